@@ -1,0 +1,42 @@
+# `make` alone lists the targets. The first one that needs it sets up .venv; after that it is only checked against pyproject.toml.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+BENCH_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## train a small network on handwritten digits, fed by the loader (DEMO_ARGS="--epochs 5")
+	@$(BIN)/python examples/digits.py $(DEMO_ARGS)
+
+test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order")
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY) ## check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check . || { echo "to format: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/mypy
+
+bench: $(READY) ## measure against the bare loop of system calls (BENCH_ARGS=...)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+clean: ## remove .venv, caches and what was built
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@echo "Setting up $(VENV): this happens once and takes about a minute, more on a slow line (TensorFlow is 600 MB)."
+	@test -x $(BIN)/python || { echo "  creating the environment ..."; $(PYTHON) -m venv $(VENV); }
+	@echo "  installing loader, TensorFlow, Keras and the development tools ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[tensorflow,dev]'
+	@touch $@
+	@echo "  done."

@@ -1,0 +1,170 @@
+"""`python -m benchmarks`: measure what is promised, print a table, write JSON. `--help` says how."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.workloads import WORKLOADS
+
+Measured = dict[str, Any]
+
+
+def main() -> None:
+    """Run what was asked for."""
+    arguments = _parser().parse_args()
+    if arguments.single:
+        print(json.dumps(_single(json.loads(arguments.single), arguments.data)))
+        return
+    names = arguments.names or [*WORKLOADS, *_OTHERS]
+    unknown = [name for name in names if name not in WORKLOADS and name not in _OTHERS]
+    if unknown:
+        sys.exit(f"unknown: {', '.join(unknown)}; there are: {', '.join([*WORKLOADS, *_OTHERS])}")
+    print(f"{_machine()}; {arguments.workers} workers, {arguments.rounds} rounds of {arguments.seconds:g} s, each in a fresh process, by turns", flush=True)
+    lines = [_throughput(name, arguments) if name in WORKLOADS else _OTHERS[name](arguments) for name in names]
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": _machine(), "results": lines}, indent=1) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"what to measure; all by default: {', '.join([*WORKLOADS, *_OTHERS])}")
+    parser.add_argument("--rounds", type=int, default=5, help="how often; the median counts (default: 5)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of one throughput measurement (default: 3)")
+    parser.add_argument("--workers", type=int, default=2, help="worker processes, and processes of the bare loop (default: 2)")
+    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "loader-bench", help="folder of the data, kept (1.7 GB)")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--single", help=argparse.SUPPRESS)
+    return parser
+
+
+def _machine() -> str:
+    return f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+
+
+# Each of these runs in a process of its own.
+
+
+def _single(what: Measured, data: Path) -> Measured:
+    from benchmarks import bare, fit, ours
+
+    match what["kind"]:
+        case "ours":
+            return ours.throughput(WORKLOADS[what["name"]], data, what["workers"], what["seconds"])
+        case "bare":
+            return bare.measure(WORKLOADS[what["name"]], data, what["workers"], what["seconds"])
+        case "fit":
+            return fit.measure(what["feed"], what["size"], what["steps"])
+        case "empty":
+            return ours.empty(what["workers"], what["seconds"])
+        case "stall":
+            return ours.stall()
+        case "first_batch":
+            return ours.first_batch(data)
+        case _:
+            return ours.memory(data)
+
+
+def _fresh(arguments: argparse.Namespace, **what: Any) -> Measured:
+    command = [sys.executable, "-m", "benchmarks", "--data", str(arguments.data), "--single", json.dumps(what)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        sys.exit(f"{what} failed:\n{done.stderr}")
+    result: Measured = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+# Each of these prints a line of the table.
+
+
+def _throughput(name: str, arguments: argparse.Namespace) -> Measured:
+    workload = WORKLOADS[name]
+    workload.write(arguments.data, _note)
+    rounds = []
+    for number in range(arguments.rounds):
+        _note(f"{name}: round {number + 1} of {arguments.rounds}")
+        common = {"name": name, "workers": arguments.workers, "seconds": arguments.seconds}
+        bare, ours = _fresh(arguments, kind="bare", **common), _fresh(arguments, kind="ours", **common)
+        if bare["checksum"] != ours["checksum"]:
+            sys.exit(f"{name}: the batches differ from the bare loop's")
+        rounds.append((ours["samples_per_s"], bare["samples_per_s"]))
+    ratios = [mine / bare for mine, bare in rounds]
+    mine, bare = (statistics.median(values) for values in zip(*rounds, strict=True))
+    ratio = statistics.median(ratios)
+    text = f"{mine:>11,.0f} samples/s   bare loop {bare:>11,.0f}   {ratio:6.1%} ({min(ratios):.1%} to {max(ratios):.1%})   wanted {workload.target:.0%}"
+    _line(name, text)
+    return {"name": name, "samples_per_s": mine, "bare_samples_per_s": bare, "ratios": ratios, "ratio": ratio, "wanted": workload.target}
+
+
+def _median_of(arguments: argparse.Namespace, name: str, key: str, wanted: str, unit: str, **what: Any) -> Measured:
+    values = []
+    for number in range(arguments.rounds):
+        _note(f"{name}: round {number + 1} of {arguments.rounds}")
+        values.append(_fresh(arguments, kind=name, **what)[key])
+    median = statistics.median(values)
+    _line(name, f"{median:>11,.2f} {unit} ({min(values):,.2f} to {max(values):,.2f})   wanted {wanted}")
+    return {"name": name, "median": median, "unit": unit, "values": values, "wanted": wanted}
+
+
+def _empty(arguments: argparse.Namespace) -> Measured:
+    return _median_of(arguments, "empty", "batches_per_s", "≥ 60,000", "batches/s", workers=arguments.workers, seconds=arguments.seconds)
+
+
+def _first_batch(arguments: argparse.Namespace) -> Measured:
+    WORKLOADS["vol32"].write(arguments.data, _note)
+    return _median_of(arguments, "first_batch", "seconds", "≤ 0.5", "s with 8 workers, TensorFlow imported")
+
+
+def _memory(arguments: argparse.Namespace) -> Measured:
+    WORKLOADS["vol32"].write(arguments.data, _note)
+    return _median_of(arguments, "memory", "megabytes", "≤ 4", "MB anonymous per worker")
+
+
+def _stall(arguments: argparse.Namespace) -> Measured:
+    return _median_of(arguments, "stall", "median_ms", "≤ 50", "ms more than usual after SIGKILL of one of two workers")
+
+
+def _fit(arguments: argparse.Namespace) -> Measured:
+    found = {}
+    for size, steps, wanted in (("small", 200, 0.5), ("large", 30, 0.6)):
+        rounds = []
+        for number in range(arguments.rounds):
+            _note(f"fit, {size} batches: round {number + 1} of {arguments.rounds}")
+            rounds.append([_fresh(arguments, kind="fit", feed=feed, size=size, steps=steps)["microseconds"] for feed in ("loader", "generator")])
+        mine, theirs = (statistics.median(values) for values in zip(*rounds, strict=True))
+        ratio = statistics.median(one / other for one, other in rounds)
+        _line(f"fit {size}", f"{mine:>11,.0f} µs a step   generator {theirs:>11,.0f}   {ratio:6.2f} ×   wanted ≤ {wanted} ×")
+        found[size] = {"microseconds": mine, "generator_microseconds": theirs, "ratio": ratio, "wanted": wanted}
+    return {"name": "fit", **found}
+
+
+_OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
+    "empty": _empty,
+    "first_batch": _first_batch,
+    "memory": _memory,
+    "stall": _stall,
+    "fit": _fit,
+}
+
+
+def _note(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _line(name: str, text: str) -> None:
+    _note("")
+    print(f"{name:<12}{text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Training never waits for data: a multiprocess loader for Keras, from `.npy` files into shared memory, without a copy to the model."""
+
+from loader.data import transforms
+from loader.data.map_source import MapSource
+from loader.data.npy_arrays import NpyArrays
+from loader.data.npy_files import NpyFiles
+from loader.data.source import Source
+from loader.data.spec import SampleSpec
+from loader.errors import (
+    ConfigError,
+    DataNotFoundError,
+    IterationError,
+    LabelError,
+    LoaderClosed,
+    LoaderError,
+    MemoryLimitError,
+    NpyError,
+    PipelineError,
+    SampleError,
+    SampleTimeout,
+    StateError,
+    SupervisorDied,
+)
+from loader.train.loader import Loader
+from loader.train.stats import Stats
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConfigError",
+    "DataNotFoundError",
+    "IterationError",
+    "LabelError",
+    "Loader",
+    "LoaderClosed",
+    "LoaderError",
+    "MapSource",
+    "MemoryLimitError",
+    "NpyArrays",
+    "NpyError",
+    "NpyFiles",
+    "PipelineError",
+    "SampleError",
+    "SampleSpec",
+    "SampleTimeout",
+    "Source",
+    "StateError",
+    "Stats",
+    "SupervisorDied",
+    "transforms",
+]

@@ -1,0 +1,125 @@
+"""Every setting of a loader: unit, default, range and reason, each declared once. All are checked together when a loader is made."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from loader.errors import ConfigError
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def _setting(default: Any, *, unit: str, allowed: str, why: str) -> Any:
+    return field(default=default, metadata={"unit": unit, "allowed": allowed, "why": why})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The settings of one loader. `Loader` takes the same names; `docs/settings.md` is made from this class."""
+
+    batch_size: int = _setting(None, unit="rows", allowed="1 or more", why="rows of one batch, per rank of `shard`")
+    shuffle: bool = _setting(False, unit="", allowed="True or False", why="a new order every epoch, from `seed`")
+    seed: int = _setting(0, unit="", allowed="0 to 2**64 - 1", why="decides the order and all random draws: same seed, same batches")
+    drop_last: bool = _setting(False, unit="", allowed="True or False", why="leave out a last batch that is not full")
+    workers: int | Literal["auto"] = _setting(
+        "auto", unit="processes", allowed='0 or more, or "auto"', why='0 works in the calling process; "auto" is one per core that it may use'
+    )
+    max_workers: int | None = _setting(
+        None, unit="processes", allowed="1 or more", why="upper end for `resize`; default: `workers`, 16, or 8 per core, whichever is most"
+    )
+    slots: int | None = _setting(
+        None, unit="slots", allowed="2 or more", why="parts of the arena that batches are filled into; default: as many as keep all workers busy"
+    )
+    memory_limit: int | str | None = _setting(
+        None, unit="bytes", allowed='more than one batch, such as 2_000_000_000 or "2GiB"', why="ceiling for arena and processes together"
+    )
+    on_error: Literal["raise"] = _setting("raise", unit="", allowed='"raise"', why="what a bad sample does: its error is raised when its batch is due")
+    io_retries: int = _setting(3, unit="tries", allowed="0 or more", why="a read that fails with an OSError is tried again, with growing pauses")
+    sample_timeout_s: float = _setting(60.0, unit="seconds", allowed="more than 0", why="a worker without progress for so long is replaced")
+    shard: tuple[int, int] = _setting((0, 1), unit="(rank, world)", allowed="0 ≤ rank < world", why="this process's part of a data-parallel job")
+    class_weight: Mapping[int, float] | None = _setting(
+        None, unit="", allowed="a dict from class number to weight", why="becomes the sample weight, times one that is there already"
+    )
+    name: str | None = _setting(None, unit="", allowed="letters, digits, - and _", why="what the loader is called in `stats()` and in messages")
+
+    def __post_init__(self) -> None:
+        """Check everything. Raises ConfigError with all that is wrong."""
+        wrong = [f"{name}={getattr(self, name)!r}: {problem}" for name, problem in self._problems()]
+        if wrong:
+            raise ConfigError("wrong settings:\n  " + "\n  ".join(wrong) if len(wrong) > 1 else wrong[0])
+
+    def _problems(self) -> list[tuple[str, str]]:
+        given: Any = self  # what a user gave may have any type
+        good = {
+            "batch_size": _whole(given.batch_size, 1),
+            "seed": _whole(given.seed, 0, 2**64 - 1),
+            "workers": given.workers == "auto" or _whole(given.workers, 0),
+            "max_workers": given.max_workers is None or _whole(given.max_workers, 1),
+            "slots": given.slots is None or _whole(given.slots, 2),
+            "io_retries": _whole(given.io_retries, 0),
+            "shuffle": isinstance(given.shuffle, bool),
+            "drop_last": isinstance(given.drop_last, bool),
+            "memory_limit": given.memory_limit is None or parse_bytes(given.memory_limit) is not None,
+            "on_error": given.on_error == "raise",
+            "sample_timeout_s": _number(given.sample_timeout_s) and given.sample_timeout_s > 0,
+            "shard": _is_shard(given.shard),
+            "class_weight": given.class_weight is None or isinstance(given.class_weight, Mapping),
+            "name": given.name is None or bool(isinstance(given.name, str) and re.fullmatch(r"[\w-]{1,64}", given.name)),
+        }
+        problems = [(name, f"must be {describe(name)['allowed']}") for name, fine in good.items() if not fine]
+        if not problems and isinstance(self.workers, int) and self.max_workers is not None and self.workers > self.max_workers:
+            problems.append(("workers", f"more than max_workers={self.max_workers}"))
+        return problems
+
+    @property
+    def worker_count(self) -> int:
+        """Workers to begin with; "auto" is the cores that this process may use, or 0 where there is no pool."""
+        if self.workers != "auto":
+            return self.workers
+        return available_cores() if sys.platform == "linux" else 0
+
+    @property
+    def worker_ceiling(self) -> int:
+        """Most workers that `resize` may ask for."""
+        return self.max_workers or max(16, 8 * available_cores(), self.worker_count)
+
+    @property
+    def memory_limit_bytes(self) -> int | None:
+        """The memory limit in bytes, or None."""
+        return None if self.memory_limit is None else parse_bytes(self.memory_limit)
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def describe(name: str) -> Mapping[str, str]:
+    """Return unit, allowed range and reason of a setting."""
+    return next(setting.metadata for setting in fields(Config) if setting.name == name)
+
+
+def parse_bytes(size: int | str) -> int | None:
+    """Return a size in bytes from a number or from text such as "2GiB", "500MB", "1.5G"; None where it is neither."""
+    if not isinstance(size, str):
+        return int(size) if _number(size) and size > 0 else None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", size.lower())
+    return int(float(match[1]) * _UNITS[match[2] or ""]) or None if match else None
+
+
+def _whole(value: Any, lowest: int, highest: float = math.inf) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_shard(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and _whole(value[1], 1) and _whole(value[0], 0, value[1] - 1)

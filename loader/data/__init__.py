@@ -1,0 +1,1 @@
+"""What is read: sources, `.npy` headers, transforms, order, batch layout. Pure: no process, no shared memory."""

@@ -1,0 +1,130 @@
+"""From what a user writes, a folder, a glob or a list, to the list of files that it means. Files are listed, never opened."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from loader.errors import ConfigError, DataNotFoundError
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+Paths: TypeAlias = "PathLike | Sequence[PathLike]"
+
+
+def find_files(paths: PathLike, suffix: str) -> tuple[list[str], str]:
+    """Return the files that a folder, a glob or a single path means, sorted, and the folder that their IDs are relative to.
+
+    Args:
+        paths: a folder means all files in it and in its sub-folders.
+        suffix: only files that end so; "" for all.
+
+    Raises:
+        DataNotFoundError: nothing is there; says what was looked for and what to do.
+    """
+    place = os.path.abspath(os.path.expanduser(os.fspath(paths)))
+    if os.path.isdir(place):
+        return list_folder(place, suffix), place
+    if os.path.exists(place):  # before the glob: names may hold brackets
+        return [place], os.path.dirname(place)
+    if glob.has_magic(place):
+        return list_glob(place, suffix), _fixed_part(place)
+    raise DataNotFoundError(f"{place} does not exist. What to do: {_nearest(place)}")
+
+
+def list_folder(folder: str, suffix: str) -> list[str]:
+    """Return all files in a folder and its sub-folders that end with `suffix`, sorted.
+
+    Links are followed. Names that begin with a dot are left out: `.ipynb_checkpoints`, and the `._name.npy` that macOS puts into archives.
+    """
+    if not os.path.isdir(folder):
+        raise DataNotFoundError(f"folder {folder} does not exist. What to do: {_nearest(folder)}")
+    found: list[str] = []
+    _collect(folder, suffix, frozenset(), found)
+    if not found:
+        what = f"{suffix} file" if suffix else "file"
+        raise DataNotFoundError(f"folder {folder} holds no {what}, nor do its sub-folders. {_contents(folder)}")
+    found.sort()
+    return found
+
+
+def list_glob(pattern: str, suffix: str) -> list[str]:
+    """Return the files that match a glob and end with `suffix`, sorted; `**` means any number of folders."""
+    matches = glob.glob(pattern, recursive=True)
+    found = sorted(path for path in matches if path.endswith(suffix) and (suffix or not os.path.isdir(path)))
+    if found:
+        return found
+    if matches:
+        raise DataNotFoundError(f"{pattern} matches {len(matches):,} names, {matches[0]} for one, but none that ends with {suffix}")
+    raise DataNotFoundError(f"{pattern} matches no file. What to do: {_nearest(_fixed_part(pattern))}")
+
+
+def class_folders(folder: str) -> list[str]:
+    """Return the names of the sub-folders of a folder, sorted as strings: `10` stands before `2`."""
+    if not os.path.isdir(folder):
+        raise DataNotFoundError(f"folder {folder} does not exist. What to do: {_nearest(folder)}")
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    if not names:
+        raise DataNotFoundError(f"folder {folder} has no sub-folders, one for each class. Without classes: NpyFiles({folder!r}, labels=...)")
+    return names
+
+
+def as_root(root: PathLike) -> str:
+    """Return a folder given as `root`, absolute."""
+    return os.path.abspath(os.path.expanduser(os.fspath(root)))
+
+
+def _collect(folder: str, suffix: str, above: frozenset[tuple[int, int]], found: list[str]) -> None:
+    """Append the files below a folder. `above`: the folders that it lies in; a link back to one of them would never end."""
+    status = os.stat(folder)
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
+    folders = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                folders.append(entry.path)
+            elif entry.name.endswith(suffix):
+                found.append(entry.path)
+    for inner in folders:
+        _collect(inner, suffix, above | {here}, found)
+
+
+def _fixed_part(pattern: str) -> str:
+    """Return the folder of a pattern up to its first wildcard."""
+    while glob.has_magic(pattern):
+        pattern = os.path.dirname(pattern)
+    return pattern
+
+
+def _nearest(place: str) -> str:
+    """Return advice that names the part of a path that does exist."""
+    there = place
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    return f"check the path, it exists as far as {there}; relative paths count from the working directory, {os.getcwd()}"
+
+
+def _contents(folder: str) -> str:
+    """Return what a folder holds instead of the files that were looked for."""
+    names = sorted(os.listdir(folder))
+    if not names:
+        return "It is empty: check the path, or whether a download finished"
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"It holds {shown}. Files that are not .npy are read with ByteFiles"
+
+
+def as_path_list(paths: Paths) -> list[PathLike]:
+    """Return a list of paths as a list; refuses an empty one."""
+    try:
+        names = list(paths)  # type: ignore[arg-type]
+    except TypeError:
+        raise ConfigError(f"paths must be a folder, a glob or a list of paths, not {paths!r}") from None
+    if not names:
+        raise DataNotFoundError("the list of paths is empty")
+    return names

@@ -1,0 +1,46 @@
+"""One `.npy` file per sample."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from loader.data.labelled_files import LabelledFiles
+from loader.data.npy import inspect_file, read_array
+from loader.data.npy_reader import NpyReader
+from loader.data.source import Indices
+from loader.data.spec import Array
+
+
+class NpyFiles(LabelledFiles):
+    """Samples of which each is one `.npy` file; all have one shape and dtype.
+
+    The first file's header says which. A file that differs, in anything but byte order and axis order, is a bad sample.
+
+    Args:
+        paths, labels, root, classes, sample_weight: as `LabelledFiles` has them.
+
+    Example:
+        >>> NpyFiles(["a", "b"], labels={"a": 0, "b": 1}, root="/data")
+        NpyFiles(2 files in /data)
+    """
+
+    suffix: ClassVar[str] = ".npy"
+    _reader: NpyReader | None = None  # of this process
+
+    def _first_shape(self, path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        header, _ = inspect_file(path)
+        return header.shape, header.native
+
+    def _read_file(self, path: str) -> Array:
+        return read_array(path)
+
+    def _read_files(self, indices: Indices, paths: list[bytes], out: Array) -> None:
+        if self._reader is None:
+            leaf = self.spec.leaves[0]
+            self._reader = NpyReader(leaf.shape, leaf.dtype, self._index.path(0))
+        self._reader.read(indices, paths, out)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_reader"}

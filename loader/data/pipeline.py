@@ -1,0 +1,159 @@
+"""From sample numbers to finished rows: the source, the transforms and the class weights, as one thing that travels to the workers.
+
+The list of transforms is cut into segments. Neighbouring built-in transforms form a segment that works array by array on many rows; all
+other callables form segments that work sample by sample. Between segments the rows lie in scratch memory of the worker; the last thing that
+touches an array writes it into the slot, and an array that nothing touches is read into the slot directly.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from loader.data.class_weight import ClassWeight
+from loader.data.rng import SampleGenerator
+from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transform
+from loader.data.source import BadSample, Indices, Source
+from loader.data.spec import Array, SampleSpec
+from loader.data.transforms import LeafTransform, RowError
+
+# Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
+_CHUNK_BYTES = 1024 * 1024
+
+_FIRST_PAUSE_S = 0.05
+_PAUSE_GROWTH = 4
+
+
+class Pipeline:
+    """A source, its transforms and class weights: what a worker runs.
+
+    Pickled once by the trainer. `compile` must have been called in the process that uses it, or in one that it was forked from.
+
+    Args:
+        source: where samples come from.
+        transforms: applied in this order.
+        seed: of all random transforms.
+        class_weight: applied last, or None.
+        io_retries: how often rows whose reading failed with an OSError are produced again, after pauses of 0.05, 0.2, 0.8, … seconds.
+    """
+
+    spec: SampleSpec
+
+    def __init__(
+        self, source: Source, transforms: Sequence[Transform], seed: int, class_weight: ClassWeight | None = None, io_retries: int = 0
+    ) -> None:
+        self.source = source
+        self.transforms = tuple(transforms)
+        self.seed = seed
+        self.class_weight = class_weight
+        self.io_retries = io_retries
+
+    def probe(self) -> list[SampleSpec]:
+        """Run the first sample through everything; return the spec of what each callable segment makes of it, for `compile`.
+
+        Runs in: a process of its own, since the user's code may crash or hang; or the trainer with `workers=0`.
+
+        Raises:
+            BadSample: the source or a transform failed on the first sample.
+        """
+        try:
+            return self._build(None)
+        except BadSample:
+            raise
+        except (Exception, SystemExit) as error:
+            raise BadSample(0) from error
+
+    def compile(self, specs: Sequence[SampleSpec]) -> SampleSpec:
+        """Prepare to `fill`, with what `probe` found; return the spec of a finished sample."""
+        self._build(specs)
+        return self.spec
+
+    def _build(self, specs: Sequence[SampleSpec] | None) -> list[SampleSpec]:
+        self.source.open()
+        generator = SampleGenerator(self.seed)
+        spec = self.source.spec
+        self._segments: list[Segment] = []
+        found: list[SampleSpec] = []
+        sample: Any = self.source[0] if specs is None else None
+        for built_in, group in groupby(enumerate(self.transforms), key=lambda item: isinstance(item[1], LeafTransform)):
+            members: list[tuple[int, Any]] = list(group)
+            if built_in:
+                segment: Segment = LeafSegment(members, spec, None if self._segments else self.source, generator)
+                for place, transform in members if specs is None else ():
+                    sample = transform(sample, generator.at(0, 0, place))
+            else:
+                segment = call = CallSegment(members, spec, generator)
+                sample, call.result = call.probe(sample) if specs is None else (None, specs[len(found)])
+                found.append(segment.result)
+            spec = segment.result
+            self._segments.append(segment)
+        self._finish(spec)
+        return found
+
+    def _finish(self, spec: SampleSpec) -> None:
+        self._own_leaves = len(spec.leaves)
+        self.spec = spec if self.class_weight is None else self.class_weight.result(spec)
+        scratch = max((segment.scratch_bytes for segment in self._segments), default=0)
+        self._chunk_rows = max(1, _CHUNK_BYTES // scratch) if scratch else 0
+
+    def fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int = 0) -> None:
+        """Produce the samples `indices` of `epoch` in the rows of `out`.
+
+        Runs in: a worker; or the trainer with `workers=0`.
+
+        Args:
+            indices: of shape `(n,)`.
+            epoch: chooses the random draws.
+            out: one array per leaf of `spec`, of shape `(n, *leaf.shape)`, C-contiguous, writable.
+            progress: one cell; holds the row that a function of the user is at (`first` for `indices[0]`), or -1 while none runs.
+            first: see `progress`.
+
+        Raises:
+            BadSample: names the sample that failed, from its cause.
+        """
+        for retry in range(self.io_retries + 1):
+            progress[0] = -1
+            try:
+                self._fill(indices, epoch, out, progress, first)
+                return
+            except BadSample as bad:
+                if not isinstance(bad.__cause__, OSError) or retry == self.io_retries:
+                    raise
+                time.sleep(_FIRST_PAUSE_S * _PAUSE_GROWTH**retry)
+
+    def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> None:
+        own = out[: self._own_leaves]
+        if not self._segments:
+            self.source.read(indices, own)
+        else:
+            step = self._chunk_rows or len(indices)
+            for start in range(0, len(indices), step):
+                rows = Rows(self.source, indices[start : start + step], epoch, progress, first + start)
+                self._run(rows, [leaf[start : start + step] for leaf in own])
+        if self.class_weight is not None:
+            self._weigh(indices, out)
+
+    def _run(self, rows: Rows, out: list[Array]) -> None:
+        last = len(self._segments) - 1
+        for number, segment in enumerate(self._segments[:-1]):
+            following = self._segments[number + 1]
+            # What the last segment leaves alone goes straight to its place.
+            made = [
+                out[n] if number + 1 == last and not following.touches(n) else np.empty((len(rows.indices), *leaf.shape), leaf.dtype)
+                for n, leaf in enumerate(segment.result.leaves)
+            ]
+            segment.run(rows, made)
+            rows.arrays = made
+        self._segments[last].run(rows, out)
+
+    def _weigh(self, indices: Indices, out: list[Array]) -> None:
+        assert self.class_weight is not None
+        parts = [leaf.part for leaf in self.spec.leaves]
+        try:
+            self.class_weight.apply(out[parts.index(1)], out[parts.index(2)], multiply=len(out) == self._own_leaves)
+        except RowError as error:
+            raise BadSample(int(indices[error.row])) from error

@@ -1,0 +1,184 @@
+"""The two ways in which transforms run: array by array on many rows, or sample by sample."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from loader.data.rng import SampleGenerator
+from loader.data.source import BadSample, Indices, Source
+from loader.data.spec import Array, Sample, SampleSpec
+from loader.data.transforms import LeafTransform, RowError
+from loader.errors import PipelineError
+
+Transform = Callable[[Sample, np.random.Generator], Sample]
+
+# From this size of a row on, working on mapped rows one by one beats gathering them first (docs/measurements.md).
+_MAPPED_ROW_BYTES = 32 * 1024
+
+
+@dataclass
+class Rows:
+    """Some samples on their way through a pipeline.
+
+    Attributes:
+        source: where they come from.
+        indices: which they are, of shape `(n,)`.
+        epoch: of the random draws.
+        progress: one writable cell for the row that a user's function is at, so that a death names it.
+        first: number of the first of these rows in the whole work.
+        arrays: what the segments before made of them, one array per leaf; None while they are still in the source.
+    """
+
+    source: Source
+    indices: Indices
+    epoch: int
+    progress: memoryview
+    first: int
+    arrays: list[Array] | None = None
+
+
+class Segment(ABC):
+    """Neighbouring transforms that run in the same way.
+
+    Attributes:
+        result: spec of what comes out.
+        scratch_bytes: memory that one row needs on its way, besides its place in the output.
+    """
+
+    result: SampleSpec
+    scratch_bytes: int
+
+    @abstractmethod
+    def run(self, rows: Rows, out: list[Array]) -> None:
+        """Write the transformed `rows` to `out`. Raises BadSample."""
+
+    @abstractmethod
+    def touches(self, leaf: int) -> bool:
+        """Whether the array number `leaf` of the result can differ from the one that came in."""
+
+
+class LeafSegment(Segment):
+    """Built-in transforms, applied array by array to all rows at once."""
+
+    def __init__(self, transforms: Sequence[tuple[int, LeafTransform]], spec: SampleSpec, source: Source | None, generator: SampleGenerator) -> None:
+        self._generator = generator
+        self._chains: list[list[tuple[int, LeafTransform, Any]]] = [[] for _ in spec.leaves]
+        leaves = list(spec.leaves)
+        for place, transform in transforms:
+            for number in SampleSpec(tuple(leaves)).select(transform.fields):
+                leaves[number] = transform.result(leaves[number])
+                self._chains[number].append((place, transform, leaves[number]))
+        self._random = [(place, transform) for place, transform in transforms if transform.random]
+        self._spec = spec
+        self.result = SampleSpec(tuple(leaves))
+        mapped = source.mapped(np.zeros(1, np.int64)) if source is not None else [None] * len(leaves)
+        self._mapped = [
+            bool(chain) and where is not None and leaf.nbytes >= _MAPPED_ROW_BYTES
+            for chain, where, leaf in zip(self._chains, mapped, spec.leaves, strict=True)
+        ]
+        self.scratch_bytes = sum(leaf.nbytes for n, leaf in enumerate(spec.leaves) if self._chains[n] and not self._mapped[n])
+
+    def touches(self, leaf: int) -> bool:
+        return bool(self._chains[leaf])
+
+    def run(self, rows: Rows, out: list[Array]) -> None:
+        draws = self._draw(rows)
+        arrays = rows.arrays if rows.arrays is not None else self._read(rows, out)
+        mapped = rows.source.mapped(rows.indices) if any(self._mapped) else []
+        for number, chain in enumerate(self._chains):
+            if self._mapped[number]:
+                self._run_mapped(rows, mapped[number], number, out[number], draws)
+            elif chain:
+                self._run_chain(rows.indices, number, arrays[number], out[number], draws)
+            elif arrays[number] is not out[number]:
+                out[number][...] = arrays[number]
+
+    def _draw(self, rows: Rows) -> dict[int, list[Any]]:
+        at, indices = self._generator.at, rows.indices.tolist()
+        return {place: [transform.draw(at(rows.epoch, index, place)) for index in indices] for place, transform in self._random}
+
+    def _read(self, rows: Rows, out: list[Array]) -> list[Any]:
+        count = len(rows.indices)
+        targets = [
+            None if self._mapped[n] else np.empty((count, *leaf.shape), leaf.dtype) if self._chains[n] else out[n]
+            for n, leaf in enumerate(self._spec.leaves)
+        ]
+        if any(target is not None for target in targets):
+            rows.source.read(rows.indices, targets)
+        return targets
+
+    def _run_mapped(self, rows: Rows, where: Any, number: int, out: Array, draws: dict[int, list[Any]]) -> None:
+        array, places = where
+        for row, place in enumerate(places.tolist()):
+            own = {transform: drawn[row : row + 1] for transform, drawn in draws.items()} if draws else draws
+            self._run_chain(rows.indices[row : row + 1], number, array[place : place + 1], out[row : row + 1], own)
+
+    def _run_chain(self, indices: Indices, number: int, array: Array, out: Array, draws: dict[int, list[Any]]) -> None:
+        chain = self._chains[number]
+        for step, (place, transform, leaf) in enumerate(chain, 1):
+            target = out if step == len(chain) else np.empty((len(indices), *leaf.shape), leaf.dtype)
+            try:
+                transform.apply(array, target, draws.get(place, ()))
+            except RowError as error:
+                raise BadSample(int(indices[error.row])) from error
+            array = target
+
+
+class CallSegment(Segment):
+    """Callables of the user, applied sample by sample."""
+
+    scratch_bytes = 0
+
+    def __init__(self, transforms: Sequence[tuple[int, Transform]], spec: SampleSpec, generator: SampleGenerator) -> None:
+        self._transforms = transforms
+        self._spec = spec
+        self._generator = generator
+
+    def touches(self, leaf: int) -> bool:
+        return True
+
+    def probe(self, sample: Sample) -> tuple[Sample, SampleSpec]:
+        """Run the first sample and return what comes out, with its spec."""
+        *_, (last, _) = self._transforms
+        made = self._call(sample, 0, 0)
+        try:
+            return made, SampleSpec.of(made)
+        except (TypeError, ValueError) as error:
+            raise PipelineError(f"{self._describe(last)} returned what can't be a sample: {error}") from error
+
+    def run(self, rows: Rows, out: list[Array]) -> None:
+        for row, index in enumerate(rows.indices.tolist()):
+            rows.progress[0] = rows.first + row
+            try:
+                made = self._call(self._sample(rows, row, index), rows.epoch, index)
+                for target, leaf in zip(out, self._checked(made), strict=True):
+                    target[row] = leaf
+            except (Exception, SystemExit) as error:
+                raise BadSample(index) from error
+
+    def _sample(self, rows: Rows, row: int, index: int) -> Sample:
+        # A copy: the function may change its arguments or keep them, and scratch rows are used again.
+        return rows.source.sample(index) if rows.arrays is None else self._spec.unflatten([array[row].copy() for array in rows.arrays])
+
+    def _call(self, sample: Sample, epoch: int, index: int) -> Sample:
+        for place, transform in self._transforms:
+            sample = transform(sample, self._generator.at(epoch, index, place))
+            if sample is None:
+                raise PipelineError(f"{self._describe(place)} returned None; it must return the sample: (x,), (x, y) or (x, y, sample_weight)")
+        return sample
+
+    def _checked(self, made: Sample) -> list[Array]:
+        try:
+            return self.result.flatten(made)
+        except (TypeError, ValueError) as error:
+            *_, (last, _) = self._transforms
+            raise PipelineError(f"{self._describe(last)} returned another kind of sample than for the first one: {error}") from error
+
+    def _describe(self, place: int) -> str:
+        function = dict(self._transforms)[place]
+        return f"transform {place}, {getattr(function, '__qualname__', repr(function))},"

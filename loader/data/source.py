@@ -1,0 +1,236 @@
+"""What every source of samples has in common, and the sources that are made of other sources: a subset, a sum.
+
+A source is a picklable, read-only sequence of samples. In a worker it is asked for many samples at once (`read`), straight into the rows of
+a slot; anywhere else for one (`source[i]`).
+"""
+
+from __future__ import annotations
+
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loader.data.spec import Array, Sample, SampleSpec
+from loader.errors import ConfigError, SampleError
+
+Indices = npt.NDArray[np.int64]
+
+
+class BadSample(Exception):
+    """Raised by `read` to say which sample failed; its `__cause__` is the failure itself. Never reaches a user."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+class Source(ABC):
+    """A sequence of samples that workers can read."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    @abstractmethod
+    def sample(self, index: int) -> Sample:
+        """Read sample `index` (0 ≤ index < len) here and now, as fresh arrays that the caller may keep and change."""
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample here and now; negative indices count from the end."""
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"sample {number} of {len(self)}")
+        return self.sample(number % len(self))
+
+    @cached_property
+    def spec(self) -> SampleSpec:
+        """Names, shapes and dtypes of a sample, by reading the first one."""
+        return SampleSpec.of(self[0])
+
+    def read(self, indices: Indices, out: Sequence[Array | None]) -> None:
+        """Read the samples `indices` into the rows of `out`.
+
+        Runs in: a worker.
+
+        Args:
+            indices: of shape `(n,)`.
+            out: one array per leaf of `spec`, of shape `(n, *leaf.shape)`, C-contiguous, the leaf's dtype; None for a leaf that is not
+                wanted, which happens only where `mapped` offers it.
+
+        Raises:
+            BadSample: names the sample that failed, from its cause. Rows before it are written, rows after it may not be.
+        """
+        for row, index in enumerate(indices.tolist()):
+            try:
+                leaves = self.spec.flatten(self.sample(index))
+                for target, leaf in zip(out, leaves, strict=True):
+                    if target is not None:
+                        target[row] = leaf
+            except (Exception, SystemExit) as error:
+                raise BadSample(index) from error
+
+    def mapped(self, indices: Indices) -> list[tuple[Array, Indices] | None]:
+        """Return, per leaf, the memory-mapped array that holds it and the rows there that `indices` mean, or None where a leaf must be read.
+
+        A transform then works from the mapped rows to the slot without a copy between them.
+        """
+        return [None] * len(self.spec.leaves)
+
+    def name_of(self, index: int) -> str | None:
+        """Return the path or ID of a sample, to name it in an error; None where it has none."""
+        return None
+
+    def open(self) -> None:
+        """Open or map what all workers share. Runs in: the supervisor, once, before it forks; or the trainer with `workers=0`."""
+
+    def subset(self, indices: npt.ArrayLike) -> Source:
+        """Return the source of only these samples, in this order; `indices` may be a boolean mask."""
+        return Subset(self, indices)
+
+    def __add__(self, other: Source) -> Source:
+        """Return a source of this one's samples followed by the other's."""
+        if not isinstance(other, Source):
+            return NotImplemented
+        return Joined([self, other])
+
+    def split(self, validation: float = 0.2, seed: int = 0, stratify: bool = False) -> tuple[Source, Source]:
+        """Split at random into `(training, validation)`, two subsets that share no sample and keep the source's order.
+
+        Args:
+            validation: share of the samples that goes into the second one, between 0 and 1.
+            seed: another seed gives another split, the same seed the same one.
+            stratify: give each class the same share in both; needs a source with scalar labels.
+
+        Raises:
+            ConfigError: the share leaves one side empty, or the source has no scalar labels to stratify by.
+        """
+        groups = self._classes() if stratify else np.zeros(len(self), np.int64)
+        rng = np.random.Generator(np.random.Philox(key=np.array([seed, 0], np.uint64)))
+        chosen = np.zeros(len(self), bool)
+        for group in np.unique(groups):
+            members = np.flatnonzero(groups == group)
+            chosen[rng.permutation(members)[: round(validation * len(members))]] = True
+        if chosen.all() or not chosen.any():
+            raise ConfigError(f"validation={validation} of {len(self)} samples leaves {'nothing to train on' if chosen.all() else 'nothing to validate with'}")
+        return self.subset(np.flatnonzero(~chosen)), self.subset(np.flatnonzero(chosen))
+
+    def labels(self) -> Array | None:
+        """Return the labels of all samples as one array with a leading axis, without reading samples; None where that can't be done."""
+        return None
+
+    def _classes(self) -> Array:
+        labels = self.labels()
+        if labels is None or labels.ndim != 1:
+            raise ConfigError(f"stratify=True needs one scalar label per sample, known beforehand; {self!r} has none")
+        return labels
+
+
+class Subset(Source):
+    """Some samples of another source, in a given order."""
+
+    def __init__(self, source: Source, indices: npt.ArrayLike) -> None:
+        chosen = np.asarray(indices)
+        if chosen.dtype == bool:
+            if chosen.shape != (len(source),):
+                raise ConfigError(f"a mask of shape {chosen.shape} for {len(source)} samples")
+            chosen = np.flatnonzero(chosen)
+        if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iu"):
+            raise ConfigError(f"indices must be a flat list of integers or a boolean mask, not shape {chosen.shape} of {chosen.dtype}")
+        chosen = chosen.astype(np.int64)
+        if chosen.size and not (-len(source) <= chosen.min() and chosen.max() < len(source)):
+            raise ConfigError(f"indices from {chosen.min()} to {chosen.max()} for {len(source)} samples")
+        self._source = source
+        self._indices: Indices = chosen % max(len(source), 1)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def sample(self, index: int) -> Sample:
+        return self._source.sample(int(self._indices[index]))
+
+    @cached_property
+    def spec(self) -> SampleSpec:
+        return self._source.spec
+
+    def read(self, indices: Indices, out: Sequence[Array | None]) -> None:
+        try:
+            self._source.read(self._indices[indices], out)
+        except BadSample as bad:
+            found = np.flatnonzero(self._indices[indices] == bad.index)
+            raise BadSample(int(indices[found[0]])) from bad.__cause__
+
+    def mapped(self, indices: Indices) -> list[tuple[Array, Indices] | None]:
+        return self._source.mapped(self._indices[indices])
+
+    def name_of(self, index: int) -> str | None:
+        return self._source.name_of(int(self._indices[index]))
+
+    def open(self) -> None:
+        self._source.open()
+
+    def labels(self) -> Array | None:
+        labels = self._source.labels()
+        return None if labels is None else labels[self._indices]
+
+    def __repr__(self) -> str:
+        return f"{self._source!r}.subset({len(self):,} of {len(self._source):,})"
+
+
+class Joined(Source):
+    """The samples of several sources, one source after the other. All must have the same spec."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        flat: list[Source] = []
+        for source in sources:
+            flat.extend(source._sources if isinstance(source, Joined) else [source])
+        self._sources: list[Source] = flat
+        self._ends: Indices = np.cumsum([len(source) for source in flat], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def _locate(self, index: int) -> tuple[Source, int]:
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        return self._sources[number], index - (int(self._ends[number - 1]) if number else 0)
+
+    def sample(self, index: int) -> Sample:
+        source, inner = self._locate(index)
+        return source.sample(inner)
+
+    def read(self, indices: Indices, out: Sequence[Array | None]) -> None:
+        for row, index in enumerate(indices.tolist()):
+            source, inner = self._locate(index)
+            if source.spec != self.spec:
+                cause = ValueError(f"{source!r} has samples {source.spec}, the first source's are {self.spec}")
+                raise BadSample(index) from cause
+            try:
+                source.read(np.array([inner], np.int64), [None if leaf is None else leaf[row : row + 1] for leaf in out])
+            except BadSample as bad:
+                raise BadSample(index) from bad.__cause__
+
+    def name_of(self, index: int) -> str | None:
+        source, inner = self._locate(index)
+        return source.name_of(inner)
+
+    def open(self) -> None:
+        for source in self._sources:
+            source.open()
+
+    def labels(self) -> Array | None:
+        labels = [source.labels() for source in self._sources]
+        known = [array for array in labels if array is not None]
+        return np.concatenate(known) if len(known) == len(labels) else None
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self._sources))
+
+
+def sample_error(source: Source, index: int, error: BaseException, **more: Any) -> SampleError:
+    """Return the error that names sample `index` of `source` and says why it failed."""
+    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return SampleError(index=index, name=source.name_of(index), reason=reason, **more)

@@ -1,0 +1,204 @@
+"""What a sample looks like: its parts, the arrays in them, and the way between a nested sample and a flat list of arrays.
+
+A sample is a tuple of one to three parts, `(x,)`, `(x, y)` or `(x, y, sample_weight)`; each part is an array, a scalar, or a dict of them.
+Everything between a source and a slot works on the flat list of arrays ("leaves"); nesting exists only at the two ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Sample = tuple[Any, ...]
+
+PART_NAMES = ("x", "y", "sample_weight")
+_KINDS = "biufc"
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One array of a sample: where it stands, its shape and dtype.
+
+    Attributes:
+        part: place in the sample's tuple; 0 is x, 1 is y, 2 is sample_weight.
+        key: key in the part's dict, or None where the part is a single array.
+        shape: shape of one sample's array, without the batch axis.
+        dtype: native byte order.
+    """
+
+    part: int
+    key: str | None
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def name(self) -> str:
+        """`x`, `y`, `sample_weight`, or `x['image']` for an entry of a dict."""
+        part = PART_NAMES[self.part]
+        return part if self.key is None else f"{part}[{self.key!r}]"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one sample's array."""
+        return int(self.dtype.itemsize * np.prod(self.shape, dtype=np.int64))
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.shape} {self.dtype.name}"
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """Structure, names, shapes and dtypes of every sample of a source or pipeline.
+
+    Attributes:
+        parts: per part, None for a single array, else the keys of its dict, in order.
+        leaves: the arrays, in the order of `parts`.
+        plain: whether no part is a dict, so that a sample is the tuple of its leaves.
+    """
+
+    leaves: tuple[Leaf, ...]
+    parts: tuple[tuple[str, ...] | None, ...] = field(init=False)
+    plain: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        count = 1 + max(leaf.part for leaf in self.leaves)
+        keys: list[list[str] | None] = [None] * count
+        for leaf in self.leaves:
+            if leaf.key is not None:
+                keys[leaf.part] = [*(keys[leaf.part] or []), leaf.key]
+        object.__setattr__(self, "parts", tuple(None if part is None else tuple(part) for part in keys))
+        object.__setattr__(self, "plain", not any(keys))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one sample, all leaves together."""
+        return sum(leaf.nbytes for leaf in self.leaves)
+
+    @classmethod
+    def of(cls, sample: object) -> SampleSpec:
+        """Return the spec of one sample. Raises TypeError for what can't be a sample, naming the part."""
+        leaves: list[Leaf] = []
+        for part, value in enumerate(as_parts(sample)):
+            items: Iterable[tuple[str | None, Any]] = value.items() if isinstance(value, dict) else [(None, value)]
+            for key, item in items:
+                array = as_leaf(item, Leaf(part, key, (), np.dtype(bool)).name)
+                leaves.append(Leaf(part, key, array.shape, array.dtype))
+        if not leaves:
+            raise TypeError("a sample must hold at least one array; this one holds only empty dicts")
+        return cls(tuple(leaves))
+
+    def flatten(self, sample: object) -> list[Array]:
+        """Return the arrays of `sample` in the order of `leaves`. Raises TypeError or ValueError where it differs from this spec."""
+        parts = as_parts(sample)
+        if len(parts) != len(self.parts):
+            raise ValueError(f"a sample has {len(parts)} parts, the first had {len(self.parts)}")
+        arrays: list[Array] = []
+        for number, (part, keys) in enumerate(zip(parts, self.parts, strict=True)):
+            arrays.extend(self._flatten_part(number, part, keys))
+        for leaf, array in zip(self.leaves, arrays, strict=True):
+            if array.shape != leaf.shape or array.dtype != leaf.dtype:
+                raise ValueError(
+                    f"{leaf.name} has shape {array.shape} and dtype {array.dtype}; "
+                    f"the first sample's had shape {leaf.shape} and dtype {leaf.dtype}"
+                )
+        return arrays
+
+    def _flatten_part(self, number: int, part: object, keys: tuple[str, ...] | None) -> list[Array]:
+        name = PART_NAMES[number]
+        if keys is None:
+            if isinstance(part, dict):
+                raise ValueError(f"{name} is a dict, the first sample's was an array")
+            return [as_leaf(part, name)]
+        if not isinstance(part, dict) or set(part) != set(keys):
+            found = sorted(map(str, part)) if isinstance(part, dict) else type(part).__name__
+            raise ValueError(f"{name} has {found}, the first sample's was a dict with keys {list(keys)}")
+        return [as_leaf(part[key], f"{name}[{key!r}]") for key in keys]
+
+    def unflatten(self, leaves: Sequence[Any]) -> Sample:
+        """Return the nested tuple that holds `leaves`: one sample, or a batch where they have a leading axis."""
+        if self.plain:
+            return tuple(leaves)
+        rest = iter(leaves)
+        return tuple(next(rest) if keys is None else {key: next(rest) for key in keys} for keys in self.parts)
+
+    def select(self, fields: Sequence[str]) -> list[int]:
+        """Return the numbers of the leaves named by `fields`: a part (`"x"`: all its leaves), or a key of a dict.
+
+        Raises:
+            ValueError: a field names nothing; the message lists what there is.
+        """
+        chosen: set[int] = set()
+        for name in fields:
+            found = [n for n, leaf in enumerate(self.leaves) if name in (PART_NAMES[leaf.part], leaf.key, leaf.name)]
+            if not found:
+                raise ValueError(f"no field {name!r}; there are {[leaf.name for leaf in self.leaves]}")
+            chosen.update(found)
+        return sorted(chosen)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the spec as JSON-able data."""
+        return [{"part": leaf.part, "key": leaf.key, "shape": list(leaf.shape), "dtype": leaf.dtype.str} for leaf in self.leaves]
+
+    @classmethod
+    def from_json(cls, leaves: list[dict[str, Any]]) -> SampleSpec:
+        """Build the spec that `to_json` described."""
+        return cls(tuple(Leaf(leaf["part"], leaf["key"], tuple(leaf["shape"]), np.dtype(leaf["dtype"])) for leaf in leaves))
+
+    def __str__(self) -> str:
+        return "(" + ", ".join(map(str, self.leaves)) + ")"
+
+
+def as_parts(sample: object) -> Sample:
+    """Return `sample` as a tuple of parts: only a tuple has several, anything else is x alone."""
+    if sample is None:
+        raise TypeError("None is not a sample; return the sample: (x,), (x, y) or (x, y, sample_weight)")
+    if not isinstance(sample, tuple):
+        return (sample,)
+    if not 1 <= len(sample) <= len(PART_NAMES):
+        raise TypeError(f"a sample has 1 to 3 parts, (x,), (x, y) or (x, y, sample_weight); this one has {len(sample)}")
+    return sample
+
+
+def as_leaf(value: object, name: str) -> Array:
+    """Return `value` as an array of a supported dtype and native byte order; no copy where it is one already.
+
+    Python ints become int32 and floats float32, as labels in every framework; numpy scalars and arrays keep their dtype.
+
+    Raises:
+        TypeError: objects, strings, structured or datetime values; the message says what to do instead.
+        ValueError: a Python int that int32 can't hold.
+    """
+    if isinstance(value, np.ndarray):
+        array: Array = value
+    elif isinstance(value, bool):
+        array = np.asarray(value)
+    elif isinstance(value, int):
+        if not -(2**31) <= value < 2**31:
+            raise ValueError(f"{name} is the Python int {value}, which int32 can't hold; give np.int64({value})")
+        array = np.asarray(value, np.int32)
+    elif isinstance(value, float):
+        array = np.asarray(value, np.float32)
+    else:
+        array = np.asarray(value)
+    check_dtype(array.dtype, name)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def check_dtype(dtype: np.dtype[Any], name: str) -> None:
+    """Raise TypeError unless `dtype` is one that batches can hold: bool, integers, floats, complex."""
+    if dtype.kind in _KINDS:
+        return
+    remedy = {
+        "O": "give numbers of one shape: np.stack(list(a)), or one file per sample",
+        "U": "give class numbers: classes, labels = np.unique(names, return_inverse=True)",
+        "S": "give class numbers: classes, labels = np.unique(names, return_inverse=True), or np.frombuffer(raw, np.uint8) for raw bytes",
+        "V": "give each field as an entry of a dict: {name: a[name] for name in a.dtype.names}",
+        "M": "give a number: a.astype('datetime64[s]').astype(np.int64)",
+        "m": "give a number: a.astype('timedelta64[s]').astype(np.int64)",
+    }.get(dtype.kind, "give numbers")
+    raise TypeError(f"{name} has dtype {dtype}; supported are bool, integers, floats and complex. What to do: {remedy}")

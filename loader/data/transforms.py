@@ -1,0 +1,238 @@
+"""Transforms: what happens to a sample between its file and the batch.
+
+A transform is any callable `f(sample, rng) -> sample`. Those in this file also work on many rows at once, from an array to an array, so that
+the last one writes straight into the slot: casting and scaling are one pass over the data.
+
+Each takes `fields`: names of parts (`"x"`, `"y"`, `"sample_weight"`) or of entries of a part's dict (`"image"`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from loader.data.spec import Array, Leaf, Sample, SampleSpec
+from loader.errors import ConfigError
+
+Fields = str | Sequence[str]
+
+
+class LeafTransform(ABC):
+    """A transform that treats each chosen array by itself, many rows at a time.
+
+    A subclass says what an array becomes (`result`), does it (`apply`), and, where it is random, draws once per sample (`draw`), so that
+    all chosen arrays of a sample get the same decision.
+    """
+
+    random = False
+
+    def __init__(self, fields: Fields) -> None:
+        self.fields: tuple[str, ...] = (fields,) if isinstance(fields, str) else tuple(fields)
+
+    @abstractmethod
+    def result(self, leaf: Leaf) -> Leaf:
+        """Return what `leaf` becomes. Raises ConfigError where this transform can't treat it."""
+
+    @abstractmethod
+    def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
+        """Write the transformed `rows` to `out`.
+
+        Args:
+            rows: of shape `(n, *leaf.shape)`; read-only, may be memory-mapped.
+            out: of shape `(n, *result(leaf).shape)`, C-contiguous; does not overlap `rows`.
+            draws: what `draw` returned for each row; empty unless `random`.
+        """
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """Draw the decision for one sample."""
+        return None
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Transform one sample. Same bits as `apply` on many rows."""
+        spec = SampleSpec.of(sample)
+        leaves = spec.flatten(sample)
+        draws = [self.draw(rng)] if self.random else []
+        for number in spec.select(self.fields):
+            result = self.result(spec.leaves[number])
+            out = np.empty((1, *result.shape), result.dtype)
+            self.apply(leaves[number][None], out, draws)
+            leaves[number] = out[0]
+        return spec.unflatten(leaves)
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{key}={value!r}" for key, value in vars(self).items() if not key.startswith("_"))
+        return f"{type(self).__name__}({settings})"
+
+
+class Rescale(LeafTransform):
+    """`x * scale + offset`, as `dtype`. The usual one for images: `Rescale(1 / 255)`.
+
+    Args:
+        scale: factor, applied first.
+        offset: added to the product.
+        dtype: of the result; the arithmetic is done in it.
+        fields: the arrays to treat.
+    """
+
+    def __init__(self, scale: float, offset: float = 0.0, dtype: npt.DTypeLike = np.float32, fields: Fields = "x") -> None:
+        super().__init__(fields)
+        self.scale = float(scale)
+        self.offset = float(offset)
+        self.dtype = _float_dtype(dtype, "Rescale")
+
+    def result(self, leaf: Leaf) -> Leaf:
+        return _numeric(leaf, self, self.dtype)
+
+    def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
+        np.multiply(rows, self.dtype.type(self.scale), out=out, dtype=self.dtype, casting="unsafe")
+        if self.offset:
+            np.add(out, self.dtype.type(self.offset), out=out)
+
+
+class Normalize(LeafTransform):
+    """`(x - mean) / std`, as `dtype`; `mean` and `std` are numbers or arrays that broadcast with a sample, such as one per channel.
+
+    Args:
+        mean: subtracted.
+        std: divided by; no element may be zero.
+        dtype: of the result; the arithmetic is done in it.
+        fields: the arrays to treat.
+    """
+
+    def __init__(self, mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike = np.float32, fields: Fields = "x") -> None:
+        super().__init__(fields)
+        self.dtype = _float_dtype(dtype, "Normalize")
+        self.mean = np.asarray(mean, self.dtype)
+        self.std = np.asarray(std, self.dtype)
+        if not np.all(np.isfinite(self.mean)) or not np.all(np.isfinite(self.std)) or not np.all(self.std):
+            raise ConfigError(f"Normalize: mean must be finite, std finite and not zero; mean={self.mean}, std={self.std}")
+
+    def result(self, leaf: Leaf) -> Leaf:
+        try:
+            shape = np.broadcast_shapes(leaf.shape, self.mean.shape, self.std.shape)
+        except ValueError:
+            shape = None
+        if shape != leaf.shape:
+            raise ConfigError(f"Normalize: mean {self.mean.shape} and std {self.std.shape} do not fit {leaf}")
+        return _numeric(leaf, self, self.dtype)
+
+    def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
+        np.subtract(rows, self.mean, out=out, dtype=self.dtype, casting="unsafe")
+        np.divide(out, self.std, out=out)
+
+
+class Cast(LeafTransform):
+    """The same values as `dtype`. Floats to integers truncate towards zero, as in numpy."""
+
+    def __init__(self, dtype: npt.DTypeLike, fields: Fields = "x") -> None:
+        super().__init__(fields)
+        self.dtype = np.dtype(dtype)
+        if self.dtype.kind not in "biufc":
+            raise ConfigError(f"Cast: to bool, integers, floats or complex, not {self.dtype}")
+
+    def result(self, leaf: Leaf) -> Leaf:
+        if leaf.dtype.kind == "c" and self.dtype.kind not in "cb":
+            raise ConfigError(f"Cast: {leaf} to {self.dtype} would drop the imaginary part; take it apart in a transform of your own")
+        return Leaf(leaf.part, leaf.key, leaf.shape, self.dtype)
+
+    def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
+        np.copyto(out, rows, casting="unsafe")
+
+
+class OneHot(LeafTransform):
+    """A class number becomes a vector of `classes` zeros with a one at its place.
+
+    Args:
+        classes: number of classes; a label must be a whole number from 0 to `classes - 1`.
+        dtype: of the vectors.
+        fields: the arrays to treat; the labels, unless told otherwise.
+    """
+
+    def __init__(self, classes: int, dtype: npt.DTypeLike = np.float32, fields: Fields = "y") -> None:
+        super().__init__(fields)
+        if classes < 1:
+            raise ConfigError(f"OneHot: classes={classes}; give 1 or more")
+        self.classes = int(classes)
+        self.dtype = np.dtype(dtype)
+
+    def result(self, leaf: Leaf) -> Leaf:
+        if leaf.dtype.kind == "c":
+            raise ConfigError(f"OneHot: {leaf} can't hold class numbers")
+        return Leaf(leaf.part, leaf.key, (*leaf.shape, self.classes), self.dtype)
+
+    def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
+        with np.errstate(invalid="ignore"):
+            numbers = rows.astype(np.int64)
+        wrong = (numbers != rows) | (numbers < 0) | (numbers >= self.classes)
+        if wrong.any():
+            raise RowError(int(np.argwhere(wrong)[0][0]), f"OneHot({self.classes}): the label is {rows[wrong].flat[0]}, not a whole number from 0 to {self.classes - 1}")
+        out[...] = 0
+        np.put_along_axis(out, numbers[..., None], 1, axis=-1)
+
+
+class Flip(LeafTransform):
+    """Mirror each sample with probability `p`; all `fields` of a sample together, so that an image and its mask stay in step.
+
+    Args:
+        direction: `"horizontal"` mirrors the width, `"vertical"` the height, of arrays `(height, width, channels)` or `(height, width)`;
+            an int is the axis of a sample to mirror, for any other shape.
+        p: probability.
+        fields: the arrays to treat.
+    """
+
+    random = True
+
+    def __init__(self, direction: Literal["horizontal", "vertical"] | int = "horizontal", p: float = 0.5, fields: Fields = "x") -> None:
+        super().__init__(fields)
+        if direction not in ("horizontal", "vertical") and not isinstance(direction, int):
+            raise ConfigError(f"Flip: direction={direction!r}; give 'horizontal', 'vertical' or an axis")
+        if not 0 <= p <= 1:
+            raise ConfigError(f"Flip: p={p}; give a probability from 0 to 1")
+        self.direction = direction
+        self.p = float(p)
+
+    def result(self, leaf: Leaf) -> Leaf:
+        dimensions = len(leaf.shape)
+        if isinstance(self.direction, str) and dimensions not in (2, 3):
+            raise ConfigError(f"Flip: {leaf} is no image, (height, width) or (height, width, channels); give the axis to mirror")
+        if isinstance(self.direction, int) and not -dimensions <= self.direction < dimensions:
+            raise ConfigError(f"Flip: {leaf} has no axis {self.direction}")
+        return leaf
+
+    def draw(self, rng: np.random.Generator) -> bool:
+        return bool(rng.random() < self.p)
+
+    def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
+        axis = self._axis(rows.ndim - 1)
+        for row, mirrored, target in zip(rows, draws, out, strict=True):
+            target[...] = np.flip(row, axis) if mirrored else row
+
+    def _axis(self, dimensions: int) -> int:
+        if isinstance(self.direction, int):
+            return self.direction % dimensions
+        return 0 if self.direction == "vertical" else 1
+
+
+class RowError(ValueError):
+    """A transform of many rows failed at one of them."""
+
+    def __init__(self, row: int, problem: str) -> None:
+        super().__init__(problem)
+        self.row = row
+
+
+def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
+    result = np.dtype(dtype)
+    if result.kind != "f":
+        raise ConfigError(f"{name}: dtype must be a float one, not {result}")
+    return result
+
+
+def _numeric(leaf: Leaf, transform: LeafTransform, dtype: np.dtype[Any]) -> Leaf:
+    if leaf.dtype.kind == "c":
+        raise ConfigError(f"{type(transform).__name__}: {leaf} is complex; take it apart in a transform of your own")
+    return Leaf(leaf.part, leaf.key, leaf.shape, dtype)

@@ -1,0 +1,152 @@
+"""Every exception of the package: one tree under `LoaderError`.
+
+Each also derives from the builtin that a caller would catch. The fields come first and the message is made from them, so that an error
+crosses a process as plain data: `to_record` gives a JSON-able dict, `from_record` builds the same error again. No pickle is involved.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, ClassVar
+
+
+class LoaderError(Exception):
+    """Root of everything that this package raises on purpose."""
+
+    registry: ClassVar[dict[str, type[LoaderError]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        LoaderError.registry[cls.__name__] = cls
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the error as a JSON-able dict, for `from_record` in another process."""
+        return {"error": type(self).__name__, "message": str(self)}
+
+    @classmethod
+    def _from_record(cls, record: dict[str, Any]) -> LoaderError:
+        return cls(record["message"])
+
+
+class ConfigError(LoaderError, ValueError):
+    """A setting is out of range, or settings contradict each other. Lists all that are wrong, not only the first."""
+
+
+class DataNotFoundError(ConfigError, FileNotFoundError):
+    """A path that was given names nothing, or a folder or glob holds no file to read."""
+
+
+class NpyError(LoaderError, ValueError):
+    """A file is not the `.npy` file that it should be. `path` and `problem` say which and why."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[NpyError], tuple[str, str]]:
+        return type(self), (self.path, self.problem)
+
+    def to_record(self) -> dict[str, Any]:
+        return super().to_record() | {"path": self.path, "problem": self.problem}
+
+    @classmethod
+    def _from_record(cls, record: dict[str, Any]) -> LoaderError:
+        return cls(record["path"], record["problem"])
+
+
+class LabelError(LoaderError, ValueError):
+    """Labels do not match the samples: one is missing, the counts differ, or a value cannot be a label."""
+
+
+class SampleError(LoaderError, RuntimeError):
+    """One sample could not be produced; the error names it.
+
+    Attributes:
+        index: the sample's index in the source.
+        name: its path or ID, where the source has one, else None.
+        reason: what went wrong, in words.
+        worker: number of the worker that met it; None when no worker was involved (`workers=0`).
+        remote_traceback: traceback from the worker, as text; empty when the worker died.
+    """
+
+    def __init__(self, *, index: int, name: str | None, reason: str, worker: int | None = None, remote_traceback: str = "") -> None:
+        self.index = index
+        self.name = name
+        self.reason = reason
+        self.worker = worker
+        self.remote_traceback = remote_traceback
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        which = f"sample {self.index}" + (f" ({self.name})" if self.name else "")
+        where = "" if self.worker is None else f"\n  in worker {self.worker}"
+        trace = f"\n\n{self.remote_traceback.rstrip()}" if self.remote_traceback else ""
+        return f"{which}: {self.reason}{where}{trace}"
+
+    def fields(self) -> dict[str, Any]:
+        """Return the constructor's arguments, all JSON-able."""
+        return {
+            "index": self.index,
+            "name": self.name,
+            "reason": self.reason,
+            "worker": self.worker,
+            "remote_traceback": self.remote_traceback,
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.to_record(),)
+
+    def to_record(self) -> dict[str, Any]:
+        return {"error": type(self).__name__, "message": str(self), **self.fields()}
+
+    @classmethod
+    def _from_record(cls, record: dict[str, Any]) -> LoaderError:
+        return cls(
+            index=record["index"],
+            name=record["name"],
+            reason=record["reason"],
+            worker=record["worker"],
+            remote_traceback=record["remote_traceback"],
+        )
+
+
+class SampleTimeout(SampleError, TimeoutError):
+    """A sample made no progress for `sample_timeout_s`, three times, alone in its ticket."""
+
+
+class PipelineError(LoaderError, RuntimeError):
+    """The pipeline (source and transforms) can't travel to the workers, can't start there, or does not keep the shape that it began with."""
+
+
+class MemoryLimitError(LoaderError, MemoryError):
+    """The configuration can't fit the memory limit; the message does the arithmetic."""
+
+
+class StateError(LoaderError, ValueError):
+    """A saved position belongs to other data or settings."""
+
+
+class IterationError(LoaderError, RuntimeError):
+    """An iterator was used after a newer iterator of the same loader had started its epoch."""
+
+
+class LoaderClosed(LoaderError, RuntimeError):
+    """The loader was used after `close()`."""
+
+
+class SupervisorDied(LoaderError, RuntimeError):
+    """The supervisor process ended without being asked to; the message carries its exit status and last words."""
+
+
+def from_record(record: dict[str, Any]) -> LoaderError:
+    """Build the error that `to_record` described. An unknown name becomes a plain `LoaderError`."""
+    return LoaderError.registry.get(record["error"], LoaderError)._from_record(record)
+
+
+def _rebuild(record: dict[str, Any]) -> LoaderError:
+    return from_record(record)
+
+
+def remote_traceback(error: BaseException) -> str:
+    """Return the traceback of `error` as text, for an error that will be raised in another process."""
+    return "".join(traceback.format_exception(type(error), error, error.__traceback__))

@@ -1,0 +1,110 @@
+"""The arena: one piece of shared memory that holds the slots, the blocks of the order and the texts of failed slots.
+
+    | order block 0 … | text of slot 0 … | slot 0 | slot 1 | …
+
+The supervisor sizes and allocates it; everyone maps it; nobody names it. Who may write where:
+
+    order block    the worker that holds its ORDER ticket, until it reports
+    rows of a slot the worker that holds the ticket for them, until it reports; then nobody, until the trainer has released the slot
+    slot text      the supervisor, before it hands the slot over
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loader.data.layout import SlotLayout, align
+from loader.data.source import Indices
+from loader.data.spec import SampleSpec
+from loader.ipc import memfd
+
+_PAGE_BYTES = 4096
+_TEXT_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True)
+class ArenaLayout:
+    """Sizes and offsets of everything in an arena.
+
+    Attributes:
+        slot: layout of each slot.
+        slots: how many.
+        block_rows: rows in a block of the order.
+        blocks: places for blocks; 0 where the order is sequential.
+        nbytes: of the arena.
+    """
+
+    slot: SlotLayout
+    slots: int
+    block_rows: int
+    blocks: int
+    nbytes: int = field(init=False)
+    _texts: int = field(init=False, repr=False)
+    _first_slot: int = field(init=False, repr=False)
+    _slot_stride: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        texts = align(self.blocks * self.block_rows * 8, _PAGE_BYTES)
+        first_slot = texts + self.slots * _TEXT_BYTES
+        stride = align(self.slot.nbytes, _PAGE_BYTES)
+        object.__setattr__(self, "_texts", texts)
+        object.__setattr__(self, "_first_slot", first_slot)
+        object.__setattr__(self, "_slot_stride", stride)
+        object.__setattr__(self, "nbytes", first_slot + self.slots * stride)
+
+    def slot_bytes(self, number: int) -> slice:
+        """Return where slot `number` lies."""
+        start = self._first_slot + number * self._slot_stride
+        return slice(start, start + self.slot.nbytes)
+
+    def text_bytes(self, number: int) -> slice:
+        """Return where the text of slot `number` lies."""
+        start = self._texts + number * _TEXT_BYTES
+        return slice(start, start + _TEXT_BYTES)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the layout as JSON-able data."""
+        return {
+            "spec": self.slot.spec.to_json(),
+            "batch_size": self.slot.batch_size,
+            "capacity": self.slot.capacity,
+            "slots": self.slots,
+            "block_rows": self.block_rows,
+            "blocks": self.blocks,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ArenaLayout:
+        """Build the layout that `to_json` described."""
+        slot = SlotLayout(SampleSpec.from_json(data["spec"]), data["batch_size"], data["capacity"])
+        return cls(slot, data["slots"], data["block_rows"], data["blocks"])
+
+
+class Arena:
+    """A mapped arena.
+
+    Args:
+        fd: of its memory, allocated to `layout.nbytes`.
+        layout: what lies where.
+    """
+
+    def __init__(self, fd: int, layout: ArenaLayout) -> None:
+        self.layout = layout
+        self._bytes = memfd.attach(fd)
+
+    def slot(self, number: int) -> npt.NDArray[np.uint8]:
+        """Return the bytes of a slot; they keep the mapping alive."""
+        return self._bytes[self.layout.slot_bytes(number)]
+
+    def text(self, number: int) -> memoryview:
+        """Return the text area of a slot."""
+        return self._bytes[self.layout.text_bytes(number)].data
+
+    def block(self, place: int) -> Indices:
+        """Return a block of the order, int64 of shape `(block_rows,)`."""
+        start = place * self.layout.block_rows * 8
+        return self._bytes[start : start + self.layout.block_rows * 8].view(np.int64)

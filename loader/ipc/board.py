@@ -1,0 +1,156 @@
+"""Shared counters and short texts: who did how much, readable by anyone at any time without asking.
+
+Each cell has one writer, named here; a reader may see a value that is one step old and never a torn one (aligned 8-byte words). Cells only
+grow, unless the name says that they are a gauge.
+
+    row 0        written by the trainer      TrainerCell
+    row 1        written by the supervisor   SupervisorCell
+    row 2 + n    written by worker n         WorkerCell
+
+Each row is followed by a text area for JSON; see `write_text`.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import IntEnum
+from typing import Any
+
+from loader.ipc import memfd
+
+_CELLS = 64
+_CELL_BYTES = 8 * _CELLS
+_TEXT_BYTES = 64 * 1024
+_ROW_BYTES = _CELL_BYTES + _TEXT_BYTES
+
+
+class TrainerCell(IntEnum):
+    """Counters of the trainer."""
+
+    BATCHES = 0
+    SAMPLES = 1
+    WAIT_NS = 2
+    EPOCH = 3
+    COPIES = 4
+
+
+class SupervisorCell(IntEnum):
+    """Counters and gauges of the supervisor."""
+
+    SLOTS_FREE_GAUGE = 0
+    SLOTS_FILLING_GAUGE = 1
+    SLOTS_HANDED_GAUGE = 2
+    RESTARTS = 3
+    ERRORS = 4
+    PRIVATE_BYTES_GAUGE = 5
+    WORKERS_GAUGE = 6
+    HEARTBEAT_NS_GAUGE = 7
+    PHASE_GAUGE = 8
+    ARENA_BYTES_GAUGE = 9
+    PAYLOAD_BYTES_GAUGE = 10
+    LIMIT_BYTES_GAUGE = 11
+
+
+class Phase(IntEnum):
+    """How far a supervisor is; its text area says more."""
+
+    BOOTING = 0
+    """No text yet."""
+    RUNNING = 1
+    """The arena exists; the text is its layout."""
+    FAILED = 2
+    """Nothing more will come; the text is the error."""
+
+
+class WorkerCell(IntEnum):
+    """Counters of a worker; they go on when a dead one is replaced."""
+
+    PID_GAUGE = 0
+    STATE_GAUGE = 1
+    SAMPLES = 2
+    BUSY_NS = 3
+    TICKET_STARTED_NS_GAUGE = 4
+    ROW_GAUGE = 5
+    STARTED_NS_GAUGE = 6
+
+
+class WorkerState(IntEnum):
+    """What a worker does at this moment."""
+
+    ABSENT = 0
+    IDLE = 1
+    BUSY = 2
+
+
+class Cells:
+    """The counters of one process, to read anywhere and write in that process."""
+
+    def __init__(self, cells: memoryview, text: memoryview) -> None:
+        self._cells = cells
+        self._text = text
+
+    @classmethod
+    def private(cls) -> Cells:
+        """Return counters that no other process sees."""
+        return cls(memoryview(bytearray(_CELL_BYTES)).cast("q"), memoryview(bytearray(_TEXT_BYTES)))
+
+    def __getitem__(self, cell: int) -> int:
+        return self._cells[cell]
+
+    def __setitem__(self, cell: int, value: int) -> None:
+        self._cells[cell] = value
+
+    def add(self, cell: int, amount: int) -> None:
+        """Add to a counter. Only its writer may."""
+        self._cells[cell] += amount
+
+    def cell(self, cell: int) -> memoryview:
+        """Return one cell as a writable view of one element."""
+        return self._cells[cell : cell + 1]
+
+    def write_text(self, value: Any) -> None:
+        """Put a JSON-able value into the text area, before a record that tells about it is sent."""
+        write_text(self._text, value)
+
+    def read_text(self) -> Any:
+        """Return the value in the text area."""
+        return read_text(self._text)
+
+
+class Board:
+    """All counters of a loader, over one piece of shared memory.
+
+    Args:
+        fd: of the memory, made by `create`.
+        max_workers: number of worker rows in it.
+    """
+
+    def __init__(self, fd: int, max_workers: int) -> None:
+        self._memory = memfd.attach(fd).data
+        self.trainer = self._row(0)
+        self.supervisor = self._row(1)
+        self.workers = [self._row(2 + number) for number in range(max_workers)]
+
+    @staticmethod
+    def create(max_workers: int) -> int:
+        """Return the descriptor of memory for a board; the caller owns it. Untouched rows take no memory."""
+        return memfd.create("board", (2 + max_workers) * _ROW_BYTES)
+
+    def _row(self, number: int) -> Cells:
+        row = self._memory[number * _ROW_BYTES : (number + 1) * _ROW_BYTES]
+        return Cells(row[:_CELL_BYTES].cast("q"), row[_CELL_BYTES:])
+
+
+def write_text(area: memoryview, value: Any) -> None:
+    """Write a JSON-able value to a text area; long strings in it are cut from the front until it fits."""
+    raw = json.dumps(value).encode()
+    if len(raw) > len(area) - 4:
+        limit = (len(area) - 1024) // (6 * max(1, len(value)))
+        raw = json.dumps({key: item[-limit:] if isinstance(item, str) else item for key, item in value.items()}).encode()
+    area[:4] = len(raw).to_bytes(4, "little")
+    area[4 : 4 + len(raw)] = raw
+
+
+def read_text(area: memoryview) -> Any:
+    """Return the value that `write_text` wrote."""
+    return json.loads(bytes(area[4 : 4 + int.from_bytes(area[:4], "little")]))

@@ -1,0 +1,44 @@
+"""Anonymous shared memory: the only place that creates or maps it.
+
+A memfd has no name: it can't collide with another one, can't outlive the processes that hold it, and does not live in `/dev/shm`.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def create(name: str, nbytes: int = 0) -> int:
+    """Return the descriptor of new shared memory of `nbytes`, closed on exec. The caller owns it.
+
+    `name` is what `/proc/PID/fd` shows. Pages are made when they are first touched; `allocate` makes them at once.
+    """
+    fd = os.memfd_create(f"loader:{name}", os.MFD_CLOEXEC)
+    if nbytes:
+        os.ftruncate(fd, nbytes)
+    return fd
+
+
+def allocate(fd: int, nbytes: int) -> None:
+    """Size the memory to `nbytes` and make all its pages. The caller has checked that they exist: `fallocate` summons the OOM killer."""
+    os.ftruncate(fd, nbytes)
+    os.posix_fallocate(fd, 0, nbytes)
+
+
+def attach(fd: int) -> npt.NDArray[np.uint8]:
+    """Map the whole of `fd`, shared and writable; return it as bytes. It is unmapped when the last view of the array is gone."""
+    return _as_bytes(mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED))
+
+
+def attach_readonly(fd: int) -> npt.NDArray[np.uint8]:
+    """Map the whole of `fd`, shared and read-only."""
+    return _as_bytes(mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED, mmap.PROT_READ))
+
+
+def _as_bytes(mapping: Any) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(mapping, np.uint8)

@@ -1,0 +1,109 @@
+"""How the pipeline travels from the trainer to the supervisor: pickled once, its large arrays beside the pickle and not in it.
+
+Pickle protocol 5 hands the buffers of numpy arrays out instead of copying them into its stream (PEP 574). They go into shared memory, each at a
+multiple of 64 bytes; in the supervisor the arrays are views of that memory, and so they are in every worker that it forks. The index of
+a million paths and arrays that the user holds in memory are stored once, whatever the number of workers.
+
+    | length of the table | table: JSON [[offset, bytes], …] | pickle | buffer | buffer | …
+
+Only the trainer writes it and only its own supervisor reads it: no pickle ever comes from elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from typing import Any
+
+import cloudpickle
+
+from loader.data.layout import align
+from loader.errors import PipelineError
+from loader.ipc import memfd
+
+_LENGTH_BYTES = 8
+
+
+def dump(value: Any) -> int:
+    """Pickle `value` into new shared memory and return its descriptor; the caller owns it.
+
+    Raises:
+        PipelineError: something in it can't travel; the message says which attribute, as far as that can be found.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        pickled = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    except Exception as error:
+        raise PipelineError(_blame(value, error)) from error
+    pieces = [memoryview(pickled), *(buffer.raw() for buffer in buffers)]
+    table: list[list[int]] = []
+    offset = align(_LENGTH_BYTES + 48 * len(pieces) + 64)
+    for piece in pieces:
+        table.append([offset, piece.nbytes])
+        offset = align(offset + piece.nbytes)
+    head = json.dumps(table).encode()
+    fd = memfd.create("pipeline", offset)
+    os.pwrite(fd, len(head).to_bytes(_LENGTH_BYTES, "little") + head, 0)
+    for (start, _), piece in zip(table, pieces, strict=True):
+        _write(fd, piece, start)
+    return fd
+
+
+def load(fd: int) -> Any:
+    """Unpickle what `dump` wrote. Arrays in it are read-only views of the shared memory.
+
+    Raises whatever the unpickling of the user's own classes raises.
+    """
+    memory = memfd.attach_readonly(fd).data
+    length = int.from_bytes(memory[:_LENGTH_BYTES], "little")
+    table = json.loads(bytes(memory[_LENGTH_BYTES : _LENGTH_BYTES + length]))
+    pickled, *buffers = [memory[start : start + nbytes] for start, nbytes in table]
+    return pickle.loads(pickled, buffers=buffers)
+
+
+def _write(fd: int, piece: memoryview, start: int) -> None:
+    done = 0
+    while done < piece.nbytes:
+        done += os.pwrite(fd, piece[done:], start + done)
+
+
+def _blame(value: Any, error: Exception) -> str:
+    path, culprit = _culprit(value, "", set())
+    what = f"{path.lstrip('.')}, a {type(culprit).__name__}," if path else f"a {type(culprit).__name__}"
+    return (
+        f"the pipeline can't travel to the workers: {what} can't be pickled ({error}). "
+        "What to do: make it in the worker when it is first used, or leave it out with __getstate__"
+    )
+
+
+def _culprit(value: Any, path: str, seen: set[int]) -> tuple[str, Any]:
+    """Return path and value of the innermost part of `value` that can't be pickled by itself."""
+    seen.add(id(value))
+    for name, part in _parts(value):
+        if id(part) in seen:
+            continue
+        try:
+            cloudpickle.dumps(part)
+        except Exception:
+            return _culprit(part, f"{path}{name}", seen)
+    return path, value
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
+    """Return the named parts that a value is pickled with: attributes, items, closure cells and globals of a function."""
+    if isinstance(value, dict):
+        return [(f"[{key!r}]", item) for key, item in value.items()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [(f"[{number}]", item) for number, item in enumerate(value)]
+    parts = [(f".{name}", part) for name, part in getattr(value, "__dict__", {}).items()]
+    code = getattr(value, "__code__", None)
+    if code is not None:
+        cells = zip(code.co_freevars, value.__closure__ or (), strict=False)
+        parts += [(f" (variable {name})", cell.cell_contents) for name, cell in cells]
+        parts += [(f" (global {name})", value.__globals__[name]) for name in code.co_names if name in value.__globals__]
+    if hasattr(value, "func") and hasattr(value, "args"):  # functools.partial
+        parts += [(".func", value.func), (".args", value.args), (".keywords", value.keywords)]
+    if hasattr(value, "__self__") and not isinstance(value.__self__, type(os)):
+        parts.append((".__self__", value.__self__))
+    return parts

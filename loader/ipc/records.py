@@ -1,0 +1,205 @@
+"""Everything that is said between the processes: one named tuple per kind, packed here and nowhere else.
+
+    channel        from → to               records
+    ticket pipe    supervisor → a worker   Ticket
+    inbox          workers → supervisor    Done, Failed
+    inbox          trainer → supervisor    Released, Skip, Resize, Close
+    ready pipe     supervisor → trainer    Ready, Look
+
+Records of one channel have one size, so a pipe's stream needs no framing, and a write below PIPE_BUF is never torn (pipe(7)). Text that
+goes with a record (a spec, an error) lies in shared memory as JSON, written before the record is sent.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class TicketKind(IntEnum):
+    """What a worker is asked to do."""
+
+    ROWS = 0
+    """Fill rows of a slot."""
+    ORDER = 1
+    """Write a block of the epoch's order to the arena."""
+
+
+class Ticket(NamedTuple):
+    """Work for one worker, in numbers only.
+
+    Attributes:
+        number: unique among the tickets of a supervisor.
+        kind: what to do.
+        place: number of the slot (ROWS) or of the order block's place (ORDER).
+        epoch: which order and which random draws.
+        first: first row of this rank's epoch to produce.
+        rows: how many.
+        slot_row: where in the slot they start (ROWS).
+        block: place of the order block that holds them, which begins at row `block_first` (ROWS of a shuffled epoch).
+        block_first: see `block`.
+    """
+
+    number: int
+    kind: TicketKind
+    place: int
+    epoch: int
+    first: int
+    rows: int
+    slot_row: int = 0
+    block: int = 0
+    block_first: int = 0
+
+    def pack(self) -> bytes:
+        """Return the record's bytes."""
+        return _TICKET.pack(*self)
+
+
+_TICKET = struct.Struct("<QIIQQIIQQ")
+TICKET_BYTES = _TICKET.size
+
+
+def unpack_tickets(raw: bytes) -> Iterator[Ticket]:
+    """Yield the tickets in `raw`, a whole number of records."""
+    for fields in _TICKET.iter_unpack(raw):
+        yield Ticket._make(fields)
+
+
+class Done(NamedTuple):
+    """A worker finished a ticket; it worked on it for `busy_ns`."""
+
+    worker: int
+    ticket: int
+    busy_ns: int
+
+
+class Failed(NamedTuple):
+    """A worker gave a ticket up. The rows of the batches before slot row `good_rows` are written; the worker's text area says why."""
+
+    worker: int
+    ticket: int
+    good_rows: int
+
+
+ANY_BEFORE_TERM = 0
+
+
+class Released(NamedTuple):
+    """The trainer no longer uses what it got in a slot.
+
+    Attributes:
+        slot: number of the slot.
+        delivery: which one, or `ANY_BEFORE_TERM`: whatever was handed over before the latest `Skip`. So a slot can't get lost, even if Ctrl-C
+            hit the trainer between reading a record and noting it.
+    """
+
+    slot: int
+    delivery: int
+
+
+class Skip(NamedTuple):
+    """The trainer leaves its epoch: go on with the first batch of `epoch`; what is delivered from now on carries `term`."""
+
+    term: int
+    epoch: int
+
+
+class Resize(NamedTuple):
+    """Run this many workers from now on."""
+
+    workers: int
+
+
+class Close(NamedTuple):
+    """End everything."""
+
+
+InboxRecord = Done | Failed | Released | Skip | Resize | Close
+
+_INBOX = struct.Struct("<IIQQ")
+INBOX_BYTES = _INBOX.size
+_DONE, _FAILED, _RELEASED, _SKIP, _RESIZE, _CLOSE = range(6)
+
+
+def pack_inbox(record: InboxRecord) -> bytes:
+    """Return the bytes of a record for the supervisor."""
+    match record:
+        case Done(worker, ticket, busy_ns):
+            return _INBOX.pack(_DONE, worker, ticket, busy_ns)
+        case Failed(worker, ticket, good_rows):
+            return _INBOX.pack(_FAILED, worker, ticket, good_rows)
+        case Released(slot, delivery):
+            return _INBOX.pack(_RELEASED, slot, delivery, 0)
+        case Skip(term, epoch):
+            return _INBOX.pack(_SKIP, 0, term, epoch)
+        case Resize(workers):
+            return _INBOX.pack(_RESIZE, workers, 0, 0)
+        case Close():
+            return _INBOX.pack(_CLOSE, 0, 0, 0)
+
+
+def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
+    """Yield the records in `raw`, a whole number of them."""
+    for kind, small, first, second in _INBOX.iter_unpack(raw):
+        if kind == _DONE:
+            yield Done(small, first, second)
+        elif kind == _RELEASED:
+            yield Released(small, first)
+        elif kind == _FAILED:
+            yield Failed(small, first, second)
+        elif kind == _SKIP:
+            yield Skip(first, second)
+        elif kind == _RESIZE:
+            yield Resize(small)
+        else:
+            yield Close()
+
+
+class Look(NamedTuple):
+    """The board has news: the arena exists, or nothing more will come. It is there to wake the trainer; the board itself says what."""
+
+
+class Ready(NamedTuple):
+    """A slot belongs to the trainer until it sends `Released`.
+
+    Attributes:
+        slot: number of the slot.
+        delivery: number of this delivery, to be sent back with the release.
+        term: of the `Skip` that it follows.
+        epoch: of its batches.
+        first: number of its first batch in the epoch.
+        batches: how many are in it, complete.
+        failed: whether the batch after those is due to fail, with the error in the slot's text area.
+    """
+
+    slot: int
+    delivery: int
+    term: int
+    epoch: int
+    first: int
+    batches: int
+    failed: bool
+
+
+ReadyRecord = Ready | Look
+
+_READY = struct.Struct("<IIQQQQII")
+READY_BYTES = _READY.size
+_READY_KIND, _LOOK_KIND = range(2)
+
+
+def pack_ready(record: ReadyRecord) -> bytes:
+    """Return the bytes of a record for the trainer."""
+    match record:
+        case Ready(slot, delivery, term, epoch, first, batches, failed):
+            return _READY.pack(_READY_KIND, slot, delivery, term, epoch, first, batches, failed)
+        case Look():
+            return _READY.pack(_LOOK_KIND, 0, 0, 0, 0, 0, 0, 0)
+
+
+def unpack_ready(raw: bytes) -> Iterator[ReadyRecord]:
+    """Yield the records in `raw`, a whole number of them."""
+    for kind, slot, delivery, term, epoch, first, batches, failed in _READY.iter_unpack(raw):
+        yield Ready(slot, delivery, term, epoch, first, batches, bool(failed)) if kind == _READY_KIND else Look()

@@ -1,0 +1,156 @@
+"""The worker: take a ticket, produce its rows straight into the slot, report.
+
+A worker is a fork of the supervisor and inherits everything that is large, mapped and ready. It holds no lock, ignores SIGINT, sleeps in
+`read` while it has no ticket, and dies with its supervisor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from loader.data.order import Order
+from loader.data.pipeline import Pipeline
+from loader.data.plan import EpochPlan
+from loader.data.source import BadSample, Indices, sample_error
+from loader.data.spec import Array
+from loader.errors import LoaderError, PipelineError, remote_traceback
+from loader.ipc.arena import Arena
+from loader.ipc.board import Cells, WorkerCell, WorkerState
+from loader.ipc.channels import read_records
+from loader.ipc.records import TICKET_BYTES, Done, Failed, Ticket, TicketKind, pack_inbox, unpack_tickets
+
+_PR_SET_PDEATHSIG = 1
+
+# A function that is bound before the fork: the dynamic linker's lock may be held by nobody, but looking it up costs a millisecond.
+_prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+
+
+@dataclass(frozen=True)
+class Production:
+    """What all workers share: made by the supervisor, inherited by fork."""
+
+    pipeline: Pipeline
+    order: Order
+    plan: EpochPlan
+    arena: Arena
+
+
+def run(number: int, production: Production, cells: Cells, tickets: int, inbox: int, supervisor: int) -> None:
+    """Work until the ticket pipe ends. The caller exits the process afterwards.
+
+    Args:
+        number: of this worker.
+        production: what to produce and where.
+        cells: this worker's counters.
+        tickets: descriptor to read tickets from.
+        inbox: descriptor to write reports to.
+        supervisor: pid of the supervisor; the worker ends when it is no longer its child.
+    """
+    die_with(supervisor)
+    worker = _Worker(number, production, cells)
+    cells[WorkerCell.PID_GAUGE] = os.getpid()
+    cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
+    while raw := read_records(tickets, TICKET_BYTES):
+        cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY
+        for ticket in unpack_tickets(raw):
+            os.write(inbox, pack_inbox(worker.work(ticket)))
+        cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
+        sys.stdout.flush()
+
+
+def die_with(supervisor: int) -> None:
+    """Ignore SIGINT, and have the kernel kill this process when its supervisor dies.
+
+    The signal follows the thread that forked (prctl(2)); the supervisor has only one. It may have died before: then we are nobody's.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if _prctl is not None and _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != supervisor:
+        os._exit(1)
+
+
+class _Worker:
+    def __init__(self, number: int, production: Production, cells: Cells) -> None:
+        self._number = number
+        self._pipeline = production.pipeline
+        self._order = production.order
+        self._plan = production.plan
+        self._arena = production.arena
+        self._layout = production.arena.layout.slot
+        self._cells = cells
+        self._progress = cells.cell(WorkerCell.ROW_GAUGE)
+
+    def work(self, ticket: Ticket) -> Done | Failed:
+        """Do what a ticket asks for and return the report."""
+        started = time.monotonic_ns()
+        self._cells[WorkerCell.TICKET_STARTED_NS_GAUGE] = started
+        if ticket.kind == TicketKind.ORDER:
+            self._make_order(ticket)
+        else:
+            try:
+                self._fill(ticket)
+            except BadSample as bad:
+                self._cells.write_text(error_record(self._pipeline, bad, self._number))
+                return Failed(self._number, ticket.number, self._good_rows(ticket, bad))
+            self._cells.add(WorkerCell.SAMPLES, ticket.rows)
+        busy = time.monotonic_ns() - started
+        self._cells.add(WorkerCell.BUSY_NS, busy)
+        return Done(self._number, ticket.number, busy)
+
+    def _make_order(self, ticket: Ticket) -> None:
+        positions = self._plan.positions(ticket.first, ticket.first + ticket.rows)
+        self._arena.block(ticket.place)[: ticket.rows] = self._order.indices(ticket.epoch, positions)
+
+    def _indices(self, ticket: Ticket) -> Indices:
+        if self._order.shuffle:
+            start = ticket.first - ticket.block_first
+            return self._arena.block(ticket.block)[start : start + ticket.rows]
+        return self._plan.positions(ticket.first, ticket.first + ticket.rows)
+
+    def _fill(self, ticket: Ticket) -> None:
+        indices = self._indices(ticket)
+        done = 0
+        for rows, leaves in self._layout.runs(self._arena.slot(ticket.place), ticket.slot_row, ticket.rows):
+            self._fill_run(indices[done : done + rows], ticket, leaves, ticket.slot_row + done)
+            done += rows
+
+    def _fill_run(self, indices: Indices, ticket: Ticket, leaves: list[Array], slot_row: int) -> None:
+        self._pipeline.fill(indices, ticket.epoch, leaves, self._progress, slot_row - ticket.slot_row)
+
+    def _good_rows(self, ticket: Ticket, bad: BadSample) -> int:
+        """Produce what comes before the bad sample again, batch by batch, so that the batches before its own are complete; return their end."""
+        row = int(np.flatnonzero(self._indices(ticket) == bad.index)[0])
+        batch_start = (ticket.slot_row + row) // self._layout.batch_size * self._layout.batch_size
+        rows = batch_start - ticket.slot_row
+        if rows <= 0:
+            return ticket.slot_row
+        try:
+            self._fill(ticket._replace(rows=rows))
+        except BadSample:
+            return ticket.slot_row
+        return batch_start
+
+
+def error_record(pipeline: Pipeline, bad: BadSample, worker: int | None) -> dict[str, Any]:
+    """Return the error that names the bad sample, as data for another process.
+
+    A pipeline that does not keep its shape stays a `PipelineError`; everything else is a `SampleError`.
+    """
+    return raised_error(pipeline, bad, worker, with_traceback=True).to_record()
+
+
+def raised_error(pipeline: Pipeline, bad: BadSample, worker: int | None, *, with_traceback: bool) -> LoaderError:
+    """Return the error that a user sees for a bad sample."""
+    cause = bad.__cause__ or bad
+    trace = remote_traceback(cause) if with_traceback else ""
+    error = sample_error(pipeline.source, bad.index, cause, worker=worker, remote_traceback=trace)
+    return PipelineError(str(error)) if isinstance(cause, PipelineError) else error

@@ -1,0 +1,1 @@
+"""What runs in the supervisor process: it owns every decision."""

@@ -1,0 +1,175 @@
+"""How a supervisor comes to life: a fresh interpreter, one unpickled pipeline, one sample, an arena, and then the workers.
+
+    read the pipeline → run the first sample in a child → size the arena, compare with the memory there is → allocate → fork the workers
+
+What goes wrong on the way is sent to the trainer as `Fatal` and raised there by the first use of the loader.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from loader.config import Config
+from loader.data.layout import SlotLayout
+from loader.data.order import Order
+from loader.data.pipeline import Pipeline
+from loader.data.plan import EpochPlan
+from loader.errors import LoaderError, PipelineError
+from loader.ipc import memfd, payload
+from loader.ipc.arena import Arena, ArenaLayout
+from loader.ipc.board import Board, Phase, SupervisorCell
+from loader.ipc.channels import Outlet
+from loader.ipc.records import Look, pack_ready
+from loader.produce.worker import Production
+from loader.supervise import budget, sizing
+from loader.supervise.blocks import Blocks
+from loader.supervise.loop import Supervisor
+from loader.supervise.pool import prepare_to_fork
+from loader.supervise.probe import Probed, probe
+from loader.supervise.schedule import Schedule
+
+_TRAINER_CHECK_S = 0.2
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """Descriptors and numbers that the trainer passed on; the supervisor owns its copies.
+
+    Attributes:
+        trainer: pid of the trainer.
+        payload, board, arena: shared memory; the arena's is empty yet.
+        inbox_read, inbox_write: ends of the inbox.
+        ready: writing end of the ready pipe.
+        max_workers: rows for workers on the board.
+    """
+
+    trainer: int
+    payload: int
+    board: int
+    arena: int
+    inbox_read: int
+    inbox_write: int
+    ready: int
+    max_workers: int
+
+
+def main(given: dict[str, Any]) -> None:
+    """Be the supervisor, from the first line to the last. Never returns.
+
+    Args:
+        given: the fields of `Inheritance`.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    inherited = Inheritance(**given)
+    board = Board(inherited.board, inherited.max_workers)
+    _watch_trainer_while_booting(inherited.trainer, board)
+    status = 1
+    try:
+        _boot(inherited, board).run()
+        status = 0
+    except LoaderError as error:
+        _announce(board, Outlet(inherited.ready), Phase.FAILED, error.to_record())
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _watch_trainer_while_booting(trainer: int, board: Board) -> None:
+    """Show signs of life, and exit when the trainer dies, while the user's modules are being imported; from then on the loop does both."""
+
+    def check(*_: object) -> None:
+        board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE] = time.monotonic_ns()
+        if os.getppid() != trainer:
+            os._exit(0)
+
+    signal.signal(signal.SIGALRM, check)
+    signal.setitimer(signal.ITIMER_REAL, _TRAINER_CHECK_S, _TRAINER_CHECK_S)
+    check()
+
+
+def _boot(inherited: Inheritance, board: Board) -> Supervisor:
+    pipeline, config = _unpickle(inherited.payload)
+    importlib.import_module("numpy.random")  # lazy: 20 ms and 4.5 MB in every worker otherwise (docs/measurements.md)
+    prepare_to_fork()
+    trainer = os.pidfd_open(inherited.trainer)
+    probed = probe(pipeline, trainer, config.sample_timeout_s)
+    pipeline.compile(probed.specs)
+    rank, world = config.shard
+    plan = EpochPlan(len(pipeline.source), config.batch_size, config.drop_last, rank, world)
+    payload_bytes = os.fstat(inherited.payload).st_size
+    layout = _lay_out(config, plan, pipeline, probed, payload_bytes)
+    board.supervisor[SupervisorCell.ARENA_BYTES_GAUGE] = layout.nbytes
+    board.supervisor[SupervisorCell.PAYLOAD_BYTES_GAUGE] = payload_bytes
+    memfd.allocate(inherited.arena, layout.nbytes)
+    arena = Arena(inherited.arena, layout)
+    ready = Outlet(inherited.ready)
+    _announce(board, ready, Phase.RUNNING, layout.to_json())
+    production = Production(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena)
+    blocks = Blocks(plan, layout.block_rows, layout.blocks) if config.shuffle else None
+    schedule = Schedule(plan, layout.slots, layout.slot.capacity, blocks, probed.row_ns)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    prepare_to_fork()
+    return Supervisor(
+        schedule=schedule,
+        production=production,
+        board=board,
+        trainer=trainer,
+        inbox=(inherited.inbox_read, inherited.inbox_write),
+        ready=ready,
+        workers=config.worker_count,
+        sample_timeout_s=config.sample_timeout_s,
+    )
+
+
+def _unpickle(fd: int) -> tuple[Pipeline, Config]:
+    try:
+        pipeline, config = payload.load(fd)
+    except Exception as error:
+        trace = traceback.format_exc()
+        raise PipelineError(
+            f"the pipeline can't start in the workers: {type(error).__name__}: {error}. Likely cause: a module that only the script can import, "
+            f"or that fails when it is imported again\n\n{trace}"
+        ) from error
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(0)  # its threads do not survive a fork
+    return pipeline, config
+
+
+def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: Probed, payload_bytes: int) -> ArenaLayout:
+    workers, size = config.worker_count, plan.batch_size
+    wanted = config.slots or sizing.default_slots(size, round(probed.row_ns), workers)
+    capacity = sizing.slot_capacity(pipeline.spec.nbytes * size, plan.batches)
+    limit = config.memory_limit_bytes
+    layout = _arena(config, plan, pipeline, wanted, capacity)
+    if capacity > 1 and budget.fitting_slots(_need(layout, payload_bytes, workers), limit) < wanted:
+        layout = _arena(config, plan, pipeline, wanted, 1)
+    if config.slots is None:
+        layout = _arena(config, plan, pipeline, budget.fitting_slots(_need(layout, payload_bytes, workers), limit), layout.slot.capacity)
+    budget.check(_need(layout, payload_bytes, workers), limit, size)
+    return layout
+
+
+def _arena(config: Config, plan: EpochPlan, pipeline: Pipeline, slots: int, capacity: int) -> ArenaLayout:
+    rows = sizing.block_rows(plan.batch_size, plan.rows)
+    places = sizing.block_places(slots, capacity, plan.batch_size, rows) if config.shuffle else 0
+    return ArenaLayout(SlotLayout(pipeline.spec, plan.batch_size, capacity), slots, rows, places)
+
+
+def _need(layout: ArenaLayout, payload_bytes: int, workers: int) -> budget.Need:
+    slots_bytes = layout.slots * layout.slot.nbytes
+    return budget.Need(layout.slots, layout.slot.nbytes, layout.nbytes - slots_bytes, payload_bytes, workers)
+
+
+def _announce(board: Board, ready: Outlet, phase: Phase, text: dict[str, Any]) -> None:
+    board.supervisor.write_text(text)
+    board.supervisor[SupervisorCell.PHASE_GAUGE] = phase
+    ready.send(pack_ready(Look()))

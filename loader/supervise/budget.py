@@ -1,0 +1,100 @@
+"""Whether a configuration fits the memory there is, decided before anything is allocated.
+
+What counts towards `memory_limit`: the arena, arrays that travelled from the trainer, and the anonymous memory of supervisor and workers. What does not: the page cache and
+mapped data files, which the kernel takes back by itself. Covers the start only; while running, the workers' own growth comes on top.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from loader.errors import MemoryLimitError
+
+# Anonymous memory of a supervisor that holds numpy, and of a worker forked from it (docs/measurements.md), rounded up.
+_SUPERVISOR_BYTES = 48 * 2**20
+_WORKER_BYTES = 4 * 2**20
+_CGROUP_FILES = ((Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),)
+_CGROUP_V1 = Path("/sys/fs/cgroup/memory")
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a configuration takes, in bytes.
+
+    Attributes:
+        slots: number of slots.
+        slot_bytes: of one slot.
+        other_arena_bytes: of the rest of the arena.
+        payload_bytes: of arrays that travelled from the trainer.
+        workers: number of workers.
+    """
+
+    slots: int
+    slot_bytes: int
+    other_arena_bytes: int
+    payload_bytes: int
+    workers: int
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.slots * self.slot_bytes + self.other_arena_bytes + self.payload_bytes + _SUPERVISOR_BYTES + self.workers * _WORKER_BYTES
+
+    def arithmetic(self) -> str:
+        """Return the sum in words."""
+        return (
+            f"{self.slots} slots × {mib(self.slot_bytes)} + {mib(self.other_arena_bytes)} order and texts + {mib(self.payload_bytes)} arrays from the script "
+            f"+ {mib(_SUPERVISOR_BYTES)} supervisor + {self.workers} workers × {mib(_WORKER_BYTES)} = {mib(self.total)}"
+        )
+
+
+def check(need: Need, limit: int | None, batch_size: int) -> None:
+    """Raise MemoryLimitError, with the arithmetic and what to do, unless `need` fits the limit and what is available now."""
+    available = available_bytes()
+    reasons = [] if limit is None or need.total <= limit else [f"memory_limit is {mib(limit)}"]
+    reasons += [] if need.total <= available else [f"only {mib(available)} are available now"]
+    if reasons:
+        bound = min(available, limit or available)
+        raise MemoryLimitError(f"{' and '.join(reasons)}, but {need.arithmetic()}. What to do: {_remedy(need, bound, batch_size)}")
+
+
+def fitting_slots(need: Need, limit: int | None) -> int:
+    """Return how many slots of `need` fit the limit and what is available: at least 2, at most what was asked for."""
+    bound = min(available_bytes(), limit or 2**63)
+    spare = bound - (need.total - need.slots * need.slot_bytes)
+    return max(2, min(need.slots, spare // need.slot_bytes))
+
+
+def available_bytes() -> int:
+    """Return the memory that can be allocated now without swapping: the machine's, or the cgroup's where that is less."""
+    return min([int(psutil.virtual_memory().available), *_cgroup_available()])
+
+
+def mib(nbytes: int) -> str:
+    """Return bytes in words: MiB, or KiB where they are few."""
+    return f"{nbytes / 2**20:,.1f} MiB" if nbytes >= 2**20 else f"{nbytes / 2**10:,.1f} KiB"
+
+
+def _cgroup_available() -> list[int]:
+    files = [*_CGROUP_FILES, (_CGROUP_V1 / "memory.limit_in_bytes", _CGROUP_V1 / "memory.usage_in_bytes")]
+    found: list[int] = []
+    for limit, current in files:
+        try:
+            found.append(int(limit.read_text()) - int(current.read_text()))
+        except (OSError, ValueError):  # no such cgroup, or its limit is "max"
+            continue
+    return found
+
+
+def _remedy(need: Need, bound: int, batch_size: int) -> str:
+    fixed = need.total - need.slots * need.slot_bytes
+    room = bound - fixed
+    if room <= 0:
+        return f"allow more than {mib(fixed)}, which is needed without a single slot"
+    if need.slots > 2 and room >= 2 * need.slot_bytes:
+        return f"slots={room // need.slot_bytes} would fit"
+    fitting = int(batch_size * room / (2 * need.slot_bytes))
+    return f"batch_size={fitting} would fit" if fitting else f"even one sample in each of 2 slots is too much; allow {mib(fixed + 2 * need.slot_bytes // batch_size)}"

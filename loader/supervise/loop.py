@@ -1,0 +1,205 @@
+"""The supervisor's loop: wait, feed the schedule, carry out what it says. Decisions are elsewhere (`schedule`, `sizing`, `budget`)."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from loader.errors import PipelineError, SampleError, SampleTimeout
+from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
+from loader.ipc.channels import Outlet, read_records
+from loader.ipc.records import INBOX_BYTES, Close, Done, Failed, InboxRecord, Ready, Released, Resize, Skip, pack_ready, unpack_inbox
+from loader.produce.worker import Production, run
+from loader.supervise.memory import private_bytes
+from loader.supervise.pool import Pool, death_in_words
+from loader.supervise.schedule import DEATHS_TO_ACCUSE, Accuse, Command, Dismiss, Issue, Schedule
+from loader.supervise.stalls import Stalls
+
+_TICK_S = 1.0
+
+# A sample that kills its worker is found after at most 13 halvings of a ticket and three deaths alone. More deaths in a row than this, with
+# nothing finished in between, mean that no worker can work at all.
+_DEATHS_WITHOUT_PROGRESS = 50
+
+
+class Supervisor:
+    """Keeps the workers busy until it is told to stop or the trainer dies.
+
+    Args:
+        schedule: decides.
+        production: what the workers share.
+        board: counters.
+        trainer: pidfd of the trainer.
+        inbox: reading and writing end of the inbox.
+        ready: to the trainer.
+        workers: how many to begin with.
+        sample_timeout_s: longest time without progress of a worker that holds a ticket.
+    """
+
+    def __init__(
+        self,
+        *,
+        schedule: Schedule,
+        production: Production,
+        board: Board,
+        trainer: int,
+        inbox: tuple[int, int],
+        ready: Outlet,
+        workers: int,
+        sample_timeout_s: float,
+    ) -> None:
+        self._schedule = schedule
+        self._production = production
+        self._board = board
+        self._trainer = trainer
+        self._inbox, self._inbox_write = inbox
+        self._ready = ready
+        self._target = workers
+        self._stalls = Stalls(sample_timeout_s)
+        self._epoll = select.epoll()
+        self._pool = Pool(self._run_worker, [self._inbox, ready.fd, trainer, self._epoll.fileno()])
+        self._pid = os.getpid()
+        self._leaving: set[int] = set()
+        self._timed_out: set[int] = set()
+        self._deaths = 0
+        self._open = True
+
+    def run(self) -> None:
+        """Work until closed. Raises PipelineError when no worker can work."""
+        os.set_blocking(self._inbox, False)
+        self._epoll.register(self._inbox, select.EPOLLIN)
+        self._epoll.register(self._trainer, select.EPOLLIN)
+        next_tick = 0.0
+        try:
+            self._adjust()
+            while self._open:
+                self._carry_out()
+                ready = self._epoll.poll(_TICK_S)
+                self._drain()
+                for fd, _ in ready:
+                    self._notice_death(fd)
+                if (now := time.monotonic()) >= next_tick:
+                    next_tick = now + _TICK_S
+                    self._tick(now)
+        finally:
+            self._pool.end()
+
+    def _run_worker(self, number: int, tickets: int) -> None:
+        run(number, self._production, self._board.workers[number], tickets, self._inbox_write, self._pid)
+
+    # Events.
+
+    def _drain(self) -> None:
+        """Feed everything that has been sent. It comes before a death is fed: what a dead worker reported is done."""
+        try:
+            while raw := read_records(self._inbox, INBOX_BYTES):
+                for record in unpack_inbox(raw):
+                    self._feed(record)
+        except BlockingIOError:
+            return
+
+    def _feed(self, record: InboxRecord) -> None:
+        match record:
+            case Done():
+                self._deaths = 0
+                self._schedule.done(record)
+            case Released():
+                self._schedule.released(record)
+            case Failed():
+                self._deaths = 0
+                self._fail(record)
+            case Skip():
+                self._schedule.skip(record)
+            case Resize(workers):
+                self._target = workers
+                self._adjust()
+            case Close():
+                self._open = False
+
+    def _fail(self, report: Failed) -> None:
+        self._board.supervisor.add(SupervisorCell.ERRORS, 1)
+        slot = self._schedule.slot_of(report)
+        if self._schedule.failed(report):
+            write_text(self._production.arena.text(slot), self._board.workers[report.worker].read_text())
+
+    def _notice_death(self, fd: int) -> None:
+        if fd == self._trainer:
+            self._open = False
+            return
+        for number, child in list(self._pool.children.items()):
+            if child.pidfd == fd:
+                self._bury(number)
+
+    def _bury(self, number: int) -> None:
+        status = self._pool.bury(number)
+        cells = self._board.workers[number]
+        if number in self._leaving:
+            self._leaving.remove(number)
+        if self._schedule.has(number):
+            self._deaths += 1
+            self._board.supervisor.add(SupervisorCell.RESTARTS, 1)
+            self._schedule.worker_died(number, cells[WorkerCell.ROW_GAUGE], number in self._timed_out)
+            self._timed_out.discard(number)
+        cells[WorkerCell.STATE_GAUGE] = WorkerState.ABSENT
+        if self._deaths > _DEATHS_WITHOUT_PROGRESS:
+            raise PipelineError(f"{self._deaths} workers died without finishing a ticket in between; the last one {death_in_words(status)}")
+        self._adjust()
+
+    def _tick(self, now: float) -> None:
+        for number, child in self._pool.children.items():
+            if self._stalls.stalled(number, self._board.workers[number], self._schedule.held(number), now):
+                self._timed_out.add(number)
+                os.kill(child.pid, signal.SIGKILL)
+        pids = [child.pid for child in self._pool.children.values()]
+        self._board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE] = time.monotonic_ns()
+        self._board.supervisor[SupervisorCell.PRIVATE_BYTES_GAUGE] = sum(map(private_bytes, [self._pid, *pids]))
+        self._ready.flush()
+
+    def _adjust(self) -> None:
+        """Start or dismiss workers until as many stay as are wanted."""
+        staying = [number for number in self._pool.children if number not in self._leaving]
+        for number in sorted(staying)[self._target :]:
+            self._leaving.add(number)
+            self._schedule.worker_leaving(number)
+        unused = [number for number in range(len(self._board.workers)) if number not in self._pool.children]
+        for number in unused[: max(0, self._target - len(staying))]:
+            child = self._pool.start(number)
+            self._epoll.register(child.pidfd, select.EPOLLIN)
+            self._schedule.worker_joined(number)
+        self._board.supervisor[SupervisorCell.WORKERS_GAUGE] = self._target
+
+    # Commands.
+
+    def _carry_out(self) -> None:
+        for command in self._schedule.commands():
+            self._carry_out_one(command)
+        free, filling, handed = self._schedule.counts()
+        cells = self._board.supervisor
+        cells[SupervisorCell.SLOTS_FREE_GAUGE] = free
+        cells[SupervisorCell.SLOTS_FILLING_GAUGE] = filling
+        cells[SupervisorCell.SLOTS_HANDED_GAUGE] = handed
+
+    def _carry_out_one(self, command: Command) -> None:
+        match command:
+            case Issue(worker, ticket):
+                self._pool.children[worker].tickets.send(ticket.pack())
+            case Ready():
+                self._ready.send(pack_ready(command))
+            case Accuse():
+                self._accuse(command)
+            case Dismiss(worker):
+                self._pool.children[worker].tickets.close()
+
+    def _accuse(self, accused: Accuse) -> None:
+        production = self._production
+        position = production.plan.positions(accused.row, accused.row + 1)
+        index = int(production.order.indices(accused.epoch, position)[0])
+        name = production.pipeline.source.name_of(index)
+        how = "made no progress for sample_timeout_s" if accused.timed_out else "killed its worker"
+        reason = f"it {how}, {DEATHS_TO_ACCUSE} times in a row while it was the only one in its ticket"
+        kind = SampleTimeout if accused.timed_out else SampleError
+        self._deaths = 0
+        self._board.supervisor.add(SupervisorCell.ERRORS, 1)
+        write_text(production.arena.text(accused.slot), kind(index=index, name=name, reason=reason).to_record())

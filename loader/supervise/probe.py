@@ -1,0 +1,123 @@
+"""The first sample, run in a child of its own: the user's code may crash, hang or exit, and the supervisor must not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from loader.data.pipeline import Pipeline
+from loader.data.source import BadSample
+from loader.data.spec import SampleSpec
+from loader.errors import PipelineError, SampleTimeout, from_record
+from loader.ipc.channels import open_pipe, wait_readable
+from loader.produce.worker import die_with, error_record
+from loader.supervise.pool import death_in_words
+
+_FAST_NS = 5_000_000
+_REPEATED_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What the first sample told.
+
+    Attributes:
+        specs: for `Pipeline.compile`.
+        row_ns: time that a warm row takes, roughly.
+    """
+
+    specs: Sequence[SampleSpec]
+    row_ns: float
+
+
+def probe(pipeline: Pipeline, trainer: int, timeout_s: float) -> Probed:
+    """Run the first sample in a child and return what it told.
+
+    Runs in: the supervisor, while it boots.
+    Blocks: until the child answers or dies, the trainer (a pidfd) dies, or `timeout_s` is over.
+
+    Raises:
+        LoaderError: the sample's own error.
+        PipelineError: the child died.
+        SampleTimeout: no answer in time.
+    """
+    supervisor = os.getpid()
+    read, write = open_pipe()
+    pid = os.fork()
+    if pid == 0:
+        _be_child(pipeline, write, supervisor)
+    os.close(write)
+    try:
+        answer = _receive(read, trainer, time.monotonic() + timeout_s)
+    finally:
+        os.close(read)
+        os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+    if answer is None:
+        reason = f"the first sample took more than {timeout_s} s (sample_timeout_s)"
+        raise SampleTimeout(index=0, name=pipeline.source.name_of(0), reason=reason)
+    if not answer:
+        name = pipeline.source.name_of(0) or "sample 0"
+        raise PipelineError(f"the process that tried the first sample ({name}) was {death_in_words(status)}, in the source or a transform")
+    told = json.loads(answer)
+    if "error" in told:
+        raise from_record(told)
+    return Probed([SampleSpec.from_json(spec) for spec in told["specs"]], told["row_ns"])
+
+
+def _receive(read: int, trainer: int, deadline: float) -> bytes | None:
+    """Return all that the child wrote, or None at the deadline."""
+    pieces: list[bytes] = []
+    while (left := deadline - time.monotonic()) > 0:
+        readable = wait_readable([read, trainer], left)
+        if trainer in readable:
+            os._exit(0)
+        if read in readable:
+            piece = os.read(read, 65536)
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
+    return None
+
+
+def _be_child(pipeline: Pipeline, write: int, supervisor: int) -> None:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        die_with(supervisor)
+        answer = json.dumps(_try(pipeline)).encode()
+        sys.stdout.flush()
+        while answer:
+            answer = answer[os.write(write, answer) :]
+    finally:
+        os._exit(0)
+
+
+def _try(pipeline: Pipeline) -> dict[str, Any]:
+    try:
+        specs = pipeline.probe()
+        pipeline.compile(specs)
+        row_ns = _time_row(pipeline)
+    except BadSample as bad:
+        return error_record(pipeline, bad, None)
+    return {"specs": [spec.to_json() for spec in specs], "row_ns": row_ns}
+
+
+def _time_row(pipeline: Pipeline) -> float:
+    """Return the time of one row. A fast one is timed again, warm and several at a time."""
+    first = _time(pipeline, 1)
+    return first if first > _FAST_NS else min(_time(pipeline, 1), _time(pipeline, _REPEATED_ROWS) / _REPEATED_ROWS)
+
+
+def _time(pipeline: Pipeline, rows: int) -> float:
+    out = [np.empty((rows, *leaf.shape), leaf.dtype) for leaf in pipeline.spec.leaves]
+    started = time.perf_counter_ns()
+    pipeline.fill(np.zeros(rows, np.int64), 0, out, np.zeros(1, np.int64).data)
+    return float(time.perf_counter_ns() - started)

@@ -1,0 +1,328 @@
+"""The schedule: which worker fills which rows of which slot. Pure: events in, commands out; no clock, no process, no descriptor.
+
+    invariants, checked by tests/property/test_schedule.py under random completions, deaths, releases, skips and resizes:
+        every batch of every epoch is handed over once, in order
+        a slot is in one hand at a time: nobody's, the workers', the trainer's
+        the rows of a slot are issued once, and again only after the worker that held them has died
+        a worker holds at most two tickets, and a second one only while nobody has none
+
+Tickets are dealt round: one to each worker first. A second one hides the way back and forth, but given at once it would starve the others,
+because batches leave in order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from loader.data.plan import EpochPlan
+from loader.ipc.records import ANY_BEFORE_TERM, Done, Failed, Ready, Released, Skip, Ticket, TicketKind
+from loader.supervise import sizing
+from loader.supervise.blocks import Blocks
+from loader.supervise.states import Issued, Slot, SlotState
+
+TICKETS_PER_WORKER = 2
+DEATHS_TO_ACCUSE = 3
+_SMOOTHING = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """Send `ticket` to `worker`."""
+
+    worker: int
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Accuse:
+    """The sample at row `row` of `epoch` has killed its worker again and again; put its error into the text of `slot`."""
+
+    slot: int
+    epoch: int
+    row: int
+    timed_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """Let `worker` go: it holds nothing and gets nothing more."""
+
+    worker: int
+
+
+Command = Issue | Ready | Accuse | Dismiss
+
+
+class Schedule:
+    """Events in, commands out.
+
+    Args:
+        plan: batches of an epoch.
+        slots: number of slots.
+        capacity: batches that a slot can hold.
+        blocks: blocks of the order, or None where it is sequential.
+        row_ns: a first estimate of the time that one row takes.
+        epoch: to begin with.
+        batch: of that epoch to begin with.
+    """
+
+    def __init__(self, plan: EpochPlan, slots: int, capacity: int, blocks: Blocks | None, row_ns: float, epoch: int = 0, batch: int = 0) -> None:
+        self._plan = plan
+        self._capacity = capacity
+        self._blocks = blocks
+        self.row_ns = row_ns
+        self.slots = [Slot(number) for number in range(slots)]
+        self._free = [slot.number for slot in reversed(self.slots)]  # last in, first out: the most recent one is still in the cache
+        self._filling: deque[Slot] = deque()  # in the order of their batches
+        self._open: Slot | None = None  # the last of them, while it has rows that are in no ticket
+        self._again: deque[Issued] = deque()  # tickets of dead workers, and blocks of the order
+        self._held: dict[int, deque[Issued]] = {}
+        self._leaving: set[int] = set()
+        self._epoch, self._batch, self._term = epoch, batch, 0
+        self._tickets = self._deliveries = 0
+        self._commands: list[Command] = []
+
+    def counts(self) -> tuple[int, int, int]:
+        """Return the numbers of slots that are free, filling (or waiting for their turn), and handed to the trainer."""
+        free = len(self._free)
+        handed = sum(slot.state is SlotState.HANDED for slot in self.slots)
+        return free, len(self.slots) - free - handed, handed
+
+    def has(self, worker: int) -> bool:
+        """Return whether a worker is there, or leaving and not dismissed yet."""
+        return worker in self._held
+
+    def held(self, worker: int) -> int:
+        """Return how many tickets a worker holds."""
+        return len(self._held.get(worker, ()))
+
+    # Events. Each changes the state; `commands` says what follows.
+
+    def worker_joined(self, worker: int) -> None:
+        """A worker is there."""
+        self._held[worker] = deque()
+
+    def worker_leaving(self, worker: int) -> None:
+        """A worker shall go when it has done what it holds."""
+        self._leaving.add(worker)
+
+    def worker_died(self, worker: int, row: int, timed_out: bool = False) -> None:
+        """A worker is gone; it was at `row` of the first ticket that it held (-1: unknown). All that it sent has been fed before."""
+        held = self._held.pop(worker)
+        self._leaving.discard(worker)
+        again: list[Issued] = []
+        for number, issued in enumerate(held):
+            again += self._suspects(issued, row, timed_out) if number == 0 else [issued]
+        self._again.extendleft(issued for issued in reversed(again) if not self._dropped(issued))
+
+    def done(self, report: Done) -> None:
+        """A ticket is done."""
+        ticket = self._take(report.worker, report.ticket)
+        if ticket.kind is TicketKind.ORDER:
+            assert self._blocks is not None
+            self._blocks.at(ticket.place).ready = True
+            return
+        self.row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self.row_ns)
+        self._account(ticket)
+
+    def failed(self, report: Failed) -> bool:
+        """A ticket failed. Returns whether its error is the earliest of its slot, which is then the one to keep."""
+        return self._fail(self._take(report.worker, report.ticket), report.good_rows)
+
+    def slot_of(self, report: Failed) -> int:
+        """Return the slot of a ticket that is about to be reported failed."""
+        return self._held[report.worker][0].ticket.place
+
+    def released(self, record: Released) -> None:
+        """The trainer gave a slot back. A second release of the same delivery changes nothing."""
+        slot = self.slots[record.slot]
+        old = record.delivery == ANY_BEFORE_TERM and slot.term < self._term
+        if slot.state is SlotState.HANDED and (old or slot.delivery == record.delivery):
+            self._set_free(slot)
+
+    def skip(self, record: Skip) -> None:
+        """The trainer left its epoch."""
+        self._term, self._epoch, self._batch = record.term, record.epoch, 0
+        self._open = None
+        filling, self._filling = self._filling, deque()
+        for slot in filling:
+            slot.stale = True
+            slot.outstanding -= slot.rows - slot.issued
+            slot.rows = slot.issued
+        for issued in [issued for issued in self._again if self._dropped(issued)]:
+            self._again.remove(issued)
+        for slot in filling:
+            if slot.state is not SlotState.FREE:  # one whose last tickets were dropped just now is free already
+                self._settle(slot)
+
+    # Commands.
+
+    def commands(self) -> list[Command]:
+        """Deal what there is to deal; return what is to be carried out, in order."""
+        self._hand_over()
+        while self._deal():
+            pass
+        for worker in [worker for worker in self._leaving if not self._held[worker]]:
+            self._leaving.remove(worker)
+            del self._held[worker]
+            self._commands.append(Dismiss(worker))
+        commands, self._commands = self._commands, []
+        return commands
+
+    def _deal(self) -> bool:
+        worker = self._next_worker()
+        issued = self._next_ticket() if worker is not None else None
+        if worker is None or issued is None:
+            return False
+        self._held[worker].append(issued)
+        self._commands.append(Issue(worker, issued.ticket))
+        return True
+
+    def _next_worker(self) -> int | None:
+        """Return the worker with the fewest tickets, if it may have one more."""
+        best, fewest = None, TICKETS_PER_WORKER
+        for worker, held in self._held.items():
+            if len(held) < fewest and worker not in self._leaving:
+                best, fewest = worker, len(held)
+        return best
+
+    def _next_ticket(self) -> Issued | None:
+        self._want_blocks()
+        if self._again:
+            return self._again.popleft()
+        slot = self._open or self._open_slot()
+        if slot is None:
+            return None
+        rows = min(slot.ticket_rows, slot.rows - slot.issued)
+        first = slot.first * self._plan.batch_size + slot.issued
+        block = self._blocks.get(slot.block) if self._blocks is not None and slot.block is not None else None
+        place, block_first = (block.place, block.first) if block is not None else (0, 0)
+        ticket = Ticket(self._number(), TicketKind.ROWS, slot.number, slot.epoch, first, rows, slot.issued, place, block_first)
+        slot.issued += rows
+        if slot.issued == slot.rows:
+            self._open = None
+        return Issued(ticket)
+
+    def _number(self) -> int:
+        self._tickets += 1
+        return self._tickets
+
+    def _want_blocks(self) -> None:
+        if self._blocks is None:
+            return
+        cursor = self._blocks.key(self._epoch, self._batch * self._plan.batch_size)
+        self._blocks.forget(cursor)
+        while block := self._blocks.wanted(cursor):
+            self._again.append(Issued(Ticket(self._number(), TicketKind.ORDER, block.place, block.epoch, block.first, block.rows)))
+
+    def _open_slot(self) -> Slot | None:
+        if not self._free:
+            return None
+        plan, first = self._plan, self._batch * self._plan.batch_size
+        batches = min(sizing.batches_per_slot(self._capacity, plan.batch_size, self.row_ns), plan.batches - self._batch)
+        key = None
+        if self._blocks is not None:
+            key = self._blocks.key(self._epoch, first)
+            block = self._blocks.get(key)
+            if block is None or not block.ready:
+                return None
+            batches = min(batches, -(-(block.first + block.rows - first) // plan.batch_size))
+            block.users += 1
+        self._deliveries += 1
+        slot = self.slots[self._free.pop()]
+        slot.become(SlotState.FILLING)
+        slot.delivery, slot.term, slot.epoch, slot.first, slot.batches = self._deliveries, self._term, self._epoch, self._batch, batches
+        slot.rows = slot.outstanding = min(batches * plan.batch_size, plan.rows - first)
+        slot.issued, slot.block, slot.good_rows, slot.stale = 0, key, None, False
+        workers = max(1, len(self._held) - len(self._leaving))
+        one_each = self._deliveries == 1
+        slot.ticket_rows = sizing.first_ticket_rows(slot.rows, workers) if one_each else sizing.ticket_rows(slot.rows, self.row_ns, workers)
+        self._filling.append(slot)
+        self._open = slot
+        self._batch += batches
+        if self._batch == plan.batches:
+            self._epoch, self._batch = self._epoch + 1, 0
+        return slot
+
+    def _hand_over(self) -> None:
+        while self._filling and self._filling[0].state is SlotState.COMPLETE:
+            slot = self._filling.popleft()
+            slot.become(SlotState.HANDED)
+            failed = slot.good_rows is not None
+            batches = slot.batches if slot.good_rows is None else slot.good_rows // self._plan.batch_size
+            self._commands.append(Ready(slot.number, slot.delivery, slot.term, slot.epoch, slot.first, batches, failed))
+
+    # What a report changes.
+
+    def _take(self, worker: int, number: int) -> Ticket:
+        issued = self._held[worker].popleft()
+        assert issued.ticket.number == number, f"worker {worker} reported ticket {number}, it holds {issued}"
+        return issued.ticket
+
+    def _account(self, ticket: Ticket) -> None:
+        slot = self.slots[ticket.place]
+        slot.outstanding -= ticket.rows
+        self._settle(slot)
+
+    def _fail(self, ticket: Ticket, good_rows: int) -> bool:
+        slot = self.slots[ticket.place]
+        whole = good_rows // self._plan.batch_size * self._plan.batch_size
+        earliest = slot.good_rows is None or whole < slot.good_rows
+        if earliest:
+            slot.good_rows = whole
+        self._account(ticket)
+        return earliest
+
+    def _settle(self, slot: Slot) -> None:
+        if slot.outstanding:
+            return
+        if slot.state is SlotState.FILLING:
+            self._leave_block(slot)
+            slot.become(SlotState.COMPLETE)
+        if slot.stale:
+            self._set_free(slot)
+
+    def _leave_block(self, slot: Slot) -> None:
+        block = self._blocks.get(slot.block) if self._blocks is not None and slot.block is not None else None
+        if block is not None:
+            block.users -= 1
+
+    def _set_free(self, slot: Slot) -> None:
+        slot.become(SlotState.FREE)
+        self._free.append(slot.number)
+
+    # Deaths.
+
+    def _suspects(self, issued: Issued, row: int, timed_out: bool) -> list[Issued]:
+        """Return what replaces a ticket whose worker died at `row` of it.
+
+        The row is put alone into a ticket. Deaths count only against the one row of such a ticket; the third one accuses it. Where the row
+        is not known, the ticket is cut in two.
+        """
+        ticket = issued.ticket
+        if ticket.kind is TicketKind.ORDER or self.slots[ticket.place].stale:
+            return [issued]
+        if ticket.rows > 1:
+            half = ticket.rows // 2
+            known = [(0, row), (row, 1), (row + 1, ticket.rows - row - 1)]
+            cuts = known if 0 <= row < ticket.rows else [(0, half), (half, ticket.rows - half)]
+            return [Issued(self._part(ticket, start, rows)) for start, rows in cuts if rows]
+        issued = replace(issued, deaths=issued.deaths + 1, timeouts=issued.timeouts + timed_out)
+        if issued.deaths < DEATHS_TO_ACCUSE:
+            return [issued]
+        accused = Accuse(ticket.place, ticket.epoch, ticket.first, issued.timeouts == DEATHS_TO_ACCUSE)
+        if self._fail(ticket, ticket.slot_row):
+            self._commands.append(accused)
+        return []
+
+    def _part(self, ticket: Ticket, start: int, rows: int) -> Ticket:
+        return ticket._replace(number=self._number(), first=ticket.first + start, slot_row=ticket.slot_row + start, rows=rows)
+
+    def _dropped(self, issued: Issued) -> bool:
+        """Whether nobody wants a ticket any more; its rows are then accounted for."""
+        ticket = issued.ticket
+        if ticket.kind is TicketKind.ORDER or not self.slots[ticket.place].stale:
+            return False
+        self._account(ticket)
+        return True

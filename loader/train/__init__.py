@@ -1,0 +1,1 @@
+"""What runs in the trainer: the `Loader`, the leases on slots, and one file per framework."""

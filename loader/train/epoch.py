@@ -1,0 +1,65 @@
+"""One epoch of a loader, as an iterator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loader.data.spec import Array, Sample
+from loader.errors import IterationError
+
+if TYPE_CHECKING:
+    from loader.train.loader import Loader
+
+
+class EpochIterator:
+    """One epoch of a loader. Nothing happens before the first `next`; closing it in the middle ends its epoch.
+
+    Args:
+        loader: to take batches from.
+        leased: whether small arrays, too, may lie in the slot.
+    """
+
+    def __init__(self, loader: Loader, leased: bool = False) -> None:
+        self._loader = loader
+        self._leased = leased
+        self._token = 0
+        self._left = len(loader)
+        self._plain = False
+
+    def __iter__(self) -> EpochIterator:
+        return self
+
+    def __next__(self) -> Sample:
+        arrays = self.arrays()
+        return arrays if self._plain else self._loader.spec.unflatten(arrays)
+
+    def arrays(self) -> tuple[Array, ...]:
+        """Return the arrays of the next batch, flat. Raises StopIteration at the end."""
+        if not self._left:
+            raise StopIteration
+        loader = self._loader
+        if self._token != loader._token:
+            self._enter()
+        try:
+            arrays = loader._take(self._leased)
+        except BaseException:  # Ctrl-C, too, may have hit in the middle of a batch
+            self.close()
+            raise
+        self._left -= 1
+        return arrays
+
+    def _enter(self) -> None:
+        if self._token:
+            self._loader._check_open()
+            raise IterationError(f"a newer iterator of {self._loader.name} has started its epoch, which ended this one's")
+        self._token = self._loader._begin()
+        self._plain = self._loader.spec.plain
+
+    def close(self) -> None:
+        """End the epoch, if it has begun and is not over."""
+        if self._token and self._token == self._loader._token and self._left:
+            self._loader._leave()
+        self._left = 0
+
+    def __del__(self) -> None:
+        self.close()

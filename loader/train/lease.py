@@ -1,0 +1,77 @@
+"""Leases: an array that is handed out keeps its slot, and the slot goes back when the last array or view of it is gone.
+
+The lease is the object at the root of every array over a slot: arrays refer to it, views of them refer to it through numpy, frameworks refer
+to the arrays. Its end is noticed by `__del__`, not by a weak reference to an array: numpy shortens chains of views, so that a view may
+outlive the array that it was made from (docs/measurements.md).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from loader.data.spec import Array
+from loader.ipc.records import Released, pack_inbox
+
+
+class Outbox:
+    """The trainer's way to the supervisor, and the set of slots that it still holds.
+
+    Leases refer to it, so the descriptor is closed when the last of them is gone; another file can never get its number while one may write.
+
+    Args:
+        fd: writing end of the inbox; owned by this object.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._pid = os.getpid()
+        self.lent: set[int] = set()
+
+    def send(self, record: bytes) -> None:
+        """Write one record. Does nothing in a forked child, where everything is the parent's, or when the supervisor is gone.
+
+        Can't block: the pipe holds more records than can be outstanding.
+        """
+        if os.getpid() != self._pid:
+            return
+        try:
+            os.write(self._fd, record)
+        except BrokenPipeError:
+            return
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+class Lease:
+    """The right to use a slot, until nothing refers to it any more.
+
+    `__del__` may run on any thread and in the middle of anything: it takes no lock, writes one record and changes a set, each one atomic.
+
+    Args:
+        memory: the slot's bytes.
+        slot: its number.
+        delivery: which filling of it.
+        outbox: to tell that it is over.
+    """
+
+    __slots__ = ("__array_interface__", "_memory", "_outbox", "_release", "slot")
+
+    def __init__(self, memory: Array, slot: int, delivery: int, outbox: Outbox) -> None:
+        self._memory = memory
+        self._outbox = outbox
+        self._release = pack_inbox(Released(slot, delivery))
+        self.slot = slot
+        self.__array_interface__: dict[str, Any] = memory.__array_interface__
+        outbox.lent.add(slot)
+
+    def array(self) -> Array:
+        """Return the slot's bytes as an array that holds this lease."""
+        return np.asarray(self)
+
+    def __del__(self) -> None:
+        self._outbox.lent.discard(self.slot)
+        self._outbox.send(self._release)

@@ -1,0 +1,78 @@
+"""TensorFlow: the only file that imports it.
+
+A batch becomes tensors by DLPack, which always aliases the memory and lets go of it promptly. It needs writable memory at a multiple of 64 bytes and
+aborts the process otherwise, so that is checked here, although every slot has it (docs/measurements.md).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from loader.data.layout import ALIGNMENT
+from loader.data.spec import Array, Sample
+
+if TYPE_CHECKING:
+    from loader.train.loader import Loader
+
+
+class TensorEpochs:
+    """Iterable over epochs of a loader, as tensors: what Keras' TensorFlow trainer iterates over.
+
+    Each `iter` is one epoch. Nothing happens before its first `next`, because Keras makes iterators that it never uses.
+    """
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Sample]:
+        return _TensorEpoch(self._loader)
+
+
+class _TensorEpoch:
+    def __init__(self, loader: Loader) -> None:
+        self._epoch = loader.epoch_iterator(leased=True)
+        self._spec = loader.spec
+
+    def __iter__(self) -> _TensorEpoch:
+        return self
+
+    def __next__(self) -> Sample:
+        return self._spec.unflatten([tensor(array) for array in self._epoch.arrays()])
+
+
+def tensor(array: Array) -> Any:
+    """Return a tensor over the memory of `array`, which it keeps alive."""
+    assert array.__array_interface__["data"][0] % ALIGNMENT == 0, f"array at {array.__array_interface__['data'][0]:#x} is not aligned for DLPack"
+    if array.dtype == bool:  # DLPack of this TensorFlow has no bool
+        return tf.cast(tf.experimental.dlpack.from_dlpack(array.view("uint8").__dlpack__()), tf.bool)
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+
+
+def dataset(loader: Loader) -> tf.data.Dataset:
+    """Return a dataset of one epoch, repeatable. See `Loader.as_tf_dataset`."""
+    spec = loader.spec
+    rows = loader.batch_size if loader.plan.rows % loader.batch_size == 0 else None
+    signature = spec.unflatten([tf.TensorSpec((rows, *leaf.shape), leaf.dtype) for leaf in spec.leaves])
+    reference = weakref.ref(loader)  # from_generator never frees its function
+
+    def epoch() -> Iterator[Sample]:
+        alive = reference()
+        if alive is None:
+            raise RuntimeError("the Loader behind this dataset is gone; keep a reference to it while the dataset is used")
+        return iter(alive)
+
+    made = tf.data.Dataset.from_generator(epoch, output_signature=signature)
+    made = made.apply(tf.data.experimental.assert_cardinality(len(loader))).prefetch(1)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # it would raise prefetch until 13 batches are alive
+    options.experimental_optimization.inject_prefetch = False
+    return made.with_options(options)
+
+
+def drop_pending_references() -> None:
+    """Make TensorFlow let go of arrays that it has finished with: it drains its list of them when an EagerTensor dies."""
+    tf.constant(0)

@@ -1,0 +1,79 @@
+"""The command `loader`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import loader
+from loader.data.npy import NpyHeader, read_header
+from loader.data.npy_files import NpyFiles
+from loader.errors import LoaderError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(loader.__version__, prog_name="loader")
+def main() -> None:
+    """Feed Keras from .npy files: tools around the Python package `loader`."""
+
+
+@main.command()
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def inspect(path: Path, as_json: bool) -> None:
+    """Say what PATH holds: a .npy file, or a folder of them.
+
+    Reads headers only. A folder of folders is shown as classes, as `NpyFiles.from_folder` reads it.
+
+    \b
+    Examples:
+      loader inspect data/x.npy
+      loader inspect data/train --json
+    """
+    try:
+        found = _folder(path) if path.is_dir() else _file(path)
+    except (LoaderError, OSError) as error:
+        click.echo(f"loader inspect: {error}", err=True)
+        sys.exit(1)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    width = max(map(len, found))
+    for key, value in found.items():
+        click.echo(f"{key:<{width}}  {value:,}" if isinstance(value, int) else f"{key:<{width}}  {value}")
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return {"path": str(path), **_describe(_header(path)), "bytes": path.stat().st_size}
+
+
+def _folder(path: Path) -> dict[str, Any]:
+    has_classes = any(entry.is_dir() for entry in os.scandir(path))
+    source = NpyFiles.from_folder(str(path)) if has_classes else NpyFiles(str(path))
+    first = source.name_of(0)
+    assert first is not None
+    return {
+        "path": str(path),
+        "files": len(source),
+        "classes": list(source.classes or ()),
+        "first file": first,
+        **_describe(_header(Path(first))),
+        "bytes of one sample": source.spec.nbytes,
+    }
+
+
+def _header(path: Path) -> NpyHeader:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return read_header(fd, str(path))
+    finally:
+        os.close(fd)
+
+
+def _describe(header: NpyHeader) -> dict[str, Any]:
+    return {"dtype": header.dtype.str, "shape": list(header.shape), "order": "Fortran" if header.fortran_order else "C"}

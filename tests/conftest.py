@@ -1,0 +1,249 @@
+"""What every test has: a watchdog with stacks, a check that nothing of ours remains, and the fixtures that more than one folder uses.
+
+Watchdog: a phase of a test that runs longer than its limit (120 s, or `@pytest.mark.time_limit(seconds)`) fails, after the stacks of all
+threads were written to the terminal. Where the main thread is stuck in C code and can't be failed, the whole run ends 30 s later.
+
+Leak check: after every test in a folder of `CHECKED_FOLDERS`, the processes, descriptors and mappings that the test added must be gone.
+It is skipped for a test that failed already: the traceback keeps the test's objects alive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import gc
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CHECKED_FOLDERS = ("process", "frameworks", "faults", "cli")
+TIME_LIMIT_S = 120.0
+LAST_RESORT_S = 30.0
+LEAK_PATIENCE_S = 2.0
+
+# Every process started from this run inherits it, also one whose parent was killed and that psutil finds among nobody's children.
+RUN_MARK = ("LOADER_TEST_RUN", uuid.uuid4().hex)
+
+terminal = pytest.StashKey[int]()
+failed = pytest.StashKey[bool]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ[RUN_MARK[0]] = RUN_MARK[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # tests abort processes on purpose
+    config.stash[terminal] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)  # output is not captured yet
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    os.close(config.stash[terminal])
+
+
+# --- watchdog -------------------------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def watchdog(item: pytest.Item) -> Iterator[None]:
+    """Fail what runs inside when it takes longer than the test's limit."""
+    marker = item.get_closest_marker("time_limit")
+    limit_s = float(marker.args[0]) if marker else TIME_LIMIT_S
+    output = item.config.stash[terminal]
+
+    def on_alarm(number: int, frame: FrameType | None) -> None:
+        os.write(output, f"\n{item.nodeid}: still running after {limit_s:g} s\n".encode())
+        faulthandler.dump_traceback(output, all_threads=True)
+        pytest.fail(f"still running after {limit_s:g} s; the stacks of all threads are on the terminal")
+
+    before = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    faulthandler.dump_traceback_later(limit_s + LAST_RESORT_S, exit=True, file=output)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    with watchdog(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    with watchdog(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    with watchdog(item):
+        return (yield)
+
+
+# --- leak check -----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+    report = yield
+    item.stash[failed] = item.stash.get(failed, False) or report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves processes, descriptors or mappings."""
+    folder = request.path.relative_to(ROOT / "tests").parts[0]
+    if folder not in CHECKED_FOLDERS or request.node.get_closest_marker("leaves_behind") or not Path("/proc/self/fd").is_dir():
+        yield
+        return
+    before = holdings()
+    yield
+    if request.node.stash.get(failed, False):
+        return
+    request.node.funcargs.clear()  # a closed loader that a fixture made would still be held
+    deadline = time.monotonic() + LEAK_PATIENCE_S
+    while left := holdings() - before:
+        if time.monotonic() > deadline:
+            pytest.fail("left behind:\n" + "\n".join(f"  {count} × {what}" for what, count in sorted(left.items())))
+        gc.collect()
+        time.sleep(0.02)
+
+
+def holdings() -> Counter[str]:
+    """Count what this run holds: its processes one by one, its descriptors and its mapped memory files by kind."""
+    return Counter([*our_processes(), *our_descriptors(), *our_mappings()])
+
+
+def our_processes() -> Iterator[str]:
+    children = {child.pid for child in psutil.Process().children(recursive=True)}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid not in children and (process.pid == os.getpid() or process.environ().get(RUN_MARK[0]) != RUN_MARK[1]):
+                continue
+            zombie = process.status() == psutil.STATUS_ZOMBIE
+            command = f"{process.name()}, ended but not waited for" if zombie else " ".join(process.cmdline())
+            if "multiprocessing.resource_tracker" not in command:
+                yield f"process {process.pid}: {command}"
+
+
+def our_descriptors() -> Iterator[str]:
+    for entry in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{entry}")
+            if target.startswith(("/memfd:", "pipe:", "socket:", "anon_inode:[pidfd]")):
+                yield f"descriptor of {re.sub(r':.[0-9]+.$', '', target)}"
+
+
+def our_mappings() -> Iterator[str]:
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if "/memfd:" in line:
+            yield f"mapping of {line[line.index('/memfd:') :]}"
+
+
+# --- fixtures -------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def npy_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes `n` small `.npy` files and returns their folder.
+
+    Sample i is `i, i + 1, i + 2, …` in the given shape, so that a row of a batch tells which file it came from (its first element), and
+    a row that was written in part is seen. With `classes`, file i lies in the sub-folder `c<i mod classes>`.
+    """
+    made = 0
+
+    def write(n: int = 20, shape: tuple[int, ...] = (4, 3), dtype: str = "float32", classes: int = 0) -> Path:
+        nonlocal made
+        folder = tmp_path / f"samples{made or ''}"
+        made += 1
+        pattern = np.arange(np.prod(shape, dtype=int)).reshape(shape)
+        for i in range(n):
+            target = folder / f"c{i % classes}" if classes else folder
+            target.mkdir(parents=True, exist_ok=True)
+            np.save(target / f"{i:06d}.npy", (pattern + i).astype(dtype))
+        return folder
+
+    return write
+
+
+RunScript = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run_script(tmp_path: Path) -> RunScript:
+    """Return `run_script(script, *args, timeout=60, env=None)`: run Python text, or a file's path, in a process of its own.
+
+    The result has `stdout`, `stderr` and `returncode`; a status other than 0 is for the test to judge. On a timeout every Python process that
+    the script started writes its stacks, all of them are killed, and the test fails with what they said. Output goes through files, so that a
+    process that outlives the script and holds its output open is a matter for the leak check, not a wait here.
+    """
+    runs = 0
+
+    def run(script: str | Path, *args: object, timeout: float = 60.0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        nonlocal runs
+        runs += 1
+        if isinstance(script, str):
+            path = tmp_path / f"script{runs}.py"
+            path.write_text(script)
+        else:
+            path = script
+        command = [sys.executable, str(path), *map(str, args)]
+        out, err = tmp_path / f"script{runs}.out", tmp_path / f"script{runs}.err"
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=tmp_path, env=script_environment(env), start_new_session=True
+            )
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                kill_with_stacks(process)
+                pytest.fail(f"{path.name} still ran after {timeout:g} s\n--- stdout\n{_text(out)}\n--- stderr, with stacks\n{_text(err)}")
+            except BaseException:  # the watchdog, Ctrl-C
+                kill_with_stacks(process)
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, _text(out), _text(err))
+
+    return run
+
+
+def script_environment(more: dict[str, str] | None) -> dict[str, str]:
+    search = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
+    return {**os.environ, **quiet, "PYTHONPATH": os.pathsep.join(search), "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1", **(more or {})}
+
+
+def kill_with_stacks(process: subprocess.Popen[bytes]) -> None:
+    """Let `process` and all below it write their stacks (SIGABRT under faulthandler), then kill whatever is left, its process group included."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.send_signal(signal.SIGABRT)
+    psutil.wait_procs(family, timeout=2)
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace")

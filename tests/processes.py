@@ -1,0 +1,67 @@
+"""The processes of a loader as the system sees them, and waiting for what happens to them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+
+import psutil
+
+from loader import Loader
+
+PATIENCE_S = 20.0
+
+
+def wait_until(condition: Callable[[], object], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Return as soon as `condition()` is true; fail if it never is."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {patience_s:g} s in vain until {what}"
+        time.sleep(0.005)
+
+
+def workers_of(loader: Loader, count: int = 1) -> list[int]:
+    """Return the process ids of the workers, as soon as `count` of them are there."""
+    wait_until(lambda: sum(map(alive, _workers(loader))) >= count, f"{count} workers are there")
+    return [pid for pid in _workers(loader) if alive(pid)]
+
+
+def _workers(loader: Loader) -> list[int]:
+    return [worker.pid for worker in loader.stats().workers if worker.pid]
+
+
+def supervisor_of(loader: Loader) -> int:
+    """Return the process id of the supervisor: the parent of the workers."""
+    wait_until(lambda: _parents(loader), "a worker is there")
+    (pid,) = _parents(loader)
+    return pid
+
+
+def _parents(loader: Loader) -> set[int]:
+    found = set()
+    for pid in _workers(loader):
+        with contextlib.suppress(psutil.Error):
+            found.add(psutil.Process(pid).ppid())
+    return found - {0, 1}
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits to be reaped does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_until_gone(pids: Iterable[int], patience_s: float = 3.0) -> None:
+    """Return when none of the processes runs any more. We promise one second; a busy machine gets three."""
+    wait_until(lambda: not any(map(alive, pids)), f"{list(pids)} are gone", patience_s)
+
+
+def family(pid: int) -> list[int]:
+    """Return the process ids of all that run below `pid`."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True) if alive(child.pid)]
+    except psutil.NoSuchProcess:
+        return []

@@ -1,0 +1,128 @@
+"""The shape of the house, checked on the text of the files: who may import whom, how long things may get, what is public."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import loader
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "loader"
+FILES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__")
+
+LINES_OF_A_FILE = 300
+LINES_OF_A_FUNCTION = 50
+FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "jax", "torch", "cv2", "PIL"}
+EVERYWHERE = {"config", "errors"}
+
+every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+
+
+def imports(path: Path) -> set[str]:
+    """Return the dotted names that a file imports, anywhere in it: `a.b` for `import a.b`, `a.b` and `a.b.c` for `from a.b import c`."""
+    package = path.relative_to(ROOT).parent.parts
+    found: set[str] = set()
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*above, *filter(None, [node.module])])
+            found.update({module}, (f"{module}.{alias.name}" for alias in node.names))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module", "__import__"):
+            found.update(argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant))
+    return found
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def folder_of(path: Path) -> str:
+    """Return the folder of `loader/` that a file lies in, or `""` for one directly in it."""
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def importers(*packages: str) -> set[str]:
+    """Return the files, relative to `loader/`, that import one of these packages."""
+    return {path.relative_to(PACKAGE).as_posix() for path in FILES if {name.split(".")[0] for name in imports(path)} & set(packages)}
+
+
+def test_the_folders_are_those_of_the_design() -> None:
+    assert FOLDERS == ["data", "ipc", "produce", "supervise", "train", "watch"]
+
+
+@every_file
+def test_a_module_imports_from_its_own_folder_and_from_folders_above_it(path: Path) -> None:
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("loader.")}
+    if folder_of(path):
+        allowed = EVERYWHERE | {folder for folder in FOLDERS if folder <= folder_of(path)}
+    else:
+        allowed = {"errors.py": set(), "config.py": {"errors"}}.get(path.name, ours)
+    assert ours <= allowed
+
+
+@every_file
+def test_a_file_is_at_most_300_lines_long(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LINES_OF_A_FILE
+
+
+@every_file
+def test_a_function_is_at_most_50_lines_long(path: Path) -> None:
+    long = {name: length for name, length in functions(path) if length > LINES_OF_A_FUNCTION}
+    assert not long
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield each function's name and the lines of its body, its docstring not counted."""
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            yield node.name, (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_public_names_are_those_that_the_readme_lists() -> None:
+    section = re.search(r"^## Public names\n(.*?)(?=^## |\Z)", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert section, "README.md has no section 'Public names'"
+    documented = {name for row in re.findall(r"^\| ([^|]+) \|", section[1], re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    assert documented == set(loader.__all__) - {"__version__"}
+
+
+def test_every_public_name_exists_and_says_what_it_is() -> None:
+    undocumented = [name for name in loader.__all__ if not name.startswith("__") and not (getattr(loader, name).__doc__ or "").strip()]
+    assert not undocumented
+
+
+def test_importing_the_package_imports_no_framework_and_little_else(run_script) -> None:
+    result = run_script(
+        """
+import json, sys
+before = set(sys.modules)
+import loader
+new = {name for name in set(sys.modules) - before if getattr(sys.modules[name], "__file__", None)}
+print(json.dumps(sorted({name.split(".")[0] for name in new} - set(sys.stdlib_module_names))))
+"""
+    )
+    assert result.returncode == 0, result.stderr
+    assert set(json.loads(result.stdout)) <= {"loader", "numpy", "cloudpickle"}
+
+
+def test_frameworks_are_imported_in_the_trainers_adapters_only() -> None:
+    assert {name.split("/")[0] for name in importers(*FRAMEWORKS)} <= {"train"}
+
+
+def test_memory_is_measured_in_supervise_and_watch_only() -> None:
+    assert {name.split("/")[0] for name in importers("psutil")} <= {"supervise", "watch"}
+
+
+def test_memory_files_are_made_in_ipc_only() -> None:
+    makers = {folder_of(path) for path in FILES for node in ast.walk(parse(path)) if getattr(node, "attr", "") == "memfd_create"}
+    assert makers <= {"ipc"}
