@@ -29,7 +29,8 @@ def main() -> None:
     unknown = [name for name in names if name not in WORKLOADS and name not in _OTHERS]
     if unknown:
         sys.exit(f"unknown: {', '.join(unknown)}; there are: {', '.join([*WORKLOADS, *_OTHERS])}")
-    print(f"{_machine()}; {arguments.workers} workers, {arguments.rounds} rounds of {arguments.seconds:g} s, each in a fresh process, by turns", flush=True)
+    print(_machine(), flush=True)
+    print(f"{arguments.workers} workers, {arguments.rounds} rounds of {arguments.seconds:g} s, each in a fresh process, by turns", flush=True)
     lines = [_throughput(name, arguments) if name in WORKLOADS else _OTHERS[name](arguments) for name in names]
     if arguments.json:
         arguments.json.write_text(json.dumps({"machine": _machine(), "results": lines}, indent=1) + "\n")
@@ -100,8 +101,8 @@ def _throughput(name: str, arguments: argparse.Namespace) -> Measured:
     ratios = [mine / bare for mine, bare in rounds]
     mine, bare = (statistics.median(values) for values in zip(*rounds, strict=True))
     ratio = statistics.median(ratios)
-    text = f"{mine:>11,.0f} samples/s   bare loop {bare:>11,.0f}   {ratio:6.1%} ({min(ratios):.1%} to {max(ratios):.1%})   wanted {workload.target:.0%}"
-    _line(name, text)
+    share = f"{ratio:6.1%} ({min(ratios):.1%} to {max(ratios):.1%})"
+    _line(name, f"{mine:>11,.0f} samples/s   bare loop {bare:>11,.0f}   {share}   wanted {workload.target:.0%}")
     return {"name": name, "samples_per_s": mine, "bare_samples_per_s": bare, "ratios": ratios, "ratio": ratio, "wanted": workload.target}
 
 

@@ -1,8 +1,8 @@
 """Time per step of `model.fit` without waits for data, against a generator over prebuilt arrays.
 
-Question: what does the way from a finished batch into TensorFlow cost? Method: a model that does nothing; few steps an epoch, so that the
-slots are filled before it begins, and the workers stopped, so that they do not fill them again meanwhile; the generator yields arrays that exist already and are aligned to 64 bytes, the best that a generator can do. Each in a
-process of its own. The median step is taken, by a callback's clock.
+Question: what does the way from a finished batch into TensorFlow cost? Method: a model that does nothing. The loader's slots are filled before
+an epoch begins, and its workers stopped, so that they do not fill them again meanwhile. The generator yields arrays that exist already, aligned
+to 64 bytes: the best that a generator can do. Each in a process of its own; the median step counts, by a callback's clock.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -102,7 +103,7 @@ def _gaps(batches: Any, count: int) -> list[float]:
     for _ in range(count):
         next(batches)
         times.append(time.perf_counter())
-    return [after - before for before, after in zip(times, times[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(times)]
 
 
 def _rate(batches: Any, seconds: float) -> float:

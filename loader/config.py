@@ -39,7 +39,7 @@ class Config:
     memory_limit: int | str | None = _setting(
         None, unit="bytes", allowed='more than one batch, such as 2_000_000_000 or "2GiB"', why="ceiling for arena and processes together"
     )
-    on_error: Literal["raise"] = _setting("raise", unit="", allowed='"raise"', why="what a bad sample does: its error is raised when its batch is due")
+    on_error: Literal["raise"] = _setting("raise", unit="", allowed='"raise"', why="what a bad sample does: its batch raises it")
     io_retries: int = _setting(3, unit="tries", allowed="0 or more", why="a read that fails with an OSError is tried again, with growing pauses")
     sample_timeout_s: float = _setting(60.0, unit="seconds", allowed="more than 0", why="a worker without progress for so long is replaced")
     shard: tuple[int, int] = _setting((0, 1), unit="(rank, world)", allowed="0 ≤ rank < world", why="this process's part of a data-parallel job")

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from loader.data.file_io import OPEN_FLAGS, pread, preadv
 from loader.data.npy_refusals import MAGIC, foreign, parse_dtype, structured
 from loader.data.spec import Array
 from loader.errors import NpyError
@@ -115,10 +116,10 @@ def parse_header(raw: bytes, path: str) -> NpyHeader:
 
 def read_raw_header(fd: int, path: str) -> bytes:
     """Return the bytes of an open file up to its data. Raises NpyError where they can't be a header, OSError."""
-    raw = os.pread(fd, _FIRST_READ_BYTES, 0)
+    raw = pread(fd, _FIRST_READ_BYTES, 0)
     end = _header_bounds(raw, path)[1]
     if end > len(raw) == _FIRST_READ_BYTES:
-        raw = os.pread(fd, end, 0)
+        raw = pread(fd, end, 0)
     return raw[:end]
 
 
@@ -129,7 +130,7 @@ def read_header(fd: int, path: str) -> NpyHeader:
 
 def inspect_file(path: str) -> tuple[NpyHeader, int]:
     """Return the header of the file at `path`, and the file's size in bytes. Raises NpyError, OSError with the path in it."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, OPEN_FLAGS)
     try:
         return read_header(fd, path), os.fstat(fd).st_size
     except OSError as error:
@@ -145,7 +146,7 @@ def read_array(path: str) -> Array:
         NpyError: the file is not a `.npy` file of a supported array, or its size is not what its header says. Nothing is allocated then.
         OSError: with the path in it.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, OPEN_FLAGS)
     try:
         header = read_header(fd, path)
         header.check_size(os.fstat(fd).st_size, path)
@@ -172,7 +173,7 @@ def read_into(fd: int, target: memoryview, offset: int) -> int:
     """
     done = 0
     while done < len(target):
-        got = os.preadv(fd, [target[done:]], offset + done)
+        got = preadv(fd, [target[done:]], offset + done)
         if got == 0:
             break
         done += got

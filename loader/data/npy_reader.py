@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from loader.data.file_io import OPEN_FLAGS, preadv
 from loader.data.npy import NpyHeader, as_stored, name_path, parse_header, read_into, read_raw_header
 from loader.data.source import BadSample, Indices
 from loader.data.spec import Array
 from loader.errors import NpyError
 
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC
 _MAX_FORMS = 256  # headers remembered; a data set has one to four, only a hostile one has more
 
 
@@ -71,7 +71,7 @@ class NpyReader:
         Raises:
             BadSample: from the NpyError or OSError that says what is wrong with the file. The rows before it are written.
         """
-        open_file, preadv, close = os.open, os.preadv, os.close  # local names: the loop looks them up for every file
+        open_file, read_at, close = os.open, preadv, os.close  # local names: the loop looks them up for every file
         rows = memoryview(out.reshape(-1).view(np.uint8))
         form, nbytes, extra = self._form, self._expected.nbytes, bytearray(1)
         raw, target, file_bytes, direct = form.raw, form.target, form.file_bytes, form.header.direct
@@ -79,9 +79,9 @@ class NpyReader:
         try:
             for row, path in enumerate(paths):
                 data = rows[start : start + nbytes]
-                fd = open_file(path, _FLAGS)
+                fd = open_file(path, OPEN_FLAGS)
                 try:
-                    got = preadv(fd, [target, data, extra], 0)
+                    got = read_at(fd, [target, data, extra], 0)
                     if got != file_bytes or target != raw:
                         form = self._read_unlike(fd, path, got, data)
                         raw, target, file_bytes, direct = form.raw, form.target, form.file_bytes, form.header.direct

@@ -20,6 +20,7 @@ from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transf
 from loader.data.source import BadSample, Indices, Source
 from loader.data.spec import Array, SampleSpec
 from loader.data.transforms import LeafTransform, RowError
+from loader.errors import LoaderError, PipelineError, SampleError, remote_traceback
 
 # Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
 _CHUNK_BYTES = 1024 * 1024
@@ -136,6 +137,20 @@ class Pipeline:
                 self._run(rows, [leaf[start : start + step] for leaf in own])
         if self.class_weight is not None:
             self._weigh(indices, out)
+
+    def error(self, bad: BadSample, worker: int | None = None) -> LoaderError:
+        """Return the error that the user sees for a bad sample: it names the sample and what was wrong with it.
+
+        Args:
+            bad: raised by `probe` or `fill`.
+            worker: number of the worker that met it; the error then carries the traceback, which would be lost otherwise.
+        """
+        cause = bad.__cause__ or bad
+        reason = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
+        trace = "" if worker is None else remote_traceback(cause)
+        name = self.source.name_of(bad.index)
+        error = SampleError(index=bad.index, name=name, reason=reason, worker=worker, remote_traceback=trace)
+        return PipelineError(str(error)) if isinstance(cause, PipelineError) else error
 
     def _run(self, rows: Rows, out: list[Array]) -> None:
         last = len(self._segments) - 1

@@ -10,13 +10,12 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from loader.data.spec import Array, Sample, SampleSpec
-from loader.errors import ConfigError, SampleError
+from loader.errors import ConfigError
 
 Indices = npt.NDArray[np.int64]
 
@@ -85,7 +84,7 @@ class Source(ABC):
         """Return the path or ID of a sample, to name it in an error; None where it has none."""
         return None
 
-    def open(self) -> None:
+    def open(self) -> None:  # noqa: B027  most sources have nothing to open
         """Open or map what all workers share. Runs in: the supervisor, once, before it forks; or the trainer with `workers=0`."""
 
     def subset(self, indices: npt.ArrayLike) -> Source:
@@ -116,7 +115,8 @@ class Source(ABC):
             members = np.flatnonzero(groups == group)
             chosen[rng.permutation(members)[: round(validation * len(members))]] = True
         if chosen.all() or not chosen.any():
-            raise ConfigError(f"validation={validation} of {len(self)} samples leaves {'nothing to train on' if chosen.all() else 'nothing to validate with'}")
+            left = "nothing to train on" if chosen.all() else "nothing to validate with"
+            raise ConfigError(f"validation={validation} of {len(self)} samples leaves {left}")
         return self.subset(np.flatnonzero(~chosen)), self.subset(np.flatnonzero(chosen))
 
     def labels(self) -> Array | None:
@@ -228,9 +228,3 @@ class Joined(Source):
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self._sources))
-
-
-def sample_error(source: Source, index: int, error: BaseException, **more: Any) -> SampleError:
-    """Return the error that names sample `index` of `source` and says why it failed."""
-    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return SampleError(index=index, name=source.name_of(index), reason=reason, **more)

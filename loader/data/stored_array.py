@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import mmap
 import os
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from loader.data.file_io import OPEN_FLAGS, map_file
 from loader.data.npy import inspect_file, name_path
 from loader.data.spec import Array
 from loader.errors import NpyError
@@ -74,20 +74,14 @@ class StoredArray:
         """
         if 0 in self.shape:
             return np.empty(self.shape, self.dtype)
-        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(self.path, OPEN_FLAGS)
         try:
             size = os.fstat(fd).st_size
             if size < self.end:
                 raise NpyError(self.path, f"truncated: it had {self.end:,} bytes when its header was read, now it has {size:,}")
-            mapping = _map(fd, self.end)
+            mapping = map_file(fd, self.end)
         except OSError as error:
             raise name_path(error, self.path) from None
         finally:
             os.close(fd)
         return np.ndarray(self.shape, self.dtype, mapping, self.offset, self.strides)
-
-
-def _map(fd: int, length: int) -> mmap.mmap:
-    if sys.version_info >= (3, 13):
-        return mmap.mmap(fd, length, prot=mmap.PROT_READ, trackfd=False)
-    return mmap.mmap(fd, length, prot=mmap.PROT_READ)

@@ -169,7 +169,8 @@ class OneHot(LeafTransform):
             numbers = rows.astype(np.int64)
         wrong = (numbers != rows) | (numbers < 0) | (numbers >= self.classes)
         if wrong.any():
-            raise RowError(int(np.argwhere(wrong)[0][0]), f"OneHot({self.classes}): the label is {rows[wrong].flat[0]}, not a whole number from 0 to {self.classes - 1}")
+            problem = f"the label is {rows[wrong].flat[0]}, not a whole number from 0 to {self.classes - 1}"
+            raise RowError(int(np.argwhere(wrong)[0][0]), f"OneHot({self.classes}): {problem}")
         out[...] = 0
         np.put_along_axis(out, numbers[..., None], 1, axis=-1)
 

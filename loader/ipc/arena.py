@@ -95,10 +95,13 @@ class Arena:
     def __init__(self, fd: int, layout: ArenaLayout) -> None:
         self.layout = layout
         self._bytes = memfd.attach(fd)
+        self._slots = [self._bytes[layout.slot_bytes(number)] for number in range(layout.slots)]
+        blocks = self._bytes[: layout.blocks * layout.block_rows * 8].view(np.int64)
+        self._blocks = blocks.reshape(layout.blocks, layout.block_rows)
 
     def slot(self, number: int) -> npt.NDArray[np.uint8]:
         """Return the bytes of a slot; they keep the mapping alive."""
-        return self._bytes[self.layout.slot_bytes(number)]
+        return self._slots[number]
 
     def text(self, number: int) -> memoryview:
         """Return the text area of a slot."""
@@ -106,5 +109,5 @@ class Arena:
 
     def block(self, place: int) -> Indices:
         """Return a block of the order, int64 of shape `(block_rows,)`."""
-        start = place * self.layout.block_rows * 8
-        return self._bytes[start : start + self.layout.block_rows * 8].view(np.int64)
+        block: Indices = self._blocks[place]
+        return block

@@ -32,6 +32,7 @@ class TrainerCell(IntEnum):
     WAIT_NS = 2
     EPOCH = 3
     COPIES = 4
+    ERRORS = 5
 
 
 class SupervisorCell(IntEnum):

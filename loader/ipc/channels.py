@@ -7,10 +7,12 @@ writer leaves no half record.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
 from collections import deque
+from collections.abc import Iterator
 
 _CAPACITY_BYTES = 1024 * 1024
 
@@ -18,11 +20,12 @@ _CAPACITY_BYTES = 1024 * 1024
 def open_pipe() -> tuple[int, int]:
     """Return the two ends of a pipe, `(read, write)`, closed on exec and as large as the system allows. The caller owns both."""
     read, write = os.pipe2(os.O_CLOEXEC)
-    try:
+    with contextlib.suppress(OSError):  # above the user's quota (pipe-user-pages-soft): the default of 64 KiB holds a thousand records
         fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _CAPACITY_BYTES)
-    except OSError:
-        pass  # above the user's quota (pipe-user-pages-soft): the default of 64 KiB holds a thousand records
     return read, write
+
+
+_READ_BYTES = 64 * 1024
 
 
 def read_records(fd: int, record_bytes: int) -> bytes:
@@ -31,7 +34,18 @@ def read_records(fd: int, record_bytes: int) -> bytes:
     Blocks until there is one; on a non-blocking descriptor raises BlockingIOError instead. All writers write whole records, so a read
     of a multiple of their size never splits one.
     """
-    return os.read(fd, 65536 // record_bytes * record_bytes)
+    return os.read(fd, _READ_BYTES // record_bytes * record_bytes)
+
+
+def drain_records(fd: int, record_bytes: int) -> Iterator[bytes]:
+    """Yield all records that have been written to a non-blocking `fd`, in bulk. A short read says that there are no more."""
+    try:
+        while raw := read_records(fd, record_bytes):
+            yield raw
+            if len(raw) + record_bytes <= _READ_BYTES:
+                return
+    except BlockingIOError:
+        return
 
 
 class Outlet:
@@ -48,8 +62,15 @@ class Outlet:
 
     def send(self, record: bytes) -> None:
         """Write `record`, or keep it for `flush`. A reader that is gone is no error here: its death arrives by pidfd."""
+        if not self._waiting:
+            try:
+                os.write(self.fd, record)
+                return
+            except BlockingIOError:
+                pass
+            except BrokenPipeError:
+                return
         self._waiting.append(record)
-        self.flush()
 
     def close(self) -> None:
         """Close the descriptor, once; the reader then sees the end of the stream."""

@@ -12,16 +12,14 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from loader.data.order import Order
 from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
-from loader.data.source import BadSample, Indices, sample_error
+from loader.data.source import BadSample, Indices
 from loader.data.spec import Array
-from loader.errors import LoaderError, PipelineError, remote_traceback
 from loader.ipc.arena import Arena
 from loader.ipc.board import Cells, WorkerCell, WorkerState
 from loader.ipc.channels import read_records
@@ -99,7 +97,7 @@ class _Worker:
             try:
                 self._fill(ticket)
             except BadSample as bad:
-                self._cells.write_text(error_record(self._pipeline, bad, self._number))
+                self._cells.write_text(self._pipeline.error(bad, self._number).to_record())
                 return Failed(self._number, ticket.number, self._good_rows(ticket, bad))
             self._cells.add(WorkerCell.SAMPLES, ticket.rows)
         busy = time.monotonic_ns() - started
@@ -138,19 +136,3 @@ class _Worker:
         except BadSample:
             return ticket.slot_row
         return batch_start
-
-
-def error_record(pipeline: Pipeline, bad: BadSample, worker: int | None) -> dict[str, Any]:
-    """Return the error that names the bad sample, as data for another process.
-
-    A pipeline that does not keep its shape stays a `PipelineError`; everything else is a `SampleError`.
-    """
-    return raised_error(pipeline, bad, worker, with_traceback=True).to_record()
-
-
-def raised_error(pipeline: Pipeline, bad: BadSample, worker: int | None, *, with_traceback: bool) -> LoaderError:
-    """Return the error that a user sees for a bad sample."""
-    cause = bad.__cause__ or bad
-    trace = remote_traceback(cause) if with_traceback else ""
-    error = sample_error(pipeline.source, bad.index, cause, worker=worker, remote_traceback=trace)
-    return PipelineError(str(error)) if isinstance(cause, PipelineError) else error

@@ -1,7 +1,8 @@
 """Whether a configuration fits the memory there is, decided before anything is allocated.
 
-What counts towards `memory_limit`: the arena, arrays that travelled from the trainer, and the anonymous memory of supervisor and workers. What does not: the page cache and
-mapped data files, which the kernel takes back by itself. Covers the start only; while running, the workers' own growth comes on top.
+What counts towards `memory_limit`: the arena, arrays that travelled from the trainer, and the anonymous memory of supervisor and workers. What
+does not: the page cache and mapped data files, which the kernel takes back by itself. Covers the start only; while running, the workers' own
+growth comes on top.
 """
 
 from __future__ import annotations
@@ -45,10 +46,9 @@ class Need:
 
     def arithmetic(self) -> str:
         """Return the sum in words."""
-        return (
-            f"{self.slots} slots × {mib(self.slot_bytes)} + {mib(self.other_arena_bytes)} order and texts + {mib(self.payload_bytes)} arrays from the script "
-            f"+ {mib(_SUPERVISOR_BYTES)} supervisor + {self.workers} workers × {mib(_WORKER_BYTES)} = {mib(self.total)}"
-        )
+        shared = f"{self.slots} slots × {mib(self.slot_bytes)} + {mib(self.other_arena_bytes)} order and texts"
+        processes = f"{mib(_SUPERVISOR_BYTES)} supervisor + {self.workers} workers × {mib(_WORKER_BYTES)}"
+        return f"{shared} + {mib(self.payload_bytes)} arrays from the script + {processes} = {mib(self.total)}"
 
 
 def check(need: Need, limit: int | None, batch_size: int) -> None:
@@ -97,4 +97,6 @@ def _remedy(need: Need, bound: int, batch_size: int) -> str:
     if need.slots > 2 and room >= 2 * need.slot_bytes:
         return f"slots={room // need.slot_bytes} would fit"
     fitting = int(batch_size * room / (2 * need.slot_bytes))
-    return f"batch_size={fitting} would fit" if fitting else f"even one sample in each of 2 slots is too much; allow {mib(fixed + 2 * need.slot_bytes // batch_size)}"
+    if fitting:
+        return f"batch_size={fitting} would fit"
+    return f"even one sample in each of 2 slots is too much; allow {mib(fixed + 2 * need.slot_bytes // batch_size)}"

@@ -9,7 +9,7 @@ import time
 
 from loader.errors import PipelineError, SampleError, SampleTimeout
 from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
-from loader.ipc.channels import Outlet, read_records
+from loader.ipc.channels import Outlet, drain_records
 from loader.ipc.records import INBOX_BYTES, Close, Done, Failed, InboxRecord, Ready, Released, Resize, Skip, pack_ready, unpack_inbox
 from loader.produce.worker import Production, run
 from loader.supervise.memory import private_bytes
@@ -93,12 +93,9 @@ class Supervisor:
 
     def _drain(self) -> None:
         """Feed everything that has been sent. It comes before a death is fed: what a dead worker reported is done."""
-        try:
-            while raw := read_records(self._inbox, INBOX_BYTES):
-                for record in unpack_inbox(raw):
-                    self._feed(record)
-        except BlockingIOError:
-            return
+        for raw in drain_records(self._inbox, INBOX_BYTES):
+            for record in unpack_inbox(raw):
+                self._feed(record)
 
     def _feed(self, record: InboxRecord) -> None:
         match record:

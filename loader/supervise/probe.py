@@ -18,7 +18,7 @@ from loader.data.source import BadSample
 from loader.data.spec import SampleSpec
 from loader.errors import PipelineError, SampleTimeout, from_record
 from loader.ipc.channels import open_pipe, wait_readable
-from loader.produce.worker import die_with, error_record
+from loader.produce.worker import die_with
 from loader.supervise.pool import death_in_words
 
 _FAST_NS = 5_000_000
@@ -106,7 +106,7 @@ def _try(pipeline: Pipeline) -> dict[str, Any]:
         pipeline.compile(specs)
         row_ns = _time_row(pipeline)
     except BadSample as bad:
-        return error_record(pipeline, bad, None)
+        return pipeline.error(bad, 0).to_record()
     return {"specs": [spec.to_json() for spec in specs], "row_ns": row_ns}
 
 

@@ -1,7 +1,11 @@
-"""Batches made in the trainer itself (`workers=0`): the same ones, bit for bit, without a process. For debugging, tests, and other systems than Linux."""
+"""Batches made in the trainer itself (`workers=0`): the same ones, bit for bit, without a process.
+
+For debugging, for tests, and for other systems than Linux.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 
 from loader.config import Config
@@ -12,7 +16,6 @@ from loader.data.plan import EpochPlan
 from loader.data.source import BadSample
 from loader.data.spec import Array, SampleSpec
 from loader.ipc.board import Cells, TrainerCell
-from loader.produce.worker import raised_error
 
 
 class Inline:
@@ -24,6 +27,8 @@ class Inline:
         plan: batches of an epoch.
     """
 
+    lent = 0
+
     def __init__(self, pipeline: Pipeline, config: Config, plan: EpochPlan) -> None:
         self._pipeline = pipeline
         self._plan = plan
@@ -31,6 +36,7 @@ class Inline:
         self._progress = memoryview(bytearray(8)).cast("q")
         self._spec: SampleSpec | None = None
         self.cells = Cells.private()
+        self.pid = os.getpid()
 
     @property
     def spec(self) -> SampleSpec:
@@ -39,7 +45,7 @@ class Inline:
             try:
                 self._spec = self._pipeline.compile(self._pipeline.probe())
             except BadSample as bad:
-                raise raised_error(self._pipeline, bad, None, with_traceback=False) from bad.__cause__
+                raise self._pipeline.error(bad) from bad.__cause__
         return self._spec
 
     def take(self, epoch: int, batch: int, *, leased: bool) -> tuple[Array, ...]:
@@ -52,7 +58,8 @@ class Inline:
         try:
             self._pipeline.fill(indices, epoch, out, self._progress)
         except BadSample as bad:
-            raise raised_error(self._pipeline, bad, None, with_traceback=False) from bad.__cause__
+            self.cells.add(TrainerCell.ERRORS, 1)
+            raise self._pipeline.error(bad) from bad.__cause__
         self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
         return tuple(out)
 

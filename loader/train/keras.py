@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from loader.errors import ConfigError
 
 if TYPE_CHECKING:
-    from loader.train.loader import Loader
+    pass
 
 _ADAPTER_MODULE = "keras.src.trainers.data_adapters.data_adapter"
 

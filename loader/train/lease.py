@@ -35,7 +35,7 @@ class Outbox:
 
         Can't block: the pipe holds more records than can be outstanding.
         """
-        if os.getpid() != self._pid:
+        if os.getpid() != self._pid or self._fd < 0:
             return
         try:
             os.write(self._fd, record)
@@ -43,7 +43,9 @@ class Outbox:
             return
 
     def __del__(self) -> None:
-        os.close(self._fd)
+        # Where leases and this are garbage together, they may be finalized later and still want to send.
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
 
 class Lease:

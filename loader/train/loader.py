@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from loader.config import Config
 from loader.data.class_weight import ClassWeight
@@ -21,8 +20,10 @@ from loader.errors import ConfigError, LoaderClosed
 from loader.train.epoch import EpochIterator
 from loader.train.inline import Inline
 from loader.train.keras import KerasAdapter
-from loader.train.remote import Remote
 from loader.train.stats import Meter, Stats
+
+if TYPE_CHECKING:
+    from loader.train.remote import Remote
 
 
 class Loader(KerasAdapter):
@@ -109,9 +110,11 @@ class Loader(KerasAdapter):
             self._producer = Inline(pipeline, self._config, self.plan)
         else:
             _check_platform()
+            from loader.train.remote import Remote  # can be imported where there is a pool only
+
             self._producer = Remote(pipeline, self._config, self.plan)
         self._end = weakref.finalize(self, self._producer.close)
-        self.name = name or f"loader-{self._producer.pid if isinstance(self._producer, Remote) else os.getpid()}"
+        self.name = name or f"loader-{self._producer.pid}" + ("" if self._config.worker_count else f"-{id(self):x}")
         self._meter = Meter(self._producer, self._config)
 
     # One epoch after the other.
@@ -236,7 +239,8 @@ def _checked_transforms(transforms: object) -> Sequence[Transform]:
         raise ConfigError(f"transforms is a {type(transforms).__name__}; give a list of them")
     wrong = [place for place, transform in enumerate(transforms) if not callable(transform) or isinstance(transform, type)]
     if wrong:
-        raise ConfigError(f"transform {wrong[0]} is {transforms[wrong[0]]!r}; give a callable f(sample, rng) -> sample, or an instance such as Rescale(1 / 255)")
+        given = transforms[wrong[0]]
+        raise ConfigError(f"transform {wrong[0]} is {given!r}; give a callable f(sample, rng) -> sample, or an instance such as Rescale(1 / 255)")
     return transforms
 
 
@@ -245,11 +249,11 @@ def _checked_plan(samples: int, config: Config) -> EpochPlan:
     plan = EpochPlan(samples, config.batch_size, config.drop_last, rank, world)
     if not plan.batches:
         share = f" on each of {world} ranks" if world > 1 else ""
-        raise ConfigError(f"batch_size={config.batch_size}{share} and drop_last={config.drop_last} leave no batch of {samples} samples; give a smaller batch_size")
+        settings = f"batch_size={config.batch_size}{share} and drop_last={config.drop_last}"
+        raise ConfigError(f"{settings} leave no batch of {samples} samples; give a smaller batch_size")
     if plan.left_out and not config.drop_last:
-        warnings.warn(
-            f"the last {plan.left_out} of {samples} samples can't be shared equally by {world} ranks and are left out of every epoch", RuntimeWarning, stacklevel=3
-        )
+        problem = f"the last {plan.left_out} of {samples} samples can't be shared equally by {world} ranks"
+        warnings.warn(f"{problem} and are left out of every epoch", RuntimeWarning, stacklevel=3)
     return plan
 
 

@@ -28,7 +28,14 @@ from loader.ipc.channels import open_pipe, read_records, wait_readable
 from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Resize, Skip, pack_inbox, unpack_ready
 from loader.train.lease import Lease, Outbox
 
-_BOOT = "import sys,os,json;given=json.loads(os.read(int(sys.argv[1]),1<<24));sys.path[:]=given.pop('path');from loader.supervise.boot import main;main(given)"
+_BOOT = """
+import json, sys
+with open(int(sys.argv[1])) as inheritance:
+    given = json.load(inheritance)
+sys.path[:] = given.pop("path")
+from loader.supervise.boot import main
+main(given)
+"""
 
 # Thread pools of numpy's libraries would make the supervisor a multi-threaded process, which must not fork; and no worker needs a GPU.
 _ENVIRONMENT = {
@@ -70,6 +77,7 @@ class Remote:
         self._board_fd = Board.create(config.worker_ceiling)
         self._arena_fd = memfd.create("arena")
         self.board = Board(self._board_fd, config.worker_ceiling)
+        self.cells = self.board.trainer
         self._start(config.worker_ceiling)
 
     def _start(self, max_workers: int) -> None:
@@ -77,7 +85,7 @@ class Remote:
         self._ready, ready_write = open_pipe()
         os.set_blocking(self._ready, False)
         given = {
-            "path": [entry or os.getcwd() for entry in sys.path],
+            "path": [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)],
             "trainer": os.getpid(),
             "payload": self._payload,
             "board": self._board_fd,
@@ -218,7 +226,7 @@ class Remote:
                 RuntimeWarning,
                 stacklevel=7,  # the caller of EpochIterator.__next__
             )
-        self.board.trainer.add(TrainerCell.COPIES, 1)
+        self.cells.add(TrainerCell.COPIES, 1)
         return True
 
     # Records.
@@ -249,7 +257,7 @@ class Remote:
         started = time.perf_counter_ns()
         if not wait_readable([self._ready, self._pidfd], _LOOK_S):
             self._check_life()
-        self.board.trainer.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
+        self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
 
     def _check_life(self) -> None:
         silence_s = (time.monotonic_ns() - self.board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE]) / 1e9

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loader.config import Config
 from loader.ipc.board import Cells, SupervisorCell, TrainerCell, WorkerCell, WorkerState
 from loader.train.inline import Inline
-from loader.train.remote import Remote
 from loader.train.verdict import verdict
+
+if TYPE_CHECKING:
+    from loader.train.remote import Remote
 
 _WINDOW_S = 10.0
 _STEP_S = 0.5
@@ -138,7 +140,8 @@ class Meter:
     def __init__(self, producer: Remote | Inline, config: Config) -> None:
         self._producer = producer
         self._config = config
-        self._cells: Cells = producer.board.trainer if isinstance(producer, Remote) else producer.cells
+        self._board = None if isinstance(producer, Inline) else producer.board
+        self._cells: Cells = producer.cells
         self._batches = self._samples = 0
         self._next = 0.0
         self._moments: deque[_Moment] = deque()
@@ -173,8 +176,8 @@ class Meter:
             slots=self._slots(),
             workers=workers,
             memory=self._memory(),
-            errors=self._supervisor(SupervisorCell.ERRORS),
-            verdict=verdict(wait_ratio, busy, delivered=now.samples > then.samples, inline=isinstance(self._producer, Inline)),
+            errors=self._supervisor(SupervisorCell.ERRORS) + self._cells[TrainerCell.ERRORS],
+            verdict=verdict(wait_ratio, busy, delivered=now.samples > then.samples, inline=self._board is None),
         )
 
     def _remember(self) -> None:
@@ -185,20 +188,20 @@ class Meter:
             self._moments.popleft()
 
     def _moment(self) -> _Moment:
-        rows = self._producer.board.workers if isinstance(self._producer, Remote) else []
+        rows = [] if self._board is None else self._board.workers
         busy = tuple(cells[WorkerCell.BUSY_NS] for cells in rows)
         return _Moment(time.monotonic(), self._samples, self._cells[TrainerCell.WAIT_NS], busy)
 
     def _supervisor(self, cell: SupervisorCell) -> int:
-        return self._producer.board.supervisor[cell] if isinstance(self._producer, Remote) else 0
+        return 0 if self._board is None else self._board.supervisor[cell]
 
     def _slots(self) -> SlotStats:
         free, filling, handed = (self._supervisor(SupervisorCell(cell)) for cell in range(3))
-        lent = self._producer.lent if isinstance(self._producer, Remote) else 0
+        lent = self._producer.lent
         return SlotStats(free, filling, max(0, handed - lent), lent)
 
     def _workers(self, now: _Moment, then: _Moment, elapsed: float) -> list[WorkerStats]:
-        rows = self._producer.board.workers if isinstance(self._producer, Remote) else []
+        rows = [] if self._board is None else self._board.workers
         return [
             WorkerStats(
                 pid=cells[WorkerCell.PID_GAUGE],

@@ -32,5 +32,6 @@ def verdict(wait_ratio: float, busy: Sequence[float], *, delivered: bool, inline
         hint = f"; {needed} of {len(busy)} workers would do" if needed < len(busy) else ""
         return f"the model is the slow part: it waits for data {wait_ratio:.0%} of its time, {spare}{hint}"
     gain = f"with data always there it could run {1 / max(1 - wait_ratio, 0.01):.1f} times as fast"
-    why = "more workers may help" if share > 0.7 else f"the workers are busy only {share:.0%} of theirs: too few cores, slow starts, or slots that are kept"
+    idle = f"the workers are busy only {share:.0%} of theirs: too few cores, slow starts, or slots that are kept"
+    why = "more workers may help" if share > 0.7 else idle
     return f"the loader is the slow part: the trainer waits for data {wait_ratio:.0%} of its time, {gain}; {why}"

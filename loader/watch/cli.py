@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import loader
-from loader.data.npy import NpyHeader, read_header
+from loader.data.npy import NpyHeader, inspect_file
 from loader.data.npy_files import NpyFiles
 from loader.errors import LoaderError
 
@@ -26,7 +26,7 @@ def main() -> None:
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def inspect(path: Path, as_json: bool) -> None:
-    """Say what PATH holds: a .npy file, or a folder of them.
+    r"""Say what PATH holds: a .npy file, or a folder of them.
 
     Reads headers only. A folder of folders is shown as classes, as `NpyFiles.from_folder` reads it.
 
@@ -49,7 +49,8 @@ def inspect(path: Path, as_json: bool) -> None:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    return {"path": str(path), **_describe(_header(path)), "bytes": path.stat().st_size}
+    header, size = inspect_file(str(path))
+    return {"path": str(path), **_describe(header), "bytes": size}
 
 
 def _folder(path: Path) -> dict[str, Any]:
@@ -62,17 +63,9 @@ def _folder(path: Path) -> dict[str, Any]:
         "files": len(source),
         "classes": list(source.classes or ()),
         "first file": first,
-        **_describe(_header(Path(first))),
+        **_describe(inspect_file(first)[0]),
         "bytes of one sample": source.spec.nbytes,
     }
-
-
-def _header(path: Path) -> NpyHeader:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return read_header(fd, str(path))
-    finally:
-        os.close(fd)
 
 
 def _describe(header: NpyHeader) -> dict[str, Any]:

@@ -163,7 +163,7 @@ CAN_NOT_TRAVEL = {
         "transforms[0] (variable guard), a lock,",
     ),
     "a lock in a global": ("guard = threading.Lock()\ndef step(sample, rng):\n    with guard:\n        return sample", "transforms[0] (global guard), a lock,"),
-    "an open file": ("file = open(__file__)\ndef step(sample, rng):\n    return file.read()", "transforms[0] (global file), a TextIOWrapper,"),
+    "an open file": ("file = open('log', 'w')\ndef step(sample, rng):\n    return file.read()", "transforms[0] (global file), a TextIOWrapper,"),
     "a generator in a partial": ("import functools\nstep = functools.partial(print, (i for i in range(3)))", "transforms[0].args[0], a generator,"),
 }
 

@@ -141,7 +141,6 @@ def test_any_number_of_workers_makes_the_same_batches(name: str, npy_folder: Any
 
 
 @pytest.mark.parametrize("slots", [2, 3, 5, 16])
-@pytest.mark.filterwarnings("ignore:all 2 slots")
 def test_any_number_of_slots_makes_the_same_batches(slots: int) -> None:
     source = NpyArrays(np.arange(200 * 500, dtype=np.float32).reshape(200, 500))
     expected = inline(source, 7, 2, shuffle=True, transforms=[noise()])

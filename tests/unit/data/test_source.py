@@ -7,8 +7,8 @@ import pytest
 
 from loader.data.map_source import MapSource
 from loader.data.npy_arrays import NpyArrays
-from loader.data.source import BadSample, Source, sample_error
-from loader.errors import ConfigError, SampleError
+from loader.data.source import BadSample, Source
+from loader.errors import ConfigError
 
 
 def numbers(start: int, stop: int, classes: int = 0) -> NpyArrays:
@@ -104,9 +104,3 @@ def test_a_split_that_leaves_a_side_empty_or_has_no_classes_is_refused() -> None
             numbers(0, 10).split(validation=share)
     with pytest.raises(ConfigError, match="stratify"):
         numbers(0, 10).split(stratify=True)
-
-
-def test_a_sample_error_says_which_and_why() -> None:
-    error = sample_error(numbers(0, 3), 2, ValueError("too dark"), worker=1)
-    assert isinstance(error, SampleError)
-    assert "sample 2: ValueError: too dark\n  in worker 1" in str(error)

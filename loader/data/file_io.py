@@ -1,0 +1,42 @@
+"""Reading at an offset, on every system: the calls of POSIX where they exist, else the same by `lseek` and `read` (Windows; `workers=0`)."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+# O_BINARY exists, and is needed, on Windows only.
+OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+def seek_and_read(fd: int, buffers: Sequence[Any], offset: int) -> int:
+    """Fill writable `buffers` one after the other from `offset`; return the bytes read, fewer only where the file ends."""
+    os.lseek(fd, offset, os.SEEK_SET)
+    total = 0
+    for buffer in buffers:
+        view = memoryview(buffer).cast("B")
+        done = 0
+        while done < len(view) and (piece := os.read(fd, len(view) - done)):
+            view[done : done + len(piece)] = piece
+            done += len(piece)
+        total += done
+    return total
+
+
+preadv = getattr(os, "preadv", seek_and_read)
+
+
+def pread(fd: int, nbytes: int, offset: int) -> bytes:
+    """Return up to `nbytes` from `offset`, fewer only where the file ends."""
+    buffer = bytearray(nbytes)
+    return bytes(buffer[: preadv(fd, [buffer], offset)])
+
+
+def map_file(fd: int, length: int) -> mmap.mmap:
+    """Map the first `length` bytes of an open file, read-only."""
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(fd, length, access=mmap.ACCESS_READ, trackfd=False)
+    return mmap.mmap(fd, length, access=mmap.ACCESS_READ)
