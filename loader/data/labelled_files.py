@@ -131,13 +131,11 @@ class LabelledFiles(Source):
         columns = [Leaf(part, None, column.shape[1:], column.dtype) for part, column in enumerate(self._columns, 1)]
         return SampleSpec((Leaf(0, None, shape, dtype), *columns))
 
-    def read(self, indices: Indices, out: Sequence[Array | None]) -> None:
+    def read(self, indices: Indices, out: Sequence[Array]) -> None:
         x, *rest = out
         for column, target in zip(self._columns, rest, strict=True):  # before the files: whichever fails, the rows before it are whole
-            if target is not None:
-                np.take(column, indices, axis=0, out=target, mode="clip")  # the default mode would buffer `out`
-        if x is not None:
-            self._read_files(indices, self._index.raw_paths(indices), x)
+            np.take(column, indices, axis=0, out=target, mode="clip")  # the default mode would buffer `out`
+        self._read_files(indices, self._index.raw_paths(indices), x)
 
     def name_of(self, index: int) -> str:
         return self._index.path(index)

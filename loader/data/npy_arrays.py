@@ -86,20 +86,15 @@ class NpyArrays(Source):
         """Names, shapes and dtypes of a sample, from the headers."""
         return SampleSpec(tuple(self._leaves))
 
-    def read(self, indices: Indices, out: Sequence[Array | None]) -> None:
+    def read(self, indices: Indices, out: Sequence[Array]) -> None:
         try:
             for column, target in zip(self._columns, out, strict=True):
-                if target is not None:
-                    column.read(indices, target)
+                column.read(indices, target)
         except BadSample as bad:
             # A later column, or a file that came earlier, may be unread in rows before the bad one; they must be whole.
             row = int(np.flatnonzero(indices == bad.index)[0])
-            self.read(indices[:row], [None if target is None else target[:row] for target in out])
+            self.read(indices[:row], [target[:row] for target in out])
             raise
-
-    def mapped(self, indices: Indices) -> list[tuple[Array, Indices] | None]:
-        arrays = [column.whole() for column in self._columns]
-        return [None if array is None else (array, indices) for array in arrays]
 
     def name_of(self, index: int) -> str | None:
         return self._columns[0].name_of(index)

@@ -20,7 +20,7 @@ from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transf
 from loader.data.source import BadSample, Indices, Source
 from loader.data.spec import Array, SampleSpec
 from loader.data.transforms import LeafTransform, RowError
-from loader.errors import LoaderError, PipelineError, SampleError, remote_traceback
+from loader.errors import ConfigError, LoaderError, PipelineError, SampleError, remote_traceback
 
 # Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
 _CHUNK_BYTES = 1024 * 1024
@@ -60,10 +60,11 @@ class Pipeline:
 
         Raises:
             BadSample: the source or a transform failed on the first sample.
+            ConfigError: the transforms do not fit the samples.
         """
         try:
             return self._build(None)
-        except BadSample:
+        except (BadSample, ConfigError):
             raise
         except (Exception, SystemExit) as error:
             raise BadSample(0) from error
@@ -83,7 +84,7 @@ class Pipeline:
         for built_in, group in groupby(enumerate(self.transforms), key=lambda item: isinstance(item[1], LeafTransform)):
             members: list[tuple[int, Any]] = list(group)
             if built_in:
-                segment: Segment = LeafSegment(members, spec, None if self._segments else self.source, generator)
+                segment: Segment = LeafSegment(members, spec, generator)
                 for place, transform in members if specs is None else ():
                     sample = transform(sample, generator.at(0, 0, place))
             else:

@@ -17,9 +17,6 @@ from loader.errors import PipelineError
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
-# From this size of a row on, working on mapped rows one by one beats gathering them first (docs/measurements.md).
-_MAPPED_ROW_BYTES = 32 * 1024
-
 
 @dataclass
 class Rows:
@@ -65,7 +62,7 @@ class Segment(ABC):
 class LeafSegment(Segment):
     """Built-in transforms, applied array by array to all rows at once."""
 
-    def __init__(self, transforms: Sequence[tuple[int, LeafTransform]], spec: SampleSpec, source: Source | None, generator: SampleGenerator) -> None:
+    def __init__(self, transforms: Sequence[tuple[int, LeafTransform]], spec: SampleSpec, generator: SampleGenerator) -> None:
         self._generator = generator
         self._chains: list[list[tuple[int, LeafTransform, Any]]] = [[] for _ in spec.leaves]
         leaves = list(spec.leaves)
@@ -76,12 +73,7 @@ class LeafSegment(Segment):
         self._random = [(place, transform) for place, transform in transforms if transform.random]
         self._spec = spec
         self.result = SampleSpec(tuple(leaves))
-        mapped = source.mapped(np.zeros(1, np.int64)) if source is not None else [None] * len(leaves)
-        self._mapped = [
-            bool(chain) and where is not None and leaf.nbytes >= _MAPPED_ROW_BYTES
-            for chain, where, leaf in zip(self._chains, mapped, spec.leaves, strict=True)
-        ]
-        self.scratch_bytes = sum(leaf.nbytes for n, leaf in enumerate(spec.leaves) if self._chains[n] and not self._mapped[n])
+        self.scratch_bytes = sum(leaf.nbytes for leaf, chain in zip(spec.leaves, self._chains, strict=True) if chain)
 
     def touches(self, leaf: int) -> bool:
         return bool(self._chains[leaf])
@@ -89,11 +81,8 @@ class LeafSegment(Segment):
     def run(self, rows: Rows, out: list[Array]) -> None:
         draws = self._draw(rows)
         arrays = rows.arrays if rows.arrays is not None else self._read(rows, out)
-        mapped = rows.source.mapped(rows.indices) if any(self._mapped) else []
         for number, chain in enumerate(self._chains):
-            if self._mapped[number]:
-                self._run_mapped(rows, mapped[number], number, out[number], draws)
-            elif chain:
+            if chain:
                 self._run_chain(rows.indices, number, arrays[number], out[number], draws)
             elif arrays[number] is not out[number]:
                 out[number][...] = arrays[number]
@@ -102,21 +91,15 @@ class LeafSegment(Segment):
         at, indices = self._generator.at, rows.indices.tolist()
         return {place: [transform.draw(at(rows.epoch, index, place)) for index in indices] for place, transform in self._random}
 
-    def _read(self, rows: Rows, out: list[Array]) -> list[Any]:
+    def _read(self, rows: Rows, out: list[Array]) -> list[Array]:
+        """Read the rows from the source: to scratch what will be transformed, the rest to its place."""
         count = len(rows.indices)
         targets = [
-            None if self._mapped[n] else np.empty((count, *leaf.shape), leaf.dtype) if self._chains[n] else out[n]
-            for n, leaf in enumerate(self._spec.leaves)
+            np.empty((count, *leaf.shape), leaf.dtype) if chain else target
+            for leaf, chain, target in zip(self._spec.leaves, self._chains, out, strict=True)
         ]
-        if any(target is not None for target in targets):
-            rows.source.read(rows.indices, targets)
+        rows.source.read(rows.indices, targets)
         return targets
-
-    def _run_mapped(self, rows: Rows, where: Any, number: int, out: Array, draws: dict[int, list[Any]]) -> None:
-        array, places = where
-        for row, place in enumerate(places.tolist()):
-            own = {transform: drawn[row : row + 1] for transform, drawn in draws.items()} if draws else draws
-            self._run_chain(rows.indices[row : row + 1], number, array[place : place + 1], out[row : row + 1], own)
 
     def _run_chain(self, indices: Indices, number: int, array: Array, out: Array, draws: dict[int, list[Any]]) -> None:
         chain = self._chains[number]

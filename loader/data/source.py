@@ -51,15 +51,14 @@ class Source(ABC):
         """Names, shapes and dtypes of a sample, by reading the first one."""
         return SampleSpec.of(self[0])
 
-    def read(self, indices: Indices, out: Sequence[Array | None]) -> None:
+    def read(self, indices: Indices, out: Sequence[Array]) -> None:
         """Read the samples `indices` into the rows of `out`.
 
         Runs in: a worker.
 
         Args:
             indices: of shape `(n,)`.
-            out: one array per leaf of `spec`, of shape `(n, *leaf.shape)`, C-contiguous, the leaf's dtype; None for a leaf that is not
-                wanted, which happens only where `mapped` offers it.
+            out: one array per leaf of `spec`, of shape `(n, *leaf.shape)`, C-contiguous, the leaf's dtype.
 
         Raises:
             BadSample: names the sample that failed, from its cause. Rows before it are written, rows after it may not be.
@@ -68,17 +67,9 @@ class Source(ABC):
             try:
                 leaves = self.spec.flatten(self.sample(index))
                 for target, leaf in zip(out, leaves, strict=True):
-                    if target is not None:
-                        target[row] = leaf
+                    target[row] = leaf
             except (Exception, SystemExit) as error:
                 raise BadSample(index) from error
-
-    def mapped(self, indices: Indices) -> list[tuple[Array, Indices] | None]:
-        """Return, per leaf, the memory-mapped array that holds it and the rows there that `indices` mean, or None where a leaf must be read.
-
-        A transform then works from the mapped rows to the slot without a copy between them.
-        """
-        return [None] * len(self.spec.leaves)
 
     def name_of(self, index: int) -> str | None:
         """Return the path or ID of a sample, to name it in an error; None where it has none."""
@@ -157,15 +148,12 @@ class Subset(Source):
     def spec(self) -> SampleSpec:
         return self._source.spec
 
-    def read(self, indices: Indices, out: Sequence[Array | None]) -> None:
+    def read(self, indices: Indices, out: Sequence[Array]) -> None:
         try:
             self._source.read(self._indices[indices], out)
         except BadSample as bad:
             found = np.flatnonzero(self._indices[indices] == bad.index)
             raise BadSample(int(indices[found[0]])) from bad.__cause__
-
-    def mapped(self, indices: Indices) -> list[tuple[Array, Indices] | None]:
-        return self._source.mapped(self._indices[indices])
 
     def name_of(self, index: int) -> str | None:
         return self._source.name_of(int(self._indices[index]))
@@ -202,14 +190,14 @@ class Joined(Source):
         source, inner = self._locate(index)
         return source.sample(inner)
 
-    def read(self, indices: Indices, out: Sequence[Array | None]) -> None:
+    def read(self, indices: Indices, out: Sequence[Array]) -> None:
         for row, index in enumerate(indices.tolist()):
             source, inner = self._locate(index)
             if source.spec != self.spec:
                 cause = ValueError(f"{source!r} has samples {source.spec}, the first source's are {self.spec}")
                 raise BadSample(index) from cause
             try:
-                source.read(np.array([inner], np.int64), [None if leaf is None else leaf[row : row + 1] for leaf in out])
+                source.read(np.array([inner], np.int64), [leaf[row : row + 1] for leaf in out])
             except BadSample as bad:
                 raise BadSample(index) from bad.__cause__
 

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from loader.errors import ConfigError
+
 Array = npt.NDArray[Any]
 Sample = tuple[Any, ...]
 
@@ -84,12 +86,12 @@ class SampleSpec:
         """Return the spec of one sample. Raises TypeError for what can't be a sample, naming the part."""
         leaves: list[Leaf] = []
         for part, value in enumerate(as_parts(sample)):
+            if isinstance(value, dict) and not value:
+                raise TypeError(f"{PART_NAMES[part]} is an empty dict; give at least one array in it, or leave the part out")
             items: Iterable[tuple[str | None, Any]] = value.items() if isinstance(value, dict) else [(None, value)]
             for key, item in items:
                 array = as_leaf(item, Leaf(part, key, (), np.dtype(bool)).name)
                 leaves.append(Leaf(part, key, array.shape, array.dtype))
-        if not leaves:
-            raise TypeError("a sample must hold at least one array; this one holds only empty dicts")
         return cls(tuple(leaves))
 
     def flatten(self, sample: object) -> list[Array]:
@@ -130,13 +132,13 @@ class SampleSpec:
         """Return the numbers of the leaves named by `fields`: a part (`"x"`: all its leaves), or a key of a dict.
 
         Raises:
-            ValueError: a field names nothing; the message lists what there is.
+            ConfigError: a field names nothing; the message lists what there is.
         """
         chosen: set[int] = set()
         for name in fields:
             found = [n for n, leaf in enumerate(self.leaves) if name in (PART_NAMES[leaf.part], leaf.key, leaf.name)]
             if not found:
-                raise ValueError(f"no field {name!r}; there are {[leaf.name for leaf in self.leaves]}")
+                raise ConfigError(f"no field {name!r}; there are {[leaf.name for leaf in self.leaves]}")
             chosen.update(found)
         return sorted(chosen)
 
@@ -175,6 +177,8 @@ def as_leaf(value: object, name: str) -> Array:
     """
     if isinstance(value, np.ndarray):
         array: Array = value
+    elif isinstance(value, np.generic):  # before float, which np.float64 derives from
+        array = np.asarray(value)
     elif isinstance(value, bool):
         array = np.asarray(value)
     elif isinstance(value, int):

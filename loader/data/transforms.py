@@ -130,9 +130,7 @@ class Cast(LeafTransform):
 
     def __init__(self, dtype: npt.DTypeLike, fields: Fields = "x") -> None:
         super().__init__(fields)
-        self.dtype = np.dtype(dtype)
-        if self.dtype.kind not in "biufc":
-            raise ConfigError(f"Cast: to bool, integers, floats or complex, not {self.dtype}")
+        self.dtype = _number_dtype(dtype, "Cast")
 
     def result(self, leaf: Leaf) -> Leaf:
         if leaf.dtype.kind == "c" and self.dtype.kind not in "cb":
@@ -157,7 +155,7 @@ class OneHot(LeafTransform):
         if classes < 1:
             raise ConfigError(f"OneHot: classes={classes}; give 1 or more")
         self.classes = int(classes)
-        self.dtype = np.dtype(dtype)
+        self.dtype = _number_dtype(dtype, "OneHot")
 
     def result(self, leaf: Leaf) -> Leaf:
         if leaf.dtype.kind == "c":
@@ -230,6 +228,13 @@ def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
     result = np.dtype(dtype)
     if result.kind != "f":
         raise ConfigError(f"{name}: dtype must be a float one, not {result}")
+    return result
+
+
+def _number_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
+    result = np.dtype(dtype)
+    if result.kind not in "biufc":
+        raise ConfigError(f"{name}: dtype must be bool, integers, floats or complex, not {result}")
     return result
 
 

@@ -72,7 +72,7 @@ class WorkerCell(IntEnum):
     BUSY_NS = 3
     TICKET_STARTED_NS_GAUGE = 4
     ROW_GAUGE = 5
-    STARTED_NS_GAUGE = 6
+    TICKET_GAUGE = 6
 
 
 class WorkerState(IntEnum):

@@ -59,7 +59,9 @@ def run(number: int, production: Production, cells: Cells, tickets: int, inbox: 
     while raw := read_records(tickets, TICKET_BYTES):
         cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY
         for ticket in unpack_tickets(raw):
-            os.write(inbox, pack_inbox(worker.work(ticket)))
+            report = worker.work(ticket)
+            cells[WorkerCell.TICKET_GAUGE] = 0
+            os.write(inbox, pack_inbox(report))
         cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
         sys.stdout.flush()
 
@@ -91,6 +93,7 @@ class _Worker:
         """Do what a ticket asks for and return the report."""
         started = time.monotonic_ns()
         self._cells[WorkerCell.TICKET_STARTED_NS_GAUGE] = started
+        self._cells[WorkerCell.TICKET_GAUGE] = ticket.number
         if ticket.kind == TicketKind.ORDER:
             self._make_order(ticket)
         else:

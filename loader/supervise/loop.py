@@ -12,7 +12,7 @@ from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, wri
 from loader.ipc.channels import Outlet, drain_records
 from loader.ipc.records import INBOX_BYTES, Close, Done, Failed, InboxRecord, Ready, Released, Resize, Skip, pack_ready, unpack_inbox
 from loader.produce.worker import Production, run
-from loader.supervise.memory import private_bytes
+from loader.supervise.memory import MemoryRounds
 from loader.supervise.pool import Pool, death_in_words
 from loader.supervise.schedule import DEATHS_TO_ACCUSE, Accuse, Command, Dismiss, Issue, Schedule
 from loader.supervise.stalls import Stalls
@@ -58,6 +58,7 @@ class Supervisor:
         self._ready = ready
         self._target = workers
         self._stalls = Stalls(sample_timeout_s)
+        self._memory = MemoryRounds()
         self._epoll = select.epoll()
         self._pool = Pool(self._run_worker, [self._inbox, ready.fd, trainer, self._epoll.fileno()])
         self._pid = os.getpid()
@@ -130,6 +131,8 @@ class Supervisor:
                 self._bury(number)
 
     def _bury(self, number: int) -> None:
+        # Before it is closed: a worker that is just being forked may hold a copy, and a closed descriptor with a living copy stays in the epoll set.
+        self._epoll.unregister(self._pool.children[number].pidfd)
         status = self._pool.bury(number)
         cells = self._board.workers[number]
         if number in self._leaving:
@@ -137,9 +140,11 @@ class Supervisor:
         if self._schedule.has(number):
             self._deaths += 1
             self._board.supervisor.add(SupervisorCell.RESTARTS, 1)
-            self._schedule.worker_died(number, cells[WorkerCell.ROW_GAUGE], number in self._timed_out)
+            working = cells[WorkerCell.TICKET_GAUGE] == self._schedule.current(number)
+            self._schedule.worker_died(number, cells[WorkerCell.ROW_GAUGE] if working else None, number in self._timed_out)
             self._timed_out.discard(number)
         cells[WorkerCell.STATE_GAUGE] = WorkerState.ABSENT
+        cells[WorkerCell.TICKET_GAUGE] = 0  # or its successor would seem to be at work on it
         if self._deaths > _DEATHS_WITHOUT_PROGRESS:
             raise PipelineError(f"{self._deaths} workers died without finishing a ticket in between; the last one {death_in_words(status)}")
         self._adjust()
@@ -149,9 +154,9 @@ class Supervisor:
             if self._stalls.stalled(number, self._board.workers[number], self._schedule.held(number), now):
                 self._timed_out.add(number)
                 os.kill(child.pid, signal.SIGKILL)
-        pids = [child.pid for child in self._pool.children.values()]
         self._board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE] = time.monotonic_ns()
-        self._board.supervisor[SupervisorCell.PRIVATE_BYTES_GAUGE] = sum(map(private_bytes, [self._pid, *pids]))
+        pids = [child.pid for child in self._pool.children.values()]
+        self._board.supervisor[SupervisorCell.PRIVATE_BYTES_GAUGE] = self._memory.total([self._pid, *pids])
         self._ready.flush()
 
     def _adjust(self) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from loader.data.pipeline import Pipeline
 from loader.data.source import BadSample
 from loader.data.spec import SampleSpec
-from loader.errors import PipelineError, SampleTimeout, from_record
+from loader.errors import ConfigError, PipelineError, SampleTimeout, from_record
 from loader.ipc.channels import open_pipe, wait_readable
 from loader.produce.worker import die_with
 from loader.supervise.pool import death_in_words
@@ -66,7 +66,7 @@ def probe(pipeline: Pipeline, trainer: int, timeout_s: float) -> Probed:
         raise SampleTimeout(index=0, name=pipeline.source.name_of(0), reason=reason)
     if not answer:
         name = pipeline.source.name_of(0) or "sample 0"
-        raise PipelineError(f"the process that tried the first sample ({name}) was {death_in_words(status)}, in the source or a transform")
+        raise PipelineError(f"the process that tried the first sample ({name}) died, {death_in_words(status)}; likely cause: the source or a transform")
     told = json.loads(answer)
     if "error" in told:
         raise from_record(told)
@@ -107,6 +107,8 @@ def _try(pipeline: Pipeline) -> dict[str, Any]:
         row_ns = _time_row(pipeline)
     except BadSample as bad:
         return pipeline.error(bad, 0).to_record()
+    except ConfigError as error:
+        return error.to_record()
     return {"specs": [spec.to_json() for spec in specs], "row_ns": row_ns}
 
 

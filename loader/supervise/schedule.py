@@ -97,6 +97,11 @@ class Schedule:
         """Return how many tickets a worker holds."""
         return len(self._held.get(worker, ()))
 
+    def current(self, worker: int) -> int | None:
+        """Return the number of the ticket that a worker has to do first, or None."""
+        held = self._held.get(worker)
+        return held[0].ticket.number if held else None
+
     # Events. Each changes the state; `commands` says what follows.
 
     def worker_joined(self, worker: int) -> None:
@@ -107,8 +112,15 @@ class Schedule:
         """A worker shall go when it has done what it holds."""
         self._leaving.add(worker)
 
-    def worker_died(self, worker: int, row: int, timed_out: bool = False) -> None:
-        """A worker is gone; it was at `row` of the first ticket that it held (-1: unknown). All that it sent has been fed before."""
+    def worker_died(self, worker: int, row: int | None, timed_out: bool = False) -> None:
+        """A worker is gone. All that it sent has been fed before.
+
+        Args:
+            worker: which.
+            row: that it was at, in the first ticket that it held; -1 where that is not known, None if it was not working on a ticket, so
+                that nothing in it can be to blame.
+            timed_out: whether it was killed because it made no progress.
+        """
         held = self._held.pop(worker)
         self._leaving.discard(worker)
         again: list[Issued] = []
@@ -294,14 +306,14 @@ class Schedule:
 
     # Deaths.
 
-    def _suspects(self, issued: Issued, row: int, timed_out: bool) -> list[Issued]:
-        """Return what replaces a ticket whose worker died at `row` of it.
+    def _suspects(self, issued: Issued, row: int | None, timed_out: bool) -> list[Issued]:
+        """Return what replaces a ticket whose worker died at `row` of it (None: it was not working on it).
 
         The row is put alone into a ticket. Deaths count only against the one row of such a ticket; the third one accuses it. Where the row
         is not known, the ticket is cut in two.
         """
         ticket = issued.ticket
-        if ticket.kind is TicketKind.ORDER or self.slots[ticket.place].stale:
+        if row is None or ticket.kind is TicketKind.ORDER or self.slots[ticket.place].stale:
             return [issued]
         if ticket.rows > 1:
             half = ticket.rows // 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -20,11 +21,11 @@ from loader.data.layout import aligned_copy
 from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.spec import Array, SampleSpec
-from loader.errors import LoaderError, SupervisorDied, from_record
+from loader.errors import LoaderClosed, LoaderError, SupervisorDied, from_record
 from loader.ipc import memfd, payload
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell, read_text
-from loader.ipc.channels import open_pipe, read_records, wait_readable
+from loader.ipc.channels import open_pipe, read_records
 from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Resize, Skip, pack_inbox, unpack_ready
 from loader.train.lease import Lease, Outbox
 
@@ -48,7 +49,7 @@ _ENVIRONMENT = {
 }
 
 _CLOSE_S = 2.0
-_LOOK_S = 5.0
+_LOOK_MS = 5_000
 _SILENCE_S = 60.0
 
 
@@ -83,7 +84,8 @@ class Remote:
     def _start(self, max_workers: int) -> None:
         inbox_read, inbox_write = open_pipe()
         self._ready, ready_write = open_pipe()
-        os.set_blocking(self._ready, False)
+        self._poll = select.poll()
+        self._poll.register(self._ready, select.POLLIN)
         given = {
             "path": [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)],
             "trainer": os.getpid(),
@@ -106,7 +108,6 @@ class Remote:
         os.write(boot_write, json.dumps(given).encode())
         for fd in (boot_read, boot_write, inbox_read, ready_write):
             os.close(fd)
-        self._pidfd = os.pidfd_open(self._process.pid)
         self._outbox = Outbox(inbox_write)
 
     @property
@@ -117,6 +118,7 @@ class Remote:
     @property
     def layout(self) -> ArenaLayout:
         """What lies where in the arena. Blocks until the supervisor has found out, and raises what went wrong while it booted."""
+        self._check_owner()
         while self._arena is None:
             self._receive()
         return self._arena.layout
@@ -184,12 +186,17 @@ class Remote:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for fd in (self._payload, self._board_fd, self._arena_fd, self._ready, self._pidfd):
+        for fd in (self._payload, self._board_fd, self._arena_fd, self._ready):
             os.close(fd)
 
     # Slots.
 
+    def _check_owner(self) -> None:
+        if os.getpid() != self._owner:
+            raise LoaderClosed(f"this loader belongs to another process (pid {self._owner}), of which this one is a fork; make a new Loader here")
+
     def _next_slot(self, epoch: int, batch: int, leased: bool) -> None:
+        self._check_owner()
         while not self._records:
             self._receive()
         assert self._arena is not None
@@ -232,12 +239,14 @@ class Remote:
     # Records.
 
     def _receive(self) -> None:
-        """Read what the supervisor sent; wait for it if there is nothing."""
-        try:
-            raw = read_records(self._ready, READY_BYTES)
-        except BlockingIOError:
-            self._wait()
+        """Wait until the supervisor has sent something, and read it. Its death ends the stream, because nobody else holds the other end."""
+        started = time.perf_counter_ns()
+        arrived = self._poll.poll(_LOOK_MS)
+        self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
+        if not arrived:
+            self._check_life()
             return
+        raw = read_records(self._ready, READY_BYTES)
         for record in unpack_ready(raw):
             if isinstance(record, Ready) and record.term == self._term:
                 self._records.append(record)
@@ -252,12 +261,6 @@ class Remote:
         if phase == Phase.RUNNING and self._arena is None:
             self._arena = Arena(self._arena_fd, ArenaLayout.from_json(self.board.supervisor.read_text()))
             self._small = self._arena.layout.slot.small_leaves(_SMALL_BYTES)
-
-    def _wait(self) -> None:
-        started = time.perf_counter_ns()
-        if not wait_readable([self._ready, self._pidfd], _LOOK_S):
-            self._check_life()
-        self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
 
     def _check_life(self) -> None:
         silence_s = (time.monotonic_ns() - self.board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE]) / 1e9

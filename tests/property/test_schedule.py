@@ -299,3 +299,18 @@ def test_a_block_in_use_or_being_made_keeps_its_place() -> None:
     blocks.forget(5)
     assert blocks.get(0) is None
     assert blocks.get(1) is None
+
+
+def test_what_a_dead_worker_held_is_issued_before_anything_else_and_in_order() -> None:
+    world = make_world(samples=40, size=4, workers=2, row_ns=1_000_000.0)
+    world.carry_out()
+    held = [(ticket.place, ticket.slot_row + row) for ticket in world.held[0] for row in range(ticket.rows)]
+    world.die(0, row=-1)
+    world.join()
+    again: list[tuple[int, int]] = []
+    while len(again) < len(held):
+        world.carry_out()
+        again += [(ticket.place, ticket.slot_row + row) for ticket in world.held[2] for row in range(ticket.rows)]
+        while world.held[2]:
+            world.complete(2)
+    assert again[: len(held)] == held

@@ -65,7 +65,6 @@ def test_files_are_joined_in_the_order_of_the_list_or_of_their_names(tmp_path: P
     np.testing.assert_array_equal(read(globbed, range(10))[0], np.concatenate([X[4:], X[:3], X[3:4]]))
     np.testing.assert_array_equal(listed[3][0], X[3])
     assert (listed.name_of(3), listed.name_of(9)) == (f"{tmp_path}/d.npy, row 0", f"{tmp_path}/a.npy, row 5")
-    assert listed.mapped(np.arange(2)) == [None]
 
 
 @settings(max_examples=60, deadline=None)
@@ -93,8 +92,7 @@ def test_arrays_in_memory_travel_out_of_band_and_stay_what_they_are() -> None:
     assert len(payload) < 2000
     assert {buffer.raw().nbytes for buffer in buffers} >= {X.nbytes, 80}
     again = pickle.loads(payload, buffers=buffers)
-    where = again.mapped(np.array([2]))[0]
-    assert np.shares_memory(where[0], X)
+    assert np.shares_memory(again._columns[0].whole(), X)
     x, y = read(travelled(source), [4, 1])
     np.testing.assert_array_equal(x, X[[4, 1]])
     assert y.tolist() == [4, 1]
@@ -107,7 +105,7 @@ def test_arrays_of_any_memory_layout_are_made_plain_at_construction() -> None:
     unaligned[...] = X
     for array in (np.asfortranarray(X), X.astype(">f4"), np.repeat(X, 2, axis=0)[::2], X[::-1][::-1], unaligned, X.tolist()):
         source = NpyArrays(array)
-        assert source.mapped(np.arange(3))[0] is not None
+        assert source._columns[0].whole() is not None
         np.testing.assert_array_equal(read(source, [5, 2])[0], X[[5, 2]])
 
 
@@ -158,17 +156,6 @@ def test_leaves_that_are_not_wanted_are_left_out() -> None:
     y = np.empty(2, np.int64)
     source.read(np.array([3, 4]), [None, y])
     assert y.tolist() == [3, 4]
-
-
-def test_mapped_rows_are_offered_only_of_one_plain_array(tmp_path: Path) -> None:
-    plain, swapped, fortran = X, X.astype(">f4"), np.asfortranarray(X)
-    paths = {name: save(tmp_path / f"{name}.npy", array) for name, array in (("p", plain), ("s", swapped), ("f", fortran))}
-    source = NpyArrays(paths)
-    mapped = source.mapped(np.array([1, 2]))
-    assert [where is not None for where in mapped] == [True, False, False]
-    array, rows = mapped[0]  # type: ignore[misc]
-    assert not array.flags.writeable
-    np.testing.assert_array_equal(array[rows], X[1:3])
 
 
 def test_only_plain_arrays_are_direct() -> None:

@@ -61,12 +61,6 @@ def test_a_subset_names_a_bad_sample_by_its_own_index() -> None:
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_a_subset_maps_the_rows_of_its_source() -> None:
-    where = numbers(10, 20).subset([4, 5]).mapped(np.array([1]))[0]
-    assert where is not None
-    assert where[0][where[1]].tolist() == [15]
-
-
 def test_a_sum_has_the_samples_of_all_one_source_after_the_other() -> None:
     source = numbers(0, 3) + numbers(10, 11) + numbers(20, 22)
     assert values(source) == [0, 1, 2, 10, 20, 21]

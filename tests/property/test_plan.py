@@ -1,0 +1,88 @@
+"""An epoch is cut into batches so that the ranks share every sample fairly, whatever their number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from loader.data.plan import EpochPlan
+
+sizes = {"samples": st.integers(0, 300), "batch_size": st.integers(1, 20), "world": st.integers(1, 6), "drop_last": st.booleans()}
+
+
+def ranks(samples: int, batch_size: int, drop_last: bool, world: int) -> list[EpochPlan]:
+    return [EpochPlan(samples, batch_size, drop_last, rank, world) for rank in range(world)]
+
+
+def batch_of(plan: EpochPlan, number: int) -> list[int]:
+    start = number * plan.batch_size
+    return plan.positions(start, start + plan.rows_of(number)).tolist()
+
+
+@settings(max_examples=300, deadline=None)
+@given(**sizes)
+def test_the_ranks_together_have_each_sample_once_but_for_those_left_out(samples: int, batch_size: int, world: int, drop_last: bool) -> None:
+    plans = ranks(samples, batch_size, drop_last, world)
+    positions = np.concatenate([plan.positions(0, plan.rows) for plan in plans])
+    assert sorted(positions.tolist()) == list(range(samples - plans[0].left_out))
+
+
+@settings(max_examples=300, deadline=None)
+@given(**sizes)
+def test_all_ranks_see_equally_many_batches_of_equally_many_rows(samples: int, batch_size: int, world: int, drop_last: bool) -> None:
+    plans = ranks(samples, batch_size, drop_last, world)
+    assert len({(plan.batches, plan.rows, plan.left_out) for plan in plans}) == 1
+    plan = plans[0]
+    rows = [plan.rows_of(batch) for batch in range(plan.batches)]
+    assert sum(rows) == plan.rows
+    assert all(count == batch_size for count in rows[:-1])
+    assert all(0 < count <= batch_size for count in rows)
+
+
+@settings(max_examples=300, deadline=None)
+@given(**sizes)
+def test_a_global_batch_is_a_run_of_positions_in_the_order_of_the_ranks(samples: int, batch_size: int, world: int, drop_last: bool) -> None:
+    plans = ranks(samples, batch_size, drop_last, world)
+    for batch in range(plans[0].batches):
+        positions = [position for plan in plans for position in batch_of(plan, batch)]
+        first = batch * batch_size * world
+        assert positions == list(range(first, first + len(positions)))
+        assert len(positions) == plans[0].rows_of(batch) * world
+
+
+@settings(max_examples=200, deadline=None)
+@given(samples=st.integers(1, 300), share=st.integers(1, 6), worlds=st.tuples(st.integers(1, 6), st.integers(1, 6)))
+def test_another_number_of_ranks_gives_the_same_global_batches(samples: int, share: int, worlds: tuple[int, int]) -> None:
+    one, other = worlds
+    whole = share * one * other
+    batches = [[[p for plan in ranks(samples, whole // world, False, world) for p in batch_of(plan, k)] for k in range(samples // whole)] for world in worlds]
+    assert batches[0] == batches[1]
+
+
+@settings(max_examples=200, deadline=None)
+@given(**sizes, start=st.integers(0, 100), count=st.integers(0, 100))
+def test_any_part_of_the_positions_is_a_part_of_all(samples: int, batch_size: int, world: int, drop_last: bool, start: int, count: int) -> None:
+    plan = ranks(samples, batch_size, drop_last, world)[-1]
+    assume(start + count <= plan.rows)
+    assert np.array_equal(plan.positions(start, start + count), plan.positions(0, plan.rows)[start : start + count])
+
+
+@pytest.mark.parametrize(
+    ("samples", "world", "drop_last", "rows", "left_out"),
+    [
+        (20, 1, False, [8, 8, 4], 0),
+        (20, 1, True, [8, 8], 4),
+        (20, 2, False, [8, 2], 0),
+        (21, 2, False, [8], 5),
+        (16, 2, True, [8], 0),
+        (7, 1, True, [], 7),
+        (7, 1, False, [7], 0),
+        (3, 4, False, [], 3),
+    ],
+)
+def test_what_is_left_of_an_epoch_is_a_smaller_batch_or_left_out(samples: int, world: int, drop_last: bool, rows: list[int], left_out: int) -> None:
+    plan = EpochPlan(samples, 8, drop_last, 0, world)
+    assert [plan.rows_of(batch) for batch in range(plan.batches)] == rows
+    assert plan.left_out == left_out

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from loader.data import transforms as T
+from loader.data.spec import Array, Leaf, SampleSpec
+from loader.data.transforms import Cast, Flip, LeafTransform, Normalize, OneHot, Rescale, RowError
+from loader.errors import ConfigError
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (9, 4, 6, 3)).astype(np.uint8)
+LABELS = RNG.integers(0, 5, 9).astype(np.int32)
+
+
+def leaf_of(rows: Array, part: int = 0) -> Leaf:
+    return Leaf(part, None, rows.shape[1:], rows.dtype)
+
+
+def on_rows(transform: LeafTransform, rows: Array, draws: Any = ()) -> Array:
+    result = transform.result(leaf_of(rows))
+    out = np.full((len(rows), *result.shape), 77, result.dtype)
+    kept = rows.copy()
+    transform.apply(rows, out, draws)
+    assert np.array_equal(rows, kept, equal_nan=rows.dtype.kind == "f"), "the input was changed"
+    return out
+
+
+# All of them.
+
+TRANSFORMS: dict[str, tuple[LeafTransform, Array]] = {
+    "rescale": (Rescale(1 / 255), IMAGES),
+    "rescale with offset": (Rescale(1 / 127.5, -1.0), IMAGES),
+    "rescale to float64": (Rescale(1 / 255, dtype="float64"), IMAGES),
+    "rescale floats": (Rescale(0.1, 3.0), RNG.standard_normal((9, 5))),
+    "rescale bools": (Rescale(2.0), IMAGES > 100),
+    "rescale scalars": (Rescale(2.0), LABELS),
+    "normalize": (Normalize(100.0, 50.0), IMAGES),
+    "normalize per channel": (Normalize([100, 110, 120], [50, 60, 70]), IMAGES),
+    "normalize per pixel": (Normalize(IMAGES.mean(0), IMAGES.std(0) + 1), IMAGES),
+    "cast": (Cast("float16"), IMAGES),
+    "cast to bool": (Cast(bool), IMAGES),
+    "cast to complex": (Cast("complex64"), IMAGES),
+    "one-hot": (OneHot(5), LABELS),
+    "one-hot of many": (OneHot(5, "int8"), RNG.integers(0, 5, (9, 4)).astype(np.uint8)),
+    "one-hot of floats": (OneHot(5), LABELS.astype("float64")),
+    "flip": (Flip(), IMAGES),
+    "flip the height": (Flip("vertical"), IMAGES[..., 0]),
+    "flip an axis": (Flip(-1), RNG.standard_normal((9, 5))),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_call_on_one_sample_gives_the_same_bits_as_a_row_of_many(name: str) -> None:
+    transform, rows = TRANSFORMS[name]
+    fields_of_x = type(transform).__new__(type(transform))
+    vars(fields_of_x).update(vars(transform), fields=("x",))
+    draws = [transform.draw(np.random.default_rng(row)) for row in range(len(rows))] if transform.random else ()
+    together = on_rows(transform, rows, draws)
+    for number, row in enumerate(rows):
+        (alone,) = fields_of_x((row,), np.random.default_rng(number))
+        assert np.asarray(alone).dtype == together.dtype
+        assert np.asarray(alone).tobytes() == together[number].tobytes()
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_any_cut_of_the_rows_gives_the_same_bits(name: str) -> None:
+    transform, rows = TRANSFORMS[name]
+    draws = [transform.draw(np.random.default_rng(row)) for row in range(len(rows))] if transform.random else []
+    parts = [on_rows(transform, rows[a:b], draws[a:b]) for a, b in ((0, 1), (1, 4), (4, 9))]
+    assert np.concatenate(parts).tobytes() == on_rows(transform, rows, draws).tobytes()
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_read_only_rows_will_do(name: str) -> None:
+    transform, rows = TRANSFORMS[name]
+    rows = rows.copy()
+    rows.setflags(write=False)
+    on_rows(transform, rows, [True] * len(rows) if transform.random else ())
+
+
+def test_other_arrays_of_the_sample_are_left_alone() -> None:
+    image, label = IMAGES[0], np.int64(3)
+    x, y, w = Rescale(0.5)((image, label, 2.0), RNG)
+    assert x.dtype == np.float32
+    assert (y, y.dtype, w) == (3, np.int64, 2.0)
+    assert image is not x
+    assert np.array_equal(image, IMAGES[0])
+
+
+def test_fields_choose_entries_of_dicts_and_parts() -> None:
+    sample = ({"image": IMAGES[0], "mask": IMAGES[0, ..., 0]}, 1)
+    x, y = Cast("float64", fields=["mask", "y"])(sample, RNG)
+    assert [x["image"].dtype, x["mask"].dtype, y.dtype] == [np.uint8, np.float64, np.float64]
+
+
+def test_a_field_that_is_not_there_is_refused_with_what_there_is() -> None:
+    with pytest.raises(ValueError, match=r"no field 'mask'; there are \['x', 'y'\]"):
+        Cast("float64", fields="mask")((IMAGES[0], 1), RNG)
+
+
+@pytest.mark.parametrize("transform", [Rescale(1 / 255, fields=["image", "y"]), OneHot(10), Flip("vertical", 0.3), Normalize(0.5, 0.25), Cast("int8")], ids=repr)
+def test_a_repr_names_the_settings(transform: LeafTransform) -> None:
+    text = repr(transform)
+    assert text.startswith(f"{type(transform).__name__}(")
+    for name, setting in vars(transform).items():
+        assert f"{name}={setting!r}" in text
+
+
+# Values.
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_rescale_multiplies_and_adds_in_its_own_dtype(dtype: str) -> None:
+    made = on_rows(Rescale(1 / 127.5, -1.0, dtype), IMAGES)
+    kind = np.dtype(dtype).type
+    assert made.dtype == np.dtype(dtype)
+    assert np.array_equal(made, IMAGES.astype(dtype) * kind(1 / 127.5) + kind(-1.0))
+
+
+def test_rescale_of_large_integers_is_done_in_floats() -> None:
+    assert on_rows(Rescale(2.0, dtype="float64"), np.array([2**62, -(2**62)])).tolist() == [2.0**63, -(2.0**63)]
+
+
+def test_normalize_subtracts_and_divides_per_channel() -> None:
+    mean, std = np.array([100, 110, 120], "f4"), np.array([50, 60, 70], "f4")
+    made = on_rows(Normalize(mean, std), IMAGES)
+    assert made.dtype == np.float32
+    assert np.array_equal(made, (IMAGES.astype("f4") - mean) / std)
+
+
+@pytest.mark.parametrize(("shape", "mean"), [((4, 6, 3), (2,)), ((4, 6), (3, 4, 6)), ((), (1,)), ((1, 6), (4, 6)), ((4, 6, 3), (4, 6))])
+def test_normalize_refuses_a_mean_that_does_not_fit_the_sample(shape: tuple[int, ...], mean: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"mean .* and std .* do not fit x: .* float32"):
+        Normalize(np.zeros(mean), 1.0).result(Leaf(0, None, shape, np.dtype("float32")))
+    with pytest.raises(ConfigError, match="do not fit"):
+        Normalize(0.0, np.ones(mean)).result(Leaf(0, None, shape, np.dtype("float32")))
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0, 0), (0, [1, 0]), (math.nan, 1), (0, math.inf), (0, 1e-50)])
+def test_normalize_refuses_what_would_make_infinities(mean: Any, std: Any) -> None:
+    with pytest.raises(ConfigError, match="mean must be finite, std finite and not zero"):
+        Normalize(mean, std)
+
+
+def test_cast_keeps_the_values_and_truncates_floats_towards_zero() -> None:
+    assert on_rows(Cast("int32"), np.array([1.9, -1.9, 0.5])).tolist() == [1, -1, 0]
+    assert on_rows(Cast("float32"), IMAGES).tolist() == IMAGES.tolist()
+    assert on_rows(Cast(bool), np.array([0, 1, 7])).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("dtype", ["O", "U3", "S3", "datetime64[s]", "V4"])
+def test_cast_and_one_hot_refuse_dtypes_that_no_batch_holds(dtype: str) -> None:
+    with pytest.raises(ConfigError, match="Cast: "):
+        Cast(dtype)
+    with pytest.raises(ConfigError, match="OneHot: "):
+        OneHot(3, dtype)
+
+
+def test_cast_refuses_to_drop_an_imaginary_part() -> None:
+    with pytest.raises(ConfigError, match="imaginary part"):
+        Cast("float32").result(Leaf(0, None, (), np.dtype("complex64")))
+    assert Cast(bool).result(Leaf(0, None, (), np.dtype("complex64"))).dtype == bool
+
+
+@pytest.mark.parametrize("transform", [Rescale(2.0), Normalize(0.0, 1.0), OneHot(3)], ids=repr)
+def test_complex_arrays_are_refused(transform: LeafTransform) -> None:
+    with pytest.raises(ConfigError, match=type(transform).__name__):
+        transform.result(Leaf(0, None, (), np.dtype("complex64")))
+
+
+@pytest.mark.parametrize("make", [lambda: Rescale(1.0, dtype="uint8"), lambda: Normalize(0, 1, dtype="int32"), lambda: Rescale(1.0, dtype="complex64")])
+def test_arithmetic_in_anything_but_floats_is_refused(make: Callable[[], LeafTransform]) -> None:
+    with pytest.raises(ConfigError, match="dtype must be a float one"):
+        make()
+
+
+@settings(max_examples=50, deadline=None)
+@given(classes=st.integers(1, 20), dtype=st.sampled_from(["float32", "uint8", "bool"]), shape=st.sampled_from([(), (3,), (1,), (2, 2)]), data=st.data())
+def test_one_hot_is_one_at_the_class_and_zero_elsewhere(classes: int, dtype: str, shape: tuple[int, ...], data: st.DataObject) -> None:
+    count = 4 * math.prod(shape)
+    labels = np.array(data.draw(st.lists(st.integers(0, classes - 1), min_size=count, max_size=count)), "int16").reshape(4, *shape)
+    made = on_rows(OneHot(classes, dtype), labels)
+    assert made.dtype == np.dtype(dtype)
+    assert np.array_equal(made, np.eye(classes, dtype=dtype)[labels])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("label", [3, -1, 2**40, 0.5, math.nan, math.inf, -math.inf, -0.1])
+def test_one_hot_names_the_row_and_the_label_that_is_no_class(label: float) -> None:
+    labels = np.array([0, 2, label, 1, label])
+    with pytest.raises(RowError, match=rf"OneHot\(3\): the label is {label}, not a whole number from 0 to 2") as caught:
+        on_rows(OneHot(3), labels)
+    assert caught.value.row == 2
+
+
+def test_one_hot_refuses_labels_beyond_any_signed_integer() -> None:
+    with pytest.raises(RowError, match="18446744073709551615"):
+        on_rows(OneHot(3), np.array([0, 2**64 - 1], np.uint64))
+
+
+def test_one_hot_finds_the_row_in_labels_with_axes() -> None:
+    with pytest.raises(RowError) as caught:
+        on_rows(OneHot(3), np.array([[0, 1], [1, 2], [2, 3]]))
+    assert caught.value.row == 2
+
+
+@pytest.mark.parametrize("classes", [0, -3])
+def test_one_hot_needs_a_class(classes: int) -> None:
+    with pytest.raises(ConfigError, match=f"classes={classes}; give 1 or more"):
+        OneHot(classes)
+
+
+# Flip.
+
+
+@pytest.mark.parametrize(
+    ("direction", "axis"),
+    [("horizontal", 2), ("vertical", 1), (0, 1), (1, 2), (2, 3), (-1, 3), (-3, 1)],
+)
+def test_flip_mirrors_the_samples_that_were_drawn(direction: Any, axis: int) -> None:
+    draws = [True, False, True] * 3
+    made = on_rows(Flip(direction), IMAGES, draws)
+    for row, (drawn, image) in enumerate(zip(draws, IMAGES, strict=True)):
+        assert np.array_equal(made[row], np.flip(image, axis - 1) if drawn else image)
+
+
+def test_flip_mirrors_images_without_channels() -> None:
+    grey = IMAGES[..., 0]
+    assert np.array_equal(on_rows(Flip("horizontal"), grey, [True] * 9), grey[:, :, ::-1])
+    assert np.array_equal(on_rows(Flip("vertical"), grey, [True] * 9), grey[:, ::-1])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_image_and_mask_in_different_dicts_get_the_same_decision(seed: int) -> None:
+    flip = Flip("horizontal", fields=("image", "mask"))
+    mask = IMAGES[0, ..., 0]
+    x, y = flip(({"image": IMAGES[0], "age": 3}, {"mask": mask}), np.random.default_rng(seed))
+    mirrored = bool(np.random.default_rng(seed).random() < 0.5)
+    assert np.array_equal(x["image"], IMAGES[0][:, ::-1] if mirrored else IMAGES[0])
+    assert np.array_equal(y["mask"], mask[:, ::-1] if mirrored else mask)
+    assert x["age"] == 3
+
+
+@pytest.mark.parametrize(("p", "least", "most"), [(0.0, 0, 0), (1.0, 1_000, 1_000), (0.3, 230, 370)])
+def test_flip_draws_with_its_probability(p: float, least: int, most: int) -> None:
+    rng = np.random.default_rng(1)
+    assert least <= sum(Flip(p=p).draw(rng) for _ in range(1_000)) <= most
+
+
+@pytest.mark.parametrize(("direction", "p"), [("sideways", 0.5), (1.5, 0.5), (None, 0.5), ("vertical", 1.1), ("vertical", -0.1), ("vertical", math.nan)])
+def test_flip_refuses_other_directions_and_probabilities(direction: Any, p: float) -> None:
+    with pytest.raises(ConfigError, match="Flip: "):
+        Flip(direction, p)
+
+
+@pytest.mark.parametrize(
+    ("direction", "shape", "problem"),
+    [("horizontal", (5,), "is no image"), ("vertical", (2, 3, 4, 5), "is no image"), (2, (4, 6), "has no axis 2"), (-3, (4, 6), "has no axis -3"), (0, (), "no axis 0")],
+)
+def test_flip_refuses_arrays_without_the_axis(direction: Any, shape: tuple[int, ...], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        Flip(direction).result(Leaf(0, None, shape, np.dtype("uint8")))
+
+
+# The contract that all of them keep.
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_result_keeps_its_place_in_the_sample(name: str) -> None:
+    transform, rows = TRANSFORMS[name]
+    leaf = Leaf(1, "mask", rows.shape[1:], rows.dtype)
+    result = transform.result(leaf)
+    assert (result.part, result.key) == (1, "mask")
+
+
+def test_every_transform_is_tested_above() -> None:
+    tested = {type(transform) for transform, _ in TRANSFORMS.values()}
+    exist = {kind for _, kind in inspect.getmembers(T, inspect.isclass) if issubclass(kind, LeafTransform) and not inspect.isabstract(kind)}
+    assert tested == exist
+
+
+def test_the_spec_of_a_transformed_sample_is_what_result_says() -> None:
+    sample = (IMAGES[0], LABELS[0])
+    for transform in (Rescale(0.5), Cast("float64", fields=("x", "y")), OneHot(5), Flip()):
+        spec = SampleSpec.of(sample)
+        leaves = list(spec.leaves)
+        for number in spec.select(transform.fields):
+            leaves[number] = transform.result(leaves[number])
+        sample = transform(sample, np.random.default_rng(0))
+        assert SampleSpec.of(sample) == SampleSpec(tuple(leaves))
