@@ -93,6 +93,7 @@ def _throughput(name: str, arguments: argparse.Namespace) -> Measured:
     rounds = []
     for number in range(arguments.rounds):
         _note(f"{name}: round {number + 1} of {arguments.rounds}")
+        workload.warm(arguments.data)
         common = {"name": name, "workers": arguments.workers, "seconds": arguments.seconds}
         bare, ours = _fresh(arguments, kind="bare", **common), _fresh(arguments, kind="ours", **common)
         if bare["checksum"] != ours["checksum"]:

@@ -77,6 +77,14 @@ class Workload:
                 np.save(self.path(data) / f"{number:06d}.npy", self._random(rng, self.shape))
         done.touch()
 
+    def warm(self, data: Path) -> None:
+        """Read everything once, so that it is in the page cache."""
+        path = self.path(data)
+        for file in [path] if self.one_file else sorted(path.iterdir()):
+            with file.open("rb", buffering=0) as opened:
+                while opened.read(1 << 20):
+                    pass
+
     def _random(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
         if self.dtype == "uint8":
             return rng.integers(0, 256, shape, np.uint8)

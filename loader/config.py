@@ -79,10 +79,11 @@ class Config:
 
     @property
     def worker_count(self) -> int:
-        """Workers to begin with; "auto" is the cores that this process may use, or 0 where there is no pool."""
+        """Workers to begin with; "auto" is the cores that this process may use, at most `max_workers`, or 0 where there is no pool."""
         if self.workers != "auto":
             return self.workers
-        return available_cores() if sys.platform == "linux" else 0
+        cores = available_cores()
+        return min(cores, self.max_workers or cores) if sys.platform == "linux" else 0
 
     @property
     def worker_ceiling(self) -> int:
@@ -108,7 +109,7 @@ def describe(name: str) -> Mapping[str, str]:
 def parse_bytes(size: int | str) -> int | None:
     """Return a size in bytes from a number or from text such as "2GiB", "500MB", "1.5G"; None where it is neither."""
     if not isinstance(size, str):
-        return int(size) if _number(size) and size > 0 else None
+        return int(size) or None if _number(size) and size > 0 else None
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", size.lower())
     return int(float(match[1]) * _UNITS[match[2] or ""]) or None if match else None
 

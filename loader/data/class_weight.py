@@ -46,7 +46,8 @@ class ClassWeight:
     def apply(self, labels: Array, weights: Array, *, multiply: bool) -> None:
         """Write the weights of `labels` (n,) or one-hot (n, classes) to `weights` (n,), float32."""
         numbers = labels.argmax(-1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
-        classes = numbers.astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            classes = numbers.astype(np.int64)
         known = (classes == numbers) & (classes >= 0) & (classes < len(self._table))
         found: Array = self._table[np.where(known, classes, 0)]
         wrong = np.flatnonzero(~known | np.isnan(found))

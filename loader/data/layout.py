@@ -62,6 +62,7 @@ class SlotLayout:
     gapless: bool = field(init=False)
     _offsets: tuple[int, ...] = field(init=False, repr=False)
     _strides: tuple[int, ...] = field(init=False, repr=False)
+    _row_strides: tuple[tuple[int, ...], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         packed = [leaf.nbytes * self.batch_size for leaf in self.spec.leaves]
@@ -69,6 +70,7 @@ class SlotLayout:
         ends = np.cumsum([stride * self.capacity for stride in strides]).tolist()
         object.__setattr__(self, "_strides", tuple(strides))
         object.__setattr__(self, "_offsets", (0, *ends[:-1]))
+        object.__setattr__(self, "_row_strides", tuple(_c_strides((self.batch_size, *leaf.shape), leaf.dtype) for leaf in self.spec.leaves))
         object.__setattr__(self, "nbytes", max(ends[-1], ALIGNMENT))
         object.__setattr__(self, "gapless", packed == strides)
 
@@ -94,13 +96,10 @@ class SlotLayout:
     def _column(self, number: int, slot: Array, count: int, copied: bool) -> list[Array]:
         """Return one leaf of the first `count` batches. One array is made and split, which is faster than to make `count` of them."""
         leaf = self.spec.leaves[number]
-        shape = (count, self.batch_size, *leaf.shape)
-        strides = [leaf.dtype.itemsize]
-        for extent in reversed(shape[2:]):
-            strides.insert(0, strides[0] * extent)
         offset, stride = self._offsets[number], self._strides[number]
-        memory = aligned_copy(slot[offset : offset + count * stride]) if copied else slot[offset:]
-        return list(np.ndarray(shape, leaf.dtype, memory, 0, (stride, *strides)))
+        if copied:
+            slot, offset = aligned_copy(slot[offset : offset + count * stride]), 0
+        return list(np.ndarray((count, self.batch_size, *leaf.shape), leaf.dtype, slot, offset, (stride, *self._row_strides[number])))
 
     def runs(self, slot: Any, first: int, rows: int) -> list[tuple[int, list[Array]]]:
         """Return the slot rows `[first, first + rows)` as contiguous runs: `(rows in it, its leaves)`, in order.
@@ -120,3 +119,7 @@ class SlotLayout:
             np.ndarray((count, *leaf.shape), leaf.dtype, slot, offset + number * stride + row * leaf.nbytes)
             for leaf, offset, stride in zip(self.spec.leaves, self._offsets, self._strides, strict=True)
         ]
+
+
+def _c_strides(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    return tuple(dtype.itemsize * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))

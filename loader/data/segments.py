@@ -143,6 +143,7 @@ class CallSegment(Segment):
                     target[row] = leaf
             except (Exception, SystemExit) as error:
                 raise BadSample(index) from error
+        rows.progress[0] = -1
 
     def _sample(self, rows: Rows, row: int, index: int) -> Sample:
         # A copy: the function may change its arguments or keep them, and scratch rows are used again.

@@ -177,9 +177,7 @@ def as_leaf(value: object, name: str) -> Array:
     """
     if isinstance(value, np.ndarray):
         array: Array = value
-    elif isinstance(value, np.generic):  # before float, which np.float64 derives from
-        array = np.asarray(value)
-    elif isinstance(value, bool):
+    elif isinstance(value, np.generic | bool):  # before int and float, which bool and np.float64 derive from
         array = np.asarray(value)
     elif isinstance(value, int):
         if not -(2**31) <= value < 2**31:

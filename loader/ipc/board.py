@@ -143,11 +143,12 @@ class Board:
 
 
 def write_text(area: memoryview, value: Any) -> None:
-    """Write a JSON-able value to a text area; long strings in it are cut from the front until it fits."""
+    """Write a JSON-able value to a text area; where it is too long, the longest strings in it are cut from the front until it fits."""
     raw = json.dumps(value).encode()
-    if len(raw) > len(area) - 4:
-        limit = (len(area) - 1024) // (6 * max(1, len(value)))
-        raw = json.dumps({key: item[-limit:] if isinstance(item, str) else item for key, item in value.items()}).encode()
+    while len(raw) > len(area) - 4:
+        longest = max((key for key, item in value.items() if isinstance(item, str)), key=lambda key: len(value[key]))
+        value = value | {longest: value[longest][len(value[longest]) // 4 + 1 :]}
+        raw = json.dumps(value).encode()
     area[:4] = len(raw).to_bytes(4, "little")
     area[4 : 4 + len(raw)] = raw
 

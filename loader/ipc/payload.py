@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from types import CellType
 from typing import Any
 
 import cloudpickle
@@ -100,7 +101,7 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
     code = getattr(value, "__code__", None)
     if code is not None:
         cells = zip(code.co_freevars, value.__closure__ or (), strict=False)
-        parts += [(f" (variable {name})", cell.cell_contents) for name, cell in cells]
+        parts += [(f" (variable {name})", cell.cell_contents) for name, cell in cells if cell != CellType()]  # an empty one has no contents
         parts += [(f" (global {name})", value.__globals__[name]) for name in code.co_names if name in value.__globals__]
     if hasattr(value, "func") and hasattr(value, "args"):  # functools.partial
         parts += [(".func", value.func), (".args", value.args), (".keywords", value.keywords)]

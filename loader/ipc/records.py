@@ -74,6 +74,10 @@ class Done(NamedTuple):
     ticket: int
     busy_ns: int
 
+    def pack(self) -> bytes:
+        """Return the record's bytes."""
+        return _INBOX.pack(_DONE, self.worker, self.ticket, self.busy_ns)
+
 
 class Failed(NamedTuple):
     """A worker gave a ticket up. The rows of the batches before slot row `good_rows` are written; the worker's text area says why."""
@@ -81,6 +85,10 @@ class Failed(NamedTuple):
     worker: int
     ticket: int
     good_rows: int
+
+    def pack(self) -> bytes:
+        """Return the record's bytes."""
+        return _INBOX.pack(_FAILED, self.worker, self.ticket, self.good_rows)
 
 
 ANY_BEFORE_TERM = 0
@@ -98,6 +106,10 @@ class Released(NamedTuple):
     slot: int
     delivery: int
 
+    def pack(self) -> bytes:
+        """Return the record's bytes."""
+        return _INBOX.pack(_RELEASED, self.slot, self.delivery, 0)
+
 
 class Skip(NamedTuple):
     """The trainer leaves its epoch: go on with the first batch of `epoch`; what is delivered from now on carries `term`."""
@@ -105,15 +117,27 @@ class Skip(NamedTuple):
     term: int
     epoch: int
 
+    def pack(self) -> bytes:
+        """Return the record's bytes."""
+        return _INBOX.pack(_SKIP, 0, self.term, self.epoch)
+
 
 class Resize(NamedTuple):
     """Run this many workers from now on."""
 
     workers: int
 
+    def pack(self) -> bytes:
+        """Return the record's bytes."""
+        return _INBOX.pack(_RESIZE, self.workers, 0, 0)
+
 
 class Close(NamedTuple):
     """End everything."""
+
+    def pack(self) -> bytes:
+        """Return the record's bytes."""
+        return _INBOX.pack(_CLOSE, 0, 0, 0)
 
 
 InboxRecord = Done | Failed | Released | Skip | Resize | Close
@@ -121,23 +145,6 @@ InboxRecord = Done | Failed | Released | Skip | Resize | Close
 _INBOX = struct.Struct("<IIQQ")
 INBOX_BYTES = _INBOX.size
 _DONE, _FAILED, _RELEASED, _SKIP, _RESIZE, _CLOSE = range(6)
-
-
-def pack_inbox(record: InboxRecord) -> bytes:
-    """Return the bytes of a record for the supervisor."""
-    match record:
-        case Done(worker, ticket, busy_ns):
-            return _INBOX.pack(_DONE, worker, ticket, busy_ns)
-        case Failed(worker, ticket, good_rows):
-            return _INBOX.pack(_FAILED, worker, ticket, good_rows)
-        case Released(slot, delivery):
-            return _INBOX.pack(_RELEASED, slot, delivery, 0)
-        case Skip(term, epoch):
-            return _INBOX.pack(_SKIP, 0, term, epoch)
-        case Resize(workers):
-            return _INBOX.pack(_RESIZE, workers, 0, 0)
-        case Close():
-            return _INBOX.pack(_CLOSE, 0, 0, 0)
 
 
 def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
@@ -159,6 +166,10 @@ def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
 
 class Look(NamedTuple):
     """The board has news: the arena exists, or nothing more will come. It is there to wake the trainer; the board itself says what."""
+
+    def pack(self) -> bytes:
+        """Return the record's bytes."""
+        return _READY.pack(_LOOK_KIND, 0, 0, 0, 0, 0, 0, 0)
 
 
 class Ready(NamedTuple):
@@ -182,21 +193,16 @@ class Ready(NamedTuple):
     batches: int
     failed: bool
 
+    def pack(self) -> bytes:
+        """Return the record's bytes."""
+        return _READY.pack(_READY_KIND, *self)
+
 
 ReadyRecord = Ready | Look
 
 _READY = struct.Struct("<IIQQQQII")
 READY_BYTES = _READY.size
 _READY_KIND, _LOOK_KIND = range(2)
-
-
-def pack_ready(record: ReadyRecord) -> bytes:
-    """Return the bytes of a record for the trainer."""
-    match record:
-        case Ready(slot, delivery, term, epoch, first, batches, failed):
-            return _READY.pack(_READY_KIND, slot, delivery, term, epoch, first, batches, failed)
-        case Look():
-            return _READY.pack(_LOOK_KIND, 0, 0, 0, 0, 0, 0, 0)
 
 
 def unpack_ready(raw: bytes) -> Iterator[ReadyRecord]:

@@ -23,7 +23,7 @@ from loader.data.spec import Array
 from loader.ipc.arena import Arena
 from loader.ipc.board import Cells, WorkerCell, WorkerState
 from loader.ipc.channels import read_records
-from loader.ipc.records import TICKET_BYTES, Done, Failed, Ticket, TicketKind, pack_inbox, unpack_tickets
+from loader.ipc.records import TICKET_BYTES, Done, Failed, Ticket, TicketKind, unpack_tickets
 
 _PR_SET_PDEATHSIG = 1
 
@@ -61,7 +61,7 @@ def run(number: int, production: Production, cells: Cells, tickets: int, inbox: 
         for ticket in unpack_tickets(raw):
             report = worker.work(ticket)
             cells[WorkerCell.TICKET_GAUGE] = 0
-            os.write(inbox, pack_inbox(report))
+            os.write(inbox, report.pack())
         cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
         sys.stdout.flush()
 

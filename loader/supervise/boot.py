@@ -26,7 +26,7 @@ from loader.ipc import memfd, payload
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell
 from loader.ipc.channels import Outlet
-from loader.ipc.records import Look, pack_ready
+from loader.ipc.records import Look
 from loader.produce.worker import Production
 from loader.supervise import budget, sizing
 from loader.supervise.blocks import Blocks
@@ -172,4 +172,4 @@ def _need(layout: ArenaLayout, payload_bytes: int, workers: int) -> budget.Need:
 def _announce(board: Board, ready: Outlet, phase: Phase, text: dict[str, Any]) -> None:
     board.supervisor.write_text(text)
     board.supervisor[SupervisorCell.PHASE_GAUGE] = phase
-    ready.send(pack_ready(Look()))
+    ready.send(Look().pack())

@@ -98,5 +98,5 @@ def _remedy(need: Need, bound: int, batch_size: int) -> str:
         return f"slots={room // need.slot_bytes} would fit"
     fitting = int(batch_size * room / (2 * need.slot_bytes))
     if fitting:
-        return f"batch_size={fitting} would fit"
+        return f"{'slots=2 and ' if need.slots > 2 else ''}batch_size={fitting} would fit"
     return f"even one sample in each of 2 slots is too much; allow {mib(fixed + 2 * need.slot_bytes // batch_size)}"

@@ -10,7 +10,7 @@ import time
 from loader.errors import PipelineError, SampleError, SampleTimeout
 from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
 from loader.ipc.channels import Outlet, drain_records
-from loader.ipc.records import INBOX_BYTES, Close, Done, Failed, InboxRecord, Ready, Released, Resize, Skip, pack_ready, unpack_inbox
+from loader.ipc.records import INBOX_BYTES, Close, Done, Failed, InboxRecord, Ready, Released, Resize, Skip, unpack_inbox
 from loader.produce.worker import Production, run
 from loader.supervise.memory import MemoryRounds
 from loader.supervise.pool import Pool, death_in_words
@@ -18,6 +18,7 @@ from loader.supervise.schedule import DEATHS_TO_ACCUSE, Accuse, Command, Dismiss
 from loader.supervise.stalls import Stalls
 
 _TICK_S = 1.0
+_SHORTEST_TICK_S = 0.1
 
 # A sample that kills its worker is found after at most 13 halvings of a ticket and three deaths alone. More deaths in a row than this, with
 # nothing finished in between, mean that no worker can work at all.
@@ -58,6 +59,7 @@ class Supervisor:
         self._ready = ready
         self._target = workers
         self._stalls = Stalls(sample_timeout_s)
+        self._tick_s = min(_TICK_S, max(_SHORTEST_TICK_S, sample_timeout_s / 2))
         self._memory = MemoryRounds()
         self._epoll = select.epoll()
         self._pool = Pool(self._run_worker, [self._inbox, ready.fd, trainer, self._epoll.fileno()])
@@ -77,12 +79,12 @@ class Supervisor:
             self._adjust()
             while self._open:
                 self._carry_out()
-                ready = self._epoll.poll(_TICK_S)
+                ready = self._epoll.poll(self._tick_s)
                 self._drain()
                 for fd, _ in ready:
                     self._notice_death(fd)
                 if (now := time.monotonic()) >= next_tick:
-                    next_tick = now + _TICK_S
+                    next_tick = now + self._tick_s
                     self._tick(now)
         finally:
             self._pool.end()
@@ -188,7 +190,7 @@ class Supervisor:
             case Issue(worker, ticket):
                 self._pool.children[worker].tickets.send(ticket.pack())
             case Ready():
-                self._ready.send(pack_ready(command))
+                self._ready.send(command.pack())
             case Accuse():
                 self._accuse(command)
             case Dismiss(worker):

@@ -24,6 +24,9 @@ from loader.supervise.pool import death_in_words
 _FAST_NS = 5_000_000
 _REPEATED_ROWS = 8
 
+# Finding out what a sample looks like runs it at most twice, timing a slow one once more.
+_RUNS_IN_A_STEP = 2
+
 
 @dataclass(frozen=True)
 class Probed:
@@ -42,7 +45,7 @@ def probe(pipeline: Pipeline, trainer: int, timeout_s: float) -> Probed:
     """Run the first sample in a child and return what it told.
 
     Runs in: the supervisor, while it boots.
-    Blocks: until the child answers or dies, the trainer (a pidfd) dies, or `timeout_s` is over.
+    Blocks: until the child answers or dies, the trainer (a pidfd) dies, or the sample has had `timeout_s` each time that it was run.
 
     Raises:
         LoaderError: the sample's own error.
@@ -56,7 +59,7 @@ def probe(pipeline: Pipeline, trainer: int, timeout_s: float) -> Probed:
         _be_child(pipeline, write, supervisor)
     os.close(write)
     try:
-        answer = _receive(read, trainer, time.monotonic() + timeout_s)
+        answer = _receive(read, trainer, _RUNS_IN_A_STEP * timeout_s)
     finally:
         os.close(read)
         os.kill(pid, signal.SIGKILL)
@@ -64,7 +67,7 @@ def probe(pipeline: Pipeline, trainer: int, timeout_s: float) -> Probed:
     if answer is None:
         reason = f"the first sample took more than {timeout_s} s (sample_timeout_s)"
         raise SampleTimeout(index=0, name=pipeline.source.name_of(0), reason=reason)
-    if not answer:
+    if not answer.strip():
         name = pipeline.source.name_of(0) or "sample 0"
         raise PipelineError(f"the process that tried the first sample ({name}) died, {death_in_words(status)}; likely cause: the source or a transform")
     told = json.loads(answer)
@@ -73,9 +76,10 @@ def probe(pipeline: Pipeline, trainer: int, timeout_s: float) -> Probed:
     return Probed([SampleSpec.from_json(spec) for spec in told["specs"]], told["row_ns"])
 
 
-def _receive(read: int, trainer: int, deadline: float) -> bytes | None:
-    """Return all that the child wrote, or None at the deadline."""
+def _receive(read: int, trainer: int, silence_s: float) -> bytes | None:
+    """Return all that the child wrote, or None if it wrote nothing for `silence_s`."""
     pieces: list[bytes] = []
+    deadline = time.monotonic() + silence_s
     while (left := deadline - time.monotonic()) > 0:
         readable = wait_readable([read, trainer], left)
         if trainer in readable:
@@ -85,6 +89,7 @@ def _receive(read: int, trainer: int, deadline: float) -> bytes | None:
             if not piece:
                 return b"".join(pieces)
             pieces.append(piece)
+            deadline = time.monotonic() + silence_s
     return None
 
 
@@ -92,7 +97,7 @@ def _be_child(pipeline: Pipeline, write: int, supervisor: int) -> None:
     try:
         signal.setitimer(signal.ITIMER_REAL, 0)
         die_with(supervisor)
-        answer = json.dumps(_try(pipeline)).encode()
+        answer = json.dumps(_try(pipeline, write)).encode()
         sys.stdout.flush()
         while answer:
             answer = answer[os.write(write, answer) :]
@@ -100,10 +105,11 @@ def _be_child(pipeline: Pipeline, write: int, supervisor: int) -> None:
         os._exit(0)
 
 
-def _try(pipeline: Pipeline) -> dict[str, Any]:
+def _try(pipeline: Pipeline, write: int) -> dict[str, Any]:
     try:
         specs = pipeline.probe()
         pipeline.compile(specs)
+        os.write(write, b"\n")  # a sign of life, which JSON does not mind
         row_ns = _time_row(pipeline)
     except BadSample as bad:
         return pipeline.error(bad, 0).to_record()

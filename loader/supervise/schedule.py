@@ -82,12 +82,13 @@ class Schedule:
         self._epoch, self._batch, self._term = epoch, batch, 0
         self._tickets = self._deliveries = 0
         self._commands: list[Command] = []
+        self._handed = 0
+        self._blocks_moved = True  # whether a block of the order may have to be begun
 
     def counts(self) -> tuple[int, int, int]:
         """Return the numbers of slots that are free, filling (or waiting for their turn), and handed to the trainer."""
         free = len(self._free)
-        handed = sum(slot.state is SlotState.HANDED for slot in self.slots)
-        return free, len(self.slots) - free - handed, handed
+        return free, len(self.slots) - free - self._handed, self._handed
 
     def has(self, worker: int) -> bool:
         """Return whether a worker is there, or leaving and not dismissed yet."""
@@ -133,7 +134,7 @@ class Schedule:
         ticket = self._take(report.worker, report.ticket)
         if ticket.kind is TicketKind.ORDER:
             assert self._blocks is not None
-            self._blocks.at(ticket.place).ready = True
+            self._blocks.at(ticket.place).ready = self._blocks_moved = True
             return
         self.row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self.row_ns)
         self._account(ticket)
@@ -157,6 +158,7 @@ class Schedule:
         """The trainer left its epoch."""
         self._term, self._epoch, self._batch = record.term, record.epoch, 0
         self._open = None
+        self._blocks_moved = True
         filling, self._filling = self._filling, deque()
         for slot in filling:
             slot.stale = True
@@ -175,7 +177,7 @@ class Schedule:
         self._hand_over()
         while self._deal():
             pass
-        for worker in [worker for worker in self._leaving if not self._held[worker]]:
+        for worker in [worker for worker in self._leaving if not self._held[worker]] if self._leaving else ():
             self._leaving.remove(worker)
             del self._held[worker]
             self._commands.append(Dismiss(worker))
@@ -197,10 +199,13 @@ class Schedule:
         for worker, held in self._held.items():
             if len(held) < fewest and worker not in self._leaving:
                 best, fewest = worker, len(held)
+                if not fewest:
+                    break
         return best
 
     def _next_ticket(self) -> Issued | None:
-        self._want_blocks()
+        if self._blocks_moved:
+            self._want_blocks()
         if self._again:
             return self._again.popleft()
         slot = self._open or self._open_slot()
@@ -221,6 +226,7 @@ class Schedule:
         return self._tickets
 
     def _want_blocks(self) -> None:
+        self._blocks_moved = False
         if self._blocks is None:
             return
         cursor = self._blocks.key(self._epoch, self._batch * self._plan.batch_size)
@@ -248,10 +254,11 @@ class Schedule:
         slot.rows = slot.outstanding = min(batches * plan.batch_size, plan.rows - first)
         slot.issued, slot.block, slot.good_rows, slot.stale = 0, key, None, False
         workers = max(1, len(self._held) - len(self._leaving))
-        one_each = self._deliveries == 1
-        slot.ticket_rows = sizing.first_ticket_rows(slot.rows, workers) if one_each else sizing.ticket_rows(slot.rows, self.row_ns, workers)
+        size_tickets = sizing.first_ticket_rows if self._deliveries == 1 else sizing.ticket_rows
+        slot.ticket_rows = size_tickets(slot.rows, self.row_ns, workers, len(self.slots))
         self._filling.append(slot)
         self._open = slot
+        self._blocks_moved = True
         self._batch += batches
         if self._batch == plan.batches:
             self._epoch, self._batch = self._epoch + 1, 0
@@ -261,6 +268,7 @@ class Schedule:
         while self._filling and self._filling[0].state is SlotState.COMPLETE:
             slot = self._filling.popleft()
             slot.become(SlotState.HANDED)
+            self._handed += 1
             failed = slot.good_rows is not None
             batches = slot.batches if slot.good_rows is None else slot.good_rows // self._plan.batch_size
             self._commands.append(Ready(slot.number, slot.delivery, slot.term, slot.epoch, slot.first, batches, failed))
@@ -299,8 +307,10 @@ class Schedule:
         block = self._blocks.get(slot.block) if self._blocks is not None and slot.block is not None else None
         if block is not None:
             block.users -= 1
+            self._blocks_moved = True
 
     def _set_free(self, slot: Slot) -> None:
+        self._handed -= slot.state is SlotState.HANDED
         slot.become(SlotState.FREE)
         self._free.append(slot.number)
 

@@ -36,16 +36,21 @@ def batches_per_slot(capacity: int, batch_rows: int, row_ns: float) -> int:
     return max(1, min(capacity, round(TICKET_NS / max(1.0, batch_rows * row_ns))))
 
 
-def ticket_rows(slot_rows: int, row_ns: float, workers: int) -> int:
-    """Return the rows of each ticket of a slot: 1.5 ms of work, less where that lets more workers fill the same slot, down to 0.5 ms."""
+def ticket_rows(slot_rows: int, row_ns: float, workers: int, slots: int) -> int:
+    """Return the rows of each ticket of a slot: 1.5 ms of work.
+
+    Less, down to 0.5 ms, where there are so few slots that workers have to share them: two tickets for each worker must fit into the slots
+    that are neither ready nor with the trainer.
+    """
     work_ns = slot_rows * row_ns
-    tickets = max(round(work_ns / TICKET_NS), min(workers, int(work_ns / SHORTEST_TICKET_NS)), 1)
+    shared = -(-2 * workers // max(1, slots - 2))
+    tickets = max(round(work_ns / TICKET_NS), min(shared, int(work_ns / SHORTEST_TICKET_NS)), 1)
     return -(-slot_rows // min(tickets, slot_rows))
 
 
-def first_ticket_rows(slot_rows: int, workers: int) -> int:
+def first_ticket_rows(slot_rows: int, row_ns: float, workers: int, slots: int) -> int:
     """Return the rows of each ticket of the very first slot: everyone works on it."""
-    return -(-slot_rows // max(1, min(workers, slot_rows)))
+    return min(ticket_rows(slot_rows, row_ns, workers, slots), -(-slot_rows // workers))
 
 
 def block_rows(batch_size: int, epoch_rows: int) -> int:

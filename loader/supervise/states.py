@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import IntEnum, auto
 
 from loader.ipc.records import Ticket
 
 
-class SlotState(Enum):
+class SlotState(IntEnum):
     """Whose hands a slot is in."""
 
-    FREE = "free"
+    FREE = auto()
     """Nobody's."""
-    FILLING = "filling"
+    FILLING = auto()
     """The workers': some of its tickets are not done."""
-    COMPLETE = "complete"
+    COMPLETE = auto()
     """Nobody's: it waits for the slots before it."""
-    HANDED = "handed"
+    HANDED = auto()
     """The trainer's, until it is released."""
 
 
@@ -66,7 +66,7 @@ class Slot:
 
     def become(self, state: SlotState) -> None:
         """Change the state. Raises AssertionError for a transition that is not in the table."""
-        assert (self.state, state) in _LEGAL, f"slot {self.number}: {self.state} → {state}; {self}"
+        assert (self.state, state) in _LEGAL, f"slot {self.number}: {self.state.name} → {state.name}; {self}"
         self.state = state
 
 

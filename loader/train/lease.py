@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.spec import Array
-from loader.ipc.records import Released, pack_inbox
+from loader.ipc.records import Released
 
 
 class Outbox:
@@ -29,6 +29,7 @@ class Outbox:
         self._fd = fd
         self._pid = os.getpid()
         self.lent: set[int] = set()
+        self.interrupted = False  # by Ctrl-C, where it could not be raised; the next use of the loader does
 
     def send(self, record: bytes) -> None:
         """Write one record. Does nothing in a forked child, where everything is the parent's, or when the supervisor is gone.
@@ -65,7 +66,7 @@ class Lease:
     def __init__(self, memory: Array, slot: int, delivery: int, outbox: Outbox) -> None:
         self._memory = memory
         self._outbox = outbox
-        self._release = pack_inbox(Released(slot, delivery))
+        self._release = Released(slot, delivery).pack()
         self.slot = slot
         self.__array_interface__: dict[str, Any] = memory.__array_interface__
         outbox.lent.add(slot)
@@ -75,5 +76,10 @@ class Lease:
         return np.asarray(self)
 
     def __del__(self) -> None:
-        self._outbox.lent.discard(self.slot)
-        self._outbox.send(self._release)
+        try:
+            self._outbox.lent.discard(self.slot)
+            self._outbox.send(self._release)
+        except KeyboardInterrupt:  # Python drops what a finalizer raises; the write, which wakes the supervisor, is where it mostly hits
+            self._outbox.interrupted = True
+            self._outbox.lent.discard(self.slot)
+            self._outbox.send(self._release)  # a second time does no harm

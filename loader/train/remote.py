@@ -10,11 +10,14 @@ import gc
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
 import warnings
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from loader.config import Config
 from loader.data.layout import aligned_copy
@@ -26,7 +29,7 @@ from loader.ipc import memfd, payload
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell, read_text
 from loader.ipc.channels import open_pipe, read_records
-from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Resize, Skip, pack_inbox, unpack_ready
+from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Resize, Skip, unpack_ready
 from loader.train.lease import Lease, Outbox
 
 _BOOT = """
@@ -99,12 +102,13 @@ class Remote:
         }
         boot_read, boot_write = os.pipe()
         passed = [boot_read, self._payload, self._board_fd, self._arena_fd, inbox_read, inbox_write, ready_write]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT, str(boot_read)],
-            pass_fds=passed,
-            stdin=subprocess.DEVNULL,
-            env=os.environ | _ENVIRONMENT,
-        )
+        with _interrupts_later():
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, str(boot_read)],
+                pass_fds=passed,
+                stdin=subprocess.DEVNULL,
+                env=os.environ | _ENVIRONMENT,
+            )
         os.write(boot_write, json.dumps(given).encode())
         for fd in (boot_read, boot_write, inbox_read, ready_write):
             os.close(fd)
@@ -150,6 +154,9 @@ class Remote:
             SampleError: a sample of this batch could not be produced.
             SupervisorDied: nothing will come.
         """
+        if self._outbox.interrupted:
+            self._outbox.interrupted = False
+            raise KeyboardInterrupt
         if not self._batches:
             if self._error is None:
                 self._next_slot(epoch, batch, leased)
@@ -162,16 +169,16 @@ class Remote:
     def skip(self, epoch: int) -> None:
         """Go on with the first batch of `epoch`, whatever has been filled for the one before."""
         self._term += 1
-        self._outbox.send(pack_inbox(Skip(self._term, epoch)))
+        self._outbox.send(Skip(self._term, epoch).pack())
         self._records.clear()
         self._forget_slot()
         if self._arena is not None:
             for slot in set(range(self._arena.layout.slots)) - self._outbox.lent:
-                self._outbox.send(pack_inbox(Released(slot, ANY_BEFORE_TERM)))
+                self._outbox.send(Released(slot, ANY_BEFORE_TERM).pack())
 
     def resize(self, workers: int) -> None:
         """Run `workers` workers from now on."""
-        self._outbox.send(pack_inbox(Resize(workers)))
+        self._outbox.send(Resize(workers).pack())
 
     def close(self) -> None:
         """End the supervisor and with it the workers; close what is ours. Arrays that were handed out stay valid."""
@@ -180,7 +187,9 @@ class Remote:
         self._closed = True
         self._forget_slot()
         self._arena = None  # leases keep the mapping as long as they need it
-        self._outbox.send(pack_inbox(Close()))
+        self._outbox.send(Close().pack())
+        if self.board.supervisor[SupervisorCell.PHASE_GAUGE] == Phase.BOOTING:
+            self._process.kill()  # it does not listen yet, and has nothing to put in order
         try:
             self._process.wait(_CLOSE_S)
         except subprocess.TimeoutExpired:
@@ -277,6 +286,16 @@ class Remote:
 
 # Copying this much costs less than what a kept slot costs the others.
 _SMALL_BYTES = 4096
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment. A process started meanwhile never sees it, also not before it can ignore it: the mask is inherited."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _collect_young() -> None:

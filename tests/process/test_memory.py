@@ -79,9 +79,9 @@ def test_what_the_message_says_would_fit_fits() -> None:
 
 def test_more_than_the_machine_has_is_refused_not_allocated() -> None:
     def grow(sample: Any, rng: np.random.Generator) -> Any:
-        return np.broadcast_to(np.uint8(1), (2**30,))
+        return np.broadcast_to(np.uint8(1), (2**28,))
 
-    with Loader(NpyArrays(np.zeros(5000)), 1000, workers=1, transforms=[grow]) as loader, pytest.raises(MemoryLimitError, match="available now"):
+    with Loader(NpyArrays(np.zeros(5000)), 4000, workers=1, transforms=[grow]) as loader, pytest.raises(MemoryLimitError, match="available now"):
         take(loader)
 
 

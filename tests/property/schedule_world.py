@@ -122,13 +122,14 @@ class World:
         if keep:
             filling.text = batch
 
-    def die(self, worker: int, row: int = -1, timed_out: bool = False) -> None:
+    def die(self, worker: int, row: int | None = -1, timed_out: bool = False) -> None:
+        """A worker dies at `row` of its first ticket: -1 is any, None that it was between two tickets."""
         tickets = self.held.pop(worker)
         self.leaving.discard(worker)
         for number, ticket in enumerate(tickets):
             if ticket.kind is TicketKind.ROWS:
                 filling = self._set_rows(ticket, Row.LOST)
-                if number == 0 and ticket.rows == 1 and not filling.stale:
+                if number == 0 and row is not None and ticket.rows == 1 and not filling.stale:
                     self._count_death(ticket, filling, timed_out)
         self.schedule.worker_died(worker, row, timed_out)
 
@@ -300,7 +301,7 @@ def happen(world: World, random: Random) -> None:
     if kind == 0 and world.busy():
         world.complete(random.choice(world.busy()), random.choice([100, 100_000, 10_000_000]))
     elif kind == 1 and world.held:
-        world.die(random.choice(list(world.held)), random.choice([-1, 0, 1, 2, 5, 30]), random.random() < 0.5)
+        world.die(random.choice(list(world.held)), random.choice([None, -1, 0, 1, 2, 5, 30]), random.random() < 0.5)
         world.join()
     elif kind == 2 and world.fillers():
         world.fail(random.choice(world.fillers()), random.randrange(100), random.random() < 0.2)

@@ -37,7 +37,9 @@ def test_a_stream_is_that_of_its_key_and_counter(seed: int, stream: tuple[int, i
 
 @settings(max_examples=100, deadline=None)
 @given(seed=WORDS, stream=STREAMS, before=st.lists(st.tuples(STREAMS, st.integers(0, 9)), max_size=5))
-def test_a_stream_does_not_depend_on_what_was_drawn_before(seed: int, stream: tuple[int, int, int], before: list[tuple[tuple[int, int, int], int]]) -> None:
+def test_a_stream_does_not_depend_on_what_was_drawn_before(
+    seed: int, stream: tuple[int, int, int], before: list[tuple[tuple[int, int, int], int]]
+) -> None:
     generator = SampleGenerator(seed)
     for other, count in before:
         rng = generator.at(*other)

@@ -106,7 +106,9 @@ def test_a_field_that_is_not_there_is_refused_with_what_there_is() -> None:
         Cast("float64", fields="mask")((IMAGES[0], 1), RNG)
 
 
-@pytest.mark.parametrize("transform", [Rescale(1 / 255, fields=["image", "y"]), OneHot(10), Flip("vertical", 0.3), Normalize(0.5, 0.25), Cast("int8")], ids=repr)
+@pytest.mark.parametrize(
+    "transform", [Rescale(1 / 255, fields=["image", "y"]), OneHot(10), Flip("vertical", 0.3), Normalize(0.5, 0.25), Cast("int8")], ids=repr
+)
 def test_a_repr_names_the_settings(transform: LeafTransform) -> None:
     text = repr(transform)
     assert text.startswith(f"{type(transform).__name__}(")
@@ -134,6 +136,8 @@ def test_normalize_subtracts_and_divides_per_channel() -> None:
     made = on_rows(Normalize(mean, std), IMAGES)
     assert made.dtype == np.float32
     assert np.array_equal(made, (IMAGES.astype("f4") - mean) / std)
+    doubles = RNG.standard_normal((9, 4, 6, 3)) + 1e6
+    assert np.array_equal(on_rows(Normalize(mean, std), doubles), (doubles.astype("f4") - mean) / std)
 
 
 @pytest.mark.parametrize(("shape", "mean"), [((4, 6, 3), (2,)), ((4, 6), (3, 4, 6)), ((), (1,)), ((1, 6), (4, 6)), ((4, 6, 3), (4, 6))])
@@ -176,14 +180,18 @@ def test_complex_arrays_are_refused(transform: LeafTransform) -> None:
         transform.result(Leaf(0, None, (), np.dtype("complex64")))
 
 
-@pytest.mark.parametrize("make", [lambda: Rescale(1.0, dtype="uint8"), lambda: Normalize(0, 1, dtype="int32"), lambda: Rescale(1.0, dtype="complex64")])
+@pytest.mark.parametrize(
+    "make", [lambda: Rescale(1.0, dtype="uint8"), lambda: Normalize(0, 1, dtype="int32"), lambda: Rescale(1.0, dtype="complex64")]
+)
 def test_arithmetic_in_anything_but_floats_is_refused(make: Callable[[], LeafTransform]) -> None:
     with pytest.raises(ConfigError, match="dtype must be a float one"):
         make()
 
 
 @settings(max_examples=50, deadline=None)
-@given(classes=st.integers(1, 20), dtype=st.sampled_from(["float32", "uint8", "bool"]), shape=st.sampled_from([(), (3,), (1,), (2, 2)]), data=st.data())
+@given(
+    classes=st.integers(1, 20), dtype=st.sampled_from(["float32", "uint8", "bool"]), shape=st.sampled_from([(), (3,), (1,), (2, 2)]), data=st.data()
+)
 def test_one_hot_is_one_at_the_class_and_zero_elsewhere(classes: int, dtype: str, shape: tuple[int, ...], data: st.DataObject) -> None:
     count = 4 * math.prod(shape)
     labels = np.array(data.draw(st.lists(st.integers(0, classes - 1), min_size=count, max_size=count)), "int16").reshape(4, *shape)
@@ -255,7 +263,9 @@ def test_flip_draws_with_its_probability(p: float, least: int, most: int) -> Non
     assert least <= sum(Flip(p=p).draw(rng) for _ in range(1_000)) <= most
 
 
-@pytest.mark.parametrize(("direction", "p"), [("sideways", 0.5), (1.5, 0.5), (None, 0.5), ("vertical", 1.1), ("vertical", -0.1), ("vertical", math.nan)])
+@pytest.mark.parametrize(
+    ("direction", "p"), [("sideways", 0.5), (1.5, 0.5), (None, 0.5), ("vertical", 1.1), ("vertical", -0.1), ("vertical", math.nan)]
+)
 def test_flip_refuses_other_directions_and_probabilities(direction: Any, p: float) -> None:
     with pytest.raises(ConfigError, match="Flip: "):
         Flip(direction, p)
@@ -263,7 +273,13 @@ def test_flip_refuses_other_directions_and_probabilities(direction: Any, p: floa
 
 @pytest.mark.parametrize(
     ("direction", "shape", "problem"),
-    [("horizontal", (5,), "is no image"), ("vertical", (2, 3, 4, 5), "is no image"), (2, (4, 6), "has no axis 2"), (-3, (4, 6), "has no axis -3"), (0, (), "no axis 0")],
+    [
+        ("horizontal", (5,), "is no image"),
+        ("vertical", (2, 3, 4, 5), "is no image"),
+        (2, (4, 6), "has no axis 2"),
+        (-3, (4, 6), "has no axis -3"),
+        (0, (), "no axis 0"),
+    ],
 )
 def test_flip_refuses_arrays_without_the_axis(direction: Any, shape: tuple[int, ...], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):

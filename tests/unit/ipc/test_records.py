@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loader.ipc import records as r
+
+WORD = st.integers(0, 2**64 - 1)
+HALF = st.integers(0, 2**32 - 1)
+
+TICKETS = st.builds(
+    r.Ticket,
+    number=WORD,
+    kind=st.sampled_from(r.TicketKind),
+    place=HALF,
+    epoch=WORD,
+    first=WORD,
+    rows=HALF,
+    slot_row=HALF,
+    block=WORD,
+    block_first=WORD,
+)
+INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
+    r.Done: st.builds(r.Done, worker=HALF, ticket=WORD, busy_ns=WORD),
+    r.Failed: st.builds(r.Failed, worker=HALF, ticket=WORD, good_rows=WORD),
+    r.Released: st.builds(r.Released, slot=HALF, delivery=WORD),
+    r.Skip: st.builds(r.Skip, term=WORD, epoch=WORD),
+    r.Resize: st.builds(r.Resize, workers=HALF),
+    r.Close: st.builds(r.Close),
+}
+READY: dict[type[Any], st.SearchStrategy[Any]] = {
+    r.Ready: st.builds(r.Ready, slot=HALF, delivery=WORD, term=WORD, epoch=WORD, first=WORD, batches=HALF, failed=st.booleans()),
+    r.Look: st.builds(r.Look),
+}
+
+
+def fields(records: list[Any]) -> list[tuple[Any, ...]]:
+    """Return kinds and values: records are named tuples, and those of two kinds can be equal."""
+    return [(type(record), *record) for record in records]
+
+
+@given(tickets=st.lists(TICKETS, max_size=20))
+def test_tickets_survive_their_pipe(tickets: list[r.Ticket]) -> None:
+    raw = b"".join(ticket.pack() for ticket in tickets)
+    assert len(raw) == r.TICKET_BYTES * len(tickets)
+    back = list(r.unpack_tickets(raw))
+    assert fields(back) == fields(tickets)
+    assert all(ticket.kind == expected.kind for ticket, expected in zip(back, tickets, strict=True))
+
+
+@given(records=st.lists(st.one_of(*INBOX.values()), max_size=20))
+def test_records_for_the_supervisor_survive_the_inbox(records: list[r.InboxRecord]) -> None:
+    raw = b"".join(record.pack() for record in records)
+    assert len(raw) == r.INBOX_BYTES * len(records)
+    assert fields(list(r.unpack_inbox(raw))) == fields(records)
+
+
+@given(records=st.lists(st.one_of(*READY.values()), max_size=20))
+def test_records_for_the_trainer_survive_the_ready_pipe(records: list[r.ReadyRecord]) -> None:
+    raw = b"".join(record.pack() for record in records)
+    assert len(raw) == r.READY_BYTES * len(records)
+    assert fields(list(r.unpack_ready(raw))) == fields(records)
+
+
+def test_every_record_is_tested_here() -> None:
+    assert set(INBOX) == set(r.InboxRecord.__args__)
+    assert set(READY) == set(r.ReadyRecord.__args__)
+
+
+@pytest.mark.parametrize("nbytes", [r.TICKET_BYTES, r.INBOX_BYTES, r.READY_BYTES])
+def test_a_record_is_written_as_a_whole(nbytes: int) -> None:
+    """A write of at most PIPE_BUF bytes is atomic; pipe(7) promises 4,096 on Linux, POSIX 512."""
+    assert nbytes <= 512 <= os.pathconf("/", "PC_PIPE_BUF")
+
+
+def test_no_delivery_has_the_number_that_means_any() -> None:
+    from loader.data.plan import EpochPlan
+    from loader.supervise.schedule import Issue, Schedule
+
+    schedule = Schedule(EpochPlan(4, 4), 2, 1, None, 1e9)
+    schedule.worker_joined(0)
+    (issue, *_) = [command for command in schedule.commands() if isinstance(command, Issue)]
+    assert schedule.slots[issue.ticket.place].delivery != r.ANY_BEFORE_TERM

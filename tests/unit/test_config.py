@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+import pytest
+
+from loader import config as config_module
+from loader.config import Config, describe, parse_bytes
+from loader.errors import ConfigError
+
+WRONG: dict[str, list[Any]] = {
+    "batch_size": [0, -1, 1.0, "8", True, None],
+    "shuffle": [1, None, "yes"],
+    "seed": [-1, 2**64, 0.5, True, None],
+    "drop_last": [0, None],
+    "workers": [-1, 1.5, "all", None, True],
+    "max_workers": [0, -1, 2.0, "auto"],
+    "slots": [1, 0, 2.0, "3"],
+    "memory_limit": [0, -5, "lots", "0GB", 0.25, True, float("nan"), float("inf"), "-1GiB", [1]],
+    "on_error": ["ignore", None, True],
+    "io_retries": [-1, 0.5, None],
+    "sample_timeout_s": [0, -1.0, "60", float("inf"), float("nan"), None],
+    "shard": [(1, 1), (-1, 2), (0, 0), [0, 2], (0,), 0, (0, 1, 2), (0.0, 2), None],
+    "class_weight": [[1.0, 2.0], 2.0, "balanced"],
+    "name": ["", "a b", "x" * 65, "a/b", 3],
+}
+
+RIGHT: dict[str, list[Any]] = {
+    "batch_size": [1, 10**6],
+    "shuffle": [True, False],
+    "seed": [0, 2**64 - 1],
+    "drop_last": [True],
+    "workers": [0, 1, 500, "auto"],
+    "max_workers": [None, 1000],
+    "slots": [None, 2, 100],
+    "memory_limit": [None, 1, 1.5e9, "2GiB"],
+    "on_error": ["raise"],
+    "io_retries": [0, 10],
+    "sample_timeout_s": [0.1, 5, 1e9],
+    "shard": [(0, 1), (3, 4)],
+    "class_weight": [None, {0: 1.0}, {}],
+    "name": [None, "train", "val-2_b", "x" * 64],
+}
+
+
+def made(**settings: Any) -> Config:
+    return Config(**{"batch_size": 8, **settings})
+
+
+def test_every_setting_is_tested_here() -> None:
+    assert set(WRONG) == set(RIGHT) == {setting.name for setting in dataclasses.fields(Config)}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in RIGHT.items() for value in values])
+def test_the_allowed_range_is_accepted_to_its_ends(name: str, value: Any) -> None:
+    assert getattr(made(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_what_is_out_of_range_is_refused_with_the_value_and_what_is_allowed(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        made(**{name: value})
+    assert str(caught.value) == f"{name}={value!r}: must be {describe(name)['allowed']}"
+
+
+def test_all_wrong_settings_are_in_one_message() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config(**{name: values[0] for name, values in WRONG.items()})
+    first, *lines = str(caught.value).splitlines()
+    assert first == "wrong settings:"
+    assert sorted(line.split("=")[0].strip() for line in lines) == sorted(WRONG)
+
+
+def test_more_workers_than_their_ceiling_is_refused() -> None:
+    with pytest.raises(ConfigError, match="workers=5: more than max_workers=4"):
+        made(workers=5, max_workers=4)
+    assert made(workers=4, max_workers=4).worker_ceiling == 4
+
+
+@pytest.mark.parametrize(("cores", "limit", "workers"), [(4, None, 4), (4, 2, 2), (4, 9, 4), (1, None, 1)])
+def test_auto_is_one_worker_per_core_up_to_the_ceiling(cores: int, limit: int | None, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config_module, "available_cores", lambda: cores)
+    monkeypatch.setattr(sys, "platform", "linux")
+    config = made(max_workers=limit)
+    assert config.worker_count == workers <= config.worker_ceiling
+
+
+def test_auto_is_no_pool_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert made().worker_count == 0
+    assert made(workers=3).worker_count == 3
+
+
+@pytest.mark.parametrize(("cores", "workers", "ceiling"), [(1, 2, 16), (4, 2, 32), (1, 40, 40)])
+def test_the_ceiling_leaves_room_to_grow(cores: int, workers: int, ceiling: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config_module, "available_cores", lambda: cores)
+    assert made(workers=workers).worker_ceiling == ceiling
+
+
+@pytest.mark.parametrize("setting", dataclasses.fields(Config), ids=lambda setting: setting.name)
+def test_every_setting_says_what_it_is(setting: Any) -> None:
+    assert set(setting.metadata) == {"unit", "allowed", "why"}
+    assert setting.metadata["allowed"]
+    assert setting.metadata["why"]
+
+
+def test_settings_are_given_by_name_and_stay() -> None:
+    with pytest.raises(TypeError):
+        Config(8)  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made().seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("size", "nbytes"),
+    [
+        (1, 1),
+        (2_000_000_000, 2_000_000_000),
+        (1.5e9, 1_500_000_000),
+        ("17", 17),
+        ("10b", 10),
+        ("2GiB", 2 * 2**30),
+        ("2gib", 2 * 2**30),
+        ("2Gi", 2 * 2**30),
+        ("2GB", 2 * 10**9),
+        ("2G", 2 * 10**9),
+        ("500MB", 500 * 10**6),
+        ("512 KiB", 512 * 2**10),
+        (" 1.5G ", 1_500_000_000),
+        ("0.5KiB", 512),
+        ("3tib", 3 * 2**40),
+        ("7k", 7_000),
+    ],
+)
+def test_sizes_are_numbers_or_text_with_a_unit(size: int | str, nbytes: int) -> None:
+    assert parse_bytes(size) == nbytes
+    assert made(memory_limit=size).memory_limit_bytes == nbytes
+
+
+@pytest.mark.parametrize("size", ["", "GiB", "2 Gigabytes", "2GiBs", "1e9", "-2GB", "2,5GB", "2iB", "0", "0.0001k", 0, -1, 0.3, True])
+def test_what_is_no_size_is_none(size: Any) -> None:
+    assert parse_bytes(size) is None
