@@ -18,6 +18,10 @@ from loader.supervise.schedule import DEATHS_TO_ACCUSE, Accuse, Command, Dismiss
 from loader.supervise.stalls import Stalls
 
 _TICK_S = 1.0
+
+_NAP_SHARE = 0.6
+_LONGEST_NAP_S = 1e-3
+_SHORTEST_NAP_S = 2e-4
 _SHORTEST_TICK_S = 0.1
 
 # A sample that kills its worker is found after at most 13 halvings of a ticket and three deaths alone. More deaths in a row than this, with
@@ -79,6 +83,7 @@ class Supervisor:
             self._adjust()
             while self._open:
                 self._carry_out()
+                self._nap()
                 ready = self._epoll.poll(self._tick_s)
                 self._drain()
                 for fd, _ in ready:
@@ -88,6 +93,17 @@ class Supervisor:
                     self._tick(now)
         finally:
             self._pool.end()
+
+    def _nap(self) -> None:
+        """Let messages gather while every worker has enough to do.
+
+        Each wake-up takes a core from a worker for some 50 µs, most of it for reading the supervisor's own code and data into the cache again
+        (docs/measurements.md). A batch may be handed over later by a nap, but only while the workers can't keep up: then the trainer's
+        speed is theirs.
+        """
+        nap_s = min(self._schedule.slack_ns() * 1e-9 * _NAP_SHARE, _LONGEST_NAP_S)
+        if nap_s > _SHORTEST_NAP_S:
+            time.sleep(nap_s)
 
     def _run_worker(self, number: int, tickets: int) -> None:
         run(number, self._production, self._board.workers[number], tickets, self._inbox_write, self._pid)

@@ -12,6 +12,7 @@ because batches leave in order.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, replace
 
@@ -102,6 +103,15 @@ class Schedule:
         """Return the number of the ticket that a worker has to do first, or None."""
         held = self._held.get(worker)
         return held[0].ticket.number if held else None
+
+    def slack_ns(self) -> float:
+        """Return for how long, by estimate, no worker will run dry even if nothing is dealt: 0 unless each of them has a second ticket."""
+        slack = math.inf
+        for held in self._held.values():
+            if len(held) < TICKETS_PER_WORKER or held[-1].ticket.kind is TicketKind.ORDER:
+                return 0.0
+            slack = min(slack, held[-1].ticket.rows * self.row_ns)
+        return slack if self._held else 0.0
 
     # Events. Each changes the state; `commands` says what follows.
 

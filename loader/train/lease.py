@@ -83,3 +83,5 @@ class Lease:
             self._outbox.interrupted = True
             self._outbox.lent.discard(self.slot)
             self._outbox.send(self._release)  # a second time does no harm
+        except AttributeError:  # Ctrl-C hit while it was being made
+            return

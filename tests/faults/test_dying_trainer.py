@@ -92,10 +92,9 @@ import os, sys, time
 import numpy as np
 from loader import Loader, NpyArrays
 source = NpyArrays(np.arange(2000).reshape(1000, 2))
+os.mkdir("silence")
 def say(what):
-    open("said", "a").write(what + "\\n")
-def in_the_supervisor():
-    return "loader.supervise.boot" in sys.modules
+    os.rename("silence", "said")  # nothing is open here: Python loses a Ctrl-C that hits while it closes a file
 """
 ITERATING = """
 loader = Loader(source, 4, workers=2, shuffle=True)
@@ -149,6 +148,7 @@ class Script:
     """A script that runs, in a session and process group of its own."""
 
     def __init__(self, text: str, folder: Path) -> None:
+        folder.mkdir()
         (folder / "script.py").write_text(START + text)
         self._folder = folder
         with (folder / "err").open("wb") as err, (folder / "out").open("wb") as out:
@@ -172,7 +172,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Script]]:
     scripts: list[Script] = []
 
     def run(text: str) -> Script:
-        scripts.append(Script(text, tmp_path))
+        scripts.append(Script(text, tmp_path / f"run{len(scripts)}"))
         return scripts[-1]
 
     yield run

@@ -28,11 +28,12 @@ def make_world(
     block_batches: int = 0,
     workers: int = 2,
     drop_last: bool = False,
+    tight: bool = False,
 ) -> World:
-    """Return a world; `block_batches` is the size of a block of the order, 0 for none. As much is drawn as leaves a batch to deliver."""
+    """Return a world. `block_batches` is the size of a block of the order, 0 for none; `tight` gives them the fewest places that may be."""
     plan = EpochPlan(samples, size, drop_last and samples >= size)
     rows = min(block_batches, plan.batches) * size
-    places = sizing.block_places(slots, capacity, size, rows) if rows else 0
+    places = 2 if tight else sizing.block_places(slots, capacity, size, rows) if rows else 0
     return World(plan, slots, capacity, row_ns, rows, places, workers)
 
 
@@ -46,6 +47,7 @@ worlds = st.builds(
     block_batches=st.integers(0, 3),
     workers=st.integers(1, 4),
     drop_last=st.booleans(),
+    tight=st.booleans(),
 )
 
 
@@ -146,6 +148,7 @@ def test_promises_hold_and_nothing_gets_stuck_in_a_long_and_eventful_life(seed: 
             block_batches=random.randint(0, 4),
             workers=random.randint(1, 5),
             drop_last=random.random() < 0.3,
+            tight=random.random() < 0.5,
         )
         for _ in range(800):
             happen(world, random)
@@ -314,3 +317,13 @@ def test_what_a_dead_worker_held_is_issued_before_anything_else_and_in_order() -
         while world.held[2]:
             world.complete(2)
     assert again[: len(held)] == held
+
+
+def test_the_next_block_of_the_order_is_made_while_the_one_before_is_read() -> None:
+    world = make_world(samples=40, size=4, slots=6, workers=2, row_ns=100_000_000.0, block_batches=1)
+    world.carry_out()
+    assert [(ticket.kind, ticket.first) for ticket in world.tickets()] == [(TicketKind.ORDER, 0), (TicketKind.ORDER, 4)]
+    for worker in (0, 1):
+        world.complete(worker)
+    issued = [command.ticket for command in world.schedule.commands() if isinstance(command, Issue)]
+    assert (TicketKind.ORDER, 8) in [(ticket.kind, ticket.first) for ticket in issued]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import runpy
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,3 +144,8 @@ def test_sizes_are_numbers_or_text_with_a_unit(size: int | str, nbytes: int) -> 
 @pytest.mark.parametrize("size", ["", "GiB", "2 Gigabytes", "2GiBs", "1e9", "-2GB", "2,5GB", "2iB", "0", "0.0001k", 0, -1, 0.3, True])
 def test_what_is_no_size_is_none(size: Any) -> None:
     assert parse_bytes(size) is None
+
+
+def test_the_page_of_settings_is_what_the_code_says() -> None:
+    namespace = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "make_settings.py"))
+    assert namespace["PAGE"].read_text() == namespace["page"](), "run `make docs`"

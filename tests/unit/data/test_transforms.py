@@ -136,8 +136,12 @@ def test_normalize_subtracts_and_divides_per_channel() -> None:
     made = on_rows(Normalize(mean, std), IMAGES)
     assert made.dtype == np.float32
     assert np.array_equal(made, (IMAGES.astype("f4") - mean) / std)
-    doubles = RNG.standard_normal((9, 4, 6, 3)) + 1e6
-    assert np.array_equal(on_rows(Normalize(mean, std), doubles), (doubles.astype("f4") - mean) / std)
+
+
+def test_normalize_works_in_its_own_dtype_whatever_the_input_is() -> None:
+    large = RNG.standard_normal((9, 5)) + 1e6
+    assert np.array_equal(on_rows(Normalize(1e6, 2.0), large), (large.astype("f4") - np.float32(1e6)) / np.float32(2.0))
+    assert np.array_equal(on_rows(Normalize(1e6, 2.0, "float64"), large), (large - 1e6) / 2.0)
 
 
 @pytest.mark.parametrize(("shape", "mean"), [((4, 6, 3), (2,)), ((4, 6), (3, 4, 6)), ((), (1,)), ((1, 6), (4, 6)), ((4, 6, 3), (4, 6))])
