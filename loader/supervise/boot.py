@@ -69,10 +69,10 @@ def main(given: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     inherited = Inheritance(**given)
     board = Board(inherited.board, inherited.max_workers)
-    _watch_trainer_while_booting(inherited.trainer, board)
+    trainer = _watch_trainer_while_booting(inherited.trainer, board)
     status = 1
     try:
-        _boot(inherited, board).run()
+        _boot(inherited, board, trainer).run()
         status = 0
     except LoaderError as error:
         _announce(board, Outlet(inherited.ready), Phase.FAILED, error.to_record())
@@ -83,8 +83,12 @@ def main(given: dict[str, Any]) -> None:
         os._exit(status)
 
 
-def _watch_trainer_while_booting(trainer: int, board: Board) -> None:
-    """Show signs of life, and exit when the trainer dies, while the user's modules are being imported; from then on the loop does both."""
+def _watch_trainer_while_booting(trainer: int, board: Board) -> int:
+    """Show signs of life, and exit when the trainer dies, while the user's modules are being imported; from then on the loop does both.
+
+    Returns:
+        The trainer's pidfd.
+    """
 
     def check(*_: object) -> None:
         board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE] = time.monotonic_ns()
@@ -93,14 +97,18 @@ def _watch_trainer_while_booting(trainer: int, board: Board) -> None:
 
     signal.signal(signal.SIGALRM, check)
     signal.setitimer(signal.ITIMER_REAL, _TRAINER_CHECK_S, _TRAINER_CHECK_S)
-    check()
+    try:
+        pidfd = os.pidfd_open(trainer)
+    except ProcessLookupError:
+        os._exit(0)
+    check()  # it may have died, and its number have been given away, before that
+    return pidfd
 
 
-def _boot(inherited: Inheritance, board: Board) -> Supervisor:
+def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
     pipeline, config = _unpickle(inherited.payload)
     importlib.import_module("numpy.random")  # lazy: 20 ms and 4.5 MB in every worker otherwise (docs/measurements.md)
     prepare_to_fork()
-    trainer = os.pidfd_open(inherited.trainer)
     probed = probe(pipeline, trainer, config.sample_timeout_s)
     pipeline.compile(probed.specs)
     rank, world = config.shard

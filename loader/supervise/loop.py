@@ -12,10 +12,12 @@ from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, wri
 from loader.ipc.channels import Outlet, drain_records
 from loader.ipc.records import INBOX_BYTES, Close, Done, Failed, InboxRecord, Ready, Released, Resize, Skip, unpack_inbox
 from loader.produce.worker import Production, run
+from loader.supervise.commands import Accuse, Command, Dismiss, Issue
 from loader.supervise.memory import MemoryRounds
 from loader.supervise.pool import Pool, death_in_words
-from loader.supervise.schedule import DEATHS_TO_ACCUSE, Accuse, Command, Dismiss, Issue, Schedule
+from loader.supervise.schedule import Schedule
 from loader.supervise.stalls import Stalls
+from loader.supervise.suspects import DEATHS_TO_ACCUSE
 
 _TICK_S = 1.0
 

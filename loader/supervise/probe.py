@@ -69,7 +69,8 @@ def probe(pipeline: Pipeline, trainer: int, timeout_s: float) -> Probed:
         raise SampleTimeout(index=0, name=pipeline.source.name_of(0), reason=reason)
     if not answer.strip():
         name = pipeline.source.name_of(0) or "sample 0"
-        raise PipelineError(f"the process that tried the first sample ({name}) died, {death_in_words(status)}; likely cause: the source or a transform")
+        how = death_in_words(status)
+        raise PipelineError(f"the process that tried the first sample ({name}) died, {how}; likely cause: the source or a transform")
     told = json.loads(answer)
     if "error" in told:
         raise from_record(told)

@@ -14,45 +14,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, replace
 
 from loader.data.plan import EpochPlan
 from loader.ipc.records import ANY_BEFORE_TERM, Done, Failed, Ready, Released, Skip, Ticket, TicketKind
 from loader.supervise import sizing
 from loader.supervise.blocks import Blocks
-from loader.supervise.states import Issued, Slot, SlotState
+from loader.supervise.commands import Accuse, Command, Dismiss, Issue
+from loader.supervise.states import Slot, SlotState
+from loader.supervise.suspects import Issued, after_death
 
 TICKETS_PER_WORKER = 2
-DEATHS_TO_ACCUSE = 3
 _SMOOTHING = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """Send `ticket` to `worker`."""
-
-    worker: int
-    ticket: Ticket
-
-
-@dataclass(frozen=True, slots=True)
-class Accuse:
-    """The sample at row `row` of `epoch` has killed its worker again and again; put its error into the text of `slot`."""
-
-    slot: int
-    epoch: int
-    row: int
-    timed_out: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Dismiss:
-    """Let `worker` go: it holds nothing and gets nothing more."""
-
-    worker: int
-
-
-Command = Issue | Ready | Accuse | Dismiss
 
 
 class Schedule:
@@ -136,7 +108,7 @@ class Schedule:
         self._leaving.discard(worker)
         again: list[Issued] = []
         for number, issued in enumerate(held):
-            again += self._suspects(issued, row, timed_out) if number == 0 else [issued]
+            again += self._replace(issued, row, timed_out) if number == 0 else [issued]
         self._again.extendleft(issued for issued in reversed(again) if not self._dropped(issued))
 
     def done(self, report: Done) -> None:
@@ -221,12 +193,7 @@ class Schedule:
         slot = self._open or self._open_slot()
         if slot is None:
             return None
-        rows = min(slot.ticket_rows, slot.rows - slot.issued)
-        first = slot.first * self._plan.batch_size + slot.issued
-        block = self._blocks.get(slot.block) if self._blocks is not None and slot.block is not None else None
-        place, block_first = (block.place, block.first) if block is not None else (0, 0)
-        ticket = Ticket(self._number(), TicketKind.ROWS, slot.number, slot.epoch, first, rows, slot.issued, place, block_first)
-        slot.issued += rows
+        ticket = slot.cut_ticket(self._number(), self._plan.batch_size)
         if slot.issued == slot.rows:
             self._open = None
         return Issued(ticket)
@@ -249,20 +216,17 @@ class Schedule:
             return None
         plan, first = self._plan, self._batch * self._plan.batch_size
         batches = min(sizing.batches_per_slot(self._capacity, plan.batch_size, self.row_ns), plan.batches - self._batch)
-        key = None
+        block = None
         if self._blocks is not None:
-            key = self._blocks.key(self._epoch, first)
-            block = self._blocks.get(key)
+            block = self._blocks.get(self._blocks.key(self._epoch, first))
             if block is None or not block.ready:
                 return None
             batches = min(batches, -(-(block.first + block.rows - first) // plan.batch_size))
             block.users += 1
         self._deliveries += 1
         slot = self.slots[self._free.pop()]
-        slot.become(SlotState.FILLING)
-        slot.delivery, slot.term, slot.epoch, slot.first, slot.batches = self._deliveries, self._term, self._epoch, self._batch, batches
-        slot.rows = slot.outstanding = min(batches * plan.batch_size, plan.rows - first)
-        slot.issued, slot.block, slot.good_rows, slot.stale = 0, key, None, False
+        rows = min(batches * plan.batch_size, plan.rows - first)
+        slot.begin(self._deliveries, self._term, self._epoch, self._batch, batches, rows, block)
         workers = max(1, len(self._held) - len(self._leaving))
         size_tickets = sizing.first_ticket_rows if self._deliveries == 1 else sizing.ticket_rows
         slot.ticket_rows = size_tickets(slot.rows, self.row_ns, workers, len(self.slots))
@@ -308,16 +272,12 @@ class Schedule:
         if slot.outstanding:
             return
         if slot.state is SlotState.FILLING:
-            self._leave_block(slot)
+            if slot.block is not None:
+                slot.block.users -= 1
+                self._blocks_moved = True
             slot.become(SlotState.COMPLETE)
         if slot.stale:
             self._set_free(slot)
-
-    def _leave_block(self, slot: Slot) -> None:
-        block = self._blocks.get(slot.block) if self._blocks is not None and slot.block is not None else None
-        if block is not None:
-            block.users -= 1
-            self._blocks_moved = True
 
     def _set_free(self, slot: Slot) -> None:
         self._handed -= slot.state is SlotState.HANDED
@@ -326,30 +286,18 @@ class Schedule:
 
     # Deaths.
 
-    def _suspects(self, issued: Issued, row: int | None, timed_out: bool) -> list[Issued]:
-        """Return what replaces a ticket whose worker died at `row` of it (None: it was not working on it).
-
-        The row is put alone into a ticket. Deaths count only against the one row of such a ticket; the third one accuses it. Where the row
-        is not known, the ticket is cut in two.
-        """
+    def _replace(self, issued: Issued, row: int | None, timed_out: bool) -> list[Issued]:
+        """Return what replaces the ticket that a dead worker had to do first; `row` is None if it was not working on it."""
         ticket = issued.ticket
         if row is None or ticket.kind is TicketKind.ORDER or self.slots[ticket.place].stale:
             return [issued]
-        if ticket.rows > 1:
-            half = ticket.rows // 2
-            known = [(0, row), (row, 1), (row + 1, ticket.rows - row - 1)]
-            cuts = known if 0 <= row < ticket.rows else [(0, half), (half, ticket.rows - half)]
-            return [Issued(self._part(ticket, start, rows)) for start, rows in cuts if rows]
-        issued = replace(issued, deaths=issued.deaths + 1, timeouts=issued.timeouts + timed_out)
-        if issued.deaths < DEATHS_TO_ACCUSE:
-            return [issued]
-        accused = Accuse(ticket.place, ticket.epoch, ticket.first, issued.timeouts == DEATHS_TO_ACCUSE)
+        replacing = after_death(issued, row, timed_out, self._number)
+        accused = replacing[0]
+        if not accused.accused:
+            return replacing
         if self._fail(ticket, ticket.slot_row):
-            self._commands.append(accused)
+            self._commands.append(Accuse(ticket.place, ticket.epoch, ticket.first, accused.timed_out))
         return []
-
-    def _part(self, ticket: Ticket, start: int, rows: int) -> Ticket:
-        return ticket._replace(number=self._number(), first=ticket.first + start, slot_row=ticket.slot_row + start, rows=rows)
 
     def _dropped(self, issued: Issued) -> bool:
         """Whether nobody wants a ticket any more; its rows are then accounted for."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, auto
 
-from loader.ipc.records import Ticket
+from loader.ipc.records import Ticket, TicketKind
+from loader.supervise.blocks import Block
 
 
 class SlotState(IntEnum):
@@ -44,7 +45,7 @@ class Slot:
         issued: rows that have been put into tickets.
         outstanding: rows that are not reported done or failed.
         ticket_rows: size of its tickets.
-        block: key of the order block that it reads, or None.
+        block: of the order that it reads, or None where the order is sequential.
         good_rows: rows before the first batch that failed; None while none has.
         stale: whether its epoch was left.
     """
@@ -60,26 +61,27 @@ class Slot:
     issued: int = 0
     outstanding: int = 0
     ticket_rows: int = 0
-    block: int | None = None
+    block: Block | None = None
     good_rows: int | None = None
     stale: bool = False
+
+    def begin(self, delivery: int, term: int, epoch: int, first: int, batches: int, rows: int, block: Block | None) -> None:
+        """Start to fill the slot."""
+        self.become(SlotState.FILLING)
+        self.delivery, self.term, self.epoch, self.first, self.batches, self.block = delivery, term, epoch, first, batches, block
+        self.rows = self.outstanding = rows
+        self.issued, self.good_rows, self.stale = 0, None, False
+
+    def cut_ticket(self, number: int, batch_size: int) -> Ticket:
+        """Return the ticket for the next rows that are in none."""
+        rows = min(self.ticket_rows, self.rows - self.issued)
+        place, block_first = (0, 0) if self.block is None else (self.block.place, self.block.first)
+        first = self.first * batch_size + self.issued
+        ticket = Ticket(number, TicketKind.ROWS, self.number, self.epoch, first, rows, self.issued, place, block_first)
+        self.issued += rows
+        return ticket
 
     def become(self, state: SlotState) -> None:
         """Change the state. Raises AssertionError for a transition that is not in the table."""
         assert (self.state, state) in _LEGAL, f"slot {self.number}: {self.state.name} → {state.name}; {self}"
         self.state = state
-
-
-@dataclass(slots=True)
-class Issued:
-    """A ticket, and how often it killed its worker.
-
-    Attributes:
-        ticket: the record.
-        deaths: of workers that were at it; counted only where it has one row, which is then the one to suspect.
-        timeouts: how many of these were time-outs.
-    """
-
-    ticket: Ticket
-    deaths: int = 0
-    timeouts: int = 0

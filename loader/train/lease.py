@@ -7,7 +7,9 @@ outlive the array that it was made from (docs/measurements.md).
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -85,3 +87,16 @@ class Lease:
             self._outbox.send(self._release)  # a second time does no harm
         except AttributeError:  # Ctrl-C hit while it was being made
             return
+
+
+def collect_young() -> None:
+    """Let go of batches that lie in garbage cycles: some frameworks keep them so."""
+    gc.collect(0)
+
+
+def drop_tensorflow_references() -> None:
+    """Let go of batches that TensorFlow has finished with, if it is there."""
+    if "tensorflow" in sys.modules:
+        from loader.train.tensorflow import drop_pending_references
+
+        drop_pending_references()

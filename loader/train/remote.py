@@ -6,18 +6,14 @@ interpreter that gets descriptors and nothing else; it never runs the user's scr
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from loader.config import Config
 from loader.data.layout import aligned_copy
@@ -30,7 +26,8 @@ from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell, read_text
 from loader.ipc.channels import open_pipe, read_records
 from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Resize, Skip, unpack_ready
-from loader.train.lease import Lease, Outbox
+from loader.train.interrupts import interrupts_later
+from loader.train.lease import Lease, Outbox, collect_young, drop_tensorflow_references
 
 _BOOT = """
 import json, sys
@@ -82,7 +79,12 @@ class Remote:
         self._arena_fd = memfd.create("arena")
         self.board = Board(self._board_fd, config.worker_ceiling)
         self.cells = self.board.trainer
-        self._start(config.worker_ceiling)
+        try:
+            with interrupts_later():
+                self._start(config.worker_ceiling)
+        except KeyboardInterrupt:
+            self.close()
+            raise
 
     def _start(self, max_workers: int) -> None:
         inbox_read, inbox_write = open_pipe()
@@ -100,17 +102,16 @@ class Remote:
             "ready": ready_write,
             "max_workers": max_workers,
         }
-        boot_read, boot_write = os.pipe()
-        passed = [boot_read, self._payload, self._board_fd, self._arena_fd, inbox_read, inbox_write, ready_write]
-        with _interrupts_later():
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, str(boot_read)],
-                pass_fds=passed,
-                stdin=subprocess.DEVNULL,
-                env=os.environ | _ENVIRONMENT,
-            )
-        os.write(boot_write, json.dumps(given).encode())
-        for fd in (boot_read, boot_write, inbox_read, ready_write):
+        inheritance = memfd.create("inheritance")
+        os.pwrite(inheritance, json.dumps(given).encode(), 0)
+        passed = [inheritance, self._payload, self._board_fd, self._arena_fd, inbox_read, inbox_write, ready_write]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _BOOT, str(inheritance)],
+            pass_fds=passed,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | _ENVIRONMENT,
+        )
+        for fd in (inheritance, inbox_read, ready_write):
             os.close(fd)
         self._outbox = Outbox(inbox_write)
 
@@ -230,7 +231,7 @@ class Remote:
         """Try to get slots back that nobody really uses; return whether handing this one out would leave none to fill."""
         assert self._arena is not None
         slots = self._arena.layout.slots
-        for remedy in (_collect_young, _drop_tensorflow_references):
+        for remedy in (collect_young, drop_tensorflow_references):
             remedy()
             if len(self._outbox.lent) < slots:
                 return False
@@ -286,24 +287,3 @@ class Remote:
 
 # Copying this much costs less than what a kept slot costs the others.
 _SMALL_BYTES = 4096
-
-
-@contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment. A process started meanwhile never sees it, also not before it can ignore it: the mask is inherited."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _collect_young() -> None:
-    gc.collect(0)
-
-
-def _drop_tensorflow_references() -> None:
-    if "tensorflow" in sys.modules:
-        from loader.train.tensorflow import drop_pending_references
-
-        drop_pending_references()

@@ -139,7 +139,7 @@ AT_ONCE = """
 say("ready")
 loader = Loader(source, 4, workers=2)
 for batch in loader.batches():
-    pass
+    time.sleep(0.0005)
 """
 MOMENTS = {"iterating": ITERATING, "waiting": WAITING, "in the first sample": IN_THE_FIRST_SAMPLE, "importing": IMPORTING}
 
@@ -161,6 +161,11 @@ class Script:
         wait_until(lambda: (self._folder / "said").exists() or self.process.poll() is not None, "the script is ready")
         assert self.process.poll() is None, self.stderr
         return family(self.process.pid)
+
+    def wait_until_gone(self) -> None:
+        """Wait until the script has ended, and with it all that it had started in its session."""
+        wait_until(lambda: self.process.poll() is not None, f"the script ends, which says {self.stderr!r}", 5)
+        wait_until(lambda: not session(self.process.pid), "nobody is left in its session", 3)
 
     @property
     def stderr(self) -> str:
@@ -197,11 +202,8 @@ def test_when_the_trainer_is_killed_at_any_moment_of_the_start_nothing_remains(s
         script = start(AT_ONCE)
         script.wait_until_ready()
         time.sleep(delay)
-        pids = family(script.process.pid)
         script.process.kill()
-        script.process.wait()
-        wait_until_gone(pids)
-        wait_until(lambda: not session(script.process.pid), "nobody is left in its session", 3)
+        script.wait_until_gone()
         assert script.stderr == "", f"killed after {delay} s"
 
 
@@ -274,7 +276,7 @@ def test_control_c_ends_a_script_with_one_traceback(moment: str, start: Callable
     script = start(text)
     pids = script.wait_until_ready()
     os.killpg(script.process.pid, signal.SIGINT)
-    wait_until(lambda: script.process.poll() is not None, "the script ends", 5)
+    script.wait_until_gone()
     wait_until_gone(pids)
     assert script.process.returncode == -signal.SIGINT
     assert script.stderr.count("Traceback") == 1, script.stderr
@@ -287,8 +289,7 @@ def test_control_c_at_any_moment_of_the_start_is_one_traceback(start: Callable[[
         script.wait_until_ready()
         time.sleep(delay)
         os.killpg(script.process.pid, signal.SIGINT)
-        wait_until(lambda: script.process.poll() is not None, "the script ends", 5)
-        wait_until(lambda: not session(script.process.pid), "nobody is left in its session", 3)
+        script.wait_until_gone()
         assert script.process.returncode == -signal.SIGINT
         assert script.stderr.count("Traceback") == 1, f"interrupted after {delay} s: {script.stderr}"
 
@@ -300,15 +301,18 @@ def test_control_c_in_a_notebook_ends_the_epoch_and_the_loader_stays_usable() ->
         time.sleep(0.002)
         return sample
 
-    expected = inline(SOURCE, 20, 3)
+    def go_on(loader: Loader, found: list[Any]) -> None:
+        while True:
+            found.clear()
+            for batch in loader:
+                found.append(copied(batch))
+
+    expected = inline(SOURCE, 20)
     with Loader(SOURCE, 20, workers=2, transforms=[slowly]) as loader:
         for _ in range(4):
-            found = []
+            found: list[Any] = []
             threading.Timer(0.08, os.kill, (os.getpid(), signal.SIGINT)).start()
             with pytest.raises(KeyboardInterrupt):
-                while True:
-                    found = []
-                    for batch in loader:
-                        found.append(copied(batch))
+                go_on(loader, found)
             assert_same(found, expected[: len(found)])
         assert_same(take(loader), expected[:10])

@@ -191,8 +191,8 @@ def test_what_is_missing_at_once_is_said_at_once(tmp_path: Path, npy_folder: Any
         assert isinstance(caught.value, (ValueError, FileNotFoundError))
     with pytest.raises(LabelError, match="000002"):
         NpyFiles(npy_folder(3), labels={"000000": 1, "000001": 0})
-    with pytest.raises(NpyError):
-        np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    with pytest.raises(NpyError, match="object"):
         NpyArrays(tmp_path / "objects.npy")
 
 

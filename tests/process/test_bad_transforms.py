@@ -60,8 +60,7 @@ def test_a_transform_that_fails_later_names_the_sample(act: str, workers: int) -
         for _ in range(2):
             seen: list[int] = []
             with pytest.raises(kind) as caught:
-                for (x,) in loader:
-                    seen.extend(x.tolist())
+                seen.extend(number for (x,) in loader for number in x.tolist())
             assert seen == list(range(16))
             assert f"sample {BAD}" in str(caught.value)
             assert said in str(caught.value)

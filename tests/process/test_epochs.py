@@ -194,7 +194,14 @@ def test_a_closed_loader_says_so(loader: Loader, used: bool) -> None:
         next(started)
     loader.close()
     loader.close()
-    uses = [lambda: next(before), lambda: next(iter(loader)), lambda: next(loader.batches()), lambda: loader.spec, loader.stats, lambda: loader.resize(1)]
+    uses = [
+        lambda: next(before),
+        lambda: next(iter(loader)),
+        lambda: next(loader.batches()),
+        lambda: loader.spec,
+        loader.stats,
+        lambda: loader.resize(1),
+    ]
     for use in [*uses, *([lambda: next(started)] if used else [])]:
         with pytest.raises(LoaderClosed, match="closed"):
             use()

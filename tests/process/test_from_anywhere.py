@@ -129,14 +129,10 @@ def test_a_transform_may_come_from_a_module_beside_the_script(tmp_path: Path, ru
     (folder / "sibling.py").write_text("FACTOR = 10\ndef tenfold(sample, rng):\n    return (sample[0] * FACTOR,)\n")
     (folder / "json.py").write_text("raise ImportError('a module of the user that is called like one of Python')\n")
     script = folder / "train.py"
-    script.write_text(START.replace("import numpy", "import sys; here = sys.path.pop(0); import numpy", 1) + "sys.path.append(here)\n" + CHECKED_SIBLING + CHECK)
+    start = START.replace("import numpy", "import sys; here = sys.path.pop(0); import numpy", 1)
+    sibling = "sys.path.append(here)\nimport sibling\nloader = Loader(NpyArrays(np.arange(5)), 3, workers=2, transforms=[sibling.tenfold])\n"
+    script.write_text(start + sibling + CHECK)
     ok(run_script(script))
-
-
-CHECKED_SIBLING = """
-import sibling
-loader = Loader(NpyArrays(np.arange(5)), 3, workers=2, transforms=[sibling.tenfold])
-"""
 
 
 def test_it_works_as_a_module_of_a_package(tmp_path: Path) -> None:
@@ -144,7 +140,8 @@ def test_it_works_as_a_module_of_a_package(tmp_path: Path) -> None:
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "steps.py").write_text("def tenfold(sample, rng):\n    return (sample[0] * 10,)\n")
-    (package / "train.py").write_text(START + "from .steps import tenfold\n" + PIPELINES["a lambda"].replace("lambda sample, rng: sample[0] * 10", "tenfold") + CHECK)
+    make = "from .steps import tenfold\nloader = Loader(NpyArrays(np.arange(5)), 3, workers=2, transforms=[tenfold])\n"
+    (package / "train.py").write_text(START + make + CHECK)
     ok(python("-m", "project.train", folder=tmp_path))
 
 
@@ -155,14 +152,31 @@ def test_whatever_lies_in_the_search_path_does_no_harm(run_script: Any) -> None:
 
 CAN_NOT_TRAVEL = {
     "a lock in an attribute": (
-        "class Guarded:\n    def __init__(self):\n        self.inner = {'lock': threading.Lock()}\n    def __call__(self, sample, rng):\n        return sample\nstep = Guarded()",
+        """
+class Guarded:
+    def __init__(self):
+        self.inner = {"lock": threading.Lock()}
+    def __call__(self, sample, rng):
+        return sample
+step = Guarded()
+""",
         "transforms[0].inner['lock'], a lock,",
     ),
     "a lock in a closure": (
-        "def guarded(guard):\n    def run(sample, rng):\n        with guard:\n            return sample\n    return run\nstep = guarded(threading.Lock())",
+        """
+def guarded(guard):
+    def run(sample, rng):
+        with guard:
+            return sample
+    return run
+step = guarded(threading.Lock())
+""",
         "transforms[0] (variable guard), a lock,",
     ),
-    "a lock in a global": ("guard = threading.Lock()\ndef step(sample, rng):\n    with guard:\n        return sample", "transforms[0] (global guard), a lock,"),
+    "a lock in a global": (
+        "guard = threading.Lock()\ndef step(sample, rng):\n    with guard:\n        return sample",
+        "transforms[0] (global guard), a lock,",
+    ),
     "an open file": ("file = open('log', 'w')\ndef step(sample, rng):\n    return file.read()", "transforms[0] (global file), a TextIOWrapper,"),
     "a generator in a partial": ("import functools\nstep = functools.partial(print, (i for i in range(3)))", "transforms[0].args[0], a generator,"),
 }
@@ -185,7 +199,9 @@ def test_what_can_not_travel_works_without_a_pool(run_script: Any) -> None:
 NO_CLOSE = "iterator = iter(loader)\nnext(iterator)\nprint('as it should be')\n"
 
 
-@pytest.mark.parametrize("end", ["", "raise SystemExit(0)", "import sys; sys.exit()", "import os; print(end='', flush=True); os._exit(0)", "loader.close()"])
+@pytest.mark.parametrize(
+    "end", ["", "raise SystemExit(0)", "import sys; sys.exit()", "import os; print(end='', flush=True); os._exit(0)", "loader.close()"]
+)
 def test_a_script_may_end_without_closing_anything(end: str, run_script: Any) -> None:
     ok(run_script(START + PIPELINES["a closure"] + NO_CLOSE + end))
 

@@ -109,7 +109,9 @@ def test_a_view_of_a_view_keeps_the_slot(loader: Loader, expected: list[Any]) ->
     assert lent(loader) == 0
 
 
-@pytest.mark.parametrize("keep", [lambda x: memoryview(x), lambda x: x.reshape(-1).view(np.uint8)[5:], lambda x: np.broadcast_to(x, (3, *x.shape)), iter])
+@pytest.mark.parametrize(
+    "keep", [lambda x: memoryview(x), lambda x: x.reshape(-1).view(np.uint8)[5:], lambda x: np.broadcast_to(x, (3, *x.shape)), iter]
+)
 def test_whatever_looks_into_the_memory_keeps_the_slot(loader: Loader, keep: Any) -> None:
     kept = keep(next(iter(loader))[0])
     take(loader)

@@ -46,7 +46,12 @@ def test_the_keys_are_those_of_the_design_and_json_can_hold_them(workers: int) -
 
 
 def test_names_are_unique() -> None:
-    with Loader(SOURCE, 8, workers=1) as one, Loader(SOURCE, 8, workers=1) as two, Loader(SOURCE, 8, workers=0) as three, Loader(SOURCE, 8, workers=0) as four:
+    with (
+        Loader(SOURCE, 8, workers=1) as one,
+        Loader(SOURCE, 8, workers=1) as two,
+        Loader(SOURCE, 8, workers=0) as three,
+        Loader(SOURCE, 8, workers=0) as four,
+    ):
         assert len({loader.name for loader in (one, two, three, four)}) == 4
 
 

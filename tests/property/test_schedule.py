@@ -327,3 +327,22 @@ def test_the_next_block_of_the_order_is_made_while_the_one_before_is_read() -> N
         world.complete(worker)
     issued = [command.ticket for command in world.schedule.commands() if isinstance(command, Issue)]
     assert (TicketKind.ORDER, 8) in [(ticket.kind, ticket.first) for ticket in issued]
+
+
+def test_there_is_slack_only_while_each_worker_has_a_second_ticket_and_then_as_much_as_the_shortest_takes() -> None:
+    world = make_world(samples=20, size=4, slots=6, workers=0, row_ns=400_000.0)
+    assert world.schedule.slack_ns() == 0
+    for _ in range(2):
+        world.join()
+    assert world.schedule.slack_ns() == 0
+    world.carry_out()
+    assert world.schedule.slack_ns() == min(held[1].rows for held in world.held.values()) * 400_000.0
+    world.complete(1)
+    assert world.schedule.slack_ns() == 0
+
+
+def test_there_is_no_slack_while_others_wait_for_a_block_of_the_order() -> None:
+    world = make_world(samples=40, size=4, workers=1, block_batches=1)
+    world.carry_out()
+    assert [ticket.kind for ticket in world.tickets()] == [TicketKind.ORDER, TicketKind.ORDER]
+    assert world.schedule.slack_ns() == 0

@@ -1,0 +1,54 @@
+"""Finding the sample that kills its workers, without blaming one for a kill from outside.
+
+After a death, the row that the worker was at is put alone into a ticket; where it is not known, the ticket is cut in two. Deaths count only
+against the one row of such a ticket, and only the third one accuses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from loader.ipc.records import Ticket
+
+DEATHS_TO_ACCUSE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A ticket, and how often it killed its worker.
+
+    Attributes:
+        ticket: the record.
+        deaths: of workers while they were at work on its only row.
+        timeouts: how many of these were time-outs.
+    """
+
+    ticket: Ticket
+    deaths: int = 0
+    timeouts: int = 0
+
+    @property
+    def accused(self) -> bool:
+        """Whether its row has killed often enough."""
+        return self.deaths >= DEATHS_TO_ACCUSE
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether each of the deaths was a time-out."""
+        return self.timeouts == self.deaths
+
+
+def after_death(issued: Issued, row: int, timed_out: bool, next_number: Callable[[], int]) -> list[Issued]:
+    """Return the tickets that replace one whose worker died at `row` of it (-1: not known)."""
+    ticket = issued.ticket
+    if ticket.rows == 1:
+        return [Issued(ticket, issued.deaths + 1, issued.timeouts + timed_out)]
+    half = ticket.rows // 2
+    known = [(0, row), (row, 1), (row + 1, ticket.rows - row - 1)]
+    cuts = known if 0 <= row < ticket.rows else [(0, half), (half, ticket.rows - half)]
+    return [Issued(_part(ticket, start, rows, next_number())) for start, rows in cuts if rows]
+
+
+def _part(ticket: Ticket, start: int, rows: int, number: int) -> Ticket:
+    return ticket._replace(number=number, first=ticket.first + start, slot_row=ticket.slot_row + start, rows=rows)
