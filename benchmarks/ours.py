@@ -123,5 +123,3 @@ def _anonymous_bytes(pid: int) -> int:
     found = re.search(r"Pss_Anon:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text())
     assert found
     return int(found[1]) * 1024
-
-

@@ -54,5 +54,3 @@ class ClassWeight:
         if wrong.size:
             raise RowError(int(wrong[0]), f"class_weight has no entry for the label {numbers[wrong[0]]}")
         np.multiply(weights, found, out=weights) if multiply else np.copyto(weights, found)
-
-

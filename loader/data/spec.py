@@ -105,8 +105,7 @@ class SampleSpec:
         for leaf, array in zip(self.leaves, arrays, strict=True):
             if array.shape != leaf.shape or array.dtype != leaf.dtype:
                 raise ValueError(
-                    f"{leaf.name} has shape {array.shape} and dtype {array.dtype}; "
-                    f"the first sample's had shape {leaf.shape} and dtype {leaf.dtype}"
+                    f"{leaf.name} has shape {array.shape} and dtype {array.dtype}; the first sample's had shape {leaf.shape} and dtype {leaf.dtype}"
                 )
         return arrays
 

@@ -12,7 +12,6 @@ because batches leave in order.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 
 from loader.data.plan import EpochPlan
@@ -20,10 +19,10 @@ from loader.ipc.records import ANY_BEFORE_TERM, Done, Failed, Ready, Released, S
 from loader.supervise import sizing
 from loader.supervise.blocks import Blocks
 from loader.supervise.commands import Accuse, Command, Dismiss, Issue
+from loader.supervise.hands import Hands
 from loader.supervise.states import Slot, SlotState
 from loader.supervise.suspects import Issued, after_death
 
-TICKETS_PER_WORKER = 2
 _SMOOTHING = 0.1
 
 
@@ -50,8 +49,7 @@ class Schedule:
         self._filling: deque[Slot] = deque()  # in the order of their batches
         self._open: Slot | None = None  # the last of them, while it has rows that are in no ticket
         self._again: deque[Issued] = deque()  # tickets of dead workers, and blocks of the order
-        self._held: dict[int, deque[Issued]] = {}
-        self._leaving: set[int] = set()
+        self._hands = Hands()
         self._epoch, self._batch, self._term = epoch, batch, 0
         self._tickets = self._deliveries = 0
         self._commands: list[Command] = []
@@ -65,35 +63,30 @@ class Schedule:
 
     def has(self, worker: int) -> bool:
         """Return whether a worker is there, or leaving and not dismissed yet."""
-        return worker in self._held
+        return worker in self._hands
 
     def held(self, worker: int) -> int:
         """Return how many tickets a worker holds."""
-        return len(self._held.get(worker, ()))
+        return len(self._hands.held(worker))
 
     def current(self, worker: int) -> int | None:
         """Return the number of the ticket that a worker has to do first, or None."""
-        held = self._held.get(worker)
+        held = self._hands.held(worker)
         return held[0].ticket.number if held else None
 
     def slack_ns(self) -> float:
-        """Return for how long, by estimate, no worker will run dry even if nothing is dealt: 0 unless each of them has a second ticket."""
-        slack = math.inf
-        for held in self._held.values():
-            if len(held) < TICKETS_PER_WORKER or held[-1].ticket.kind is TicketKind.ORDER:
-                return 0.0
-            slack = min(slack, held[-1].ticket.rows * self.row_ns)
-        return slack if self._held else 0.0
+        """Return for how long, by estimate, no worker will run dry even if nothing is dealt."""
+        return self._hands.slack_ns(self.row_ns)
 
     # Events. Each changes the state; `commands` says what follows.
 
     def worker_joined(self, worker: int) -> None:
         """A worker is there."""
-        self._held[worker] = deque()
+        self._hands.join(worker)
 
     def worker_leaving(self, worker: int) -> None:
         """A worker shall go when it has done what it holds."""
-        self._leaving.add(worker)
+        self._hands.retire(worker)
 
     def worker_died(self, worker: int, row: int | None, timed_out: bool = False) -> None:
         """A worker is gone. All that it sent has been fed before.
@@ -104,8 +97,7 @@ class Schedule:
                 that nothing in it can be to blame.
             timed_out: whether it was killed because it made no progress.
         """
-        held = self._held.pop(worker)
-        self._leaving.discard(worker)
+        held = self._hands.leave(worker)
         again: list[Issued] = []
         for number, issued in enumerate(held):
             again += self._replace(issued, row, timed_out) if number == 0 else [issued]
@@ -113,7 +105,7 @@ class Schedule:
 
     def done(self, report: Done) -> None:
         """A ticket is done."""
-        ticket = self._take(report.worker, report.ticket)
+        ticket = self._hands.take(report.worker, report.ticket)
         if ticket.kind is TicketKind.ORDER:
             assert self._blocks is not None
             self._blocks.at(ticket.place).ready = self._blocks_moved = True
@@ -123,11 +115,11 @@ class Schedule:
 
     def failed(self, report: Failed) -> bool:
         """A ticket failed. Returns whether its error is the earliest of its slot, which is then the one to keep."""
-        return self._fail(self._take(report.worker, report.ticket), report.good_rows)
+        return self._fail(self._hands.take(report.worker, report.ticket), report.good_rows)
 
     def slot_of(self, report: Failed) -> int:
         """Return the slot of a ticket that is about to be reported failed."""
-        return self._held[report.worker][0].ticket.place
+        return self._hands.held(report.worker)[0].ticket.place
 
     def released(self, record: Released) -> None:
         """The trainer gave a slot back. A second release of the same delivery changes nothing."""
@@ -159,31 +151,20 @@ class Schedule:
         self._hand_over()
         while self._deal():
             pass
-        for worker in [worker for worker in self._leaving if not self._held[worker]] if self._leaving else ():
-            self._leaving.remove(worker)
-            del self._held[worker]
+        for worker in self._hands.finished():
+            self._hands.leave(worker)
             self._commands.append(Dismiss(worker))
         commands, self._commands = self._commands, []
         return commands
 
     def _deal(self) -> bool:
-        worker = self._next_worker()
+        worker = self._hands.next_worker()
         issued = self._next_ticket() if worker is not None else None
         if worker is None or issued is None:
             return False
-        self._held[worker].append(issued)
+        self._hands.give(worker, issued)
         self._commands.append(Issue(worker, issued.ticket))
         return True
-
-    def _next_worker(self) -> int | None:
-        """Return the worker with the fewest tickets, if it may have one more."""
-        best, fewest = None, TICKETS_PER_WORKER
-        for worker, held in self._held.items():
-            if len(held) < fewest and worker not in self._leaving:
-                best, fewest = worker, len(held)
-                if not fewest:
-                    break
-        return best
 
     def _next_ticket(self) -> Issued | None:
         if self._blocks_moved:
@@ -227,7 +208,7 @@ class Schedule:
         slot = self.slots[self._free.pop()]
         rows = min(batches * plan.batch_size, plan.rows - first)
         slot.begin(self._deliveries, self._term, self._epoch, self._batch, batches, rows, block)
-        workers = max(1, len(self._held) - len(self._leaving))
+        workers = max(1, self._hands.staying)
         size_tickets = sizing.first_ticket_rows if self._deliveries == 1 else sizing.ticket_rows
         slot.ticket_rows = size_tickets(slot.rows, self.row_ns, workers, len(self.slots))
         self._filling.append(slot)
@@ -248,11 +229,6 @@ class Schedule:
             self._commands.append(Ready(slot.number, slot.delivery, slot.term, slot.epoch, slot.first, batches, failed))
 
     # What a report changes.
-
-    def _take(self, worker: int, number: int) -> Ticket:
-        issued = self._held[worker].popleft()
-        assert issued.ticket.number == number, f"worker {worker} reported ticket {number}, it holds {issued}"
-        return issued.ticket
 
     def _account(self, ticket: Ticket) -> None:
         slot = self.slots[ticket.place]

@@ -260,5 +260,3 @@ def _checked_plan(samples: int, config: Config) -> EpochPlan:
 def _check_platform() -> None:
     if sys.platform != "linux":
         raise ConfigError(f"the worker pool needs Linux, this is {sys.platform}; give workers=0 to work in this process")
-
-

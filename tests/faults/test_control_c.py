@@ -1,0 +1,68 @@
+"""Ctrl-C, as SIGINT to the whole process group, which is how a terminal sends it: one traceback, the user's own, and nothing remains."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loader import Loader, NpyArrays
+from tests.batches import assert_same, copied, inline, take
+from tests.processes import wait_until_gone
+from tests.scripts import AT_ONCE, ITERATING, MOMENTS, Script
+
+SOURCE = NpyArrays(np.arange(200 * 3000, dtype=np.float32).reshape(200, 3000))
+
+
+@pytest.mark.parametrize("moment", [*MOMENTS, "training"])
+def test_control_c_ends_a_script_with_one_traceback(moment: str, start: Callable[[str], Script]) -> None:
+    text = ITERATING.replace("time.sleep(0.001)", "time.sleep(0.001 if number < 21 else 1000)") if moment == "training" else MOMENTS[moment]
+    script = start(text)
+    pids = script.wait_until_ready()
+    os.killpg(script.process.pid, signal.SIGINT)
+    script.wait_until_gone()
+    wait_until_gone(pids)
+    assert script.process.returncode == -signal.SIGINT
+    assert script.stderr.count("Traceback") == 1, script.stderr
+    assert script.stderr.rstrip().endswith("KeyboardInterrupt"), script.stderr
+
+
+def test_control_c_at_any_moment_of_the_start_is_one_traceback(start: Callable[[str], Script]) -> None:
+    for delay in (0, 0.005, 0.02, 0.05, 0.1, 0.15, 0.25):
+        script = start(AT_ONCE)
+        script.wait_until_ready()
+        time.sleep(delay)
+        os.killpg(script.process.pid, signal.SIGINT)
+        script.wait_until_gone()
+        assert script.process.returncode == -signal.SIGINT
+        assert script.stderr.count("Traceback") == 1, f"interrupted after {delay} s: {script.stderr}"
+
+
+def test_control_c_in_a_notebook_ends_the_epoch_and_the_loader_stays_usable() -> None:
+    def slowly(sample: Any, rng: np.random.Generator) -> Any:
+        import time
+
+        time.sleep(0.002)
+        return sample
+
+    def go_on(loader: Loader, found: list[Any]) -> None:
+        while True:
+            found.clear()
+            for batch in loader:
+                found.append(copied(batch))
+
+    expected = inline(SOURCE, 20)
+    with Loader(SOURCE, 20, workers=2, transforms=[slowly]) as loader:
+        for _ in range(4):
+            found: list[Any] = []
+            threading.Timer(0.08, os.kill, (os.getpid(), signal.SIGINT)).start()
+            with pytest.raises(KeyboardInterrupt):
+                go_on(loader, found)
+            assert_same(found, expected[: len(found)])
+        assert_same(take(loader), expected[:10])
