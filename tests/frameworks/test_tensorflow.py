@@ -82,7 +82,8 @@ def test_training_with_a_loader_is_training_with_its_batches(run_script) -> None
         """
 import keras
 source = NpyArrays(*separable())
-make = lambda workers: Loader(source, 32, shuffle=True, seed=5, transforms=[T.Rescale(0.5), lambda s, rng: (s[0] + rng.normal(size=6).astype("float32"), s[1])], workers=workers)
+noise = lambda s, rng: (s[0] + rng.normal(size=6).astype("float32"), s[1])
+make = lambda workers: Loader(source, 32, shuffle=True, seed=5, transforms=[T.Rescale(0.5), noise], workers=workers)
 keras.utils.set_random_seed(1)
 one = classifier(keras)
 keras.utils.set_random_seed(1)
