@@ -10,7 +10,7 @@ TICKET_NS = 1_500_000
 SHORTEST_TICKET_NS = 500_000
 
 # Several batches share a slot only while that keeps it in the caches and hides from no one that a batch is ready.
-_SHARED_SLOT_BYTES = 2 * 1024 * 1024
+_SHARED_SLOT_BYTES = 4 * 1024 * 1024
 _SHARED_SLOT_BATCHES = 64
 
 # One block of the order is one ticket of about 0.2 ms; larger ones make the start of an epoch slower, smaller ones cost more per row.

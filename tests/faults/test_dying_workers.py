@@ -55,10 +55,13 @@ def test_workers_killed_at_random_moments_change_nothing(workers: int, quiet: li
         killed: list[int] = []
 
         def murder() -> None:
+            seen = 0
             while not done.wait(chance.uniform(0.001, 0.03)):
-                victims = [worker.pid for worker in loader.stats().workers if worker.pid]
-                if victims:
-                    killed.append(chance.choice(victims))
+                staff = loader.stats().workers
+                samples = sum(worker.samples for worker in staff)
+                if staff and samples > seen:  # three kills on one sample, with nothing done in between, would be held against it
+                    seen = samples
+                    killed.append(chance.choice(staff).pid)
                     kill(killed[-1])
 
         murderer = threading.Thread(target=murder)
