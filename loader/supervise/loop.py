@@ -21,8 +21,8 @@ from loader.supervise.suspects import DEATHS_TO_ACCUSE
 
 _TICK_S = 1.0
 
-_NAP_SHARE = 0.6
-_LONGEST_NAP_S = 1e-3
+_NAP_SHARE = 0.85
+_LONGEST_NAP_S = 2e-3
 _SHORTEST_NAP_S = 2e-4
 _SHORTEST_TICK_S = 0.1
 
