@@ -27,6 +27,7 @@ _CHUNK_BYTES = 1024 * 1024
 
 _FIRST_PAUSE_S = 0.05
 _PAUSE_GROWTH = 4
+_LONGEST_PAUSE_S = 5.0
 
 
 class Pipeline:
@@ -125,7 +126,7 @@ class Pipeline:
             except BadSample as bad:
                 if not isinstance(bad.__cause__, OSError) or retry == self.io_retries:
                     raise
-                time.sleep(_FIRST_PAUSE_S * _PAUSE_GROWTH**retry)
+                time.sleep(min(_FIRST_PAUSE_S * _PAUSE_GROWTH**retry, _LONGEST_PAUSE_S))
 
     def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> None:
         own = out[: self._own_leaves]

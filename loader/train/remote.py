@@ -52,6 +52,9 @@ _CLOSE_S = 2.0
 _LOOK_MS = 5_000
 _SILENCE_S = 60.0
 
+# Copying this much costs less than what a kept slot costs the others.
+_SMALL_BYTES = 4096
+
 
 class Remote:
     """A running supervisor, and the batches that come from it, in order.
@@ -66,6 +69,7 @@ class Remote:
 
     def __init__(self, pipeline: Pipeline, config: Config, plan: EpochPlan) -> None:
         self._owner = os.getpid()
+        self._born_ns = time.monotonic_ns()
         self._closed = False
         self._plan = plan
         self._term = 0
@@ -273,7 +277,8 @@ class Remote:
             self._small = self._arena.layout.slot.small_leaves(_SMALL_BYTES)
 
     def _check_life(self) -> None:
-        silence_s = (time.monotonic_ns() - self.board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE]) / 1e9
+        last_ns = max(self._born_ns, self.board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE])
+        silence_s = (time.monotonic_ns() - last_ns) / 1e9
         if silence_s > _SILENCE_S:
             self._process.kill()
             raise SupervisorDied(f"the supervisor (pid {self.pid}) gave no sign of life for {silence_s:.0f} s and was killed")
@@ -283,7 +288,3 @@ class Remote:
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
         hint = " (perhaps out of memory?)" if status == -9 else ""
         return SupervisorDied(f"the supervisor (pid {self.pid}) {how}{hint}; what it printed before is in the standard error of this process")
-
-
-# Copying this much costs less than what a kept slot costs the others.
-_SMALL_BYTES = 4096

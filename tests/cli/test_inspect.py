@@ -1,0 +1,42 @@
+"""`loader inspect` says what is there, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+def loader(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "loader", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+
+
+def test_a_file_is_described_from_its_header(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1200, 3), ">f8"))
+    result = loader("inspect", tmp_path / "x.npy")
+    assert result.returncode == 0, result.stderr
+    assert ">f8" in result.stdout
+    assert "[1200, 3]" in result.stdout
+    assert json.loads(loader("inspect", tmp_path / "x.npy", "--json").stdout)["bytes"] == 1200 * 24 + 128
+
+
+def test_a_folder_of_folders_is_described_as_classes(npy_folder) -> None:
+    folder = npy_folder(7, classes=3)
+    found = json.loads(loader("inspect", folder, "--json").stdout)
+    assert (found["files"], found["classes"], found["shape"]) == (7, ["c0", "c1", "c2"], [4, 3])
+
+
+def test_what_is_no_npy_file_is_an_error_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 100)
+    result = loader("inspect", tmp_path / "x.npy")
+    assert result.returncode == 1
+    assert "PNG" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_help_lists_the_commands_and_the_version_is_that_of_the_package() -> None:
+    assert "inspect" in loader("--help").stdout
+    assert "0.1.0" in loader("--version").stdout
