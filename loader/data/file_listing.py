@@ -116,7 +116,7 @@ def _contents(folder: str) -> str:
     if not names:
         return "It is empty: check the path, or whether a download finished"
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"It holds {shown}. Files that are not .npy are read with ByteFiles"
+    return f"It holds {shown}. Files that are not .npy can be read in a MapSource, or saved as .npy once"
 
 
 def as_path_list(paths: Paths) -> list[PathLike]:

@@ -12,12 +12,12 @@ from loader.data.spec import check_dtype
 MAGIC = b"\x93NUMPY"
 
 _FORMATS = (
-    (b"\x89PNG\r\n\x1a\n", "a PNG image; read images with ByteFiles"),
-    (b"\xff\xd8\xff", "a JPEG image; read images with ByteFiles"),
-    (b"GIF8", "a GIF image; read images with ByteFiles"),
-    (b"II*\x00", "a TIFF image; read images with ByteFiles"),
-    (b"MM\x00*", "a TIFF image; read images with ByteFiles"),
-    (b"RIFF", "a RIFF file (WAV, WebP or AVI); read such files with ByteFiles"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG image; decode it once and np.save the array, or read it in a MapSource"),
+    (b"\xff\xd8\xff", "a JPEG image; decode it once and np.save the array, or read it in a MapSource"),
+    (b"GIF8", "a GIF image; decode it once and np.save the array, or read it in a MapSource"),
+    (b"II*\x00", "a TIFF image; decode it once and np.save the array, or read it in a MapSource"),
+    (b"MM\x00*", "a TIFF image; decode it once and np.save the array, or read it in a MapSource"),
+    (b"RIFF", "a RIFF file (WAV, WebP or AVI); decode it once and np.save the array, or read it in a MapSource"),
     (b"%PDF", "a PDF document"),
     (b"PK\x03\x04", "a zip archive, perhaps an .npz; write each of its arrays to a file: for name, a in np.load(path).items(): np.save(name, a)"),
     (b"PK\x05\x06", "an empty zip archive, perhaps an .npz without arrays"),
@@ -49,8 +49,8 @@ def foreign(raw: bytes) -> str:
     if not any(raw[:64]):
         return "is not a .npy file: it begins with zeros, perhaps because its writing was cut off by a crash"
     if _TEXT.issuperset(raw[:64]):
-        return f"is not a .npy file but text, beginning {raw[:20]!r}; read text with ByteFiles, or write arrays with np.save"
-    return f"is not a .npy file: it begins {raw[:8]!r} instead of {MAGIC!r}; read other formats with ByteFiles"
+        return f"is not a .npy file but text, beginning {raw[:20]!r}; write arrays with np.save, or read text in a MapSource"
+    return f"is not a .npy file: it begins {raw[:8]!r} instead of {MAGIC!r}; write it with np.save, or read other formats in a MapSource"
 
 
 def structured(path: str) -> str:

@@ -91,7 +91,7 @@ def test_a_folder_whose_name_looks_like_a_glob_is_a_folder(tmp_path: Path) -> No
     [
         (lambda here: NpyFiles(here / "none/deeper"), "does not exist.*exists as far as"),
         (lambda here: NpyFiles(here / "empty"), r"holds no \.npy file.*empty"),
-        (lambda here: NpyFiles(here / "texts"), r"holds no \.npy file.*It holds a\.txt.*ByteFiles"),
+        (lambda here: NpyFiles(here / "texts"), r"holds no \.npy file.*It holds a\.txt.*MapSource"),
         (lambda here: NpyFiles(f"{here}/*.npy"), "matches no file"),
         (lambda here: NpyFiles(f"{here}/texts/*"), r"none that ends with \.npy"),
         (lambda here: NpyFiles([]), "list of paths is empty"),
