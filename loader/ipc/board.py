@@ -30,8 +30,7 @@ class TrainerCell(IntEnum):
     BATCHES = 0
     SAMPLES = 1
     WAIT_NS = 2
-    EPOCH = 3
-    COPIES = 4
+    COPIES = 3
     ERRORS = 5
 
 
@@ -49,7 +48,6 @@ class SupervisorCell(IntEnum):
     PHASE_GAUGE = 8
     ARENA_BYTES_GAUGE = 9
     PAYLOAD_BYTES_GAUGE = 10
-    LIMIT_BYTES_GAUGE = 11
 
 
 class Phase(IntEnum):

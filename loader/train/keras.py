@@ -44,13 +44,9 @@ class KerasAdapter:
 
     def get_tf_dataset(self: Any) -> Iterable[Any]:
         """Return what Keras' TensorFlow trainer iterates over: tensors over the slots, or a dataset where a strategy needs one."""
-        import tensorflow as tf
+        from loader.train.tensorflow import epochs
 
-        if tf.distribute.has_strategy():
-            return self.as_tf_dataset()  # type: ignore[no-any-return]
-        from loader.train.tensorflow import TensorEpochs
-
-        return TensorEpochs(self)
+        return epochs(self)
 
     def get_numpy_iterator(self: Any) -> Iterable[Any]:
         """Return what Keras iterates over to look at a batch: numpy arrays."""

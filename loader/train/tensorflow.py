@@ -7,7 +7,7 @@ aborts the process otherwise, so that is checked here, although every slot has i
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -42,6 +42,11 @@ class _TensorEpoch:
 
     def __next__(self) -> Sample:
         return self._spec.unflatten([tensor(array) for array in self._epoch.arrays()])
+
+
+def epochs(loader: Loader) -> Iterable[Any]:
+    """Return what Keras iterates over: tensors over the slots, or a dataset where a strategy needs one."""
+    return dataset(loader) if tf.distribute.has_strategy() else TensorEpochs(loader)
 
 
 def tensor(array: Array) -> Any:
