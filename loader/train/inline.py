@@ -63,6 +63,9 @@ class Inline:
         self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
         return tuple(out)
 
+    def check_owner(self) -> None:
+        """Do nothing: a fork of this process has all that it takes."""
+
     def skip(self, epoch: int) -> None:
         """Nothing is made beforehand, so there is nothing to skip."""
 

@@ -16,7 +16,7 @@ from loader.data.plan import EpochPlan
 from loader.data.segments import Transform
 from loader.data.source import Source
 from loader.data.spec import Array, Sample, SampleSpec
-from loader.errors import ConfigError, LoaderClosed
+from loader.errors import ConfigError, LoaderClosed, PipelineError
 from loader.train.epoch import EpochIterator
 from loader.train.inline import Inline
 from loader.train.keras import KerasAdapter
@@ -225,6 +225,10 @@ class Loader(KerasAdapter):
     def _check_open(self) -> None:
         if self._closed:
             raise LoaderClosed(f"{self.name} has been closed; make a new Loader")
+        self._producer.check_owner()
+
+    def __reduce__(self) -> Any:
+        raise PipelineError(f"{self.name} can't be pickled or copied: its workers and its memory belong to this process; make a Loader where it is used")
 
 
 def _checked_source(source: object) -> Source:

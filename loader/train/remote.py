@@ -119,6 +119,11 @@ class Remote:
             os.close(fd)
         self._outbox = Outbox(inbox_write)
 
+    def check_owner(self) -> None:
+        """Raise LoaderClosed in a fork of the process that made this: slots and supervisor are the other's."""
+        if os.getpid() != self._owner:
+            raise LoaderClosed(f"this loader belongs to another process (pid {self._owner}), of which this one is a fork; make a new Loader here")
+
     @property
     def pid(self) -> int:
         """Process id of the supervisor."""
@@ -127,7 +132,7 @@ class Remote:
     @property
     def layout(self) -> ArenaLayout:
         """What lies where in the arena. Blocks until the supervisor has found out, and raises what went wrong while it booted."""
-        self._check_owner()
+        self.check_owner()
         while self._arena is None:
             self._receive()
         return self._arena.layout
@@ -159,6 +164,7 @@ class Remote:
             SampleError: a sample of this batch could not be produced.
             SupervisorDied: nothing will come.
         """
+        self.check_owner()
         if self._outbox.interrupted:
             self._outbox.interrupted = False
             raise KeyboardInterrupt
@@ -205,12 +211,7 @@ class Remote:
 
     # Slots.
 
-    def _check_owner(self) -> None:
-        if os.getpid() != self._owner:
-            raise LoaderClosed(f"this loader belongs to another process (pid {self._owner}), of which this one is a fork; make a new Loader here")
-
     def _next_slot(self, epoch: int, batch: int, leased: bool) -> None:
-        self._check_owner()
         while not self._records:
             self._receive()
         assert self._arena is not None
