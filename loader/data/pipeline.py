@@ -16,7 +16,7 @@ import numpy as np
 
 from loader.data.class_weight import ClassWeight
 from loader.data.rng import SampleGenerator
-from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transform
+from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe
 from loader.data.source import BadSample, Indices, Source
 from loader.data.spec import Array, SampleSpec
 from loader.data.transforms import LeafTransform, RowError
@@ -53,6 +53,10 @@ class Pipeline:
         self.seed = seed
         self.class_weight = class_weight
         self.io_retries = io_retries
+
+    def parts(self) -> list[tuple[str, object]]:
+        """Return all that may hold code of the user, with a description."""
+        return [("the source", self.source), *((describe(place, transform), transform) for place, transform in enumerate(self.transforms))]
 
     def probe(self) -> list[SampleSpec]:
         """Run the first sample through everything; return the spec of what each callable segment makes of it, for `compile`.

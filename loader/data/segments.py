@@ -164,5 +164,9 @@ class CallSegment(Segment):
             raise PipelineError(f"{self._describe(last)} returned another kind of sample than for the first one: {error}") from error
 
     def _describe(self, place: int) -> str:
-        function = dict(self._transforms)[place]
-        return f"transform {place}, {getattr(function, '__qualname__', repr(function))},"
+        return describe(place, dict(self._transforms)[place])
+
+
+def describe(place: int, function: Transform) -> str:
+    """Return a transform in words."""
+    return f"transform {place}, {getattr(function, '__qualname__', type(function).__qualname__)},"

@@ -6,6 +6,7 @@ Everything between a source and a slot works on the flat list of arrays ("leaves
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ Sample = tuple[Any, ...]
 
 PART_NAMES = ("x", "y", "sample_weight")
 _KINDS = "biufc"
+_BFLOAT16 = "bfloat16"
 
 
 @dataclass(frozen=True)
@@ -143,12 +145,12 @@ class SampleSpec:
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the spec as JSON-able data."""
-        return [{"part": leaf.part, "key": leaf.key, "shape": list(leaf.shape), "dtype": leaf.dtype.str} for leaf in self.leaves]
+        return [{"part": leaf.part, "key": leaf.key, "shape": list(leaf.shape), "dtype": leaf.dtype.name} for leaf in self.leaves]
 
     @classmethod
     def from_json(cls, leaves: list[dict[str, Any]]) -> SampleSpec:
         """Build the spec that `to_json` described."""
-        return cls(tuple(Leaf(leaf["part"], leaf["key"], tuple(leaf["shape"]), np.dtype(leaf["dtype"])) for leaf in leaves))
+        return cls(tuple(Leaf(leaf["part"], leaf["key"], tuple(leaf["shape"]), as_dtype(leaf["dtype"])) for leaf in leaves))
 
     def __str__(self) -> str:
         return "(" + ", ".join(map(str, self.leaves)) + ")"
@@ -190,9 +192,21 @@ def as_leaf(value: object, name: str) -> Array:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def is_bfloat16(dtype: np.dtype[Any]) -> bool:
+    """Whether `dtype` is bfloat16, which NumPy knows from the package ml_dtypes only, and most others by other means."""
+    return dtype.kind == "V" and dtype.name == _BFLOAT16
+
+
+def as_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Return `np.dtype(dtype)`; "bfloat16" is understood, too, where ml_dtypes is installed (TensorFlow, JAX and Keras bring it)."""
+    if dtype == _BFLOAT16:
+        importlib.import_module("ml_dtypes")  # makes the name known to NumPy
+    return np.dtype(dtype)
+
+
 def check_dtype(dtype: np.dtype[Any], name: str) -> None:
-    """Raise TypeError unless `dtype` is one that batches can hold: bool, integers, floats, complex."""
-    if dtype.kind in _KINDS:
+    """Raise TypeError unless `dtype` is one that batches can hold: bool, integers, floats, bfloat16, complex."""
+    if dtype.kind in _KINDS or is_bfloat16(dtype):
         return
     remedy = {
         "O": "give numbers of one shape: np.stack(list(a)), or one file per sample",

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from loader.data.spec import Array, Leaf, Sample, SampleSpec
+from loader.data.spec import Array, Leaf, Sample, SampleSpec, as_dtype, check_dtype
 from loader.errors import ConfigError
 
 Fields = str | Sequence[str]
@@ -232,9 +232,11 @@ def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
 
 
 def _number_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
-    result = np.dtype(dtype)
-    if result.kind not in "biufc":
-        raise ConfigError(f"{name}: dtype must be bool, integers, floats or complex, not {result}")
+    try:
+        result = as_dtype(dtype)
+        check_dtype(result, f"what {name} makes")
+    except (TypeError, ModuleNotFoundError) as error:
+        raise ConfigError(f"{name}: {error}") from error
     return result
 
 

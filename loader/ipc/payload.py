@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from types import CellType
+from types import CellType, CodeType
 from typing import Any
 
 import cloudpickle
@@ -81,7 +81,7 @@ def _blame(value: Any, error: Exception) -> str:
 def _culprit(value: Any, path: str, seen: set[int]) -> tuple[str, Any]:
     """Return path and value of the innermost part of `value` that can't be pickled by itself."""
     seen.add(id(value))
-    for name, part in _parts(value):
+    for name, part in parts(value):
         if id(part) in seen:
             continue
         try:
@@ -91,20 +91,26 @@ def _culprit(value: Any, path: str, seen: set[int]) -> tuple[str, Any]:
     return path, value
 
 
-def _parts(value: Any) -> list[tuple[str, Any]]:
-    """Return the named parts that a value is pickled with: attributes, items, closure cells and globals of a function."""
+def parts(value: Any) -> list[tuple[str, Any]]:
+    """Return the named parts that a value is pickled with: attributes, items, closure cells (` (variable x)`) and globals (` (global x)`)."""
     if isinstance(value, dict):
         return [(f"[{key!r}]", item) for key, item in value.items()]
     if isinstance(value, list | tuple | set | frozenset):
         return [(f"[{number}]", item) for number, item in enumerate(value)]
-    parts = [(f".{name}", part) for name, part in getattr(value, "__dict__", {}).items()]
+    found = [(f".{name}", part) for name, part in getattr(value, "__dict__", {}).items()]
     code = getattr(value, "__code__", None)
     if code is not None:
         cells = zip(code.co_freevars, value.__closure__ or (), strict=False)
-        parts += [(f" (variable {name})", cell.cell_contents) for name, cell in cells if cell != CellType()]  # an empty one has no contents
-        parts += [(f" (global {name})", value.__globals__[name]) for name in code.co_names if name in value.__globals__]
+        found += [(f" (variable {name})", cell.cell_contents) for name, cell in cells if cell != CellType()]  # an empty one has no contents
+        found += [(f" (global {name})", value.__globals__[name]) for name in _names(code) if name in value.__globals__]
     if hasattr(value, "func") and hasattr(value, "args"):  # functools.partial
-        parts += [(".func", value.func), (".args", value.args), (".keywords", value.keywords)]
+        found += [(".func", value.func), (".args", value.args), (".keywords", value.keywords)]
     if hasattr(value, "__self__") and not isinstance(value.__self__, type(os)):
-        parts.append((".__self__", value.__self__))
-    return parts
+        found.append((".__self__", value.__self__))
+    return found
+
+
+def _names(code: CodeType) -> list[str]:
+    """Return the global names that a function uses, those of the functions inside it included."""
+    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _names(part)]
+    return [*code.co_names, *inner]

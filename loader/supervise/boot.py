@@ -32,7 +32,7 @@ from loader.supervise import budget, sizing
 from loader.supervise.blocks import Blocks
 from loader.supervise.loop import Supervisor
 from loader.supervise.pool import prepare_to_fork
-from loader.supervise.probe import Probed, probe
+from loader.supervise.probe import Probed, probe, refuse_tensorflow
 from loader.supervise.schedule import Schedule
 
 _TRAINER_CHECK_S = 0.2
@@ -107,6 +107,7 @@ def _watch_trainer_while_booting(trainer: int, board: Board) -> int:
 
 def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
     pipeline, config = _unpickle(inherited.payload)
+    refuse_tensorflow(pipeline)
     importlib.import_module("numpy.random")  # lazy: 20 ms and 4.5 MB in every worker otherwise (docs/measurements.md)
     prepare_to_fork()
     probed = probe(pipeline, trainer, config.sample_timeout_s)

@@ -17,6 +17,7 @@ from loader.data.pipeline import Pipeline
 from loader.data.source import BadSample
 from loader.data.spec import SampleSpec
 from loader.errors import ConfigError, PipelineError, SampleTimeout, from_record
+from loader.ipc import baggage
 from loader.ipc.channels import open_pipe, wait_readable
 from loader.produce.worker import die_with
 from loader.supervise.pool import death_in_words
@@ -77,6 +78,16 @@ def probe(pipeline: Pipeline, trainer: int, timeout_s: float) -> Probed:
     return Probed([SampleSpec.from_json(spec) for spec in told["specs"]], told["row_ns"])
 
 
+def refuse_tensorflow(pipeline: Pipeline) -> None:
+    """Raise PipelineError if TensorFlow has run something in this process: then it has threads, and they do not survive the fork of a worker.
+
+    Importing it starts none, so that helpers of Keras that use NumPy alone pass.
+    """
+    if "tensorflow" in sys.modules and len(os.listdir("/proc/self/task")) > 1:
+        users = baggage.users_of_frameworks(pipeline.parts()) or ["the source or a transform"]
+        raise PipelineError(f"{' and '.join(users)} runs TensorFlow operations, which can't run in the workers; {baggage.INSTEAD}")
+
+
 def _receive(read: int, trainer: int, silence_s: float) -> bytes | None:
     """Return all that the child wrote, or None if it wrote nothing for `silence_s`."""
     pieces: list[bytes] = []
@@ -109,12 +120,13 @@ def _be_child(pipeline: Pipeline, write: int, supervisor: int) -> None:
 def _try(pipeline: Pipeline, write: int) -> dict[str, Any]:
     try:
         specs = pipeline.probe()
+        refuse_tensorflow(pipeline)
         pipeline.compile(specs)
         os.write(write, b"\n")  # a sign of life, which JSON does not mind
         row_ns = _time_row(pipeline)
     except BadSample as bad:
         return pipeline.error(bad, 0).to_record()
-    except ConfigError as error:
+    except (ConfigError, PipelineError) as error:
         return error.to_record()
     return {"specs": [spec.to_json() for spec in specs], "row_ns": row_ns}
 

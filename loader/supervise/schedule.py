@@ -196,7 +196,9 @@ class Schedule:
         if not self._free:
             return None
         plan, first = self._plan, self._batch * self._plan.batch_size
-        batches = min(sizing.batches_per_slot(self._capacity, plan.batch_size, self.row_ns), plan.batches - self._batch)
+        # The very first slot holds one batch: what a row takes is known from one warm row only, and the trainer waits.
+        most = sizing.batches_per_slot(self._capacity, plan.batch_size, self.row_ns) if self._deliveries else 1
+        batches = min(most, plan.batches - self._batch)
         block = None
         if self._blocks is not None:
             block = self._blocks.get(self._blocks.key(self._epoch, first))

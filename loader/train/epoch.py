@@ -17,11 +17,13 @@ class EpochIterator:
     Args:
         loader: to take batches from.
         leased: whether small arrays, too, may lie in the slot.
+        peek: whether it only looks: then the epoch starts again when this is closed.
     """
 
-    def __init__(self, loader: Loader, leased: bool = False) -> None:
+    def __init__(self, loader: Loader, leased: bool = False, peek: bool = False) -> None:
         self._loader = loader
         self._leased = leased
+        self._peek = peek
         self._token = 0
         self._left = len(loader)
         self._plain = False
@@ -52,12 +54,12 @@ class EpochIterator:
         if self._token:
             self._loader._check_open()
             raise IterationError(f"a newer iterator of {self._loader.name} has started its epoch, which ended this one's")
-        self._token = self._loader._begin()
+        self._token = self._loader._begin(self._peek)
         self._plain = self._loader.spec.plain
 
     def close(self) -> None:
-        """End the epoch, if it has begun and is not over."""
-        if self._token and self._token == self._loader._token and self._left:
+        """End the epoch, if it has begun and is not over; or start it again, if this only looked."""
+        if self._token and self._token == self._loader._token and (self._left or self._peek):
             self._loader._leave()
         self._left = 0
 

@@ -4,20 +4,33 @@
 Keras 3.7). It asks with `isinstance`, which looks at `loader.__class__`; there we answer with a class that is both, made when Keras is there
 to be subclassed. So this package never imports Keras, and it does not matter which of them is imported first. `batches()` and `as_tf_dataset()`
 are the ways that need none of this.
+
+One Loader serves every `fit`, `evaluate` and `predict` that it is given to, also at the same time as training and as validation data, so what
+differs between them is not kept in it but asked of the caller, Keras' `EpochIterator`, each time:
+
+| Keras | here |
+|---|---|
+| drops `y`, `sample_weight`, `class_weight`, `batch_size` beside an adapter | an error that says where they belong |
+| with `steps_per_epoch`, keeps one iterator over all its epochs, and stops training where the data end | that iterator does not end |
+| builds a model on a first batch, throws the iterator away and starts again (JAX, PyTorch) | the epoch starts again with the same batch |
+| makes iterators that it never uses | nothing happens before the first `next` |
+| calls `on_epoch_begin` and `on_epoch_end` too often, too early or not at all | they do nothing; an epoch ends with its iterator |
 """
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from loader.data.spec import Array, Sample
 from loader.errors import ConfigError
 
 if TYPE_CHECKING:
-    pass
+    from loader.train.epoch import EpochIterator
+    from loader.train.loader import Loader
 
 _ADAPTER_MODULE = "keras.src.trainers.data_adapters.data_adapter"
 
@@ -28,6 +41,10 @@ _DROPPED = {
     "class_weight": "give it to the Loader: Loader(..., class_weight=...)",
     "batch_size": "it is the Loader's: Loader(..., batch_size=...)",
 }
+
+# The method that builds a model on a first batch, and how far below it an iterator may be called: through EpochIterator and generators around us.
+_BUILDER = "_symbolic_build"
+_BUILDER_DEPTH = 8
 
 
 class KerasAdapter:
@@ -44,26 +61,29 @@ class KerasAdapter:
 
     def get_tf_dataset(self: Any) -> Iterable[Any]:
         """Return what Keras' TensorFlow trainer iterates over: tensors over the slots, or a dataset where a strategy needs one."""
-        from loader.train.tensorflow import epochs
+        from loader.train.tensorflow import for_strategy, tensor
 
-        return epochs(self)
+        endless = _counts_steps(sys._getframe(1))
+        return for_strategy(self, endless) or Epochs(self, tensor, endless)
 
     def get_numpy_iterator(self: Any) -> Iterable[Any]:
-        """Return what Keras iterates over to look at a batch: numpy arrays."""
-        return self  # type: ignore[no-any-return]
+        """Return what Keras iterates over where it wants numpy arrays."""
+        return Epochs(self, None, _counts_steps(sys._getframe(1)))
 
-    def get_jax_iterator(self) -> Iterable[Any]:
-        """Raise: this backend is not supported yet."""
-        raise _unsupported("JAX")
+    def get_jax_iterator(self: Any) -> Iterable[Any]:
+        """Return what Keras' JAX trainer iterates over: numpy arrays over the slots, which a jitted step aliases."""
+        return Epochs(self, None, _counts_steps(sys._getframe(1)))
 
-    def get_torch_dataloader(self) -> Iterable[Any]:
-        """Raise: this backend is not supported yet."""
-        raise _unsupported("PyTorch")
+    def get_torch_dataloader(self: Any) -> Iterable[Any]:
+        """Return what Keras' PyTorch trainer iterates over: tensors over the slots."""
+        from loader.train.torch import tensor
+
+        return Epochs(self, tensor, _counts_steps(sys._getframe(1)))
 
     @property
-    def num_batches(self: Any) -> int:
-        """Batches in an epoch."""
-        return len(self)
+    def num_batches(self: Any) -> int | None:
+        """Batches in an epoch; None, which Keras takes for "does not end", where it counts steps itself."""
+        return None if _counts_steps(sys._getframe(1)) else len(self)
 
     @property
     def has_partial_batch(self: Any) -> bool:
@@ -82,6 +102,51 @@ class KerasAdapter:
         """Do nothing: Keras calls this at odd times; an epoch ends with its iterator."""
 
 
+class Epochs:
+    """Iterable over epochs of a loader: each `iter` is the next one, in arrays of a framework.
+
+    Args:
+        loader: to take batches from.
+        convert: makes a framework's array over the memory of a numpy array and keeps that alive; None leaves numpy arrays.
+        endless: whether an iterator goes on with the next epoch instead of ending.
+    """
+
+    def __init__(self, loader: Loader, convert: Callable[[Array], Any] | None, endless: bool) -> None:
+        self._loader = loader
+        self._convert = convert
+        self._endless = endless
+
+    def __iter__(self) -> Iterator[Sample]:
+        return _Batches(self._loader, self._convert, self._endless)
+
+
+class _Batches:
+    """One iterator of `Epochs`. Nothing happens before its first `next`."""
+
+    def __init__(self, loader: Loader, convert: Callable[[Array], Any] | None, endless: bool) -> None:
+        self._loader = loader
+        self._convert = convert
+        self._endless = endless
+        self._epoch: EpochIterator | None = None
+
+    def __iter__(self) -> _Batches:
+        return self
+
+    def __next__(self) -> Sample:
+        if self._epoch is None:
+            self._epoch = self._loader.epoch_iterator(leased=True, peek=_builds_a_model(sys._getframe(1)))
+            self._unflatten = self._loader.spec.unflatten
+        try:
+            arrays = self._epoch.arrays()
+        except StopIteration:
+            if not self._endless:
+                raise
+            self._epoch = self._loader.epoch_iterator(leased=True)
+            arrays = self._epoch.arrays()
+        convert = self._convert
+        return self._unflatten(arrays if convert is None else [convert(array) for array in arrays])
+
+
 @functools.cache
 def _both(loader: Any, adapter: Any) -> type:
     return type(loader.__name__, (loader, adapter), {})
@@ -95,5 +160,17 @@ def _refuse_dropped_arguments(adapter: object, caller: FrameType) -> None:
         raise ConfigError("Keras would ignore these beside a Loader:\n  " + "\n  ".join(given))
 
 
-def _unsupported(backend: str) -> ConfigError:
-    return ConfigError(f"fit with a Loader is not there yet for Keras on {backend}; set KERAS_BACKEND=tensorflow, or write a loop over the Loader")
+def _counts_steps(caller: FrameType) -> bool:
+    """Return whether the caller is an EpochIterator that was given `steps_per_epoch`, `validation_steps` or `steps`."""
+    return getattr(caller.f_locals.get("self"), "steps_per_epoch", None) is not None
+
+
+def _builds_a_model(caller: FrameType | None) -> bool:
+    """Return whether a batch is only looked at, to build a model from its shapes."""
+    for _ in range(_BUILDER_DEPTH):
+        if caller is None:
+            break
+        if caller.f_code.co_name == _BUILDER:
+            return True
+        caller = caller.f_back
+    return False

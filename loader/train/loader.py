@@ -104,6 +104,7 @@ class Loader(KerasAdapter):
         pipeline = Pipeline(source, _checked_transforms(transforms), seed, weights, io_retries)
         self._closed = False
         self._epoch = self._batch = 0
+        self._peeked: int | None = None  # the epoch that the current iterator only looks at
         self._token = 1  # of the current iterator; one that has not begun holds 0
         self._producer: Remote | Inline
         if self._config.worker_count == 0:
@@ -138,9 +139,14 @@ class Loader(KerasAdapter):
         """Rows of a full batch."""
         return self.plan.batch_size
 
-    def epoch_iterator(self, *, leased: bool) -> EpochIterator:
-        """Return an iterator over one epoch, as `iter` does; `leased` leaves small arrays in the slot, for those who let go of them at once."""
-        return EpochIterator(self, leased)
+    def epoch_iterator(self, *, leased: bool, peek: bool = False) -> EpochIterator:
+        """Return an iterator over one epoch, as `iter` does.
+
+        Args:
+            leased: leaves small arrays in the slot, for those who let go of them at once.
+            peek: only looks; when it is closed, the same epoch starts again.
+        """
+        return EpochIterator(self, leased, peek)
 
     def batches(self) -> Iterator[Sample]:
         """Yield batches without an end, epoch after epoch: a plain generator."""
@@ -199,17 +205,19 @@ class Loader(KerasAdapter):
 
     # What an epoch's iterator asks for (`loader.train.epoch`).
 
-    def _begin(self) -> int:
+    def _begin(self, peek: bool) -> int:
         """Start an epoch: leave the one that another iterator is in the middle of. Return the token that tells iterators apart."""
         self._check_open()
-        if self._batch:
+        if self._batch or self._peeked is not None:
             self._leave()
+        self._peeked = self._epoch if peek else None
         self._token += 1
         return self._token
 
     def _leave(self) -> None:
-        """End the epoch before its last batch."""
-        self._epoch, self._batch = self._epoch + 1, 0
+        """End the epoch before its last batch; or go back to its first one, if it was only looked at."""
+        again, self._peeked = self._peeked, None
+        self._epoch, self._batch = self._epoch + 1 if again is None else again, 0
         if not self._closed:
             self._producer.skip(self._epoch)
 
@@ -219,7 +227,8 @@ class Loader(KerasAdapter):
         self._batch += 1
         if self._batch == self.plan.batches:
             self._epoch, self._batch = self._epoch + 1, 0
-        self._meter.count(len(arrays[0]))
+        if self._peeked is None:
+            self._meter.count(len(arrays[0]))
         return arrays
 
     def _check_open(self) -> None:
@@ -228,7 +237,9 @@ class Loader(KerasAdapter):
         self._producer.check_owner()
 
     def __reduce__(self) -> Any:
-        raise PipelineError(f"{self.name} can't be pickled or copied: its workers and its memory belong to this process; make a Loader where it is used")
+        raise PipelineError(
+            f"{self.name} can't be pickled or copied: its workers and its memory belong to this process; make a Loader where it is used"
+        )
 
 
 def _checked_source(source: object) -> Source:

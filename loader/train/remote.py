@@ -21,7 +21,7 @@ from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.spec import Array, SampleSpec
 from loader.errors import LoaderClosed, LoaderError, SupervisorDied, from_record
-from loader.ipc import memfd, payload
+from loader.ipc import baggage, memfd, payload
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell, read_text
 from loader.ipc.channels import open_pipe, read_records
@@ -79,6 +79,8 @@ class Remote:
         self._starving = self._warned = False
         self._arena: Arena | None = None
         self._payload = payload.dump((pipeline, config))
+        for remark in baggage.remarks(pipeline.parts(), os.fstat(self._payload).st_size):
+            warnings.warn(remark, RuntimeWarning, stacklevel=3)  # the caller of Loader(...)
         self._board_fd = Board.create(config.worker_ceiling)
         self._arena_fd = memfd.create("arena")
         self.board = Board(self._board_fd, config.worker_ceiling)

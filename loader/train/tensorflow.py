@@ -7,46 +7,23 @@ aborts the process otherwise, so that is checked here, although every slot has i
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from loader.data.layout import ALIGNMENT
-from loader.data.spec import Array, Sample
+from loader.data.spec import Array, Sample, is_bfloat16
 
 if TYPE_CHECKING:
     from loader.train.loader import Loader
 
 
-class TensorEpochs:
-    """Iterable over epochs of a loader, as tensors: what Keras' TensorFlow trainer iterates over.
-
-    Each `iter` is one epoch. Nothing happens before its first `next`, because Keras makes iterators that it never uses.
-    """
-
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-
-    def __iter__(self) -> Iterator[Sample]:
-        return _TensorEpoch(self._loader)
-
-
-class _TensorEpoch:
-    def __init__(self, loader: Loader) -> None:
-        self._epoch = loader.epoch_iterator(leased=True)
-        self._spec = loader.spec
-
-    def __iter__(self) -> _TensorEpoch:
-        return self
-
-    def __next__(self) -> Sample:
-        return self._spec.unflatten([tensor(array) for array in self._epoch.arrays()])
-
-
-def epochs(loader: Loader) -> Iterable[Any]:
-    """Return what Keras iterates over: tensors over the slots, or a dataset where a strategy needs one."""
-    return dataset(loader) if tf.distribute.has_strategy() else TensorEpochs(loader)
+def for_strategy(loader: Loader, endless: bool) -> tf.data.Dataset | None:
+    """Return a dataset where the strategy in force needs one, else None: it deals the rows of a batch to its devices."""
+    if not tf.distribute.has_strategy():
+        return None
+    return dataset(loader).repeat() if endless else dataset(loader)
 
 
 def tensor(array: Array) -> Any:
@@ -54,6 +31,8 @@ def tensor(array: Array) -> Any:
     assert array.__array_interface__["data"][0] % ALIGNMENT == 0, f"array at {array.__array_interface__['data'][0]:#x} is not aligned for DLPack"
     if array.dtype == bool:  # DLPack of this TensorFlow has no bool
         return tf.cast(tf.experimental.dlpack.from_dlpack(array.view("uint8").__dlpack__()), tf.bool)
+    if is_bfloat16(array.dtype):  # DLPack of NumPy has no bfloat16
+        return tf.bitcast(tf.experimental.dlpack.from_dlpack(array.view("uint16").__dlpack__()), tf.bfloat16)
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 

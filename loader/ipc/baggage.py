@@ -1,0 +1,120 @@
+"""What functions of the user take along to the workers without showing it: modules to import and large arrays that they name.
+
+A function of the script travels with the globals and the variables that it names. A global `tf` makes the supervisor import TensorFlow, a table
+of a gigabyte is copied into shared memory. Both may be meant; both are said once, in the trainer, when the loader is made.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+from loader.ipc.payload import parts
+
+_FRAMEWORKS = {"tensorflow": "TensorFlow", "tf_keras": "TensorFlow", "keras": "Keras"}
+_LARGE_BYTES = 16 * 2**20
+
+INSTEAD = "use NumPy, SciPy, OpenCV or loader.transforms there, or do it in the model"
+
+# Deeper than any pipeline that a person writes; a list of more items than this holds data, not functions.
+_DEPTH = 8
+_ITEMS = 100
+
+
+@dataclass(frozen=True)
+class Named:
+    """Something that a function names.
+
+    Attributes:
+        owner: the function, transform or source, in words.
+        name: that it uses, in words.
+        value: what it means.
+    """
+
+    owner: str
+    name: str
+    value: Any
+
+
+def remarks(owners: Iterable[tuple[str, Any]], payload_bytes: int) -> list[str]:
+    """Return what the user should know about the functions that travel, in sentences.
+
+    Args:
+        owners: what may hold such functions, with its description.
+        payload_bytes: of everything that travels; where that is little, nothing is weighed.
+    """
+    found = []
+    for named in _named(owners):
+        framework = framework_of(named.value)
+        if framework:
+            cost = "so the loader's supervisor has to import it: several seconds and hundreds of megabytes, once"
+            found.append(f"{named.owner} names {framework} ({named.name}), {cost}. Its operations can't run in the workers; {INSTEAD}")
+        elif payload_bytes > _LARGE_BYTES and (weight := _weight(named.value)) > _LARGE_BYTES:
+            found.append(
+                f"{named.owner} names {named.name}, which takes {weight / 2**20:,.0f} MiB along to the workers. "
+                "What to do: if they need little of it, cut that out before; if it is data, let a source read it from a file"
+            )
+    return found
+
+
+def users_of_frameworks(owners: Iterable[tuple[str, Any]]) -> list[str]:
+    """Return the descriptions of those that name a framework."""
+    return list(dict.fromkeys(named.owner for named in _named(owners) if framework_of(named.value)))
+
+
+def framework_of(value: object) -> str | None:
+    """Return the name of the framework that a module belongs to, or the function or class of one; None for all else."""
+    module = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    return _FRAMEWORKS.get(module.split(".")[0]) if isinstance(module, str) else None
+
+
+def _named(owners: Iterable[tuple[str, Any]]) -> Iterator[Named]:
+    """Yield what the functions in `owners` name: globals and variables of enclosing functions."""
+    for owner, value in owners:
+        yield from _search(owner, value, {}, _DEPTH)
+
+
+def _search(owner: str, value: Any, seen: dict[int, Any], depth: int) -> Iterator[Named]:
+    if id(value) in seen or not depth or _is_data(value):
+        return
+    seen[id(value)] = value  # kept, so that no other object gets its id
+    for name, part in [*parts(value), *_methods(value)]:
+        if name.startswith(" ("):  # a global or a variable
+            yield Named(owner, name.strip(" ()"), part)
+        yield from _search(owner, part, seen, depth - 1)
+
+
+def _methods(value: Any) -> list[tuple[str, Any]]:
+    """Return the functions of a class of the script, or of an object of one: they travel with it."""
+    owner = value if isinstance(value, type) else type(value)
+    if owner.__module__ != "__main__":
+        return []
+    return [(f".{name}", part) for name, part in vars(owner).items() if hasattr(part, "__code__")]
+
+
+def _is_data(value: Any) -> bool:
+    return isinstance(value, ModuleType | np.ndarray | str | bytes | int | float) or (hasattr(value, "__len__") and _length(value) > _ITEMS)
+
+
+def _length(value: Any) -> int:
+    try:
+        return len(value)
+    except Exception:  # of the user's own class, or of a class itself
+        return 0
+
+
+def _weight(value: Any) -> int:
+    """Return the bytes that `value` takes when it travels."""
+    if isinstance(value, np.ndarray):
+        return int(value.nbytes)
+    if isinstance(value, ModuleType) or callable(value):
+        return 0
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    return len(pickled) + sum(buffer.raw().nbytes for buffer in buffers)

@@ -1,0 +1,152 @@
+"""Scripts that train, run in a process that holds one framework, for each framework that is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import kill_with_stacks, script_environment
+
+BACKENDS = [pytest.param("tensorflow"), pytest.param("jax"), pytest.param("torch", marks=pytest.mark.torch)]
+
+PREAMBLE = """
+import gc, os, re, warnings
+import numpy as np
+import keras
+from loader import Loader, MapSource, NpyArrays, NpyFiles, ConfigError, transforms as T
+
+BACKEND = keras.backend.backend()
+ALIVE = {"tensorflow": 1, "jax": 2, "torch": 8}[BACKEND]  # batches that fit holds at a time
+
+def no_warnings():
+    "Make errors of what Keras and the loader say; NumPy's own deprecations are theirs to mend."
+    warnings.simplefilter("error", UserWarning)
+    warnings.simplefilter("error", RuntimeWarning)
+
+def separable(n=320, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 6)).astype("float32")
+    return x, (x[:, 0] > 0).astype("int32")
+
+def classifier(inputs=True, **compile_more):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.layers.Input((6,))] * inputs + [keras.layers.Dense(2)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.05), loss, metrics=["accuracy"], **compile_more)
+    return model
+
+def assert_same_weights(one, other):
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+def keras_batches(loader):
+    "What Keras' trainer of this backend iterates over."
+    return {"tensorflow": loader.get_tf_dataset, "jax": loader.get_jax_iterator, "torch": loader.get_torch_dataloader}[BACKEND]()
+
+def in_arena(address):
+    for line in open("/proc/self/maps"):
+        if "memfd:loader:arena" in line:
+            start, end = (int(part, 16) for part in line.split()[0].split("-"))
+            if start <= address < end:
+                return True
+    return False
+
+class Batches(keras.callbacks.Callback):
+    "Counts steps by epoch, and the slots that were in use."
+    def __init__(self, loader=None):
+        super().__init__()
+        self.loader, self.steps, self.validations, self.lent = loader, [], 0, []
+    def on_epoch_begin(self, epoch, logs=None):
+        self.steps.append(0)
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps[-1] += 1
+        if self.loader is not None:
+            self.lent.append(self.loader.stats().slots.lent)
+    def on_test_batch_end(self, batch, logs=None):
+        self.validations += 1
+"""
+
+
+class Session:
+    """A process that runs one script after the other, and is replaced when one of them kills or hangs it."""
+
+    def __init__(self, backend: str, folder: Path) -> None:
+        self._folder = folder
+        self._environment = script_environment({"KERAS_BACKEND": backend})
+        self._runs = 0
+        self._output = folder / "output"
+        self._start()
+
+    def _start(self) -> None:
+        self._answers, write = os.pipe()
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, str(Path(__file__).with_name("session.py")), str(write)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[write],
+                cwd=self._folder,
+                env=self._environment,
+                start_new_session=True,
+            )
+        os.close(write)
+
+    def run(self, script: str, timeout: float = 90.0) -> str:
+        """Run a script after `PREAMBLE`; return what it printed. Fails the test with its traceback, or with all stacks after `timeout` seconds."""
+        if self._process.poll() is not None:
+            self.close()
+            self._start()
+        assert self._process.stdin
+        path = self._folder / f"script{self._runs}.py"
+        self._runs += 1
+        path.write_text(PREAMBLE + script)
+        before = self._output.stat().st_size
+        self._process.stdin.write(f"{path}\n".encode())
+        self._process.stdin.flush()
+        answer = self._answer(timeout)
+        printed = self._output.read_bytes()[before:].decode(errors="replace")
+        if answer is not None:
+            pytest.fail(f"{answer}\n--- output\n{printed}")
+        return printed
+
+    def _answer(self, timeout: float) -> str | None:
+        if not select.select([self._answers], [], [], timeout)[0]:
+            kill_with_stacks(self._process)
+            pytest.fail(f"still running after {timeout:g} s\n--- output, with stacks\n{self._output.read_text(errors='replace')}")
+        text = b""
+        while not text.endswith(b"\n"):
+            piece = os.read(self._answers, 65536)
+            if not piece:
+                pytest.fail(f"the process ended with {self._process.wait()}\n--- output\n{self._output.read_text(errors='replace')}")
+            text += piece
+        answer: str | None = json.loads(text)
+        return answer
+
+    def close(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            kill_with_stacks(self._process)
+        os.close(self._answers)
+
+
+@pytest.fixture(scope="session", params=BACKENDS)
+def keras_script(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Return `run(script, timeout=90)`: once for each backend of Keras, in a process that has imported it."""
+    backend = request.param
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    session = Session(backend, tmp_path_factory.mktemp(backend))
+    yield session.run
+    session.close()

@@ -1,0 +1,66 @@
+"""What happens to transforms that use TensorFlow or Keras: helpers work, operations are refused, and what either costs is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+Run = Callable[..., str]
+pytestmark = pytest.mark.parametrize("keras_script", ["tensorflow"], indirect=True)
+
+START = """
+import tensorflow as tf
+from loader import PipelineError
+x = np.arange(8 * 4 * 4 * 3, dtype="float32").reshape(8, 4, 4, 3)
+def attempt(transform, workers=2):
+    "Return the batches or the error's text, and the warnings."
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with Loader(NpyArrays(x), 4, transforms=[transform], workers=workers) as loader:
+                made = [batch.copy() for (batch,) in loader]
+        except PipelineError as error:
+            made = str(error)
+    return made, [str(warning.message) for warning in caught if warning.filename == __file__]
+__file__ = attempt.__code__.co_filename
+"""
+
+OPERATIONS = {
+    "a function": ("op", "def op(s, rng):\n    return (tf.image.flip_left_right(s[0]).numpy(),)"),
+    "a lambda that calls it": ("<lambda>", "def inner(a):\n    return tf.identity(a).numpy()\nop = lambda s, rng: (inner(s[0]),)"),
+    "a callable object": ("Mirror", "class Mirror:\n    def __call__(self, s, rng):\n        return (tf.identity(s[0]).numpy(),)\nop = Mirror()"),
+    "a constant of the script": ("op", "C = tf.constant(3.0)\ndef op(s, rng):\n    return (s[0] * float(C),)"),
+    "a result that is a tensor": ("op", "def op(s, rng):\n    return (tf.identity(s[0]),)"),
+}
+
+
+@pytest.mark.parametrize(("name", "code"), OPERATIONS.values(), ids=OPERATIONS)
+def test_operations_are_refused_with_the_name_of_the_function(name: str, code: str, keras_script: Run) -> None:
+    keras_script(
+        START
+        + f"""
+{code}
+made, said = attempt(op)
+assert "transform 0, {name}" in made and "TensorFlow operations" in made and "use NumPy" in made, made
+assert len(said) == 1 and "names TensorFlow" in said[0] and "{name}" in said[0], said
+made, said = attempt(op, workers=0)  # in the trainer itself they may run
+assert len(made) == 2 and not said
+""",
+        timeout=60,
+    )
+
+
+def test_helpers_that_use_numpy_alone_work(keras_script: Run) -> None:
+    keras_script(
+        START
+        + """
+def one_hot(s, rng):
+    return (keras.utils.to_categorical(s[0][..., 0].astype(int) % 3, 3),)
+made, said = attempt(one_hot)
+expected, _ = attempt(one_hot, workers=0)
+assert all(np.array_equal(a, b) for a, b in zip(made, expected, strict=True))
+assert len(said) == 1 and "names Keras (global keras)" in said[0], said
+""",
+        timeout=60,
+    )
