@@ -8,18 +8,22 @@ BENCH_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TORCH := $(VENV)/.torch
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test test-torch lint bench docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## train a small network on handwritten digits, fed by the loader (DEMO_ARGS="--epochs 5")
 	@$(BIN)/python examples/digits.py $(DEMO_ARGS)
 
-test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order")
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order"), except those that need PyTorch
+	@$(BIN)/python -m pytest -m "not torch" $(PYTEST_ARGS)
+
+test-torch: $(TORCH) ## run the tests that need PyTorch, which it installs
+	@$(BIN)/python -m pytest -m torch $(PYTEST_ARGS)
 
 lint: $(READY) ## check style and types
 	@$(BIN)/ruff check .
@@ -39,7 +43,13 @@ clean: ## remove .venv, caches and what was built
 $(READY): pyproject.toml
 	@echo "Setting up $(VENV): this happens once and takes about a minute, more on a slow line (TensorFlow is 600 MB)."
 	@test -x $(BIN)/python || { echo "  creating the environment ..."; $(PYTHON) -m venv $(VENV); }
-	@echo "  installing loader, TensorFlow, Keras and the development tools ..."
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[tensorflow,dev]'
+	@echo "  installing loader, TensorFlow, JAX, Keras and the development tools ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[tensorflow,jax,dev]'
 	@touch $@
 	@echo "  done."
+
+# One version: others bring gigabytes of libraries for GPUs.
+$(TORCH): $(READY)
+	@echo "Installing PyTorch ..."
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check 'torch==2.13.0'
+	@touch $@

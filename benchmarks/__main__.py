@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import bare, fit, ours
+    from benchmarks import bare, fit, ours, scale
 
     match what["kind"]:
         case "ours":
@@ -64,13 +65,19 @@ def _single(what: Measured, data: Path) -> Measured:
         case "bare":
             return bare.measure(WORKLOADS[what["name"]], data, what["workers"], what["seconds"])
         case "fit":
-            return fit.measure(what["feed"], what["size"], what["steps"])
+            return fit.measure(what["backend"], what["feed"], what["size"], what["steps"])
         case "empty":
             return ours.empty(what["workers"], what["seconds"])
         case "stall":
             return ours.stall()
         case "first_batch":
             return ours.first_batch(data)
+        case "paths":
+            return scale.paths(data)
+        case "epoch_gap":
+            return scale.epoch_gap(data, what["workers"])
+        case "rows":
+            return scale.rows(data)
         case _:
             return ours.memory(data)
 
@@ -135,18 +142,66 @@ def _stall(arguments: argparse.Namespace) -> Measured:
     return _median_of(arguments, "stall", "median_ms", "≤ 50", "ms more than usual after SIGKILL of one of two workers")
 
 
-def _fit(arguments: argparse.Namespace) -> Measured:
+def _several(arguments: argparse.Namespace, name: str, figures: dict[str, tuple[str, str]], **what: Any) -> Measured:
+    """Print a line for each figure: its key in what is measured → its unit, and what is wanted of it."""
+    rounds = []
+    for number in range(arguments.rounds):
+        _note(f"{name}: round {number + 1} of {arguments.rounds}")
+        rounds.append(_fresh(arguments, kind=name, **what))
+    found: Measured = {"name": name}
+    for key, (unit, wanted) in figures.items():
+        values = [measured[key] for measured in rounds]
+        median = statistics.median(values)
+        _line(name, f"{median:>11,.2f} {unit} ({min(values):,.2f} to {max(values):,.2f})   {wanted}")
+        found[key] = {"median": median, "unit": unit, "values": values, "wanted": wanted}
+    return found
+
+
+def _paths(arguments: argparse.Namespace) -> Measured:
+    from benchmarks import scale
+
+    WORKLOADS["vol32"].write(arguments.data, _note)
+    scale.write_paths(arguments.data)
+    first = "s to the first batch with 8 workers, TensorFlow not imported"
+    return _several(arguments, "paths", {"source_s": ("s for NpyFiles of 10⁶ paths", "wanted ≤ 0.5"), "first_batch_s": (first, "wanted ≤ 0.6")})
+
+
+def _epoch_gap(arguments: argparse.Namespace) -> Measured:
+    WORKLOADS["vol32"].write(arguments.data, _note)
+    figures = {
+        "ratio": ("× the wait inside an epoch, batches lying ready", "wanted ≤ 2"),
+        "idle_ratio": ("× the wait inside an epoch, means, in a loop without work", "wanted ≤ 2"),
+        "between_us": ("µs between epochs, batches lying ready", ""),
+        "inside_us": ("µs inside an epoch, batches lying ready", ""),
+    }
+    return _several(arguments, "epoch_gap", figures, workers=arguments.workers)
+
+
+def _rows(arguments: argparse.Namespace) -> Measured:
+    from benchmarks import scale
+
+    scale.write_rows(arguments.data)
+    figures = {
+        "seconds": ("s to the first batch of 10⁹ rows", "wanted ≤ 1"),
+        "megabytes": ("MB anonymous more than with 10³ rows", "wanted: the same"),
+    }
+    return _several(arguments, "rows", figures)
+
+
+def _fit(arguments: argparse.Namespace, backend: str, name: str, wanted: tuple[float, float]) -> Measured:
+    other = "a generator" if backend == "tensorflow" else "prebuilt arrays"
     found = {}
-    for size, steps, wanted in (("small", 200, 0.5), ("large", 30, 0.6)):
+    for size, steps, limit in (("small", 200, wanted[0]), ("large", 30, wanted[1])):
         rounds = []
         for number in range(arguments.rounds):
-            _note(f"fit, {size} batches: round {number + 1} of {arguments.rounds}")
-            rounds.append([_fresh(arguments, kind="fit", feed=feed, size=size, steps=steps)["microseconds"] for feed in ("loader", "generator")])
+            _note(f"{name}, {size} batches: round {number + 1} of {arguments.rounds}")
+            feeds = [_fresh(arguments, kind="fit", backend=backend, feed=feed, size=size, steps=steps) for feed in ("loader", "prebuilt")]
+            rounds.append([feed["microseconds"] for feed in feeds])
         mine, theirs = (statistics.median(values) for values in zip(*rounds, strict=True))
         ratio = statistics.median(one / other for one, other in rounds)
-        _line(f"fit {size}", f"{mine:>11,.0f} µs a step   generator {theirs:>11,.0f}   {ratio:6.2f} ×   wanted ≤ {wanted} ×")
-        found[size] = {"microseconds": mine, "generator_microseconds": theirs, "ratio": ratio, "wanted": wanted}
-    return {"name": "fit", **found}
+        _line(f"{name} {size}", f"{mine:>11,.0f} µs a step   {other} {theirs:>11,.0f}   {ratio:6.2f} ×   wanted ≤ {limit} ×")
+        found[size] = {"microseconds": mine, "other_microseconds": theirs, "ratio": ratio, "wanted": limit}
+    return {"name": name, **found}
 
 
 _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
@@ -154,7 +209,12 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "first_batch": _first_batch,
     "memory": _memory,
     "stall": _stall,
-    "fit": _fit,
+    "fit": partial(_fit, backend="tensorflow", name="fit", wanted=(0.5, 0.6)),
+    "fit_jax": partial(_fit, backend="jax", name="fit_jax", wanted=(1.2, 1.2)),
+    "fit_torch": partial(_fit, backend="torch", name="fit_torch", wanted=(1.2, 1.2)),
+    "paths": _paths,
+    "epoch_gap": _epoch_gap,
+    "rows": _rows,
 }
 
 

@@ -6,6 +6,7 @@ from loader.data.npy_arrays import NpyArrays
 from loader.data.npy_files import NpyFiles
 from loader.data.source import Source
 from loader.data.spec import SampleSpec
+from loader.data.zip_source import Zip
 from loader.errors import (
     ConfigError,
     DataNotFoundError,
@@ -47,5 +48,6 @@ __all__ = [
     "StateError",
     "Stats",
     "SupervisorDied",
+    "Zip",
     "transforms",
 ]

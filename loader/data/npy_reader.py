@@ -81,7 +81,7 @@ class NpyReader:
                 data = rows[start : start + nbytes]
                 fd = open_file(path, OPEN_FLAGS)
                 try:
-                    got = read_at(fd, [target, data, extra], 0)
+                    got = read_at(fd, [target, data, extra], 0) if raw else 0  # the first file's data would come to the wrong place
                     if got != file_bytes or target != raw:
                         form = self._read_unlike(fd, path, got, data)
                         raw, target, file_bytes, direct = form.raw, form.target, form.file_bytes, form.header.direct
@@ -96,7 +96,10 @@ class NpyReader:
             raise BadSample(int(indices[row])) from name_path(error, os.fsdecode(path))
 
     def _read_unlike(self, fd: int, encoded_path: bytes, got: int, data: memoryview) -> _Form:
-        """Read a file that is not like the last one: another header, another size, or the first of all.
+        """Read a file that is not like the last one, another header, another size, the first of all; or the rest of one that came in part.
+
+        One call brings at most 2 GiB (read(2)), or less where a network file system was interrupted: then the header is known and what has been
+        read is in place.
 
         Args:
             fd: the open file.
@@ -110,10 +113,12 @@ class NpyReader:
         form = self._forms.get(bytes(self._form.target))
         if form is None or got != form.file_bytes:  # else: known, and its header as long as the last one: the data are in place
             path = os.fsdecode(encoded_path)
-            header_bytes = read_raw_header(fd, path)
-            form = self._forms.get(header_bytes) or self._learn(header_bytes, path)
+            if form is None or got < len(form.raw):
+                header_bytes = read_raw_header(fd, path)
+                form = self._forms.get(header_bytes) or self._learn(header_bytes, path)
+                got = form.header.offset
             form.header.check_size(os.fstat(fd).st_size, path)
-            form.header.check_size(form.header.offset + read_into(fd, data, form.header.offset), path)
+            form.header.check_size(got + read_into(fd, data[got - form.header.offset :], got), path)
         self._form = form
         return form
 

@@ -10,6 +10,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -73,6 +74,10 @@ class Source(ABC):
 
     def name_of(self, index: int) -> str | None:
         """Return the path or ID of a sample, to name it in an error; None where it has none."""
+        return None
+
+    def ids(self) -> list[str] | None:
+        """Return the IDs of all samples, in order; None where they have none."""
         return None
 
     def open(self) -> None:  # noqa: B027  most sources have nothing to open
@@ -158,6 +163,10 @@ class Subset(Source):
     def name_of(self, index: int) -> str | None:
         return self._source.name_of(int(self._indices[index]))
 
+    def ids(self) -> list[str] | None:
+        ids = self._source.ids()
+        return None if ids is None else [ids[index] for index in self._indices.tolist()]
+
     def open(self) -> None:
         self._source.open()
 
@@ -204,6 +213,11 @@ class Joined(Source):
     def name_of(self, index: int) -> str | None:
         source, inner = self._locate(index)
         return source.name_of(inner)
+
+    def ids(self) -> list[str] | None:
+        ids = [source.ids() for source in self._sources]
+        known = [names for names in ids if names is not None]
+        return list(chain.from_iterable(known)) if len(known) == len(ids) else None
 
     def open(self) -> None:
         for source in self._sources:

@@ -14,12 +14,14 @@ import select
 from collections import deque
 from collections.abc import Iterator
 
+from loader.ipc import memfd
+
 _CAPACITY_BYTES = 1024 * 1024
 
 
 def open_pipe() -> tuple[int, int]:
     """Return the two ends of a pipe, `(read, write)`, closed on exec and as large as the system allows. The caller owns both."""
-    read, write = os.pipe2(os.O_CLOEXEC)
+    read, write = map(memfd.above_standard, os.pipe2(os.O_CLOEXEC))
     with contextlib.suppress(OSError):  # above the user's quota (pipe-user-pages-soft): the default of 64 KiB holds a thousand records
         fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _CAPACITY_BYTES)
     return read, write

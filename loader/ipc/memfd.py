@@ -18,7 +18,7 @@ def create(name: str, nbytes: int = 0) -> int:
 
     `name` is what `/proc/PID/fd` shows. Pages are made when they are first touched; `allocate` makes them at once.
     """
-    fd = os.memfd_create(f"loader:{name}", os.MFD_CLOEXEC)
+    fd = above_standard(os.memfd_create(f"loader:{name}", os.MFD_CLOEXEC))
     if nbytes:
         os.ftruncate(fd, nbytes)
     return fd
@@ -42,3 +42,12 @@ def attach_readonly(fd: int) -> npt.NDArray[np.uint8]:
 
 def _as_bytes(mapping: Any) -> npt.NDArray[np.uint8]:
     return np.frombuffer(mapping, np.uint8)
+
+
+def above_standard(fd: int) -> int:
+    """Return `fd`, or a copy above 2 in its place: where standard streams are closed, it would become one of the supervisor's."""
+    if fd > 2:
+        return fd
+    copy = above_standard(os.dup(fd))
+    os.close(fd)
+    return copy

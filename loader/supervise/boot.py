@@ -67,6 +67,7 @@ def main(given: dict[str, Any]) -> None:
         given: the fields of `Inheritance`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a trainer that ignores it hands that on, and then no child can be waited for
     inherited = Inheritance(**given)
     board = Board(inherited.board, inherited.max_workers)
     trainer = _watch_trainer_while_booting(inherited.trainer, board)

@@ -45,7 +45,7 @@ class EpochIterator:
         try:
             arrays = loader._take(self._leased)
         except BaseException:  # Ctrl-C, too, may have hit in the middle of a batch
-            self.close()
+            self.close(failed=True)
             raise
         self._left -= 1
         return arrays
@@ -57,10 +57,14 @@ class EpochIterator:
         self._token = self._loader._begin(self._peek)
         self._plain = self._loader.spec.plain
 
-    def close(self) -> None:
-        """End the epoch, if it has begun and is not over; or start it again, if this only looked."""
+    def close(self, *, failed: bool = False) -> None:
+        """End the epoch, if it has begun and is not over; or start it again, if this only looked.
+
+        Args:
+            failed: whether taking a batch did.
+        """
         if self._token and self._token == self._loader._token and (self._left or self._peek):
-            self._loader._leave()
+            self._loader._leave(failed=failed)
         self._left = 0
 
     def __del__(self) -> None:

@@ -104,7 +104,9 @@ class Loader(KerasAdapter):
         pipeline = Pipeline(source, _checked_transforms(transforms), seed, weights, io_retries)
         self._closed = False
         self._epoch = self._batch = 0
-        self._peeked: int | None = None  # the epoch that the current iterator only looks at
+        self._peeked: int | None = None  # the epoch that the current iterator only looks at,
+        self._looked: list[tuple[Array, ...]] = []  # the batches that it has seen,
+        self._again: list[tuple[Array, ...]] = []  # and those that are handed out once more, the next one last
         self._token = 1  # of the current iterator; one that has not begun holds 0
         self._producer: Remote | Inline
         if self._config.worker_count == 0:
@@ -191,6 +193,7 @@ class Loader(KerasAdapter):
         """End all processes and free the memory that nobody uses. Arrays that were handed out stay valid. May be called twice."""
         self._closed = True
         self._token += 1  # no iterator is the current one any more
+        self._looked, self._again = [], []
         self._end()
 
     def __enter__(self) -> Loader:
@@ -214,21 +217,32 @@ class Loader(KerasAdapter):
         self._token += 1
         return self._token
 
-    def _leave(self) -> None:
-        """End the epoch before its last batch; or go back to its first one, if it was only looked at."""
-        again, self._peeked = self._peeked, None
-        self._epoch, self._batch = self._epoch + 1 if again is None else again, 0
+    def _leave(self, *, failed: bool = False) -> None:
+        """End the epoch before its last batch; or go back to its first one, if it was only looked at.
+
+        Args:
+            failed: whether taking a batch did, so that nobody knows which one would come next.
+        """
+        peeked, self._peeked = self._peeked, None
+        looked, self._looked = self._looked, []
+        self._epoch, self._batch = self._epoch + 1 if peeked is None else peeked, 0
+        if peeked is not None and not failed:
+            self._again.extend(reversed(looked))
+            return
+        self._again.clear()
         if not self._closed:
             self._producer.skip(self._epoch)
 
     def _take(self, leased: bool) -> tuple[Array, ...]:
         """Return the arrays of the next batch."""
-        arrays = self._producer.take(self._epoch, self._batch, leased=leased)
+        arrays = self._again.pop() if self._again else self._producer.take(self._epoch, self._batch, leased=leased)
         self._batch += 1
         if self._batch == self.plan.batches:
             self._epoch, self._batch = self._epoch + 1, 0
         if self._peeked is None:
             self._meter.count(len(arrays[0]))
+        else:
+            self._looked.append(arrays)
         return arrays
 
     def _check_open(self) -> None:

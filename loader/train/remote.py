@@ -6,11 +6,9 @@ interpreter that gets descriptors and nothing else; it never runs the user's scr
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import subprocess
-import sys
 import time
 import warnings
 from collections import deque
@@ -27,26 +25,8 @@ from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell, read_tex
 from loader.ipc.channels import open_pipe, read_records
 from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Resize, Skip, unpack_ready
 from loader.train.interrupts import interrupts_later
+from loader.train.launch import start_supervisor
 from loader.train.lease import Lease, Outbox, collect_young, drop_tensorflow_references
-
-_BOOT = """
-import json, sys
-with open(int(sys.argv[1])) as inheritance:
-    given = json.load(inheritance)
-sys.path[:] = given.pop("path")
-from loader.supervise.boot import main
-main(given)
-"""
-
-# Thread pools of numpy's libraries would make the supervisor a multi-threaded process, which must not fork; and no worker needs a GPU.
-_ENVIRONMENT = {
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
-    "CUDA_VISIBLE_DEVICES": "",
-    "JAX_PLATFORMS": "cpu",
-}
 
 _CLOSE_S = 2.0
 _LOOK_MS = 5_000
@@ -97,27 +77,16 @@ class Remote:
         self._ready, ready_write = open_pipe()
         self._poll = select.poll()
         self._poll.register(self._ready, select.POLLIN)
-        given = {
-            "path": [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)],
-            "trainer": os.getpid(),
-            "payload": self._payload,
-            "board": self._board_fd,
-            "arena": self._arena_fd,
-            "inbox_read": inbox_read,
-            "inbox_write": inbox_write,
-            "ready": ready_write,
-            "max_workers": max_workers,
-        }
-        inheritance = memfd.create("inheritance")
-        os.pwrite(inheritance, json.dumps(given).encode(), 0)
-        passed = [inheritance, self._payload, self._board_fd, self._arena_fd, inbox_read, inbox_write, ready_write]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _BOOT, str(inheritance)],
-            pass_fds=passed,
-            stdin=subprocess.DEVNULL,
-            env=os.environ | _ENVIRONMENT,
+        self._process = start_supervisor(
+            payload=self._payload,
+            board=self._board_fd,
+            arena=self._arena_fd,
+            inbox_read=inbox_read,
+            inbox_write=inbox_write,
+            ready=ready_write,
+            max_workers=max_workers,
         )
-        for fd in (inheritance, inbox_read, ready_write):
+        for fd in (inbox_read, ready_write):
             os.close(fd)
         self._outbox = Outbox(inbox_write)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -10,10 +11,15 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
-def last_val_accuracy(output: str) -> float:
-    found = re.findall(r"val_accuracy: ([0-9.]+)", output)
+def last(name: str, output: str) -> float:
+    """Return the value that `name` had in the last epoch."""
+    found = re.findall(rf"\b{name}: ([0-9.]+)", output)
     assert found, output
     return float(found[-1])
+
+
+def last_val_accuracy(output: str) -> float:
+    return last("val_accuracy", output)
 
 
 @pytest.mark.time_limit(200)
@@ -39,3 +45,57 @@ def test_one_large_file_is_learned_from(run_script) -> None:
     assert result.returncode == 0, result.stderr
     assert last_val_accuracy(result.stdout) >= 0.97
     assert "verdict" in result.stdout.lower()
+
+
+@pytest.mark.time_limit(200)
+def test_volumes_are_learned_by_id(run_script) -> None:
+    result = run_script(EXAMPLES / "volumes.py", timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert "batches: (x: (32, 32, 32, 1) float32, y: (3,) float32)" in result.stdout
+    assert last_val_accuracy(result.stdout) >= 0.95
+
+
+@pytest.mark.time_limit(200)
+def test_a_label_in_the_samples_file_is_learned(run_script) -> None:
+    result = run_script(EXAMPLES / "sample_and_label_in_one_file.py", timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert "a file:   (x: (60, 4) float32)" in result.stdout
+    assert "a sample: (x: (60, 3) float32, y: (60,) int32)" in result.stdout
+    assert last_val_accuracy(result.stdout) >= 0.95
+
+
+@pytest.mark.time_limit(200)
+def test_two_inputs_and_weights_are_learned_from(run_script) -> None:
+    result = run_script(EXAMPLES / "two_inputs.py", timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert last_val_accuracy(result.stdout) >= 0.93  # without the weights, a fifth of the labels are guesses: 85 % at most
+
+
+@pytest.mark.time_limit(200)
+def test_masks_that_are_flipped_with_their_images_are_learned(run_script) -> None:
+    result = run_script(EXAMPLES / "segmentation.py", timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert "600 images, 588 masks, 588 pairs of (x: (32, 32, 1) uint8, y: (32, 32, 1) bool)" in result.stdout
+    assert last("val_iou", result.stdout) >= 0.7
+
+
+def test_shards_share_every_sample_once_an_epoch(run_script) -> None:
+    result = run_script(EXAMPLES / "shards.py", timeout=90)
+    assert result.returncode == 0, result.stderr
+    epochs = [line for line in result.stdout.splitlines() if "together" in line]
+    assert epochs == [f"epoch {epoch}, together: 100 samples, 100 different ones of 100" for epoch in range(2)]
+    assert result.stdout.count("50 samples in 7 batches") == 4
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+def test_a_loop_in_plain_jax_learns(run_script) -> None:
+    result = run_script(EXAMPLES / "jax_loop.py", timeout=90)
+    assert result.returncode == 0, result.stderr
+    assert last_val_accuracy(result.stdout) >= 0.97
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_every_example_says_how_to_run_it(path: Path) -> None:
+    text = path.read_text()
+    assert f"    python examples/{path.name}" in text.split('"""')[1]
+    assert "argparse.ArgumentParser(description=" in text
