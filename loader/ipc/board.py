@@ -87,6 +87,7 @@ class Cells:
     def __init__(self, cells: memoryview, text: memoryview) -> None:
         self._cells = cells
         self._text = text
+        self._failures = 0
 
     @classmethod
     def private(cls) -> Cells:
@@ -114,6 +115,24 @@ class Cells:
     def read_text(self) -> Any:
         """Return the value in the text area."""
         return read_text(self._text)
+
+    def write_failure(self, ticket: int, error: dict[str, Any]) -> None:
+        """Put a JSON-able error into the text area, before the record that tells of it is sent.
+
+        There is room for two: a worker that holds two tickets may fail both before the supervisor has read about the first. It gets a third
+        ticket only after that.
+        """
+        self._failures += 1
+        write_text(self._half(self._failures), {"ticket": ticket, **error})
+
+    def read_failure(self, ticket: int) -> dict[str, Any]:
+        """Return the error that was written for a ticket."""
+        found: list[dict[str, Any]] = [read_text(self._half(number)) for number in range(2)]
+        return next(error for error in found if error.pop("ticket", None) == ticket)
+
+    def _half(self, number: int) -> memoryview:
+        middle = len(self._text) // 2
+        return self._text[middle:] if number % 2 else self._text[:middle]
 
 
 class Board:
@@ -152,5 +171,5 @@ def write_text(area: memoryview, value: Any) -> None:
 
 
 def read_text(area: memoryview) -> Any:
-    """Return the value that `write_text` wrote."""
-    return json.loads(bytes(area[4 : 4 + int.from_bytes(area[:4], "little")]))
+    """Return the value that `write_text` wrote, or an empty dict if there is none."""
+    return json.loads(bytes(area[4 : 4 + int.from_bytes(area[:4], "little")]) or b"{}")

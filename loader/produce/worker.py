@@ -100,7 +100,7 @@ class _Worker:
             try:
                 self._fill(ticket)
             except BadSample as bad:
-                self._cells.write_text(self._pipeline.error(bad, self._number).to_record())
+                self._cells.write_failure(ticket.number, self._pipeline.error(bad, self._number).to_record())
                 return Failed(self._number, ticket.number, self._good_rows(ticket, bad))
             self._cells.add(WorkerCell.SAMPLES, ticket.rows)
         busy = time.monotonic_ns() - started

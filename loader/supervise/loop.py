@@ -140,7 +140,7 @@ class Supervisor:
         self._board.supervisor.add(SupervisorCell.ERRORS, 1)
         slot = self._schedule.slot_of(report)
         if self._schedule.failed(report):
-            write_text(self._production.arena.text(slot), self._board.workers[report.worker].read_text())
+            write_text(self._production.arena.text(slot), self._board.workers[report.worker].read_failure(report.ticket))
 
     def _notice_death(self, fd: int) -> None:
         if fd == self._trainer:

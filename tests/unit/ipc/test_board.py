@@ -136,3 +136,12 @@ def test_a_short_text_leaves_nothing_of_a_longer_one() -> None:
     write_text(area, {"a": "x" * 1_000})
     write_text(area, {"a": "y"})
     assert read_text(area) == {"a": "y"}
+
+
+def test_two_failures_are_kept_until_they_are_read() -> None:
+    cells = Cells.private()
+    for first in range(1, 6):
+        cells.write_failure(first, {"error": f"the {first}th"})
+        cells.write_failure(first + 1, {"error": f"the {first + 1}th"})
+        assert cells.read_failure(first) == {"error": f"the {first}th"}
+        assert cells.read_failure(first + 1) == {"error": f"the {first + 1}th"}
