@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import psutil
 
@@ -65,3 +67,9 @@ def family(pid: int) -> list[int]:
         return [child.pid for child in psutil.Process(pid).children(recursive=True) if alive(child.pid)]
     except psutil.NoSuchProcess:
         return []
+
+
+def anonymous_bytes(pid: int) -> int:
+    """Return the anonymous memory of a process, its share of what it shares."""
+    (kilobytes,) = re.findall(r"^Pss_Anon:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    return int(kilobytes) * 1024

@@ -1,15 +1,17 @@
 """What functions of the user take along to the workers without showing it: modules to import and large arrays that they name.
 
 A function of the script travels with the globals and the variables that it names. A global `tf` makes the supervisor import TensorFlow, a table
-of a gigabyte is copied into shared memory. Both may be meant; both are said once, in the trainer, when the loader is made.
+of a gigabyte is copied into shared memory. Both may be meant; both are said once, in the trainer, when the loader is made. A function of a module
+travels by its name: the module is imported, with the frameworks that it names, and its tables are made there.
 """
 
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import cloudpickle
@@ -35,11 +37,13 @@ class Named:
         owner: the function, transform or source, in words.
         name: that it uses, in words.
         value: what it means.
+        travels: whether the value is pickled, rather than found in a module there.
     """
 
     owner: str
     name: str
     value: Any
+    travels: bool
 
 
 def remarks(owners: Iterable[tuple[str, Any]], payload_bytes: int) -> list[str]:
@@ -55,7 +59,7 @@ def remarks(owners: Iterable[tuple[str, Any]], payload_bytes: int) -> list[str]:
         if framework:
             cost = "so the loader's supervisor has to import it: several seconds and hundreds of megabytes, once"
             found.append(f"{named.owner} names {framework} ({named.name}), {cost}. Its operations can't run in the workers; {INSTEAD}")
-        elif payload_bytes > _LARGE_BYTES and (weight := _weight(named.value)) > _LARGE_BYTES:
+        elif named.travels and payload_bytes > _LARGE_BYTES and (weight := _weight(named.value)) > _LARGE_BYTES:
             found.append(
                 f"{named.owner} names {named.name}, which takes {weight / 2**20:,.0f} MiB along to the workers. "
                 "What to do: if they need little of it, cut that out before; if it is data, let a source read it from a file"
@@ -77,17 +81,18 @@ def framework_of(value: object) -> str | None:
 def _named(owners: Iterable[tuple[str, Any]]) -> Iterator[Named]:
     """Yield what the functions in `owners` name: globals and variables of enclosing functions."""
     for owner, value in owners:
-        yield from _search(owner, value, {}, _DEPTH)
+        yield from _search(owner, value, {}, _DEPTH, travels=True)
 
 
-def _search(owner: str, value: Any, seen: dict[int, Any], depth: int) -> Iterator[Named]:
+def _search(owner: str, value: Any, seen: dict[int, Any], depth: int, travels: bool) -> Iterator[Named]:
     if id(value) in seen or not depth or _is_data(value):
         return
     seen[id(value)] = value  # kept, so that no other object gets its id
+    travels = travels and not _is_in_a_module(value)
     for name, part in [*parts(value), *_methods(value)]:
         if name.startswith(" ("):  # a global or a variable
-            yield Named(owner, name.strip(" ()"), part)
-        yield from _search(owner, part, seen, depth - 1)
+            yield Named(owner, name.strip(" ()"), part, travels)
+        yield from _search(owner, part, seen, depth - 1, travels)
 
 
 def _methods(value: Any) -> list[tuple[str, Any]]:
@@ -95,18 +100,22 @@ def _methods(value: Any) -> list[tuple[str, Any]]:
     owner = value if isinstance(value, type) else type(value)
     if owner.__module__ != "__main__":
         return []
-    return [(f".{name}", part) for name, part in vars(owner).items() if hasattr(part, "__code__")]
+    return [(f".{name}", part) for name, part in vars(owner).items() if isinstance(part, FunctionType)]
 
 
 def _is_data(value: Any) -> bool:
-    return isinstance(value, ModuleType | np.ndarray | str | bytes | int | float) or (hasattr(value, "__len__") and _length(value) > _ITEMS)
+    many = isinstance(value, dict | list | tuple | set | frozenset) and len(value) > _ITEMS
+    return many or isinstance(value, ModuleType | np.ndarray | str | bytes | int | float)
 
 
-def _length(value: Any) -> int:
-    try:
-        return len(value)
-    except Exception:  # of the user's own class, or of a class itself
-        return 0
+def _is_in_a_module(value: Any) -> bool:
+    """Whether a function is pickled by its name: it is what its module has under that name. The script itself is no such module."""
+    if not isinstance(value, FunctionType) or value.__module__ in (None, "__main__"):
+        return False
+    found: Any = sys.modules.get(value.__module__)
+    for name in value.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is value
 
 
 def _weight(value: Any) -> int:

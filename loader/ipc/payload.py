@@ -11,10 +11,11 @@ Only the trainer writes it and only its own supervisor reads it: no pickle ever 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pickle
-from types import CellType, CodeType
+from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
 import cloudpickle
@@ -97,16 +98,17 @@ def parts(value: Any) -> list[tuple[str, Any]]:
         return [(f"[{key!r}]", item) for key, item in value.items()]
     if isinstance(value, list | tuple | set | frozenset):
         return [(f"[{number}]", item) for number, item in enumerate(value)]
-    found = [(f".{name}", part) for name, part in getattr(value, "__dict__", {}).items()]
-    code = getattr(value, "__code__", None)
-    if code is not None:
+    # Types are asked, not attributes: an object's own __getattr__ may do anything.
+    found = [(f".{name}", part) for name, part in value.__dict__.items()] if type(value).__dictoffset__ else []
+    if isinstance(value, FunctionType):
+        code = value.__code__
         cells = zip(code.co_freevars, value.__closure__ or (), strict=False)
         found += [(f" (variable {name})", cell.cell_contents) for name, cell in cells if cell != CellType()]  # an empty one has no contents
         found += [(f" (global {name})", value.__globals__[name]) for name in _names(code) if name in value.__globals__]
-    if hasattr(value, "func") and hasattr(value, "args"):  # functools.partial
+    if isinstance(value, functools.partial):
         found += [(".func", value.func), (".args", value.args), (".keywords", value.keywords)]
-    if hasattr(value, "__self__") and not isinstance(value.__self__, type(os)):
-        found.append((".__self__", value.__self__))
+    if isinstance(value, MethodType):
+        found += [(".__func__", value.__func__), (".__self__", value.__self__)]
     return found
 
 

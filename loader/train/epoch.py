@@ -65,7 +65,7 @@ class EpochIterator:
         """
         if self._token and self._token == self._loader._token and (self._left or self._peek):
             self._loader._leave(failed=failed)
-        self._left = 0
+        self._left, self._peek = 0, False
 
     def __del__(self) -> None:
         self.close()

@@ -33,7 +33,7 @@ class Loader(KerasAdapter):
     `model.fit`, or iterate over it: each `for` loop is one epoch, and while it runs the next one is already being filled.
 
     Args:
-        source: where the samples come from: `NpyFiles`, `NpyArrays`, `MapSource`, or a sum, subset or split of them.
+        source: where the samples come from: `NpyFiles`, `NpyArrays`, `MapSource`, `Zip`, or a sum, subset or split of them.
         batch_size: rows of a batch, per rank.
         transforms: from `loader.transforms`, or functions `f(sample, rng) -> sample`; applied in this order.
         shuffle: a new order in every epoch.

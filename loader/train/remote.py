@@ -59,8 +59,12 @@ class Remote:
         self._starving = self._warned = False
         self._arena: Arena | None = None
         self._payload = payload.dump((pipeline, config))
-        for remark in baggage.remarks(pipeline.parts(), os.fstat(self._payload).st_size):
-            warnings.warn(remark, RuntimeWarning, stacklevel=3)  # the caller of Loader(...)
+        try:
+            for remark in baggage.remarks(pipeline.parts(), os.fstat(self._payload).st_size):
+                warnings.warn(remark, RuntimeWarning, stacklevel=3)  # the caller of Loader(...)
+        except Warning:  # who makes errors of warnings gets no loader
+            os.close(self._payload)
+            raise
         self._board_fd = Board.create(config.worker_ceiling)
         self._arena_fd = memfd.create("arena")
         self.board = Board(self._board_fd, config.worker_ceiling)

@@ -226,8 +226,9 @@ for slots in (2, ALIVE + 2):
     gc.enable() if collecting else gc.disable()
     try:
         model.fit(loader, epochs=2, verbose=0, callbacks=[count])
-        model.evaluate(loader, verbose=0)
-        model.predict(loader, verbose=0)
+        if slots > 2 or BACKEND != "jax":  # JAX may be some steps behind, and nothing here waits for it
+            model.evaluate(loader, verbose=0)
+            model.predict(loader, verbose=0)
     finally:
         gc.enable()
     bound = ALIVE if collecting or BACKEND != "torch" else slots - 1  # without gc, only a shortage of slots makes it let go

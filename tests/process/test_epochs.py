@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import IterationError, Loader, LoaderClosed, NpyArrays
+from loader import IterationError, Loader, LoaderClosed, NpyArrays, SampleError
 from tests.batches import Batch, assert_same, assert_same_batch, copied, first_numbers, inline, take
 
 ROWS, BATCH, BATCHES = 50, 8, 7
@@ -212,3 +212,38 @@ def test_a_closed_loader_says_so(loader: Loader, used: bool) -> None:
 def test_a_loader_that_is_closed_at_once_has_started_nothing_that_stays() -> None:
     for _ in range(3):
         Loader(SOURCE, BATCH, workers=2).close()
+
+
+def test_an_epoch_that_is_only_looked_at_starts_again(loader: Loader, epochs: list[list[Batch]]) -> None:
+    """As Keras does to build a model: any number of batches, several times, closed or dropped or left behind by the next iterator."""
+    for looked in (1, 3, BATCHES, 2):
+        peek = loader.epoch_iterator(leased=True, peek=True)
+        assert_same([copied(next(peek)) for _ in range(looked)], epochs[0][:looked])
+        if looked == 3:
+            peek.close()
+    assert loader.stats().batches_delivered == 0
+    assert_same(take(loader), epochs[0])
+    del peek
+    assert_same(take(loader), epochs[1])
+    peek = loader.epoch_iterator(leased=True, peek=True)
+    next(peek)
+    peek.close()
+    next(iter(loader))  # ends its epoch, with what was to come again
+    assert_same(take(loader), epochs[3])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_looking_at_a_bad_sample_fails_as_often_as_it_is_tried(workers: int) -> None:
+    def fail(sample: Any, rng: Any) -> Any:
+        if sample[0][0] == 9:
+            raise ValueError("mine")
+        return sample
+
+    with Loader(SOURCE, BATCH, transforms=[fail], workers=workers) as loader:
+        for _ in range(3):
+            peek = loader.epoch_iterator(leased=True, peek=True)
+            assert first_numbers([next(peek)]) == list(range(8))
+            with pytest.raises(SampleError, match="mine"):
+                next(peek)
+        iterator = iter(loader)
+        assert first_numbers([next(iterator)]) == list(range(8))

@@ -12,12 +12,7 @@ import pytest
 
 from loader import Loader, MapSource, MemoryLimitError, NpyArrays, NpyFiles
 from tests.batches import assert_same, inline, take
-from tests.processes import supervisor_of, wait_until, workers_of
-
-
-def anonymous_bytes(pid: int) -> int:
-    (kilobytes,) = re.findall(r"^Pss_Anon:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    return int(kilobytes) * 1024
+from tests.processes import anonymous_bytes, supervisor_of, wait_until, workers_of
 
 
 def shared_bytes(pid: int, name: str) -> int:

@@ -17,16 +17,11 @@ from loader import Loader, NpyArrays, NpyFiles
 from loader.data.npy_reader import NpyReader
 from loader.data.order import Order
 from tests.batches import assert_same, first_numbers, inline, take
-from tests.processes import supervisor_of, wait_until_gone, workers_of
+from tests.processes import anonymous_bytes, supervisor_of, wait_until_gone, workers_of
 
 SEED = 5
 MIB = 2**20
 GIB = 2**30
-
-
-def anonymous_bytes(pid: int) -> int:
-    (kilobytes,) = re.findall(r"^Pss_Anon:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    return int(kilobytes) * 1024
 
 
 def order_of(samples: int, rows: int, epoch: int = 0) -> np.ndarray:

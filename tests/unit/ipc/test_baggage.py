@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import types
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loader import MapSource
 from loader.ipc.baggage import framework_of, remarks, users_of_frameworks
 
 MIB = 2**20
@@ -69,12 +72,31 @@ def test_names_that_go_round_in_circles_are_followed_once() -> None:
     assert len(remarks([("transform 0", named(code, tf=fake))], 0)) == 1
 
 
-def test_objects_of_any_kind_are_looked_at_without_harm() -> None:
-    class Odd:
-        def __len__(self) -> int:
-            raise RuntimeError("no length")
+class Odd:
+    def __len__(self) -> int:
+        raise RuntimeError("no length")
 
+    def __getattr__(self, name: str) -> object:
+        raise KeyError(name)
+
+
+def test_objects_of_any_kind_are_looked_at_without_harm() -> None:
     step = named("def step(sample, rng):\n    return ODD", ODD=Odd())
-    assert remarks([("transform 0", step)], 0) == []
+    assert remarks([("transform 0", step), ("the source", Odd())], 0) == []
     assert framework_of(fake) == "TensorFlow"
     assert framework_of(np.zeros(3)) is framework_of(np) is None
+
+
+def test_a_dataset_of_any_length_is_looked_into() -> None:
+    code = "class Data:\n    def __len__(self):\n        return 10**6\n    def __getitem__(self, i):\n        return tf.read(i)\nstep = Data()"
+    (remark,) = remarks([("the source", MapSource(named(code, tf=fake)))], 0)
+    assert remark.startswith("the source names TensorFlow (global tf)")
+
+
+def test_what_a_module_holds_is_imported_there_and_does_not_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("steps")
+    module.__dict__.update(TABLE=np.zeros(20 * MIB, np.uint8), LOCK=threading.Lock(), tf=fake)
+    exec("def step(sample, rng):\n    with LOCK:\n        return tf.flip(TABLE)", module.__dict__)
+    monkeypatch.setitem(sys.modules, "steps", module)
+    (remark,) = remarks([("transform 0", module.step)], 30 * MIB)
+    assert "names TensorFlow (global tf)" in remark
