@@ -25,7 +25,7 @@ class EpochIterator:
         self._leased = leased
         self._peek = peek
         self._token = 0
-        self._left = len(loader)
+        self._left = 1  # until it has begun, all that matters is that it is not over
         self._plain = False
 
     def __iter__(self) -> EpochIterator:
@@ -40,10 +40,10 @@ class EpochIterator:
         if not self._left:
             raise StopIteration
         loader = self._loader
-        if self._token != loader._token:
+        if self._token != loader._position.token:
             self._enter()
         try:
-            arrays = loader._take(self._leased)
+            arrays = loader._position.take(self._leased)
         except BaseException:  # Ctrl-C, too, may have hit in the middle of a batch
             self.close(failed=True)
             raise
@@ -51,10 +51,12 @@ class EpochIterator:
         return arrays
 
     def _enter(self) -> None:
+        self._loader._check_open()
         if self._token:
-            self._loader._check_open()
             raise IterationError(f"a newer iterator of {self._loader.name} has started its epoch, which ended this one's")
-        self._token = self._loader._begin(self._peek)
+        position = self._loader._position
+        self._token = position.begin(self._peek)
+        self._left = position.left
         self._plain = self._loader.spec.plain
 
     def close(self, *, failed: bool = False) -> None:
@@ -63,8 +65,9 @@ class EpochIterator:
         Args:
             failed: whether taking a batch did.
         """
-        if self._token and self._token == self._loader._token and (self._left or self._peek):
-            self._loader._leave(failed=failed)
+        position = self._loader._position
+        if self._token and self._token == position.token and (self._left or self._peek):
+            position.leave(failed=failed)
         self._left, self._peek = 0, False
 
     def __del__(self) -> None:

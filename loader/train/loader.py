@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
@@ -12,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from loader.config import Config
 from loader.data.class_weight import ClassWeight
 from loader.data.pipeline import Pipeline
-from loader.data.plan import EpochPlan
 from loader.data.segments import Transform
 from loader.data.source import Source
-from loader.data.spec import Array, Sample, SampleSpec
+from loader.data.spec import Sample, SampleSpec
 from loader.errors import ConfigError, LoaderClosed, PipelineError
+from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms
 from loader.train.epoch import EpochIterator
 from loader.train.inline import Inline
 from loader.train.keras import KerasAdapter
+from loader.train.position import Position
 from loader.train.stats import Meter, Stats
 
 if TYPE_CHECKING:
@@ -98,27 +97,23 @@ class Loader(KerasAdapter):
             class_weight=class_weight,
             name=name,
         )
-        self.source = _checked_source(source)
-        self.plan = _checked_plan(len(source), self._config)
+        self.source = checked_source(source)
+        self.plan = checked_plan(len(source), self._config)
         weights = None if class_weight is None else ClassWeight(class_weight)
-        pipeline = Pipeline(source, _checked_transforms(transforms), seed, weights, io_retries)
+        pipeline = Pipeline(source, checked_transforms(transforms), seed, weights, io_retries)
         self._closed = False
-        self._epoch = self._batch = 0
-        self._peeked: int | None = None  # the epoch that the current iterator only looks at,
-        self._looked: list[tuple[Array, ...]] = []  # the batches that it has seen,
-        self._again: list[tuple[Array, ...]] = []  # and those that are handed out once more, the next one last
-        self._token = 1  # of the current iterator; one that has not begun holds 0
         self._producer: Remote | Inline
         if self._config.worker_count == 0:
             self._producer = Inline(pipeline, self._config, self.plan)
         else:
-            _check_platform()
+            check_platform()
             from loader.train.remote import Remote  # can be imported where there is a pool only
 
             self._producer = Remote(pipeline, self._config, self.plan)
         self._end = weakref.finalize(self, self._producer.close)
         self.name = name or f"loader-{self._producer.pid}" + ("" if self._config.worker_count else f"-{id(self):x}")
         self._meter = Meter(self._producer, self._config)
+        self._position = Position(self._producer, self.plan, self._meter)
 
     # One epoch after the other.
 
@@ -187,13 +182,12 @@ class Loader(KerasAdapter):
     def stats(self) -> Stats:
         """Return a snapshot of rates, waits, slots, workers and memory, with a verdict in words. Costs the workers nothing."""
         self._check_open()
-        return self._meter.stats(self.name, self._epoch)
+        return self._meter.stats(self.name, self._position.epoch)
 
     def close(self) -> None:
         """End all processes and free the memory that nobody uses. Arrays that were handed out stay valid. May be called twice."""
         self._closed = True
-        self._token += 1  # no iterator is the current one any more
-        self._looked, self._again = [], []
+        self._position.close()
         self._end()
 
     def __enter__(self) -> Loader:
@@ -206,45 +200,6 @@ class Loader(KerasAdapter):
         state = "closed" if self._closed else f"{len(self):,} batches of {self.batch_size}"
         return f"<Loader {self.name}: {self.source!r}, {state}>"
 
-    # What an epoch's iterator asks for (`loader.train.epoch`).
-
-    def _begin(self, peek: bool) -> int:
-        """Start an epoch: leave the one that another iterator is in the middle of. Return the token that tells iterators apart."""
-        self._check_open()
-        if self._batch or self._peeked is not None:
-            self._leave()
-        self._peeked = self._epoch if peek else None
-        self._token += 1
-        return self._token
-
-    def _leave(self, *, failed: bool = False) -> None:
-        """End the epoch before its last batch; or go back to its first one, if it was only looked at.
-
-        Args:
-            failed: whether taking a batch did, so that nobody knows which one would come next.
-        """
-        peeked, self._peeked = self._peeked, None
-        looked, self._looked = self._looked, []
-        self._epoch, self._batch = self._epoch + 1 if peeked is None else peeked, 0
-        if peeked is not None and not failed:
-            self._again.extend(reversed(looked))
-            return
-        self._again.clear()
-        if not self._closed:
-            self._producer.skip(self._epoch)
-
-    def _take(self, leased: bool) -> tuple[Array, ...]:
-        """Return the arrays of the next batch."""
-        arrays = self._again.pop() if self._again else self._producer.take(self._epoch, self._batch, leased=leased)
-        self._batch += 1
-        if self._batch == self.plan.batches:
-            self._epoch, self._batch = self._epoch + 1, 0
-        if self._peeked is None:
-            self._meter.count(len(arrays[0]))
-        else:
-            self._looked.append(arrays)
-        return arrays
-
     def _check_open(self) -> None:
         if self._closed:
             raise LoaderClosed(f"{self.name} has been closed; make a new Loader")
@@ -254,38 +209,3 @@ class Loader(KerasAdapter):
         raise PipelineError(
             f"{self.name} can't be pickled or copied: its workers and its memory belong to this process; make a Loader where it is used"
         )
-
-
-def _checked_source(source: object) -> Source:
-    if isinstance(source, Source):
-        return source
-    remedy = "MapSource(obj)" if hasattr(source, "__getitem__") else "NpyFiles, NpyArrays or MapSource"
-    raise ConfigError(f"source is a {type(source).__name__}; give a source such as {remedy}")
-
-
-def _checked_transforms(transforms: object) -> Sequence[Transform]:
-    if not isinstance(transforms, Sequence):
-        raise ConfigError(f"transforms is a {type(transforms).__name__}; give a list of them")
-    wrong = [place for place, transform in enumerate(transforms) if not callable(transform) or isinstance(transform, type)]
-    if wrong:
-        given = transforms[wrong[0]]
-        raise ConfigError(f"transform {wrong[0]} is {given!r}; give a callable f(sample, rng) -> sample, or an instance such as Rescale(1 / 255)")
-    return transforms
-
-
-def _checked_plan(samples: int, config: Config) -> EpochPlan:
-    rank, world = config.shard
-    plan = EpochPlan(samples, config.batch_size, config.drop_last, rank, world)
-    if not plan.batches:
-        share = f" on each of {world} ranks" if world > 1 else ""
-        settings = f"batch_size={config.batch_size}{share} and drop_last={config.drop_last}"
-        raise ConfigError(f"{settings} leave no batch of {samples} samples; give a smaller batch_size")
-    if plan.left_out and not config.drop_last:
-        problem = f"the last {plan.left_out} of {samples} samples can't be shared equally by {world} ranks"
-        warnings.warn(f"{problem} and are left out of every epoch", RuntimeWarning, stacklevel=3)
-    return plan
-
-
-def _check_platform() -> None:
-    if sys.platform != "linux":
-        raise ConfigError(f"the worker pool needs Linux, this is {sys.platform}; give workers=0 to work in this process")

@@ -1,0 +1,52 @@
+"""What a Loader checks of its arguments before anything starts."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+from loader.config import Config
+from loader.data.plan import EpochPlan
+from loader.data.segments import Transform
+from loader.data.source import Source
+from loader.errors import ConfigError
+
+
+def checked_source(source: object) -> Source:
+    """Return a source, or raise ConfigError that names what would make one of it."""
+    if isinstance(source, Source):
+        return source
+    remedy = "MapSource(obj)" if hasattr(source, "__getitem__") else "NpyFiles, NpyArrays or MapSource"
+    raise ConfigError(f"source is a {type(source).__name__}; give a source such as {remedy}")
+
+
+def checked_transforms(transforms: object) -> Sequence[Transform]:
+    """Return a list of callables, or raise ConfigError that names the first that is none."""
+    if not isinstance(transforms, Sequence):
+        raise ConfigError(f"transforms is a {type(transforms).__name__}; give a list of them")
+    wrong = [place for place, transform in enumerate(transforms) if not callable(transform) or isinstance(transform, type)]
+    if wrong:
+        given = transforms[wrong[0]]
+        raise ConfigError(f"transform {wrong[0]} is {given!r}; give a callable f(sample, rng) -> sample, or an instance such as Rescale(1 / 255)")
+    return transforms
+
+
+def checked_plan(samples: int, config: Config) -> EpochPlan:
+    """Return the batches of an epoch. Raises ConfigError if there is none, and warns of samples that no rank delivers."""
+    rank, world = config.shard
+    plan = EpochPlan(samples, config.batch_size, config.drop_last, rank, world)
+    if not plan.batches:
+        share = f" on each of {world} ranks" if world > 1 else ""
+        settings = f"batch_size={config.batch_size}{share} and drop_last={config.drop_last}"
+        raise ConfigError(f"{settings} leave no batch of {samples} samples; give a smaller batch_size")
+    if plan.left_out and not config.drop_last:
+        problem = f"the last {plan.left_out} of {samples} samples can't be shared equally by {world} ranks"
+        warnings.warn(f"{problem} and are left out of every epoch", RuntimeWarning, stacklevel=3)  # the caller of Loader(...)
+    return plan
+
+
+def check_platform() -> None:
+    """Raise ConfigError where there is no pool."""
+    if sys.platform != "linux":
+        raise ConfigError(f"the worker pool needs Linux, this is {sys.platform}; give workers=0 to work in this process")
