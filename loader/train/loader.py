@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -98,9 +99,10 @@ class Loader(KerasAdapter):
             name=name,
         )
         self.source = checked_source(source)
+        self.transforms = checked_transforms(transforms)
         self.plan = checked_plan(len(source), self._config)
         weights = None if class_weight is None else ClassWeight(class_weight)
-        pipeline = Pipeline(source, checked_transforms(transforms), seed, weights, io_retries)
+        pipeline = Pipeline(source, self.transforms, seed, weights, io_retries)
         self._closed = False
         self._producer: Remote | Inline
         if self._config.worker_count == 0:
@@ -136,6 +138,16 @@ class Loader(KerasAdapter):
         """Rows of a full batch."""
         return self.plan.batch_size
 
+    @property
+    def pid(self) -> int:
+        """Process id of the supervisor; of this process with `workers=0`."""
+        return self._producer.pid
+
+    @property
+    def worker_ceiling(self) -> int:
+        """Most workers that `resize` may ask for."""
+        return self._config.worker_ceiling
+
     def epoch_iterator(self, *, leased: bool, peek: bool = False) -> EpochIterator:
         """Return an iterator over one epoch, as `iter` does.
 
@@ -164,6 +176,15 @@ class Loader(KerasAdapter):
 
     # Control.
 
+    def with_settings(self, **changes: Any) -> Loader:
+        """Return a new loader over the same source and transforms, which starts at the first batch; this one stays as it is.
+
+        Args:
+            changes: arguments of `Loader` that shall differ. The name does: two loaders can't share one.
+        """
+        given = {setting.name: getattr(self._config, setting.name) for setting in fields(Config)}
+        return Loader(self.source, **(given | {"transforms": self.transforms, "name": None} | changes))
+
     def resize(self, workers: int) -> None:
         """Run `workers` worker processes from now on, without losing or repeating a batch. Returns at once.
 
@@ -171,12 +192,11 @@ class Loader(KerasAdapter):
             ConfigError: below 1, above `max_workers`, or this loader has no pool (`workers=0`).
         """
         self._check_open()
-        ceiling = self._config.worker_ceiling
         if isinstance(self._producer, Inline):
             raise ConfigError("this loader works in the calling process (workers=0) and has no pool to resize")
         given: Any = workers
-        if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= ceiling:
-            raise ConfigError(f"workers={workers!r}: must be from 1 to {ceiling} (max_workers)")
+        if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= self.worker_ceiling:
+            raise ConfigError(f"workers={workers!r}: must be from 1 to {self.worker_ceiling} (max_workers)")
         self._producer.resize(workers)
 
     def stats(self) -> Stats:

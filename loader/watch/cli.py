@@ -14,6 +14,7 @@ import loader
 from loader.data.npy import NpyHeader, inspect_file
 from loader.data.npy_files import NpyFiles
 from loader.errors import LoaderError
+from loader.watch import tune
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,6 +47,9 @@ def inspect(path: Path, as_json: bool) -> None:
     width = max(map(len, found))
     for key, value in found.items():
         click.echo(f"{key:<{width}}  {value:,}" if isinstance(value, int) else f"{key:<{width}}  {value}")
+
+
+main.add_command(tune.command)
 
 
 def _file(path: Path) -> dict[str, Any]:

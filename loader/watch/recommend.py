@@ -1,0 +1,108 @@
+"""What a series of measurements says: medians, spreads, and which setting to take. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+# Less than this below the best one is no difference that anybody would notice in training.
+_AS_GOOD_AS_THE_BEST = 0.95
+# A model that is fed exactly as fast as it eats waits at every hiccup.
+_HEADROOM = 1.1
+
+
+@dataclass
+class Point:
+    """One configuration and what was measured of it.
+
+    Attributes:
+        workers: worker processes.
+        slots: of the arena.
+        rates: samples per second, one figure per round.
+        memory_bytes: arena and processes together, the most that was seen.
+    """
+
+    workers: int
+    slots: int
+    rates: list[float] = field(default_factory=list)
+    memory_bytes: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Median of the rates, in samples per second."""
+        return median(self.rates) if self.rates else 0.0
+
+    @property
+    def spread(self) -> float:
+        """Distance between the slowest and the fastest round, as a share of the median."""
+        return (max(self.rates) - min(self.rates)) / self.rate if self.rate else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as JSON-able data."""
+        return {
+            "workers": self.workers,
+            "slots": self.slots,
+            "samples_per_s": round(self.rate, 1),
+            "spread": round(self.spread, 4),
+            "rates": [round(rate, 1) for rate in self.rates],
+            "memory_bytes": self.memory_bytes,
+        }
+
+
+def recommend(points: Sequence[Point], needed: float | None = None) -> tuple[Point, str]:
+    """Return the point to take, and why.
+
+    It is the one with the fewest workers, and among those the least memory, that is as good as the best; or that delivers what the model needs.
+
+    Args:
+        points: at least one with a measurement.
+        needed: samples per second that the model takes, where that is known.
+    """
+    best = max(points, key=lambda point: point.rate)
+    enough = _AS_GOOD_AS_THE_BEST * best.rate
+    if needed is not None and best.rate >= _HEADROOM * needed:
+        enough = min(enough, _HEADROOM * needed)
+    chosen = min((point for point in points if point.rate >= enough), key=lambda point: (point.workers, point.memory_bytes))
+    return chosen, _reason(chosen, best, needed)
+
+
+def _reason(chosen: Point, best: Point, needed: float | None) -> str:
+    share = f"{chosen.rate / best.rate:.0%} of the best" if best.rate else "nothing was delivered"
+    words = f"{_count(chosen.workers, 'worker')}: {share}"
+    if chosen is best:
+        words = f"{_count(chosen.workers, 'worker')}: the best of all"
+    elif best.memory_bytes and chosen.memory_bytes < best.memory_bytes:
+        words += f" ({_count(best.workers, 'worker')}) at {chosen.memory_bytes / best.memory_bytes:.0%} of its memory"
+    elif chosen.workers < best.workers:
+        words += f", which takes {_count(best.workers, 'worker')}"
+    if needed is None:
+        return words
+    if chosen.rate >= needed:
+        return f"{words}, and {chosen.rate / needed:.1f} times what the model takes"
+    return f"{words}; the model takes {needed:,.0f} samples/s, so it will wait {1 - chosen.rate / needed:.0%} of its time"
+
+
+def climbs(rates: Sequence[float]) -> bool:
+    """Return whether more workers may still help: one of the last two steps up brought 5 % or more.
+
+    Args:
+        rates: at growing numbers of workers, in samples per second.
+    """
+    if len(rates) < 3:
+        return True
+    return max(rates[-2:]) >= 1.05 * max(rates[:-2])
+
+
+def worker_counts(ceiling: int) -> Iterable[int]:
+    """Yield the counts to try: each one up to 4, then steps of about a third, up to `ceiling`."""
+    count = 1
+    while count < ceiling:
+        yield count
+        count = count + 1 if count < 4 else max(count + 2, count * 4 // 3 // 2 * 2)
+    yield ceiling
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
