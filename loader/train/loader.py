@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
@@ -188,6 +189,23 @@ class Loader(KerasAdapter):
         saved = State.from_dict(state)
         saved.check_against(self._state_at(0, 0), self.plan.batches, self.name)
         self._position.move(saved.epoch, saved.batch)
+
+    def resume_callback(self, folder: str | os.PathLike[str], *, every: int | None = None) -> Any:
+        """Return a Keras callback that saves model and position in `folder`, and goes on from there when the script is started again.
+
+        Saves at the end of each epoch and, within one, after `every` steps. See docs/resume.md.
+
+        Example: `model.fit(train, epochs=20, callbacks=[train.resume_callback("runs/digits", every=500)])`
+        """
+        self._check_open()
+        try:
+            from loader.train.resume import ResumeCallback
+        except ModuleNotFoundError as error:
+            raise ConfigError("resume_callback() needs Keras: pip install 'npy-loader[tensorflow]', or [jax], or [torch]") from error
+        return ResumeCallback(self, folder, every)
+
+    def _linear(self, epoch: int, batch: int) -> int:
+        return epoch * len(self) + batch
 
     def _state_at(self, epoch: int, batch: int) -> State:
         spec = str(self.spec)
