@@ -116,7 +116,8 @@ class KerasAdapter:
     def on_epoch_begin(self: Any) -> None:
         """Tell Keras how many batches it will get: the first epoch after a resume has fewer. Keras asks for their number but once."""
         keras: Any = sys._getframe(1).f_locals.get("self")
-        if getattr(keras, "data_adapter", None) is not self:
+        adapter: Any = getattr(keras, "data_adapter", None)
+        if adapter is not self:
             return
         if keras.steps_per_epoch is None:
             keras._num_batches = len(self) - self._position.upcoming[1]
