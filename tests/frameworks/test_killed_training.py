@@ -46,15 +46,22 @@ model.compile("sgd", "mse", run_eagerly=True)
 train = Loader(NpyArrays(numbers[:, None], numbers), 8, shuffle=True, workers=2)  # 7 batches
 val = Loader(NpyArrays(numbers[:, None], numbers), 25, workers=0)
 keeper = train.resume_callback("saves", every=2)
-if kill_at == "saving":
-    fsync, os.fsync = os.fsync, lambda fd: os.kill(os.getpid(), signal.SIGKILL) if os.path.exists("saves/save-00000001") else fsync(fd)
+if kill_at in ("writing", "renamed"):  # the second save before its rename, or the first one after it
+    def sync(fd, really=os.fsync):
+        names = set(os.listdir("saves"))
+        if "save-00000001" in names and (".writing" in names) == (kill_at == "writing"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        really(fd)
+    os.fsync = sync
 model.fit(train, validation_data=val, epochs=2, verbose=0, callbacks=[keeper, Kill()])
 """
 
 
 @pytest.mark.time_limit(200)
 @pytest.mark.parametrize(
-    ("kill_at", "before", "saved"), [("step 6", 6, 6), ("step 3", 3, 2), ("saving", 4, 2), ("validation", 7, 6)], ids=lambda value: str(value)
+    ("kill_at", "before", "saved"),
+    [("step 6", 6, 6), ("step 3", 3, 2), ("writing", 4, 2), ("renamed", 2, 2), ("validation", 7, 6)],
+    ids=str,
 )
 def test_what_was_not_saved_is_trained_again_and_all_else_once(kill_at: str, before: int, saved: int, run_script, tmp_path: Path) -> None:
     """Saves are due after 2, 4, 6 and 7 of 7 steps; the one at the end of the epoch follows validation."""

@@ -215,3 +215,53 @@ assert_same_weights(model, quiet()[0])
 assert len(os.listdir(FOLDER)) == 1
 """
     )
+
+
+STRATEGY = """
+import shutil
+import numpy as np, keras
+import tensorflow as tf
+from loader import Loader, NpyArrays
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+x = np.random.default_rng(0).normal(size=(96, 6)).astype("float32")
+
+class Interrupt(keras.callbacks.Callback):
+    def __init__(self, after):
+        super().__init__()
+        self.after, self.steps = after, []
+    def on_epoch_begin(self, epoch, logs=None):
+        self.steps.append(0)
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps[-1] += 1
+        if sum(self.steps) == self.after:
+            raise KeyError
+
+def train(after=None, keep=True, **fit):
+    with strategy.scope(), Loader(NpyArrays(x, (x[:, 0] > 0).astype("int32")), 8, shuffle=True, workers=1) as loader:
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.layers.Input((6,)), keras.layers.Dense(2)])
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        count = Interrupt(after)
+        try:
+            model.fit(loader, epochs=2, verbose=0, callbacks=[loader.resume_callback("saves", every=2)] * keep + [count], **fit)
+        except KeyError:
+            pass
+        return model, count.steps
+
+for fit, left in ({}, [8, 12]), ({"steps_per_epoch": 5}, [1, 5]):
+    shutil.rmtree("saves", ignore_errors=True)
+    train(4, **fit)
+    model, steps = train(**fit)
+    assert steps == left, steps
+    for a, b in zip(model.get_weights(), train(keep=False, **fit)[0].get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+"""
+
+
+def test_batches_that_a_strategy_had_taken_ahead_are_not_lost(run_script: Any) -> None:
+    """It keeps some of them for its devices: handed out, but not trained."""
+    result = run_script(STRATEGY, timeout=90, env={"KERAS_BACKEND": "tensorflow"})
+    assert result.returncode == 0, result.stderr
