@@ -112,14 +112,15 @@ class Released(NamedTuple):
 
 
 class Skip(NamedTuple):
-    """The trainer leaves its epoch: go on with the first batch of `epoch`; what is delivered from now on carries `term`."""
+    """The trainer moves: go on with `batch` of `epoch`; what is delivered from now on carries `term`."""
 
     term: int
     epoch: int
+    batch: int = 0
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_SKIP, 0, self.term, self.epoch)
+        return _INBOX.pack(_SKIP, self.term, self.epoch, self.batch)
 
 
 class Resize(NamedTuple):
@@ -157,7 +158,7 @@ def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
         elif kind == _FAILED:
             yield Failed(small, first, second)
         elif kind == _SKIP:
-            yield Skip(first, second)
+            yield Skip(small, first, second)
         elif kind == _RESIZE:
             yield Resize(small)
         else:

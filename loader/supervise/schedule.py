@@ -129,8 +129,8 @@ class Schedule:
             self._set_free(slot)
 
     def skip(self, record: Skip) -> None:
-        """The trainer left its epoch."""
-        self._term, self._epoch, self._batch = record.term, record.epoch, 0
+        """The trainer went elsewhere: left its epoch, or loaded a position."""
+        self._term, self._epoch, self._batch = record.term, record.epoch, record.batch
         self._open = None
         self._blocks_moved = True
         filling, self._filling = self._filling, deque()

@@ -53,7 +53,7 @@ class EpochIterator:
     def _enter(self) -> None:
         self._loader._check_open()
         if self._token:
-            raise IterationError(f"a newer iterator of {self._loader.name} has started its epoch, which ended this one's")
+            raise IterationError(f"a newer iterator of {self._loader.name} has started its epoch, or a state was loaded: that ended this one's")
         position = self._loader._position
         self._token = position.begin(self._peek)
         self._left = position.left

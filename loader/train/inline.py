@@ -66,7 +66,7 @@ class Inline:
     def check_owner(self) -> None:
         """Do nothing: a fork of this process has all that it takes."""
 
-    def skip(self, epoch: int) -> None:
+    def skip(self, epoch: int, batch: int = 0) -> None:
         """Nothing is made beforehand, so there is nothing to skip."""
 
     def close(self) -> None:

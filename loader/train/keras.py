@@ -14,7 +14,8 @@ differs between them is not kept in it but asked of the caller, Keras' `EpochIte
 | with `steps_per_epoch`, keeps one iterator over all its epochs, and stops training where the data end | that iterator does not end |
 | builds a model on a first batch, throws the iterator away and starts again (JAX, PyTorch) | the epoch starts again with the same batch |
 | makes iterators that it never uses | nothing happens before the first `next` |
-| calls `on_epoch_begin` and `on_epoch_end` too often, too early or not at all | they do nothing; an epoch ends with its iterator |
+| takes the same number of batches from each epoch | is told before each one how many are left: fewer after `load_state_dict` |
+| calls `on_epoch_begin` and `on_epoch_end` too often, too early or not at all | an epoch begins and ends with its iterator all the same |
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +49,24 @@ _BUILDER = "_symbolic_build"
 _BUILDER_DEPTH = 8
 
 
+@dataclass(frozen=True)
+class Course:
+    """The epoch of Keras that is running.
+
+    Attributes:
+        endless: whether Keras counts its steps itself, so that its epochs are not ours.
+        steps: in the whole of it, those before a resume included.
+    """
+
+    endless: bool
+    steps: int
+
+
 class KerasAdapter:
     """The methods that Keras calls on what it takes for its own `DataAdapter`. Users call none of them."""
+
+    _course: Course | None = None  # of whoever iterated last; for `loader.train.resume`
+    _steps_before = 0  # of the next epoch of Keras, done before a resume
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -95,8 +113,20 @@ class KerasAdapter:
         """Rows of a smaller last batch, or None."""
         return self.plan.rows % self.plan.batch_size or None
 
-    def on_epoch_begin(self) -> None:
-        """Do nothing: an epoch begins with the first batch that is taken."""
+    def on_epoch_begin(self: Any) -> None:
+        """Tell Keras how many batches it will get: the first epoch after a resume has fewer. Keras asks for their number but once."""
+        keras: Any = sys._getframe(1).f_locals.get("self")
+        adapter: Any = getattr(keras, "data_adapter", None)
+        if adapter is not self:
+            return
+        if keras.steps_per_epoch is None:
+            keras._num_batches = len(self) - self._position.upcoming[1]
+            self._course = Course(False, self._steps_before + keras._num_batches)
+        else:
+            full = vars(keras).setdefault("_full_steps_per_epoch", keras.steps_per_epoch)
+            keras.steps_per_epoch = max(1, full - self._steps_before)
+            self._course = Course(True, full)
+        self._steps_before = 0
 
     def on_epoch_end(self) -> None:
         """Do nothing: Keras calls this at odd times; an epoch ends with its iterator."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from loader.config import Config
 from loader.data.class_weight import ClassWeight
+from loader.data.fingerprint import fingerprint
 from loader.data.pipeline import Pipeline
 from loader.data.segments import Transform
 from loader.data.source import Source
@@ -20,6 +22,7 @@ from loader.train.epoch import EpochIterator
 from loader.train.inline import Inline
 from loader.train.keras import KerasAdapter
 from loader.train.position import Position
+from loader.train.state import State
 from loader.train.stats import Meter, Stats
 
 if TYPE_CHECKING:
@@ -104,6 +107,7 @@ class Loader(KerasAdapter):
         weights = None if class_weight is None else ClassWeight(class_weight)
         pipeline = Pipeline(source, self.transforms, seed, weights, io_retries)
         self._closed = False
+        self._ids: tuple[str | None] | None = None  # of the source's samples; not known yet
         self._producer: Remote | Inline
         if self._config.worker_count == 0:
             self._producer = Inline(pipeline, self._config, self.plan)
@@ -173,6 +177,63 @@ class Loader(KerasAdapter):
         except ModuleNotFoundError as error:
             raise ConfigError("as_tf_dataset() needs TensorFlow: pip install 'npy-loader[tensorflow]'") from error
         return dataset(self)
+
+    # Where it is.
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position, by batches handed out: a small dict of plain values, for JSON. Blocks as `spec` does.
+
+        The end of epoch n is the start of n + 1. What others have pulled ahead (`as_tf_dataset`, Keras on a GPU) counts as handed out;
+        `resume_callback` counts what was trained.
+        """
+        return self._state_at(*self._position.place).to_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the batch that was next when `state_dict` gave `state`: in any process, with any number of workers.
+
+        So the epoch that comes next has the batches that were left of it, while `len(loader)` stays. Ends all iterators. Another world size
+        will do, if `batch_size` times the number of ranks is the same. Blocks as `spec` does.
+
+        Raises:
+            StateError: the state belongs to a loader with other samples, IDs, spec, seed, shuffle, global batch or drop_last (names all that
+                differ), or is none.
+        """
+        saved = State.from_dict(state)
+        saved.check_against(self._state_at(0, 0), self.plan.batches, self.name)
+        self._position.move(saved.epoch, saved.batch)
+
+    def resume_callback(self, folder: str | os.PathLike[str], *, every: int | None = None) -> Any:
+        """Return a Keras callback that saves model and position in `folder`, and goes on from there when the script is started again.
+
+        Saves at the end of each epoch and, within one, after `every` steps. See docs/resume.md.
+
+        Example: `model.fit(train, epochs=20, callbacks=[train.resume_callback("runs/digits", every=500)])`
+        """
+        self._check_open()
+        try:
+            from loader.train.resume import ResumeCallback
+        except ModuleNotFoundError as error:
+            raise ConfigError("resume_callback() needs Keras: pip install 'npy-loader[tensorflow]', or [jax], or [torch]") from error
+        return ResumeCallback(self, folder, every)
+
+    def _linear(self, epoch: int, batch: int) -> int:
+        return epoch * len(self) + batch
+
+    def _state_at(self, epoch: int, batch: int) -> State:
+        spec = str(self.spec)
+        if self._ids is None:
+            self._ids = (fingerprint(self.source),)
+        return State(
+            epoch=epoch,
+            batch=batch,
+            samples=self.plan.samples,
+            ids=self._ids[0],
+            spec=spec,
+            seed=self._config.seed,
+            shuffle=self._config.shuffle,
+            global_batch=self.plan.batch_size * self.plan.world,
+            drop_last=self.plan.drop_last,
+        )
 
     # Control.
 

@@ -40,6 +40,16 @@ class Position:
         self._again: list[tuple[Array, ...]] = []  # and those that are handed out once more, the next one last
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Epoch and batch that come next to who goes on from here: what was only looked at is still to come."""
+        return self._peeked or (self.epoch, self.batch)
+
+    @property
+    def upcoming(self) -> tuple[int, int]:
+        """Epoch and batch that a new iterator would begin with."""
+        return (self.epoch + 1, 0) if self._running and self._peeked is None else self.place
+
+    @property
     def left(self) -> int:
         """Batches that are left of the epoch."""
         return self._plan.batches - self.batch
@@ -89,6 +99,14 @@ class Position:
         self._again.clear()
         if not self._closed:
             self._producer.skip(self.epoch)
+
+    def move(self, epoch: int, batch: int) -> None:
+        """Go on with `batch` of `epoch`. Ends all iterators. The spec is known by now, and so where the slots are that come back."""
+        self.token += 1
+        self._running, self._peeked = False, None
+        self._looked, self._again = [], []
+        self.epoch, self.batch = epoch + batch // self._plan.batches, batch % self._plan.batches
+        self._producer.skip(self.epoch, self.batch)
 
     def close(self) -> None:
         """Hand out nothing any more, to no iterator."""

@@ -152,10 +152,10 @@ class Remote:
                 raise error
         return self._batches.pop()
 
-    def skip(self, epoch: int) -> None:
-        """Go on with the first batch of `epoch`, whatever has been filled for the one before."""
+    def skip(self, epoch: int, batch: int = 0) -> None:
+        """Go on with `batch` of `epoch`, whatever has been filled until now."""
         self._term += 1
-        self._outbox.send(Skip(self._term, epoch).pack())
+        self._outbox.send(Skip(self._term, epoch, batch).pack())
         self._records.clear()
         self._forget_slot()
         if self._arena is not None:

@@ -23,7 +23,7 @@ def for_strategy(loader: Loader, endless: bool) -> tf.data.Dataset | None:
     """Return a dataset where the strategy in force needs one, else None: it deals the rows of a batch to its devices."""
     if not tf.distribute.has_strategy():
         return None
-    return dataset(loader).repeat() if endless else dataset(loader)
+    return dataset(loader, bounded=False).repeat() if endless else dataset(loader, bounded=False)
 
 
 def tensor(array: Array) -> Any:
@@ -36,8 +36,13 @@ def tensor(array: Array) -> Any:
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def dataset(loader: Loader) -> tf.data.Dataset:
-    """Return a dataset of one epoch, repeatable. See `Loader.as_tf_dataset`."""
+def dataset(loader: Loader, *, bounded: bool = True) -> tf.data.Dataset:
+    """Return a dataset of one epoch, repeatable. See `Loader.as_tf_dataset`.
+
+    Args:
+        loader: to take batches from.
+        bounded: promise the length of an epoch, which TensorFlow checks; not where a position may still be loaded, or has been.
+    """
     spec = loader.spec
     rows = loader.batch_size if loader.plan.rows % loader.batch_size == 0 else None
     signature = spec.unflatten([tf.TensorSpec((rows, *leaf.shape), leaf.dtype) for leaf in spec.leaves])
@@ -50,7 +55,9 @@ def dataset(loader: Loader) -> tf.data.Dataset:
         return iter(alive)
 
     made = tf.data.Dataset.from_generator(epoch, output_signature=signature)
-    made = made.apply(tf.data.experimental.assert_cardinality(len(loader))).prefetch(1)
+    if bounded and not loader.state_dict()["batch"]:
+        made = made.apply(tf.data.experimental.assert_cardinality(len(loader)))
+    made = made.prefetch(1)
     options = tf.data.Options()
     options.autotune.enabled = False  # it would raise prefetch until 13 batches are alive
     options.experimental_optimization.inject_prefetch = False

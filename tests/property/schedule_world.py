@@ -156,12 +156,12 @@ class World:
         self.past.append(self.handed.pop(slot))
         del self.fillings[slot]
 
-    def skip(self, epoch: int) -> None:
+    def skip(self, epoch: int, batch: int = 0) -> None:
         self.term += 1
-        self.next_batch = epoch, 0
+        self.next_batch = epoch, batch
         for slot, filling in self.fillings.items():
             filling.stale = filling.stale or slot not in self.handed
-        self.schedule.skip(Skip(self.term, epoch))
+        self.schedule.skip(Skip(self.term, epoch, batch))
 
     # What the schedule says.
 
@@ -314,7 +314,7 @@ def happen(world: World, random: Random) -> None:
     elif kind == 5:
         world.release_before_term(random.randrange(world.slots))
     elif kind == 6:
-        world.skip(max(0, world.next_batch[0] + random.randint(-1, 1)))
+        world.skip(max(0, world.next_batch[0] + random.randint(-1, 1)), random.choice([0, random.randrange(world.plan.batches)]))
     elif kind == 7:
         staying = sorted(world.held.keys() - world.leaving)
         if len(staying) < 2 or random.random() < 0.5:

@@ -105,6 +105,10 @@ class Life(RuleBasedStateMachine):
     def the_epoch_is_left(self, by: int) -> None:
         self.world.skip(max(0, self.world.next_batch[0] + by))
 
+    @rule(epoch=st.integers(0, 2), batch=st.integers(0, 50))
+    def a_position_is_loaded(self, epoch: int, batch: int) -> None:
+        self.world.skip(epoch, batch % self.world.plan.batches)
+
     @precondition(lambda self: len(self.world.held) < 5)
     @rule()
     def a_worker_joins(self) -> None:

@@ -28,7 +28,7 @@ INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Done: st.builds(r.Done, worker=HALF, ticket=WORD, busy_ns=WORD),
     r.Failed: st.builds(r.Failed, worker=HALF, ticket=WORD, good_rows=WORD),
     r.Released: st.builds(r.Released, slot=HALF, delivery=WORD),
-    r.Skip: st.builds(r.Skip, term=WORD, epoch=WORD),
+    r.Skip: st.builds(r.Skip, term=HALF, epoch=WORD, batch=WORD),
     r.Resize: st.builds(r.Resize, workers=HALF),
     r.Close: st.builds(r.Close),
 }

@@ -1,0 +1,104 @@
+"""A saved position: what `state_dict` writes, and what `load_state_dict` refuses. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from loader.errors import StateError
+
+VERSION = 1
+
+# Epochs key random generators and travel in tickets as 64 bits; nobody trains for so many.
+_EPOCHS = 2**48
+
+_PLACE = ("version", "epoch", "batch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Where a loader is, and of which data and settings that is true. JSON-able, some hundred bytes.
+
+    A batch is a global one, of all ranks together: `batch_size × world` rows. So another world size with the same global batch goes on with
+    the same batches.
+
+    Attributes:
+        version: of this format.
+        epoch: of the next batch.
+        batch: its number in the epoch.
+        samples: in the source.
+        ids: hash of the samples' IDs, or None where they have none.
+        spec: of a finished sample, as text.
+        seed: of the order and of everything random.
+        shuffle: whether the order is random.
+        global_batch: rows of a full batch, all ranks together.
+        drop_last: whether a last batch that is not full is left out.
+    """
+
+    version: int = VERSION
+    epoch: int
+    batch: int
+    samples: int
+    ids: str | None
+    spec: str
+    seed: int
+    shuffle: bool
+    global_batch: int
+    drop_last: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the state as a dict of plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, given: object) -> State:
+        """Return the state that `to_dict` gave. Raises StateError for anything else, naming all that is wrong with it."""
+        if not isinstance(given, Mapping):
+            raise StateError(f"a state is the dict that state_dict() returned, not a {type(given).__name__}")
+        version = given.get("version")
+        if isinstance(version, int) and version > VERSION:
+            raise StateError(f"this state has version {version}, the newest one known here is {VERSION}; update the loader")
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in given]
+        if missing:
+            raise StateError(f"this is not a dict that state_dict() returned: it has no {', '.join(missing)}")
+        state = cls(**{name: given[name] for name in names})
+        problems = [f"{name}={given[name]!r}" for name, fine in state._checks().items() if not fine]
+        if problems:
+            raise StateError(f"this state holds what state_dict() never wrote: {', '.join(problems)}")
+        return state
+
+    def _checks(self) -> dict[str, bool]:
+        return {
+            "version": _is_number(self.version) and self.version >= 1,
+            "epoch": _is_number(self.epoch) and self.epoch < _EPOCHS,
+            "batch": _is_number(self.batch),
+            "samples": _is_number(self.samples),
+            "ids": self.ids is None or isinstance(self.ids, str),
+            "spec": isinstance(self.spec, str),
+            "seed": _is_number(self.seed),
+            "shuffle": isinstance(self.shuffle, bool),
+            "global_batch": _is_number(self.global_batch),
+            "drop_last": isinstance(self.drop_last, bool),
+        }
+
+    def check_against(self, own: State, batches: int, name: str) -> None:
+        """Raise StateError, naming every difference, unless this position is one of the loader that is at `own`.
+
+        Args:
+            own: state of the loader.
+            batches: in its epoch.
+            name: of the loader.
+        """
+        saved, have = asdict(self), asdict(own)
+        lines = [f"{key}: {saved[key]!r}, here {have[key]!r}" for key in saved if key not in _PLACE and saved[key] != have[key]]
+        if not lines and self.batch > batches:
+            lines = [f"batch: {self.batch}, here an epoch has {batches}"]
+        if lines:
+            problem = f"the state belongs to other data or settings than {name}; saved, and here:"
+            raise StateError("\n  ".join([problem, *lines]))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
