@@ -207,12 +207,12 @@ def simulate(load: Load, *, workers: int = 4, most: int = 16, ceiling: Callable[
     return Run(World(load, workers, Random(seed)), ceiling or (lambda _: most), Tuner(cores))
 
 
-def best(load: Load, most: int = 16, seconds: float = 15.0) -> tuple[float, int]:
+def best(load: Load, most: int = 16, seconds: float = 8.0) -> tuple[float, int]:
     """Return the highest rate of any fixed number of workers, in batches per second, and the fewest that come to 98 % of it."""
     rates = []
     for workers in range(1, most + 1):
         world = World(load, workers, Random(7))
-        world.run(3.0)
+        world.run(2.0)
         before = world.batches
         world.run(seconds)
         rates.append((world.batches - before) / seconds)
