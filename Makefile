@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 TORCH := $(VENV)/.torch
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch lint bench docs clean
+.PHONY: help demo test test-torch lint bench bench-auto docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: $(READY) ## check style and types
 
 bench: $(READY) ## measure against the bare loop of system calls (BENCH_ARGS=...)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-auto: $(READY) ## measure workers="auto" against fixed numbers of workers
+	@$(BIN)/python -m benchmarks auto $(BENCH_ARGS)
 
 docs: $(READY) ## write docs/settings.md from the code
 	@PYTHONPATH=. $(BIN)/python docs/make_settings.py

@@ -57,7 +57,7 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import bare, fit, ours, scale
+    from benchmarks import auto, bare, fit, ours, scale
 
     match what["kind"]:
         case "ours":
@@ -66,6 +66,8 @@ def _single(what: Measured, data: Path) -> Measured:
             return bare.measure(WORKLOADS[what["name"]], data, what["workers"], what["seconds"])
         case "fit":
             return fit.measure(what["backend"], what["feed"], what["size"], what["steps"])
+        case "auto":
+            return auto.measure(what["case"], data, what["workers"])
         case "empty":
             return ours.empty(what["workers"], what["seconds"])
         case "stall":
@@ -188,6 +190,27 @@ def _rows(arguments: argparse.Namespace) -> Measured:
     return _several(arguments, "rows", figures)
 
 
+def _auto(arguments: argparse.Namespace) -> Measured:
+    from benchmarks import auto
+
+    WORKLOADS["vol32"].write(arguments.data, _note)
+    found: Measured = {"name": "auto"}
+    for case in auto.CASES:
+        fixed = {}
+        for workers in auto.COUNTS:
+            _note(f"auto, {case}: {workers} workers")
+            fixed[workers] = _fresh(arguments, kind="auto", case=case, workers=workers)["batches_per_s"]
+        _note(f"auto, {case}: auto")
+        mine = _fresh(arguments, kind="auto", case=case, workers=0)
+        fastest = max(fixed, key=lambda workers: fixed[workers])
+        ratio = mine["batches_per_s"] / fixed[fastest]
+        others = ", ".join(f"{workers}: {rate:,.1f}" for workers, rate in fixed.items())
+        auto_found = f"{mine['batches_per_s']:>9,.1f} batches/s with {mine['workers']} workers"
+        _line("auto", f"{auto_found}   {ratio:6.1%} of the best fixed number, {fastest}   wanted ≥ 95%   {case} ({others})")
+        found[case] = {"auto": mine, "fixed": fixed, "ratio": ratio}
+    return found
+
+
 def _fit(arguments: argparse.Namespace, backend: str, name: str, wanted: tuple[float, float]) -> Measured:
     other = "a generator" if backend == "tensorflow" else "prebuilt arrays"
     found = {}
@@ -214,6 +237,7 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "fit_torch": partial(_fit, backend="torch", name="fit_torch", wanted=(1.2, 1.2)),
     "paths": _paths,
     "epoch_gap": _epoch_gap,
+    "auto": _auto,
     "rows": _rows,
 }
 

@@ -14,6 +14,9 @@ from loader.errors import ConfigError
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
+# Enough to fill a first batch quickly and to measure by; a second later there are four times as many if the trainer waits.
+_FIRST_WORKERS = 8
+
 
 def _setting(default: Any, *, unit: str, allowed: str, why: str) -> Any:
     return field(default=default, metadata={"unit": unit, "allowed": allowed, "why": why})
@@ -28,10 +31,10 @@ class Config:
     seed: int = _setting(0, unit="", allowed="0 to 2**64 - 1", why="decides the order and all random draws: same seed, same batches")
     drop_last: bool = _setting(False, unit="", allowed="True or False", why="leave out a last batch that is not full")
     workers: int | Literal["auto"] = _setting(
-        "auto", unit="processes", allowed='0 or more, or "auto"', why='0 works in the calling process; "auto" is one per core that it may use'
+        "auto", unit="processes", allowed='0 or more, or "auto"', why='0 works in the calling process; "auto" finds the fewest that keep up'
     )
     max_workers: int | None = _setting(
-        None, unit="processes", allowed="1 or more", why="upper end for `resize`; default: `workers`, 16, or 8 per core, whichever is most"
+        None, unit="processes", allowed="1 or more", why='upper end for `resize` and "auto"; default: `workers`, 16, or 8 per core, whichever is most'
     )
     slots: int | None = _setting(
         None, unit="slots", allowed="2 or more", why="parts of the arena that batches are filled into; default: as many as keep all workers busy"
@@ -79,15 +82,15 @@ class Config:
 
     @property
     def worker_count(self) -> int:
-        """Workers to begin with; "auto" is the cores that this process may use, at most `max_workers`, or 0 where there is no pool."""
+        """Workers to begin with; "auto" begins with one per core, at most 8 or `max_workers`, or is 0 where there is no pool."""
         if self.workers != "auto":
             return self.workers
-        cores = available_cores()
-        return min(cores, self.max_workers or cores) if sys.platform == "linux" else 0
+        first = min(available_cores(), _FIRST_WORKERS)
+        return min(first, self.max_workers or first) if sys.platform == "linux" else 0
 
     @property
     def worker_ceiling(self) -> int:
-        """Most workers that `resize` may ask for."""
+        """Most workers that `resize` and "auto" may ask for."""
         return self.max_workers or max(16, 8 * available_cores(), self.worker_count)
 
     @property

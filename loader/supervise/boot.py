@@ -16,7 +16,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from loader.config import Config
+from loader.config import Config, available_cores
 from loader.data.layout import SlotLayout
 from loader.data.order import Order
 from loader.data.pipeline import Pipeline
@@ -34,6 +34,7 @@ from loader.supervise.loop import Supervisor
 from loader.supervise.pool import prepare_to_fork
 from loader.supervise.probe import Probed, probe, refuse_tensorflow
 from loader.supervise.schedule import Schedule
+from loader.supervise.tuning import Tuning
 
 _TRAINER_CHECK_S = 0.2
 
@@ -137,6 +138,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
         ready=ready,
         workers=config.worker_count,
         sample_timeout_s=config.sample_timeout_s,
+        tuning=Tuning(board, available_cores(), active=config.workers == "auto"),
     )
 
 
@@ -156,8 +158,8 @@ def _unpickle(fd: int) -> tuple[Pipeline, Config]:
 
 def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: Probed, payload_bytes: int) -> ArenaLayout:
     workers, size = config.worker_count, plan.batch_size
-    wanted = config.slots or sizing.default_slots(size, round(probed.row_ns), workers)
     capacity = sizing.slot_capacity(pipeline.spec.nbytes * size, plan.batches)
+    wanted = config.slots or _default_slots(config, round(probed.row_ns), pipeline.spec.nbytes * size * capacity)
     limit = config.memory_limit_bytes
     layout = _arena(config, plan, pipeline, wanted, capacity)
     if capacity > 1 and budget.fitting_slots(_need(layout, payload_bytes, workers), limit) < wanted:
@@ -166,6 +168,12 @@ def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: Probed
         layout = _arena(config, plan, pipeline, budget.fitting_slots(_need(layout, payload_bytes, workers), limit), layout.slot.capacity)
     budget.check(_need(layout, payload_bytes, workers), limit, size)
     return layout
+
+
+def _default_slots(config: Config, row_ns: int, slot_bytes: int) -> int:
+    if config.workers == "auto":
+        return sizing.auto_slots(config.batch_size, row_ns, config.worker_count, config.worker_ceiling, slot_bytes)
+    return sizing.default_slots(config.batch_size, row_ns, config.worker_count)
 
 
 def _arena(config: Config, plan: EpochPlan, pipeline: Pipeline, slots: int, capacity: int) -> ArenaLayout:

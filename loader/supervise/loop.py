@@ -18,6 +18,7 @@ from loader.supervise.pool import Pool, death_in_words
 from loader.supervise.schedule import Schedule
 from loader.supervise.stalls import Stalls
 from loader.supervise.suspects import DEATHS_TO_ACCUSE
+from loader.supervise.tuning import Tuning
 
 _TICK_S = 1.0
 
@@ -43,6 +44,7 @@ class Supervisor:
         ready: to the trainer.
         workers: how many to begin with.
         sample_timeout_s: longest time without progress of a worker that holds a ticket.
+        tuning: may change their number.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Supervisor:
         ready: Outlet,
         workers: int,
         sample_timeout_s: float,
+        tuning: Tuning,
     ) -> None:
         self._schedule = schedule
         self._production = production
@@ -64,6 +67,7 @@ class Supervisor:
         self._inbox, self._inbox_write = inbox
         self._ready = ready
         self._target = workers
+        self._tuning = tuning
         self._stalls = Stalls(sample_timeout_s)
         self._tick_s = min(_TICK_S, max(_SHORTEST_TICK_S, sample_timeout_s / 2))
         self._memory = MemoryRounds()
@@ -93,6 +97,7 @@ class Supervisor:
                 if (now := time.monotonic()) >= next_tick:
                     next_tick = now + self._tick_s
                     self._tick(now)
+                self._tune(now)
         finally:
             self._pool.end()
 
@@ -131,6 +136,7 @@ class Supervisor:
             case Skip():
                 self._schedule.skip(record)
             case Resize(workers):
+                self._tuning.active = False
                 self._target = workers
                 self._adjust()
             case Close():
@@ -178,6 +184,11 @@ class Supervisor:
         pids = [child.pid for child in self._pool.children.values()]
         self._board.supervisor[SupervisorCell.PRIVATE_BYTES_GAUGE] = self._memory.total([self._pid, *pids])
         self._ready.flush()
+
+    def _tune(self, now: float) -> None:
+        if workers := self._tuning.look(now, self._target, self._schedule.counts()[1]):
+            self._target = workers
+            self._adjust()
 
     def _adjust(self) -> None:
         """Start or dismiss workers until as many stay as are wanted."""

@@ -17,6 +17,10 @@ _SHARED_SLOT_BATCHES = 64
 _BLOCK_ROWS = 8_192
 
 
+# What slots for workers that may come, and may never come, are worth.
+_GROWTH_BYTES = 64 * 1024 * 1024
+
+
 def slot_capacity(batch_bytes: int, batches: int) -> int:
     """Return how many batches a slot can hold: more than one only for small batches."""
     return max(1, min(_SHARED_SLOT_BYTES // max(batch_bytes, 1), _SHARED_SLOT_BATCHES, batches))
@@ -29,6 +33,17 @@ def default_slots(batch_rows: int, row_ns: int, workers: int) -> int:
     """
     tickets_per_batch = max(1, min(batch_rows, batch_rows * row_ns // TICKET_NS))
     return -(-2 * workers // tickets_per_batch) + 2
+
+
+def auto_slots(batch_rows: int, row_ns: int, workers: int, most_workers: int, slot_bytes: int) -> int:
+    """Return how many slots to allocate where the number of workers will change: the arena can't grow.
+
+    Enough for the first `workers`, and for `most_workers` if they share slots by short tickets, as far as that takes at most 64 MiB. A batch of
+    much work is cut into tickets for all, so that 3 or 4 slots do; only batches of little work need two slots for each worker.
+    """
+    tickets_per_batch = max(1, min(batch_rows, batch_rows * row_ns // SHORTEST_TICKET_NS))
+    most = -(-2 * most_workers // tickets_per_batch) + 2
+    return max(default_slots(batch_rows, row_ns, workers), min(most, _GROWTH_BYTES // max(slot_bytes, 1)))
 
 
 def batches_per_slot(capacity: int, batch_rows: int, row_ns: float) -> int:

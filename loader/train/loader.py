@@ -42,8 +42,9 @@ class Loader(KerasAdapter):
         shuffle: a new order in every epoch.
         seed: of the order and of everything random. The same seed gives the same batches, bit for bit, for any number of workers.
         drop_last: leave out a last batch that is not full.
-        workers: processes; 0 works in this process, "auto" is one per core that this process may use.
-        max_workers: most workers that `resize` may ask for.
+        workers: processes; 0 works in this process. "auto" begins with one per core, at most 8, and finds the fewest with which the trainer does not
+            wait: more than there are cores where reads wait for storage, never because of computing. `resize` ends that.
+        max_workers: most workers that `resize` and "auto" may ask for; by default 16, or 8 per core if that is more.
         slots: places for batches in shared memory; the default keeps all workers busy.
         memory_limit: bytes, or text such as "2GiB": ceiling of the loader's memory, checked before anything is allocated.
         on_error: what a bad sample does; "raise" raises its error when its batch is due.

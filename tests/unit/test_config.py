@@ -81,8 +81,10 @@ def test_more_workers_than_their_ceiling_is_refused() -> None:
     assert made(workers=4, max_workers=4).worker_ceiling == 4
 
 
-@pytest.mark.parametrize(("cores", "limit", "workers"), [(4, None, 4), (4, 2, 2), (4, 9, 4), (1, None, 1)])
-def test_auto_is_one_worker_per_core_up_to_the_ceiling(cores: int, limit: int | None, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("cores", "limit", "workers"), [(4, None, 4), (4, 2, 2), (4, 9, 4), (1, None, 1), (64, None, 8)])
+def test_auto_begins_with_one_worker_per_core_up_to_eight_or_the_ceiling(
+    cores: int, limit: int | None, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(config_module, "available_cores", lambda: cores)
     monkeypatch.setattr(sys, "platform", "linux")
     config = made(max_workers=limit)

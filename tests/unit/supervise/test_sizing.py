@@ -102,3 +102,17 @@ def test_there_are_places_for_the_blocks_of_all_slots_and_one_ahead(slots: int, 
     consecutive = slots * min(capacity, blocks) * batch_size  # rows of all slots, which lie one after the other
     touched = min(slots, -(-consecutive // rows) + 1)
     assert places >= touched + 1
+
+
+@pytest.mark.parametrize(
+    ("batch_rows", "row_ns", "workers", "most", "slot_bytes", "slots"),
+    [
+        (64, 600_000, 2, 16, 38_000_000, 3),  # 38 ms of work: tickets for all in one batch
+        (64, 100_000, 2, 16, 38_000_000, 3),  # 6.4 ms: 5 would be shared by 16 workers, but they would take 190 MB
+        (64, 100_000, 2, 16, 1_000_000, 5),
+        (128, 1_000, 2, 16, 400_000, 34),  # 0.1 ms: two for each worker
+        (1, 50_000_000, 8, 16, 38_000_000, 18),  # one row a batch: two for each of the first workers, and no more
+    ],
+)
+def test_slots_for_workers_that_may_come(batch_rows: int, row_ns: int, workers: int, most: int, slot_bytes: int, slots: int) -> None:
+    assert sizing.auto_slots(batch_rows, row_ns, workers, most, slot_bytes) == slots

@@ -1,0 +1,169 @@
+"""The tuner on pipelines in small: what it finds, how soon, how often it moves, and that it never leaves its bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.property.pipeline_world import Load, Run, best, simulate
+
+# What it is, the load, the workers to begin with.
+LOADS = {
+    "reads that wait, a model": (Load(io_s=0.04, step_s=0.04, cores=2), 2),
+    "reads that wait, no model": (Load(io_s=0.1, cores=2), 2),
+    "computing": (Load(cpu_s=0.01, cores=2, slots=6), 2),
+    "computing, as fast as the model": (Load(cpu_s=0.02, step_s=0.02, cores=16), 8),
+    "reading and computing, a model": (Load(io_s=0.02, cpu_s=0.01, step_s=0.025, cores=4), 4),
+    "reading and computing, no model": (Load(io_s=0.02, cpu_s=0.01, cores=4), 4),
+    "a slow model": (Load(io_s=0.002, cpu_s=0.001, step_s=0.05, cores=4), 4),
+    "a slow model, far too many workers": (Load(io_s=0.002, cpu_s=0.001, step_s=0.02, cores=16), 8),
+    "noise": (Load(io_s=0.03, cpu_s=0.005, step_s=0.04, cores=4, noise=0.6), 4),
+    "tiny batches": (Load(io_s=0.004, cpu_s=0.002, tickets=1, slots=34, step_s=0.002, cores=2), 2),
+    "a straggler in a hundred": (Load(io_s=0.01, step_s=0.03, straggler=0.01, cores=4, slots=6), 4),
+    "a disk that serves three at a time": (Load(io_s=0.02, cpu_s=0.001, cores=4, disk=3), 4),
+    "such a disk, far too many workers": (Load(io_s=0.02, cpu_s=0.001, cores=16, disk=3), 16),
+}
+
+# A simulation takes half a second: a failing load is reported as it was found, not made smaller.
+some_loads = settings(
+    max_examples=8, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+@pytest.mark.parametrize("name", LOADS)
+def test_it_finds_the_fewest_workers_that_keep_up(name: str) -> None:
+    load, workers = LOADS[name]
+    fastest, needed = best(load)
+    run = simulate(load, workers=workers).go(50)
+    assert run.rate(10, 30) >= 0.95 * fastest, run.changes
+    assert run.usual(10, 30) <= needed + 1, run.changes
+    assert run.rate(30, 50) >= 0.95 * fastest, run.changes
+    assert run.usual(30, 50) <= needed + 1, run.changes
+    assert len([at for at, *_ in run.changes if at > 15]) <= 3, run.changes
+
+
+def test_computing_takes_no_more_workers_than_there_are_cores() -> None:
+    for cores in (1, 2, 3, 4):
+        run = simulate(Load(cpu_s=0.02, cores=cores), workers=1).go(60)
+        assert max(workers for _, _, workers in run.marks) == cores
+        assert run.marks[-1][2] == cores
+
+
+def test_a_crowd_on_the_cores_is_not_taken_for_waiting() -> None:
+    """Workers that stand in line for a core look busy; only the time in line tells that they do not wait for storage."""
+    run = simulate(Load(cpu_s=0.02, cores=2), workers=8).go(40)
+    assert run.marks[-1][2] <= 3
+
+
+def test_slow_batches_take_longer_to_judge_and_come_to_the_same() -> None:
+    load = Load(io_s=0.2, cpu_s=0.01, tickets=32, step_s=1.0)
+    fastest, needed = best(load, seconds=30)
+    run = simulate(load, workers=2).go(90)
+    assert run.rate(30, 90) >= 0.95 * fastest
+    assert run.usual(30, 90) <= needed + 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (Load(io_s=0.01, step_s=0.04, cores=2), Load(io_s=0.04, step_s=0.04, cores=2)),
+        (Load(io_s=0.04, step_s=0.04, cores=2), Load(io_s=0.01, step_s=0.04, cores=2)),
+        (Load(io_s=0.02, step_s=0.08, cores=2), Load(io_s=0.02, step_s=0.02, cores=2)),
+        (Load(io_s=0.02, step_s=0.02, cores=2), Load(io_s=0.02, step_s=0.08, cores=2)),
+        (Load(io_s=0.02, cores=2), Load(cpu_s=0.02, cores=2)),
+    ],
+    ids=["slower disk", "faster disk", "faster model", "slower model", "from reading to computing"],
+)
+def test_it_follows_a_change(before: Load, after: Load) -> None:
+    run = simulate(before, workers=2).go(30)
+    fastest, needed = best(after)
+    run.world.load = after
+    run.go(35)
+    assert run.rate(45, 65) >= 0.95 * fastest, run.changes
+    assert run.usual(45, 65) <= needed + 1, run.changes
+
+
+def test_a_disk_that_serves_more_at_a_time_is_found_out_by_the_next_trial() -> None:
+    """A few workers that read as fast as before do not show that more of them could read now."""
+    load = Load(io_s=0.02, cores=2, disk=2)
+    run = simulate(load, workers=2).go(30)
+    run.world.load = replace(load, disk=20)
+    run.go(120)
+    assert run.rate(120, 150) >= 0.95 * best(run.world.load)[0], run.changes
+
+
+def test_a_trainer_that_pauses_changes_nothing() -> None:
+    run = simulate(Load(io_s=0.04, step_s=0.04, cores=2), workers=2).go(10)
+    workers, changes = run.world.workers, len(run.changes)
+    for _ in range(4):
+        run.world.asleep = True
+        run.go(12)
+        run.world.asleep = False
+        run.go(4)
+    assert (run.world.workers, len(run.changes)) == (workers, changes), run.changes
+
+
+def test_the_first_step_does_not_count() -> None:
+    """A model that compiles takes seconds for its first step; the workers seem to be too many, and are not."""
+    run = simulate(Load(io_s=0.04, step_s=0.04, cores=8), workers=8)
+    run.world.step_left_s = 6.0
+    run.go(12)
+    assert not run.changes
+
+
+def test_a_lower_ceiling_holds_at_once_and_a_higher_one_is_used() -> None:
+    run = simulate(Load(io_s=0.1, cores=2), ceiling=lambda now: 3 if 20 < now < 40 else 16).go(40)
+    assert all(workers <= 3 for at, _, workers in run.marks if 20.6 < at < 40)
+    run.go(90)
+    assert run.marks[-1][2] == 16
+
+
+def test_one_worker_is_all_there_may_be() -> None:
+    assert not simulate(Load(io_s=0.1, cores=4), workers=1, most=1).go(30).changes
+
+
+def test_the_reason_names_what_was_measured() -> None:
+    (_, workers, reason), *_ = simulate(Load(io_s=0.04, step_s=0.04, cores=2), workers=2).go(6).changes
+    assert reason.startswith("the trainer waits ")
+    assert reason.endswith(f": 2 -> {workers} workers")
+    assert "compute 0% of that" in reason
+
+
+LOAD = st.builds(
+    Load,
+    io_s=st.floats(0, 0.1),
+    cpu_s=st.floats(0.001, 0.05),
+    step_s=st.floats(0, 0.2),
+    tickets=st.integers(1, 16),
+    slots=st.integers(2, 12),
+    cores=st.integers(1, 8),
+    disk=st.integers(1, 40),
+    noise=st.floats(0, 1),
+    straggler=st.floats(0, 0.05),
+)
+
+
+def within_bounds_and_calm(run: Run, most: int) -> None:
+    """Assert what holds for any load. That each advice is within bounds is asserted by the run itself."""
+    assert all(1 <= workers <= most for _, _, workers in run.marks)
+    late = [at for at, *_ in run.changes if at > run.world.now - 60]
+    assert len(late) <= 6, run.changes
+
+
+@some_loads
+@given(load=LOAD, workers=st.integers(1, 16), most=st.integers(1, 24), seed=st.integers(0, 9))
+def test_under_any_load_it_stays_within_bounds_and_comes_to_rest(load: Load, workers: int, most: int, seed: int) -> None:
+    within_bounds_and_calm(simulate(load, workers=min(workers, most), most=most, seed=seed).go(120), most)
+
+
+@some_loads
+@given(load=LOAD, factors=st.lists(st.floats(0.3, 3), min_size=6, max_size=6), seed=st.integers(0, 9))
+def test_a_load_that_never_rests_costs_a_few_changes_a_minute(load: Load, factors: list[float], seed: int) -> None:
+    run = simulate(load, seed=seed)
+    for factor in factors:
+        run.world.load = replace(load, io_s=load.io_s * factor, step_s=load.step_s / factor)
+        run.go(20)
+    assert len(run.changes) <= 10 + 120 / 20
