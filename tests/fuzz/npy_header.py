@@ -12,6 +12,8 @@ What holds for every file, whatever its bytes:
 The case of a number follows from the seed and that number alone: `--only NUMBER` repeats one.
 """
 
+# ruff: noqa: E501  the tables of odd words
+
 from __future__ import annotations
 
 import argparse
