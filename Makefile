@@ -4,6 +4,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+FUZZ_ARGS ?= 100000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +12,7 @@ READY := $(VENV)/.ready
 TORCH := $(VENV)/.torch
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch lint bench bench-auto docs clean
+.PHONY: help demo test test-torch lint bench bench-auto fuzz docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +36,9 @@ bench: $(READY) ## measure against the bare loop of system calls (BENCH_ARGS=...
 
 bench-auto: $(READY) ## measure workers="auto" against fixed numbers of workers
 	@$(BIN)/python -m benchmarks auto $(BENCH_ARGS)
+
+fuzz: $(READY) ## feed damaged .npy files to the reader (FUZZ_ARGS="1000000 --seed 1")
+	@$(BIN)/python -m tests.fuzz.npy_header $(FUZZ_ARGS)
 
 docs: $(READY) ## write docs/settings.md from the code
 	@PYTHONPATH=. $(BIN)/python docs/make_settings.py

@@ -35,9 +35,10 @@ _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
 _ENTRY = re.compile(
     r"""\s*u?(?P<q>['"])(?P<key>[a-z_]{1,20})(?P=q)\s*:\s*
     (?: u?'(?P<single>[^'\\]*)' | u?"(?P<double>[^"\\]*)" | (?P<flag>True|False) | \((?P<shape>[\dL,\s]*)\) | (?P<fields>\[) )""",
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
-_DIMENSION = re.compile(r"\s*(\d{1,19})L?\s*")  # Python 2 wrote 3L
+_DIMENSION = re.compile(r"\s*(\d{1,19})L?\s*", re.ASCII)  # Python 2 wrote 3L
+_SPACE = " \t\n\r\f\v"  # what `\s` means above; without it `strip` takes off what Python's parser, and so numpy, refuses
 
 
 @dataclass(frozen=True)
@@ -206,18 +207,18 @@ def _header_bounds(raw: bytes, path: str) -> tuple[int, int]:
 def _entries(text: str, path: str) -> dict[str, re.Match[str]]:
     """Return the entries of the header's dict by key, in whatever order they stand."""
     entries: dict[str, re.Match[str]] = {}
-    text = text.strip()
+    text = text.strip(_SPACE)
     place = 1
     if text[:1] != "{" or text[-1:] != "}":
         raise NpyError(path, f"its header is damaged: it reads {text[:60]!r}")
-    while text[place:].strip() != "}":
+    while text[place:].strip(_SPACE) != "}":
         match = _ENTRY.match(text, place)
         if match is None or match["key"] in entries or len(entries) == 3:
             raise NpyError(path, f"its header is damaged, or of a dtype that is not supported: it reads {text[:200]!r}")
         if match["fields"]:
             raise NpyError(path, structured(path))
         entries[match["key"]] = match
-        rest = text[match.end() :].lstrip()
+        rest = text[match.end() :].lstrip(_SPACE)
         if rest[:1] not in (",", "}"):
             raise NpyError(path, f"its header is damaged: it reads {text[:200]!r}")
         place = len(text) - len(rest) + (rest[0] == ",")
@@ -238,13 +239,13 @@ def _header(entries: dict[str, re.Match[str]], offset: int, path: str) -> NpyHea
 def _shape(text: str, itemsize: int, path: str) -> tuple[int, ...]:
     """Return the shape written as `3, 4` or `3,` or nothing: a tuple without its parentheses."""
     parts = text.split(",", _MAX_DIMS + 1)
-    if len(parts) > 1 and not parts[-1].strip():
+    if len(parts) > 1 and not parts[-1].strip(_SPACE):
         parts.pop()
-    elif len(parts) == 1 and parts[0].strip():
+    elif len(parts) == 1 and parts[0].strip(_SPACE):
         raise NpyError(path, f"its header is damaged: its shape is ({text[:40]}), a number instead of a tuple")
     if len(parts) > _MAX_DIMS:
         raise NpyError(path, f"its header gives it more than {_MAX_DIMS} dimensions")
-    if parts == [text] and not text.strip():
+    if parts == [text] and not text.strip(_SPACE):
         return ()
     matches = [_DIMENSION.fullmatch(part) for part in parts]
     shape = tuple(int(match[1]) for match in matches if match is not None)

@@ -32,7 +32,7 @@ _FORMATS = (
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _TEXT = frozenset(string.printable.encode())
 # `V`: besides structured arrays, np.save writes dtypes that numpy does not know, such as ml_dtypes.bfloat16, as raw bytes.
-_DESCR = re.compile(r"([<>=|]?)([?biufcOSUVMm])(\d{0,9})(\[\w{1,12}\])?")
+_DESCR = re.compile(r"([<>=|]?)([?biufcOSUVMm])(\d{0,9})(\[\w{1,12}\])?", re.ASCII)
 
 
 def foreign(raw: bytes) -> str:

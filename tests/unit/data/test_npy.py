@@ -103,6 +103,21 @@ def test_a_header_that_is_anything_else_is_refused(text: str) -> None:
     assert "header" in problem_of(header_bytes(text))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3, ３), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (٣,), }",
+        "{'descr': '<f４', 'fortran_order': False, 'shape': (3,), }",
+        "{'descr':\xa0'<f4', 'fortran_order': False, 'shape': (3,), }",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }\x85",
+        "\x1c{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }",
+    ],
+)
+def test_digits_and_spaces_of_other_scripts_are_refused_as_numpy_refuses_them(text: str) -> None:
+    assert "header" in problem_of(header_bytes(text, version=3))
+
+
 @pytest.mark.parametrize("count", [4_000, 60_000])
 @pytest.mark.parametrize("piece", ["{", " ", "(", "'", "'a", "{'descr':", "[", ",", "\n", "{'shape':(", "1,"])
 def test_a_long_senseless_header_is_refused_at_once(piece: str, count: int) -> None:

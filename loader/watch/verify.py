@@ -1,0 +1,115 @@
+"""`loader inspect --verify`: all files are read beforehand, and the bad ones named."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from loader.data.npy_files import NpyFiles
+from loader.data.verify import usual_form
+from loader.watch.verify_pool import Found, Verifier
+
+_SHOWN = 20
+_STALL_S = 60.0
+_INTERRUPTED = 130
+
+
+def verify(path: Path, jobs: int | None, report: Path | None, as_json: bool) -> int:
+    """Read all files that `path` means and print what is wrong; return the exit status: 0 all good, 1 some bad, 130 after Ctrl-C."""
+    files = _files(path)
+    target = None if report is None else report.open("w")  # before the work: a report that can't be written is worth knowing now
+    interrupted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
+    began = time.monotonic()
+    verifier = Verifier(files, usual_form(files), jobs or len(os.sched_getaffinity(0)), _STALL_S)
+    try:
+        with _progress(len(files)) as show:
+            verifier.run(lambda: bool(interrupted), show)
+    finally:
+        verifier.close()
+        signal.signal(signal.SIGINT, before)
+    verifier.count()
+    found, seconds = verifier.found, time.monotonic() - began
+    bad = [found.bad[index] for index in sorted(found.bad)]
+    if target is not None:
+        with target:
+            target.writelines(entry.line() for entry in bad)
+    summary = _summary(path, files, found, seconds, bool(interrupted))
+    if as_json:
+        click.echo(json.dumps(summary | {"bad": [json.loads(entry.line()) for entry in bad]}))
+    else:
+        for entry in bad[:_SHOWN]:
+            click.echo(f"{entry.path}: {entry.reason}")
+        if len(bad) > _SHOWN:
+            click.echo(f"... and {len(bad) - _SHOWN:,} more" + ("" if report else "; --report FILE writes all of them"))
+        click.echo(_sentence(summary, len(bad)))
+    return _INTERRUPTED if interrupted else int(bool(bad))
+
+
+def _files(path: Path) -> NpyFiles:
+    if path.is_dir():
+        has_classes = any(entry.is_dir() and not entry.name.startswith(".") for entry in os.scandir(path))
+        return NpyFiles.from_folder(path) if has_classes else NpyFiles(path)
+    return NpyFiles.from_manifest(path) if path.suffix in (".csv", ".txt") else NpyFiles([path])
+
+
+def _summary(path: Path, files: NpyFiles, found: Found, seconds: float, interrupted: bool) -> dict[str, Any]:
+    first = min(found.floats, default=None)
+    return {
+        "path": str(path),
+        "files": len(files),
+        "verified": found.files,
+        "bytes": found.bytes,
+        "seconds": round(seconds, 3),
+        "interrupted": interrupted,
+        "not finite": {
+            "files": len(found.floats),
+            "nan": sum(nan for nan, _ in found.floats.values()),
+            "infinite": sum(infinite for _, infinite in found.floats.values()),
+            "first": None if first is None else files.name_of(first),
+        },
+    }
+
+
+def _sentence(summary: dict[str, Any], bad: int) -> str:
+    seconds = max(summary["seconds"], 0.001)
+    rate = f"{summary['verified'] / seconds:,.0f} files/s, {summary['bytes'] / seconds / 1e6:,.1f} MB/s"
+    lines = [f"{summary['verified']:,} of {summary['files']:,} files verified in {seconds:.1f} s ({rate}): {bad:,} bad"]
+    if summary["interrupted"]:
+        lines[0] = f"Interrupted. {lines[0]} so far"
+    odd = summary["not finite"]
+    if odd["files"]:
+        values = f"{odd['nan']:,} NaN and {odd['infinite']:,} infinite values"
+        lines.append(f"Remark: {odd['files']:,} files hold {values}, {odd['first']} is the first")
+    return "\n".join(lines)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[Found], None]]:
+    """Yield a function that shows how far the work is: on standard error, where that is a terminal, else not at all."""
+    if not sys.stderr.isatty():
+        yield lambda found: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as bar:  # a thread would refresh by itself
+        task = bar.add_task("", total=total, rate="")
+        began = time.monotonic()
+
+        def show(found: Found) -> None:
+            seconds = max(time.monotonic() - began, 0.001)
+            rate = f"{found.files / seconds:,.0f} files/s {found.bytes / seconds / 1e6:,.1f} MB/s {len(found.bad):,} bad"
+            bar.update(task, completed=found.files, rate=rate, refresh=True)
+
+        yield show
