@@ -99,10 +99,10 @@ def mib(nbytes: int) -> str:
 def _remedy(need: Need, bound: int, batch_size: int) -> str:
     fixed = need.total - need.slots * need.slot_bytes
     room = bound - fixed
-    workers = (bound - need.total + need.workers * WORKER_BYTES) // WORKER_BYTES
-    if 0 < workers < need.workers:
-        return f"workers={workers} would fit"
     if room <= 0:
+        workers = (bound - need.total) // WORKER_BYTES + need.workers
+        if workers > 0:
+            return f"workers={workers} would fit"
         return f"allow more than {mib(fixed)}, which is needed without a single slot"
     if need.slots > 2 and room >= 2 * need.slot_bytes:
         return f"slots={room // need.slot_bytes} would fit"
