@@ -81,8 +81,8 @@ class MemoryStats:
         if self.limit_bytes is not None:
             text += f" of {self.limit_bytes / 2**20:,.1f}{' (default limit)' if self.limit_is_default else ''}"
         if self.replaced_workers:
-            text += f"; {self.replaced_workers} workers replaced"
-        return text if self.reduced_to is None else f"{text}; reduced to {self.reduced_to} workers"
+            text += f"; workers replaced: {self.replaced_workers}"
+        return text if self.reduced_to is None else f"{text}; reduced to: {self.reduced_to}"
 
 
 @dataclass(frozen=True)
