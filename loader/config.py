@@ -40,7 +40,10 @@ class Config:
         None, unit="slots", allowed="2 or more", why="parts of the arena that batches are filled into; default: as many as keep all workers busy"
     )
     memory_limit: int | str | None = _setting(
-        None, unit="bytes", allowed='more than one batch, such as 2_000_000_000 or "2GiB"', why="ceiling for arena and processes together"
+        None,
+        unit="bytes",
+        allowed='more than one batch, such as 2_000_000_000 or "2GiB"',
+        why="ceiling for arena and processes together, while running too; default: half of what is available at the start (see memory.md)",
     )
     on_error: Literal["raise"] = _setting("raise", unit="", allowed='"raise"', why="what a bad sample does: its batch raises it")
     io_retries: int = _setting(3, unit="tries", allowed="0 or more", why="a read that fails with an OSError is tried again, with growing pauses")

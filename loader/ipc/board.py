@@ -48,6 +48,10 @@ class SupervisorCell(IntEnum):
     PHASE_GAUGE = 8
     ARENA_BYTES_GAUGE = 9
     PAYLOAD_BYTES_GAUGE = 10
+    LIMIT_BYTES_GAUGE = 24
+    LIMIT_IS_DEFAULT_GAUGE = 25
+    MEMORY_REPLACED = 26
+    MEMORY_WORKERS_GAUGE = 27
 
 
 class Phase(IntEnum):
@@ -126,9 +130,9 @@ class Cells:
         write_text(self._half(self._failures), {"ticket": ticket, **error})
 
     def read_failure(self, ticket: int) -> dict[str, Any]:
-        """Return the error that was written for a ticket."""
+        """Return the error that was written for a ticket, or an empty dict if none was."""
         found: list[dict[str, Any]] = [read_text(self._half(number)) for number in range(2)]
-        return next(error for error in found if error.pop("ticket", None) == ticket)
+        return next((error for error in found if error.pop("ticket", None) == ticket), {})
 
     def _half(self, number: int) -> memoryview:
         middle = len(self._text) // 2

@@ -2,7 +2,7 @@
 
     channel        from → to               records
     ticket pipe    supervisor → a worker   Ticket
-    inbox          workers → supervisor    Done, Failed
+    inbox          workers → supervisor    Done, Failed, Exhausted
     inbox          trainer → supervisor    Released, Skip, Resize, Close
     ready pipe     supervisor → trainer    Ready, Look
 
@@ -91,6 +91,28 @@ class Failed(NamedTuple):
         return _INBOX.pack(_FAILED, self.worker, self.ticket, self.good_rows)
 
 
+class Exhausted(NamedTuple):
+    """A worker got no more memory for the first ticket that it holds, and is about to exit.
+
+    Attributes:
+        worker: number of the worker.
+        row: of the ticket that it was at, or `UNKNOWN_ROW`; the worker's text area then says why.
+        size: of its data (private writable mappings) that it was allowed in all, in bytes.
+        fresh: whether it was its first ticket, so that nothing but this ticket can have taken the memory.
+    """
+
+    worker: int
+    row: int
+    size: int
+    fresh: bool
+
+    def pack(self) -> bytes:
+        """Return the record's bytes."""
+        return _INBOX.pack(_EXHAUSTED, self.worker, self.row << 1 | self.fresh, self.size)
+
+
+UNKNOWN_ROW = 2**32
+
 ANY_BEFORE_TERM = 0
 
 
@@ -141,11 +163,12 @@ class Close(NamedTuple):
         return _INBOX.pack(_CLOSE, 0, 0, 0)
 
 
-InboxRecord = Done | Failed | Released | Skip | Resize | Close
+InboxRecord = Done | Failed | Exhausted | Released | Skip | Resize | Close
 
 _INBOX = struct.Struct("<IIQQ")
 INBOX_BYTES = _INBOX.size
 _DONE, _FAILED, _RELEASED, _SKIP, _RESIZE, _CLOSE = range(6)
+_EXHAUSTED = 32
 
 
 def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
@@ -157,6 +180,8 @@ def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
             yield Released(small, first)
         elif kind == _FAILED:
             yield Failed(small, first, second)
+        elif kind == _EXHAUSTED:
+            yield Exhausted(small, first >> 1, second, bool(first & 1))
         elif kind == _SKIP:
             yield Skip(small, first, second)
         elif kind == _RESIZE:

@@ -1,7 +1,8 @@
 """The worker: take a ticket, produce its rows straight into the slot, report.
 
 A worker is a fork of the supervisor and inherits everything that is large, mapped and ready. It holds no lock, ignores SIGINT, sleeps in
-`read` while it has no ticket, and dies with its supervisor.
+`read` while it has no ticket, and dies with its supervisor. One that gets no more memory says so and exits: whatever it holds is free then,
+and its tickets are issued again, to a successor or to fewer workers that may have more.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from loader.data.spec import Array
 from loader.ipc.arena import Arena
 from loader.ipc.board import Cells, WorkerCell, WorkerState
 from loader.ipc.channels import read_records
-from loader.ipc.records import TICKET_BYTES, Done, Failed, Ticket, TicketKind, unpack_tickets
+from loader.ipc.records import TICKET_BYTES, UNKNOWN_ROW, Done, Exhausted, Failed, Ticket, TicketKind, unpack_tickets
+from loader.produce.exhaustion import data_limit, is_exhaustion
 
 _PR_SET_PDEATHSIG = 1
 
@@ -62,6 +64,8 @@ def run(number: int, production: Production, cells: Cells, tickets: int, inbox: 
             report = worker.work(ticket)
             cells[WorkerCell.TICKET_GAUGE] = 0
             os.write(inbox, report.pack())
+            if isinstance(report, Exhausted):
+                return
         cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
         sys.stdout.flush()
 
@@ -88,9 +92,25 @@ class _Worker:
         self._layout = production.arena.layout.slot
         self._cells = cells
         self._progress = cells.cell(WorkerCell.ROW_GAUGE)
+        self._fresh = True
 
-    def work(self, ticket: Ticket) -> Done | Failed:
+    def work(self, ticket: Ticket) -> Done | Failed | Exhausted:
         """Do what a ticket asks for and return the report."""
+        allowed = data_limit()
+        try:
+            report = self._work(ticket)
+        except MemoryError:  # not in the code of a sample: the row is not known
+            return self._exhausted(allowed, UNKNOWN_ROW)
+        except _NoMemory as failure:
+            return self._exhausted(allowed, failure.row)
+        self._fresh = self._fresh and ticket.kind != TicketKind.ROWS
+        return report
+
+    def _exhausted(self, allowed: int, row: int) -> Exhausted:
+        # The supervisor may have moved the allowance meanwhile; what counts is the one that was too little for sure.
+        return Exhausted(self._number, row, min(allowed, data_limit()), self._fresh)
+
+    def _work(self, ticket: Ticket) -> Done | Failed:
         started = time.monotonic_ns()
         self._cells[WorkerCell.TICKET_STARTED_NS_GAUGE] = started
         self._cells[WorkerCell.TICKET_GAUGE] = ticket.number
@@ -101,6 +121,8 @@ class _Worker:
                 self._fill(ticket)
             except BadSample as bad:
                 self._cells.write_failure(ticket.number, self._pipeline.error(bad, self._number).to_record())
+                if is_exhaustion(bad):
+                    raise _NoMemory(self._row(ticket, bad)) from bad
                 return Failed(self._number, ticket.number, self._good_rows(ticket, bad))
             self._cells.add(WorkerCell.SAMPLES, ticket.rows)
         busy = time.monotonic_ns() - started
@@ -127,9 +149,12 @@ class _Worker:
     def _fill_run(self, indices: Indices, ticket: Ticket, leaves: list[Array], slot_row: int) -> None:
         self._pipeline.fill(indices, ticket.epoch, leaves, self._progress, slot_row - ticket.slot_row)
 
+    def _row(self, ticket: Ticket, bad: BadSample) -> int:
+        return int(np.flatnonzero(self._indices(ticket) == bad.index)[0])
+
     def _good_rows(self, ticket: Ticket, bad: BadSample) -> int:
         """Produce what comes before the bad sample again, batch by batch, so that the batches before its own are complete; return their end."""
-        row = int(np.flatnonzero(self._indices(ticket) == bad.index)[0])
+        row = self._row(ticket, bad)
         batch_start = (ticket.slot_row + row) // self._layout.batch_size * self._layout.batch_size
         rows = batch_start - ticket.slot_row
         if rows <= 0:
@@ -139,3 +164,15 @@ class _Worker:
         except BadSample:
             return ticket.slot_row
         return batch_start
+
+
+class _NoMemory(Exception):
+    """A sample could not be produced for want of memory.
+
+    Attributes:
+        row: of the ticket.
+    """
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row)
+        self.row = row

@@ -31,6 +31,7 @@ from loader.produce.worker import Production
 from loader.supervise import budget, sizing
 from loader.supervise.blocks import Blocks
 from loader.supervise.loop import Supervisor
+from loader.supervise.memory_control import MemoryControl
 from loader.supervise.pool import prepare_to_fork
 from loader.supervise.probe import Probed, probe, refuse_tensorflow
 from loader.supervise.schedule import Schedule
@@ -117,7 +118,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
     rank, world = config.shard
     plan = EpochPlan(len(pipeline.source), config.batch_size, config.drop_last, rank, world)
     payload_bytes = os.fstat(inherited.payload).st_size
-    layout = _lay_out(config, plan, pipeline, probed, payload_bytes)
+    layout, limit = _lay_out(config, plan, pipeline, probed, payload_bytes)
     board.supervisor[SupervisorCell.ARENA_BYTES_GAUGE] = layout.nbytes
     board.supervisor[SupervisorCell.PAYLOAD_BYTES_GAUGE] = payload_bytes
     memfd.allocate(inherited.arena, layout.nbytes)
@@ -139,6 +140,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
         workers=config.worker_count,
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=config.workers == "auto"),
+        memory=MemoryControl(board.supervisor, limit, layout.nbytes + payload_bytes, is_default=config.memory_limit is None),
     )
 
 
@@ -156,18 +158,21 @@ def _unpickle(fd: int) -> tuple[Pipeline, Config]:
     return pipeline, config
 
 
-def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: Probed, payload_bytes: int) -> ArenaLayout:
+def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: Probed, payload_bytes: int) -> tuple[ArenaLayout, int]:
+    """Return the arena's layout and the memory limit, given or derived, that it keeps to."""
     workers, size = config.worker_count, plan.batch_size
     capacity = sizing.slot_capacity(pipeline.spec.nbytes * size, plan.batches)
     wanted = config.slots or _default_slots(config, round(probed.row_ns), pipeline.spec.nbytes * size * capacity)
-    limit = config.memory_limit_bytes
+    least = _need(_arena(config, plan, pipeline, config.slots or 2, 1), payload_bytes, workers)
+    limit = config.memory_limit_bytes or budget.default_limit(least)
     layout = _arena(config, plan, pipeline, wanted, capacity)
     if capacity > 1 and budget.fitting_slots(_need(layout, payload_bytes, workers), limit) < wanted:
         layout = _arena(config, plan, pipeline, wanted, 1)
     if config.slots is None:
         layout = _arena(config, plan, pipeline, budget.fitting_slots(_need(layout, payload_bytes, workers), limit), layout.slot.capacity)
-    budget.check(_need(layout, payload_bytes, workers), limit, size)
-    return layout
+    need = _need(layout, payload_bytes, workers)
+    budget.check(need, config.memory_limit_bytes, size)
+    return layout, max(limit, need.total)
 
 
 def _default_slots(config: Config, row_ns: int, slot_bytes: int) -> int:

@@ -7,17 +7,31 @@ import select
 import signal
 import time
 
-from loader.errors import PipelineError, SampleError, SampleTimeout
+from loader.errors import PipelineError
 from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
 from loader.ipc.channels import Outlet, drain_records
-from loader.ipc.records import INBOX_BYTES, Close, Done, Failed, InboxRecord, Ready, Released, Resize, Skip, unpack_inbox
+from loader.ipc.records import (
+    INBOX_BYTES,
+    UNKNOWN_ROW,
+    Close,
+    Done,
+    Exhausted,
+    Failed,
+    InboxRecord,
+    Ready,
+    Released,
+    Resize,
+    Skip,
+    TicketKind,
+    unpack_inbox,
+)
 from loader.produce.worker import Production, run
+from loader.supervise.accusations import accuse, accuse_of_memory
 from loader.supervise.commands import Accuse, Command, Dismiss, Issue
-from loader.supervise.memory import MemoryRounds
+from loader.supervise.memory_control import MemoryControl
 from loader.supervise.pool import Pool, death_in_words
 from loader.supervise.schedule import Schedule
 from loader.supervise.stalls import Stalls
-from loader.supervise.suspects import DEATHS_TO_ACCUSE
 from loader.supervise.tuning import Tuning
 
 _TICK_S = 1.0
@@ -45,6 +59,7 @@ class Supervisor:
         workers: how many to begin with.
         sample_timeout_s: longest time without progress of a worker that holds a ticket.
         tuning: may change their number.
+        memory: keeps the limit; may allow fewer workers than are wanted.
     """
 
     def __init__(
@@ -59,6 +74,7 @@ class Supervisor:
         workers: int,
         sample_timeout_s: float,
         tuning: Tuning,
+        memory: MemoryControl,
     ) -> None:
         self._schedule = schedule
         self._production = production
@@ -70,12 +86,13 @@ class Supervisor:
         self._tuning = tuning
         self._stalls = Stalls(sample_timeout_s)
         self._tick_s = min(_TICK_S, max(_SHORTEST_TICK_S, sample_timeout_s / 2))
-        self._memory = MemoryRounds()
+        self._memory = memory
         self._epoll = select.epoll()
         self._pool = Pool(self._run_worker, [self._inbox, ready.fd, trainer, self._epoll.fileno()])
         self._pid = os.getpid()
         self._leaving: set[int] = set()
         self._timed_out: set[int] = set()
+        self._exhausted: dict[int, Exhausted] = {}  # last words of workers that are about to exit
         self._deaths = 0
         self._open = True
 
@@ -90,16 +107,21 @@ class Supervisor:
             while self._open:
                 self._carry_out()
                 self._nap()
-                ready = self._epoll.poll(self._tick_s)
+                ready = self._epoll.poll(min(self._tick_s, self._memory.pause_s))
                 self._drain()
                 for fd, _ in ready:
                     self._notice_death(fd)
                 if (now := time.monotonic()) >= next_tick:
-                    next_tick = now + self._tick_s
                     self._tick(now)
+                    next_tick = now + min(self._tick_s, self._memory.pause_s)
                 self._tune(now)
         finally:
             self._pool.end()
+
+    def set_memory_limit(self, nbytes: int) -> None:
+        """Change the limit. Raises MemoryLimitError, with the arithmetic, for less than one worker needs."""
+        self._memory.set_limit(nbytes, time.monotonic())
+        self._adjust()
 
     def _nap(self) -> None:
         """Let messages gather while every worker has enough to do.
@@ -128,6 +150,8 @@ class Supervisor:
             case Done():
                 self._deaths = 0
                 self._schedule.done(record)
+            case Exhausted(worker):
+                self._exhausted[worker] = record
             case Released():
                 self._schedule.released(record)
             case Failed():
@@ -161,28 +185,58 @@ class Supervisor:
         self._epoll.unregister(self._pool.children[number].pidfd)
         status = self._pool.bury(number)
         cells = self._board.workers[number]
-        if number in self._leaving:
-            self._leaving.remove(number)
+        self._leaving.discard(number)
+        oom = status == signal.SIGKILL and number not in self._timed_out and self._memory.killed_by_oom(time.monotonic(), self._target)
         if self._schedule.has(number):
-            self._deaths += 1
-            self._board.supervisor.add(SupervisorCell.RESTARTS, 1)
-            working = cells[WorkerCell.TICKET_GAUGE] == self._schedule.current(number)
-            self._schedule.worker_died(number, cells[WorkerCell.ROW_GAUGE] if working else None, number in self._timed_out)
-            self._timed_out.discard(number)
+            self._issue_again(number, oom)
+        self._memory.gone(number)
         cells[WorkerCell.STATE_GAUGE] = WorkerState.ABSENT
         cells[WorkerCell.TICKET_GAUGE] = 0  # or its successor would seem to be at work on it
         if self._deaths > _DEATHS_WITHOUT_PROGRESS:
-            raise PipelineError(f"{self._deaths} workers died without finishing a ticket in between; the last one {death_in_words(status)}")
+            raise PipelineError(f"{self._deaths} workers died without finishing a ticket in between; the last one {death_in_words(status, oom)}")
         self._adjust()
+
+    def _issue_again(self, number: int, oom: bool) -> None:
+        """Give the schedule back what a dead worker held. `oom`: the kernel killed it for want of memory."""
+        cells = self._board.workers[number]
+        last_words = self._exhausted.pop(number, None)
+        if last_words is not None:
+            row = self._judge(last_words)
+        else:
+            self._deaths += 1
+            self._board.supervisor.add(SupervisorCell.RESTARTS, 1)
+            working = cells[WorkerCell.TICKET_GAUGE] == self._schedule.current(number)
+            # Where several ran, the one that was killed is not the one to blame.
+            row = cells[WorkerCell.ROW_GAUGE] if working and not (oom and self._pool.children) else None
+        self._schedule.worker_died(number, row, number in self._timed_out)
+        self._timed_out.discard(number)
+
+    def _judge(self, report: Exhausted) -> int | None:
+        """Return the row that took all the memory there is, -1 where it is not known, or None if no sample is to blame."""
+        waiting = len(self._pool.children) >= self._memory.count(self._target)
+        ticket = self._schedule.first_ticket(report.worker)
+        if not self._memory.exhausted(report, time.monotonic(), waiting, self._target) or ticket.kind != TicketKind.ROWS:
+            return None
+        self._deaths += 1
+        if ticket.rows > 1:
+            return -1 if report.row == UNKNOWN_ROW else report.row
+        self._deaths = 0
+        self._board.supervisor.add(SupervisorCell.ERRORS, 1)
+        if self._schedule.failed(Failed(report.worker, ticket.number, ticket.slot_row)):
+            told = self._board.workers[report.worker].read_failure(ticket.number)
+            accuse_of_memory(ticket, told, self._memory.arithmetic(), self._production)
+        return None
 
     def _tick(self, now: float) -> None:
         for number, child in self._pool.children.items():
             if self._stalls.stalled(number, self._board.workers[number], self._schedule.held(number), now):
                 self._timed_out.add(number)
                 os.kill(child.pid, signal.SIGKILL)
+        for number in self._memory.look(now, self._leaving, self._target):
+            self._leaving.add(number)
+            self._schedule.worker_leaving(number)
+        self._adjust()
         self._board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE] = time.monotonic_ns()
-        pids = [child.pid for child in self._pool.children.values()]
-        self._board.supervisor[SupervisorCell.PRIVATE_BYTES_GAUGE] = self._memory.total([self._pid, *pids])
         self._ready.flush()
 
     def _tune(self, now: float) -> None:
@@ -191,16 +245,19 @@ class Supervisor:
             self._adjust()
 
     def _adjust(self) -> None:
-        """Start or dismiss workers until as many stay as are wanted."""
+        """Start or dismiss workers until as many stay as are wanted and memory allows. One that leaves has its place until it has gone."""
+        count = self._memory.count(self._target)
         staying = [number for number in self._pool.children if number not in self._leaving]
-        for number in sorted(staying)[self._target :]:
+        for number in sorted(staying)[count:]:
             self._leaving.add(number)
             self._schedule.worker_leaving(number)
         unused = [number for number in range(len(self._board.workers)) if number not in self._pool.children]
-        for number in unused[: max(0, self._target - len(staying))]:
+        for number in unused[: max(0, count - len(self._pool.children))]:
             child = self._pool.start(number)
+            self._memory.born(number, child.pid)
             self._epoll.register(child.pidfd, select.EPOLLIN)
             self._schedule.worker_joined(number)
+        self._memory.share_out(self._target)
         self._board.supervisor[SupervisorCell.WORKERS_GAUGE] = self._target
 
     # Commands.
@@ -221,18 +278,8 @@ class Supervisor:
             case Ready():
                 self._ready.send(command.pack())
             case Accuse():
-                self._accuse(command)
+                self._deaths = 0
+                self._board.supervisor.add(SupervisorCell.ERRORS, 1)
+                accuse(command, self._production)
             case Dismiss(worker):
                 self._pool.children[worker].tickets.close()
-
-    def _accuse(self, accused: Accuse) -> None:
-        production = self._production
-        position = production.plan.positions(accused.row, accused.row + 1)
-        index = int(production.order.indices(accused.epoch, position)[0])
-        name = production.pipeline.source.name_of(index)
-        how = "made no progress for sample_timeout_s" if accused.timed_out else "killed its worker"
-        reason = f"it {how}, {DEATHS_TO_ACCUSE} times in a row while it was the only one in its ticket"
-        kind = SampleTimeout if accused.timed_out else SampleError
-        self._deaths = 0
-        self._board.supervisor.add(SupervisorCell.ERRORS, 1)
-        write_text(production.arena.text(accused.slot), kind(index=index, name=name, reason=reason).to_record())

@@ -93,10 +93,11 @@ def prepare_to_fork() -> None:
     gc.freeze()
 
 
-def death_in_words(status: int) -> str:
-    """Return what a wait status means."""
+def death_in_words(status: int, out_of_memory: bool = False) -> str:
+    """Return what a wait status means; `out_of_memory`: the system's counter of such kills has moved."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         hint = " (perhaps out of memory?)" if number == signal.SIGKILL else ""
+        hint = " (out of memory)" if hint and out_of_memory else hint
         return f"killed by {signal.Signals(number).name}{hint}"
     return f"exited with status {os.WEXITSTATUS(status)}"

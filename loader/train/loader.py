@@ -46,7 +46,9 @@ class Loader(KerasAdapter):
             wait: more than there are cores where reads wait for storage, never because of computing. `resize` ends that.
         max_workers: most workers that `resize` and "auto" may ask for; by default 16, or 8 per core if that is more.
         slots: places for batches in shared memory; the default keeps all workers busy.
-        memory_limit: bytes, or text such as "2GiB": ceiling of the loader's memory, checked before anything is allocated.
+        memory_limit: bytes, or text such as "2GiB": ceiling of the loader's memory, checked before anything is allocated and held while running.
+            The default is half of what the machine and the control group leave at the start; more, up to all of it, where the settings need
+            that with 256 MiB for each worker.
         on_error: what a bad sample does; "raise" raises its error when its batch is due.
         io_retries: how often a read that failed with an OSError is tried again, with growing pauses.
         sample_timeout_s: a worker without progress for so long is replaced; three times in a row on one sample raises SampleTimeout.

@@ -24,6 +24,7 @@ from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell, read_text
 from loader.ipc.channels import open_pipe, read_records
 from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Resize, Skip, unpack_ready
+from loader.supervise import cgroups
 from loader.train.interrupts import interrupts_later
 from loader.train.launch import start_supervisor
 from loader.train.lease import Lease, Outbox, collect_young, drop_tensorflow_references
@@ -81,6 +82,7 @@ class Remote:
         self._ready, ready_write = open_pipe()
         self._poll = select.poll()
         self._poll.register(self._ready, select.POLLIN)
+        self._oom_kills = cgroups.oom_kills()
         self._process = start_supervisor(
             payload=self._payload,
             board=self._board_fd,
@@ -262,5 +264,6 @@ class Remote:
     def _death(self) -> SupervisorDied:
         status = self._process.wait()
         how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
-        hint = " (perhaps out of memory?)" if status == -9 else ""
+        known = "out of memory" if cgroups.oom_kills() > self._oom_kills else "perhaps out of memory?"
+        hint = f" ({known})" if status == -9 else ""
         return SupervisorDied(f"the supervisor (pid {self.pid}) {how}{hint}; what it printed before is in the standard error of this process")

@@ -63,12 +63,26 @@ class MemoryStats:
     Attributes:
         arena_bytes: shared memory: slots, order, and arrays that came from the script.
         private_bytes: anonymous memory of supervisor and workers.
-        limit_bytes: `memory_limit`, or None.
+        limit_bytes: `memory_limit`, given or derived from what was available at the start (docs/memory.md); None while booting and with `workers=0`.
+        limit_is_default: whether it was derived.
+        replaced_workers: workers that were replaced because of the memory that they took.
+        reduced_to: how many workers may run, where memory allows fewer than are wanted, else None.
     """
 
     arena_bytes: int
     private_bytes: int
     limit_bytes: int | None
+    limit_is_default: bool = False
+    replaced_workers: int = 0
+    reduced_to: int | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.arena_bytes / 2**20:,.1f} MiB shared + {self.private_bytes / 2**20:,.1f} MiB private"
+        if self.limit_bytes is not None:
+            text += f" of {self.limit_bytes / 2**20:,.1f}{' (default limit)' if self.limit_is_default else ''}"
+        if self.replaced_workers:
+            text += f"; workers replaced: {self.replaced_workers}"
+        return text if self.reduced_to is None else f"{text}; reduced to: {self.reduced_to}"
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,6 @@ class Stats:
 
     def __str__(self) -> str:
         slots = self.slots
-        limit = "" if self.memory.limit_bytes is None else f" of {self.memory.limit_bytes / 2**20:,.1f}"
         rows = [
             ("loader", self.name),
             ("epoch", f"{self.epoch}"),
@@ -113,7 +126,7 @@ class Stats:
             ("trainer waits", f"{self.trainer_wait_ratio:.0%} of the time"),
             ("slots", f"{slots.free} free, {slots.filling} filling, {slots.ready} ready, {slots.lent} lent"),
             *((f"worker {worker.pid}", f"{worker.state}, {worker.samples:,} samples, busy {worker.busy_ratio:.0%}") for worker in self.workers),
-            ("memory", f"{self.memory.arena_bytes / 2**20:,.1f} MiB shared + {self.memory.private_bytes / 2**20:,.1f} MiB private{limit}"),
+            ("memory", f"{self.memory}"),
             ("errors", f"{self.errors}"),
             ("verdict", self.verdict),
         ]
@@ -215,4 +228,11 @@ class Meter:
 
     def _memory(self) -> MemoryStats:
         arena = self._supervisor(SupervisorCell.ARENA_BYTES_GAUGE) + self._supervisor(SupervisorCell.PAYLOAD_BYTES_GAUGE)
-        return MemoryStats(arena, self._supervisor(SupervisorCell.PRIVATE_BYTES_GAUGE), self._config.memory_limit_bytes)
+        return MemoryStats(
+            arena,
+            self._supervisor(SupervisorCell.PRIVATE_BYTES_GAUGE),
+            self._supervisor(SupervisorCell.LIMIT_BYTES_GAUGE) or self._config.memory_limit_bytes,
+            bool(self._supervisor(SupervisorCell.LIMIT_IS_DEFAULT_GAUGE)),
+            self._supervisor(SupervisorCell.MEMORY_REPLACED),
+            self._supervisor(SupervisorCell.MEMORY_WORKERS_GAUGE) or None,
+        )

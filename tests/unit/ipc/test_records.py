@@ -27,6 +27,7 @@ TICKETS = st.builds(
 INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Done: st.builds(r.Done, worker=HALF, ticket=WORD, busy_ns=WORD),
     r.Failed: st.builds(r.Failed, worker=HALF, ticket=WORD, good_rows=WORD),
+    r.Exhausted: st.builds(r.Exhausted, worker=HALF, row=HALF | st.just(r.UNKNOWN_ROW), size=WORD, fresh=st.booleans()),
     r.Released: st.builds(r.Released, slot=HALF, delivery=WORD),
     r.Skip: st.builds(r.Skip, term=HALF, epoch=WORD, batch=WORD),
     r.Resize: st.builds(r.Resize, workers=HALF),

@@ -1,0 +1,104 @@
+"""The control of memory, on processes that do nothing: allowances, a limit that changes, what it costs."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from loader.errors import MemoryLimitError
+from loader.ipc.board import Cells, SupervisorCell
+from loader.ipc.records import Exhausted
+from loader.supervise.memory import Gauges, private_bytes, read_statm
+from loader.supervise.memory_control import MemoryControl
+
+MIB = 2**20
+SHARED = 100 * MIB
+
+
+@pytest.fixture
+def pids() -> Iterator[list[int]]:
+    sleepers = [subprocess.Popen(["sleep", "1000"]) for _ in range(3)]
+    yield [sleeper.pid for sleeper in sleepers]
+    for sleeper in sleepers:
+        sleeper.kill()
+        sleeper.wait()
+
+
+@pytest.fixture
+def room() -> int:
+    """What this process, as the supervisor, takes, and 1 GiB for workers."""
+    return SHARED + read_statm(os.getpid()).anonymous + 1024 * MIB
+
+
+def allowance(pid: int) -> int:
+    return resource.prlimit(pid, resource.RLIMIT_DATA)[0] - read_statm(os.getpid()).data
+
+
+def control_of(limit: int, pids: list[int]) -> tuple[MemoryControl, Cells]:
+    cells = Cells.private()
+    control = MemoryControl(cells, limit, SHARED, is_default=True)
+    for number, pid in enumerate(pids):
+        control.born(number, pid)
+    control.share_out(len(pids))
+    return control, cells
+
+
+def test_workers_share_what_the_limit_leaves(pids: list[int], room: int) -> None:
+    control, cells = control_of(room, pids)
+    assert all(allowance(pid) == pytest.approx(1024 / 3 * MIB, rel=0.05) for pid in pids)
+    assert cells[SupervisorCell.LIMIT_BYTES_GAUGE] == room
+    control.gone(0)
+    control.share_out(2)
+    assert all(allowance(pid) == pytest.approx(512 * MIB, rel=0.05) for pid in pids[1:])
+
+
+def test_a_new_limit_moves_the_allowances_at_once(pids: list[int], room: int) -> None:
+    control, cells = control_of(room, pids)
+    assert cells[SupervisorCell.LIMIT_IS_DEFAULT_GAUGE]
+    control.set_limit(room - 512 * MIB, time.monotonic())
+    control.share_out(3)
+    assert all(allowance(pid) == pytest.approx(512 / 3 * MIB, rel=0.05) for pid in pids)
+    assert cells[SupervisorCell.LIMIT_BYTES_GAUGE] == room - 512 * MIB
+    assert not cells[SupervisorCell.LIMIT_IS_DEFAULT_GAUGE]
+    (decision,) = control.decisions
+    assert "memory_limit changed" in decision[1]
+
+
+def test_a_new_limit_that_leaves_nothing_for_a_worker_is_refused_with_the_arithmetic(pids: list[int], room: int) -> None:
+    control, cells = control_of(room, pids)
+    with pytest.raises(MemoryLimitError, match=r"100\.0 MiB arena .* supervisor \+ 4\.0 MiB one worker = .* what to do: allow"):
+        control.set_limit(SHARED, time.monotonic())
+    assert cells[SupervisorCell.LIMIT_BYTES_GAUGE] == room
+
+
+def test_only_the_whole_allowance_of_a_fresh_worker_is_enough_to_blame_a_sample(pids: list[int], room: int) -> None:
+    control, cells = control_of(room, pids[:1])
+    size = resource.prlimit(pids[0], resource.RLIMIT_DATA)[0]
+    assert not control.exhausted(Exhausted(0, 0, size // 2, True), 0.0, False, 1)
+    assert not control.exhausted(Exhausted(0, 0, size, False), 0.0, False, 1)
+    assert cells[SupervisorCell.MEMORY_REPLACED] == 2
+    assert control.exhausted(Exhausted(0, 0, size, True), 0.0, False, 1)
+
+
+def test_the_carried_on_figure_is_that_of_the_kernel() -> None:
+    gauges, pid = Gauges(), os.getpid()
+    gauges.look([pid], 0.0)
+    kept = bytearray(os.urandom(MIB) * 50)
+    found = gauges.look([pid], 0.0)[pid]
+    assert found == pytest.approx(private_bytes(pid), rel=0.1)
+    assert gauges.look([pid, 2**22 + 1], 0.0)[2**22 + 1] == 0
+    assert len(kept) == 50 * MIB
+
+
+def test_looking_asks_for_pauses_that_make_it_cheap(pids: list[int]) -> None:
+    gauges = Gauges()
+    for _ in range(5):
+        started = time.perf_counter()
+        gauges.look(pids, time.monotonic())
+        assert gauges.pause_s <= (time.perf_counter() - started) * 250
+        assert gauges.pause_s > 0

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import errno
+
+import numpy as np
+import pytest
+
+from loader.produce.exhaustion import is_exhaustion
+
+
+class Cv2Error(Exception):
+    """What OpenCV raises looks like this."""
+
+
+def raised_from(cause: BaseException) -> BaseException:
+    try:
+        raise RuntimeError("the picture could not be decoded") from cause
+    except RuntimeError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        Cv2Error("(-4:Insufficient memory) Failed to allocate 9000 bytes in function 'OutOfMemoryError'"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("can't start new thread"),
+        raised_from(MemoryError()),
+    ],
+)
+def test_what_means_that_there_is_no_memory(error: BaseException) -> None:
+    assert is_exhaustion(error)
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), OSError(errno.EIO, "Input/output error"), raised_from(KeyError("x")), KeyboardInterrupt()])
+def test_what_does_not(error: BaseException) -> None:
+    assert not is_exhaustion(error)
+
+
+def test_numpys_own_kind_counts() -> None:
+    with pytest.raises(MemoryError) as caught:
+        np.empty(2**60, np.uint8)
+    assert is_exhaustion(caught.value)
