@@ -27,10 +27,11 @@ def verify(path: Path, jobs: int | None, report: Path | None, as_json: bool) -> 
     """Read all files that `path` means and print what is wrong; return the exit status: 0 all good, 1 some bad, 130 after Ctrl-C."""
     files = _files(path)
     target = None if report is None else report.open("w")  # before the work: a report that can't be written is worth knowing now
+    usual = usual_form(files)
     interrupted: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
     began = time.monotonic()
-    verifier = Verifier(files, usual_form(files), jobs or len(os.sched_getaffinity(0)), _STALL_S)
+    verifier = Verifier(files, usual, jobs or len(os.sched_getaffinity(0)), _STALL_S)
     try:
         with _progress(len(files)) as show:
             verifier.run(lambda: bool(interrupted), show)
