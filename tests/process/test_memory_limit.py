@@ -74,6 +74,23 @@ def test_leaking_workers_are_replaced_and_the_limit_holds() -> None:
         assert "workers replaced" in str(loader.stats())
 
 
+def test_a_slow_leak_is_noticed_before_the_allowance_is_used_up() -> None:
+    kept: list[Any] = []
+
+    def leak(sample: Any, rng: np.random.Generator) -> Any:
+        import time
+
+        time.sleep(0.04)
+        kept.append(np.ones(MIB, np.uint8))
+        return sample
+
+    with Loader(source(300), 10, workers=2, transforms=[leak], memory_limit="170MiB") as loader:
+        with watched(loader) as found:
+            assert_same(take(loader), expected(300, 10))
+        assert max(found) <= 170 * MIB * TOLERANCE
+        assert loader.stats().memory.replaced_workers >= 1
+
+
 def test_samples_that_fit_one_worker_only_are_made_by_one() -> None:
     def large(sample: Any, rng: np.random.Generator) -> Any:
         np.ones(200 * MIB, np.uint8)
