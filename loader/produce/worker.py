@@ -61,9 +61,9 @@ def run(number: int, production: Production, cells: Cells, tickets: int, inbox: 
         for ticket in unpack_tickets(raw):
             report = worker.work(ticket)
             cells[WorkerCell.TICKET_GAUGE] = 0
+            sys.stdout.flush()  # before the report: what a batch has printed is there when the batch is
             os.write(inbox, report.pack())
         cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
-        sys.stdout.flush()
 
 
 def die_with(supervisor: int) -> None:

@@ -10,6 +10,7 @@ import time
 from loader.errors import PipelineError, SampleError, SampleTimeout
 from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
 from loader.ipc.channels import Outlet, drain_records
+from loader.ipc.output import Output
 from loader.ipc.records import INBOX_BYTES, Close, Done, Failed, InboxRecord, Ready, Released, Resize, Skip, unpack_inbox
 from loader.produce.worker import Production, run
 from loader.supervise.commands import Accuse, Command, Dismiss, Issue
@@ -41,6 +42,7 @@ class Supervisor:
         trainer: pidfd of the trainer.
         inbox: reading and writing end of the inbox.
         ready: to the trainer.
+        outputs: what all processes print, to be kept short.
         workers: how many to begin with.
         sample_timeout_s: longest time without progress of a worker that holds a ticket.
     """
@@ -54,6 +56,7 @@ class Supervisor:
         trainer: int,
         inbox: tuple[int, int],
         ready: Outlet,
+        outputs: list[Output],
         workers: int,
         sample_timeout_s: float,
     ) -> None:
@@ -63,6 +66,7 @@ class Supervisor:
         self._trainer = trainer
         self._inbox, self._inbox_write = inbox
         self._ready = ready
+        self._outputs = outputs
         self._target = workers
         self._stalls = Stalls(sample_timeout_s)
         self._tick_s = min(_TICK_S, max(_SHORTEST_TICK_S, sample_timeout_s / 2))
@@ -178,6 +182,8 @@ class Supervisor:
         pids = [child.pid for child in self._pool.children.values()]
         self._board.supervisor[SupervisorCell.PRIVATE_BYTES_GAUGE] = self._memory.total([self._pid, *pids])
         self._ready.flush()
+        for output in self._outputs:
+            output.trim()
 
     def _adjust(self) -> None:
         """Start or dismiss workers until as many stay as are wanted."""

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from loader.ipc import deaths
 from loader.ipc.channels import Outlet, open_pipe
 
 
@@ -95,8 +96,4 @@ def prepare_to_fork() -> None:
 
 def death_in_words(status: int) -> str:
     """Return what a wait status means."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        hint = " (perhaps out of memory?)" if number == signal.SIGKILL else ""
-        return f"killed by {signal.Signals(number).name}{hint}"
-    return f"exited with status {os.WEXITSTATUS(status)}"
+    return deaths.in_words(os.waitstatus_to_exitcode(status))

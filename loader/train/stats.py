@@ -85,6 +85,7 @@ class Stats:
         workers: one entry per worker process.
         memory: what is used.
         errors: samples that failed.
+        supervisor_restarts: how often the supervisor has died and been replaced.
         verdict: which side is the slow one, by how much, and what would help.
     """
 
@@ -97,6 +98,7 @@ class Stats:
     workers: list[WorkerStats]
     memory: MemoryStats
     errors: int
+    supervisor_restarts: int
     verdict: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -115,6 +117,7 @@ class Stats:
             *((f"worker {worker.pid}", f"{worker.state}, {worker.samples:,} samples, busy {worker.busy_ratio:.0%}") for worker in self.workers),
             ("memory", f"{self.memory.arena_bytes / 2**20:,.1f} MiB shared + {self.memory.private_bytes / 2**20:,.1f} MiB private{limit}"),
             ("errors", f"{self.errors}"),
+            *([("supervisor", f"replaced {self.supervisor_restarts} times")] if self.supervisor_restarts else []),
             ("verdict", self.verdict),
         ]
         width = max(len(label) for label, _ in rows)
@@ -177,6 +180,7 @@ class Meter:
             workers=workers,
             memory=self._memory(),
             errors=self._supervisor(SupervisorCell.ERRORS) + self._cells[TrainerCell.ERRORS],
+            supervisor_restarts=self._cells[TrainerCell.SUPERVISOR_RESTARTS],
             verdict=verdict(wait_ratio, busy, delivered=now.samples > then.samples, inline=self._board is None),
         )
 
