@@ -10,7 +10,6 @@ import contextlib
 import os
 import select
 import subprocess
-import time
 from collections import deque
 
 from loader.data.spec import Array
@@ -44,8 +43,8 @@ class Life:
     """
 
     def __init__(self, cells: Cells, interrupt: Interrupt) -> None:
-        self._born_ns = time.monotonic_ns()
         self._cells = cells
+        self._heartbeat = self._silence_ms = 0
         self._term = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.records: deque[Ready] = deque()
@@ -85,7 +84,19 @@ class Life:
 
     def wait(self, timeout_ms: int) -> bool:
         """Wait until the supervisor has sent something or has died; return whether that is so."""
-        return bool(self._poll.poll(timeout_ms))
+        arrived = bool(self._poll.poll(timeout_ms))
+        heartbeat = self._cells[SupervisorCell.HEARTBEAT_NS_GAUGE]
+        self._silence_ms = 0 if arrived or heartbeat != self._heartbeat else self._silence_ms + timeout_ms
+        self._heartbeat = heartbeat
+        return arrived
+
+    @property
+    def silence_s(self) -> float:
+        """How long this process has waited without a sign of life.
+
+        The time since the last one would not do: Ctrl-Z stops trainer and supervisor alike, and whoever is continued first would see a long one.
+        """
+        return self._silence_ms / 1000
 
     def read(self) -> bool:
         """Read what the supervisor has sent; return whether it lives. Its death ends the stream, because nobody else holds the other end.
@@ -105,11 +116,6 @@ class Life:
         if raw and phase == Phase.RUNNING and self.arena is None:
             self.arena = Arena(self._arena_fd, ArenaLayout.from_json(self._cells.read_text()))
         return bool(raw)
-
-    def silence_s(self) -> float:
-        """Return how long ago the last sign of life was."""
-        last_ns = max(self._born_ns, self._cells[SupervisorCell.HEARTBEAT_NS_GAUGE])
-        return (time.monotonic_ns() - last_ns) / 1e9
 
     # Slots.
 

@@ -230,9 +230,9 @@ class Remote:
                 self._meet(life)
             else:
                 self._replace()
-        elif (silence_s := life.silence_s()) > self._silence_s:
+        elif life.silence_s >= self._silence_s:
             life.kill()
-            self._replace(f"it gave no sign of life for {silence_s:.0f} s")
+            self._replace(f"it gave no sign of life for {life.silence_s:.0f} s")
 
     def _meet(self, life: Life) -> None:
         if life is self._met or life.arena is None:
@@ -254,8 +254,6 @@ class Remote:
             died = self._bury(reason)
             allowed = self._restarts.allow(time.monotonic())
             if allowed:
-                self.board.bury()
-                self._life = Life(self.board.supervisor, self._interrupt)
                 self._restart(died)
         if not allowed:
             raise SupervisorDied(f"{died}. It was not replaced: {MOST_RESTARTS} others have died within {WINDOW_S:.0f} s.{self._last_words}")
@@ -273,7 +271,9 @@ class Remote:
         return f"the supervisor (pid {life.pid}) died: {life.death}"
 
     def _restart(self, died: str) -> None:
+        self.board.bury()
         try:
+            self._life = Life(self.board.supervisor, self._interrupt)
             self._start()
         except OSError as error:
             self._life.end("it could not be started")

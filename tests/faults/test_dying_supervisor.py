@@ -201,13 +201,38 @@ def test_a_supervisor_without_a_sign_of_life_is_killed_and_replaced() -> None:
     with Loader(SOURCE, 5, workers=2) as loader:
         batches = loader.batches()
         next(batches)
-        loader._producer._silence_s = 2.5  # it shows one each second
+        loader._producer._silence_s = 2.0  # it shows one each second
         supervisor = supervisor_of(loader)
         os.kill(supervisor, signal.SIGSTOP)
-        with pytest.warns(RuntimeWarning, match="no sign of life for [23] s"):
+        with pytest.warns(RuntimeWarning, match="it gave no sign of life for 2 s"):
             take_until_replaced(loader, batches)
         wait_until_gone([supervisor])
         assert_same_batch(copied(next(batches)), inline(SOURCE, 5, epochs=3)[loader.stats().batches_delivered - 1])
+
+
+def test_control_z_stops_all_of_them_and_is_no_reason_to_replace_anyone(start: Callable[[str], Script]) -> None:
+    script = start(
+        """
+def slow(sample, rng):
+    time.sleep(3 if sample[0][0] == 200 else 0)
+    return sample
+loader = Loader(source, 4, workers=2, transforms=[slow])
+loader._producer._silence_s = 2.0
+for number, batch in enumerate(loader):
+    if number == 24:
+        say("ready")
+assert number == 249
+"""
+    )
+    script.wait_until_ready()
+    time.sleep(0.3)
+    os.killpg(script.process.pid, signal.SIGSTOP)
+    time.sleep(4)
+    os.kill(script.process.pid, signal.SIGCONT)  # the trainer first
+    time.sleep(0.2)
+    os.killpg(script.process.pid, signal.SIGCONT)
+    script.wait_until_gone()
+    assert (script.process.returncode, script.stderr) == (0, "")
 
 
 def test_a_stopped_supervisor_is_killed_by_close() -> None:
