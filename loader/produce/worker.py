@@ -62,7 +62,10 @@ def run(number: int, production: Production, cells: Cells, tickets: int, inbox: 
             report = worker.work(ticket)
             cells[WorkerCell.TICKET_GAUGE] = 0
             sys.stdout.flush()  # before the report: what a batch has printed is there when the batch is
-            os.write(inbox, report.pack())
+            try:
+                os.write(inbox, report.pack())
+            except BrokenPipeError:  # the supervisor has died, and this process is about to
+                return
         cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
 
 

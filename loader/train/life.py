@@ -51,9 +51,14 @@ class Life:
         self.arena: Arena | None = None
         self.ended = False
         self.death = ""
-        self._arena_fd = memfd.create("arena")
-        self._inbox, inbox_write = open_pipe()
-        self._ready, self._ready_write = open_pipe()
+        with contextlib.ExitStack() as opened:
+            self._arena_fd = memfd.create("arena")
+            opened.callback(os.close, self._arena_fd)
+            self._inbox, inbox_write = open_pipe()
+            opened.callback(os.close, self._inbox)
+            opened.callback(os.close, inbox_write)
+            self._ready, self._ready_write = open_pipe()
+            opened.pop_all()  # all or none
         self._poll = select.poll()
         self._poll.register(self._ready, select.POLLIN)
         self.outbox = Outbox(inbox_write, interrupt)

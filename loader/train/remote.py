@@ -268,7 +268,8 @@ class Remote:
             self._relay.pass_on(ended=True)
             words = self._relay.last_words()
             self._last_words = f" What it and its workers printed at last:\n{words}" if words else " It and its workers printed nothing."
-        return f"the supervisor (pid {life.pid}) died: {life.death}"
+        which = f" (pid {life.pid})" if life.pid else ""
+        return f"the supervisor{which} died: {life.death}"
 
     def _restart(self, died: str) -> None:
         self.board.bury()

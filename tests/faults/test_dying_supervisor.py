@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import resource
 import signal
 import threading
 import time
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from loader import Loader, NpyArrays, PipelineError, SupervisorDied
-from loader.train.restarts import MOST_RESTARTS
+from loader.train.restarts import MOST_RESTARTS, Restarts
 from tests.batches import assert_same, assert_same_batch, copied, inline, take
 from tests.processes import alive, supervisor_of, wait_until, wait_until_gone, workers_of
 from tests.scripts import Script
@@ -31,7 +32,7 @@ def replaced() -> Any:
     return pytest.warns(RuntimeWarning, match="another one goes on")
 
 
-silently = pytest.mark.filterwarnings("ignore:the supervisor .* died:RuntimeWarning")
+silently = pytest.mark.filterwarnings("ignore:the supervisor.* died:RuntimeWarning")
 
 
 def slowly(sample: Any, rng: np.random.Generator) -> Any:
@@ -335,6 +336,29 @@ def test_who_makes_errors_of_warnings_can_go_on_after_a_restart() -> None:
             warnings.simplefilter("error")
             with pytest.raises(RuntimeWarning, match="another one"):
                 take(loader, epochs=2)
+        assert_same(take(loader), inline(SOURCE, 5))
+
+
+@silently
+def test_a_restart_for_want_of_descriptors_is_an_error_that_leaves_none_and_the_loader_can_go_on() -> None:
+    def descriptors() -> list[int]:
+        return sorted(map(int, os.listdir("/proc/self/fd")))
+
+    with Loader(SOURCE, 5, workers=2) as loader:
+        take(loader)
+        running = len(descriptors())
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        kill(loader)
+        for spare in range(1, 6):
+            free = [number for number in range(descriptors()[-1] + 8) if number not in descriptors()]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free[spare], before[1]))
+            try:
+                with pytest.raises(SupervisorDied, match=r"no other one can be started: .* Too many open files"):
+                    take(loader, epochs=2)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            assert len(descriptors()) < running
+            loader._producer._restarts = Restarts()
         assert_same(take(loader), inline(SOURCE, 5))
 
 
