@@ -135,7 +135,7 @@ class LoaderClosed(LoaderError, RuntimeError):
 
 
 class SupervisorDied(LoaderError, RuntimeError):
-    """The supervisor process ended without being asked to; the message carries its exit status and last words."""
+    """The supervisor process died, and so did those that replaced it; the message carries the last one's exit status and last words."""
 
 
 def from_record(record: dict[str, Any]) -> LoaderError:

@@ -31,6 +31,7 @@ class TrainerCell(IntEnum):
     SAMPLES = 1
     WAIT_NS = 2
     COPIES = 3
+    SUPERVISOR_RESTARTS = 4
     ERRORS = 5
 
 
@@ -108,6 +109,12 @@ class Cells:
         """Add to a counter. Only its writer may."""
         self._cells[cell] += amount
 
+    def clear_gauges(self, kinds: type[IntEnum]) -> None:
+        """Set the gauges to 0. Only their writer may, or who outlives it."""
+        for kind in kinds:
+            if kind.name.endswith("_GAUGE"):
+                self._cells[kind] = 0
+
     def cell(self, cell: int) -> memoryview:
         """Return one cell as a writable view of one element."""
         return self._cells[cell : cell + 1]
@@ -157,6 +164,13 @@ class Board:
     def create(max_workers: int) -> int:
         """Return the descriptor of memory for a board; the caller owns it. Untouched rows take no memory."""
         return memfd.create("board", (2 + max_workers) * _ROW_BYTES)
+
+    def bury(self) -> None:
+        """Clear what a supervisor and its workers showed, for the trainer after they have died. Counters go on."""
+        self.supervisor.clear_gauges(SupervisorCell)
+        self.supervisor.write_text({})
+        for row in self.workers:
+            row.clear_gauges(WorkerCell)
 
     def _row(self, number: int) -> Cells:
         row = self._memory[number * _ROW_BYTES : (number + 1) * _ROW_BYTES]

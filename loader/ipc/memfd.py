@@ -30,6 +30,14 @@ def allocate(fd: int, nbytes: int) -> None:
     os.posix_fallocate(fd, 0, nbytes)
 
 
+def free(fd: int, start: int, stop: int) -> None:
+    """Give the whole pages between two offsets back to the system; who reads them finds zeros. Their owner knows that nobody wants them."""
+    start, stop = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, min(stop, os.fstat(fd).st_size) // mmap.PAGESIZE * mmap.PAGESIZE
+    if start < stop:
+        with mmap.mmap(fd, stop - start, mmap.MAP_SHARED, offset=start) as pages:
+            pages.madvise(mmap.MADV_REMOVE)
+
+
 def attach(fd: int) -> npt.NDArray[np.uint8]:
     """Map the whole of `fd`, shared and writable; return it as bytes. It is unmapped when the last view of the array is gone."""
     return _as_bytes(mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED))

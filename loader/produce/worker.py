@@ -63,11 +63,14 @@ def run(number: int, production: Production, cells: Cells, tickets: int, inbox: 
         for ticket in unpack_tickets(raw):
             report = worker.work(ticket)
             cells[WorkerCell.TICKET_GAUGE] = 0
-            os.write(inbox, report.pack())
+            sys.stdout.flush()  # before the report: what a batch has printed is there when the batch is
+            try:
+                os.write(inbox, report.pack())
+            except BrokenPipeError:  # the supervisor has died, and this process is about to
+                return
             if isinstance(report, Exhausted):
                 return
         cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
-        sys.stdout.flush()
 
 
 def die_with(supervisor: int) -> None:

@@ -22,7 +22,7 @@ from loader.data.order import Order
 from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.errors import LoaderError, PipelineError
-from loader.ipc import memfd, payload
+from loader.ipc import memfd, output, payload
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell
 from loader.ipc.channels import Outlet
@@ -49,7 +49,10 @@ class Inheritance:
         payload, board, arena: shared memory; the arena's is empty yet.
         inbox_read, inbox_write: ends of the inbox.
         ready: writing end of the ready pipe.
+        stdout, stderr: what is printed goes there; the standard streams are copies.
         max_workers: rows for workers on the board.
+        workers: how many to begin with.
+        epoch, batch: to begin with; not 0 where the supervisor follows one that died.
     """
 
     trainer: int
@@ -59,7 +62,12 @@ class Inheritance:
     inbox_read: int
     inbox_write: int
     ready: int
+    stdout: int
+    stderr: int
     max_workers: int
+    workers: int
+    epoch: int
+    batch: int
 
 
 def main(given: dict[str, Any]) -> None:
@@ -70,6 +78,7 @@ def main(given: dict[str, Any]) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a trainer that ignores it hands that on, and then no child can be waited for
+    output.print_lines()
     inherited = Inheritance(**given)
     board = Board(inherited.board, inherited.max_workers)
     trainer = _watch_trainer_while_booting(inherited.trainer, board)
@@ -82,6 +91,7 @@ def main(given: dict[str, Any]) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
 
@@ -127,7 +137,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
     _announce(board, ready, Phase.RUNNING, layout.to_json())
     production = Production(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena)
     blocks = Blocks(plan, layout.block_rows, layout.blocks) if config.shuffle else None
-    schedule = Schedule(plan, layout.slots, layout.slot.capacity, blocks, probed.row_ns)
+    schedule = Schedule(plan, layout.slots, layout.slot.capacity, blocks, probed.row_ns, inherited.epoch, inherited.batch)
     signal.setitimer(signal.ITIMER_REAL, 0)
     prepare_to_fork()
     return Supervisor(
@@ -137,7 +147,8 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
         trainer=trainer,
         inbox=(inherited.inbox_read, inherited.inbox_write),
         ready=ready,
-        workers=config.worker_count,
+        outputs=[output.Output(inherited.stdout), output.Output(inherited.stderr)],
+        workers=inherited.workers,
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=config.workers == "auto"),
         memory=MemoryControl(board.supervisor, limit, layout.nbytes + payload_bytes, is_default=config.memory_limit is None),

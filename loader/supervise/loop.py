@@ -10,6 +10,7 @@ import time
 from loader.errors import PipelineError
 from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
 from loader.ipc.channels import Outlet, drain_records
+from loader.ipc.output import Output
 from loader.ipc.records import (
     INBOX_BYTES,
     UNKNOWN_ROW,
@@ -56,6 +57,7 @@ class Supervisor:
         trainer: pidfd of the trainer.
         inbox: reading and writing end of the inbox.
         ready: to the trainer.
+        outputs: what all processes print, to be kept short.
         workers: how many to begin with.
         sample_timeout_s: longest time without progress of a worker that holds a ticket.
         tuning: may change their number.
@@ -71,6 +73,7 @@ class Supervisor:
         trainer: int,
         inbox: tuple[int, int],
         ready: Outlet,
+        outputs: list[Output],
         workers: int,
         sample_timeout_s: float,
         tuning: Tuning,
@@ -82,6 +85,7 @@ class Supervisor:
         self._trainer = trainer
         self._inbox, self._inbox_write = inbox
         self._ready = ready
+        self._outputs = outputs
         self._target = workers
         self._tuning = tuning
         self._stalls = Stalls(sample_timeout_s)
@@ -238,6 +242,8 @@ class Supervisor:
         self._adjust()
         self._board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE] = time.monotonic_ns()
         self._ready.flush()
+        for output in self._outputs:
+            output.trim()
 
     def _tune(self, now: float) -> None:
         if workers := self._tuning.look(now, self._target, self._schedule.counts()[1]):

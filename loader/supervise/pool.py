@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from loader.ipc import deaths
 from loader.ipc.channels import Outlet, open_pipe
 
 
@@ -95,9 +96,4 @@ def prepare_to_fork() -> None:
 
 def death_in_words(status: int, out_of_memory: bool = False) -> str:
     """Return what a wait status means; `out_of_memory`: the system's counter of such kills has moved."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        hint = " (perhaps out of memory?)" if number == signal.SIGKILL else ""
-        hint = " (out of memory)" if hint and out_of_memory else hint
-        return f"killed by {signal.Signals(number).name}{hint}"
-    return f"exited with status {os.WEXITSTATUS(status)}"
+    return deaths.in_words(os.waitstatus_to_exitcode(status), out_of_memory)

@@ -69,5 +69,8 @@ class Inline:
     def skip(self, epoch: int, batch: int = 0) -> None:
         """Nothing is made beforehand, so there is nothing to skip."""
 
+    def relay(self) -> None:
+        """Nobody else prints."""
+
     def close(self) -> None:
         """Nothing to end."""

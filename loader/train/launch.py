@@ -32,14 +32,14 @@ _ENVIRONMENT = {
 }
 
 
-def start_supervisor(*, max_workers: int, **descriptors: int) -> subprocess.Popen[bytes]:
+def start_supervisor(descriptors: dict[str, int], numbers: dict[str, int]) -> subprocess.Popen[bytes]:
     """Start the process that runs `loader.supervise.boot`. The caller owns it and keeps its own copies of the descriptors.
 
     Args:
-        max_workers: rows for workers on the board.
-        descriptors: those that `loader.supervise.boot.Inheritance` names.
+        descriptors: those that `loader.supervise.boot.Inheritance` names; `stdout` and `stderr` become its standard streams as well.
+        numbers: the rest of it, but for the trainer's pid.
     """
-    given = {"path": _search_path(), "trainer": os.getpid(), "max_workers": max_workers, **descriptors}
+    given = {"path": _search_path(), "trainer": os.getpid(), **numbers, **descriptors}
     inheritance = memfd.create("inheritance")
     try:
         os.pwrite(inheritance, json.dumps(given).encode(), 0)
@@ -47,8 +47,8 @@ def start_supervisor(*, max_workers: int, **descriptors: int) -> subprocess.Pope
             [sys.executable, *["-O"] * sys.flags.optimize, "-c", _BOOT, str(inheritance)],
             pass_fds=[inheritance, *descriptors.values()],
             stdin=subprocess.DEVNULL,
-            stdout=_stream(1),
-            stderr=_stream(2),
+            stdout=descriptors["stdout"],
+            stderr=descriptors["stderr"],
             env=os.environ | _ENVIRONMENT,
         )
     finally:
@@ -62,14 +62,3 @@ def _search_path() -> list[str]:
     except FileNotFoundError:
         here = []
     return [place for entry in sys.path if isinstance(entry, str) for place in ([entry] if entry else here)]
-
-
-def _stream(fd: int) -> int | None:
-    """Return what the supervisor gets as a standard stream: ours (None), or nothing where ours is closed, as a daemon's may be.
-
-    What Python has opened under that number since then, such as the copy that `mmap` keeps, is not inheritable.
-    """
-    try:
-        return None if os.get_inheritable(fd) else subprocess.DEVNULL
-    except OSError:
-        return subprocess.DEVNULL

@@ -18,36 +18,43 @@ from loader.data.spec import Array
 from loader.ipc.records import Released
 
 
+class Interrupt:
+    """A Ctrl-C that hit where it could not be raised; the next use of the loader does."""
+
+    pending = False
+
+
 class Outbox:
-    """The trainer's way to the supervisor, and the set of slots that it still holds.
+    """The trainer's way to a supervisor, and the set of its slots that the trainer still holds.
 
     Leases refer to it, so the descriptor is closed when the last of them is gone; another file can never get its number while one may write.
 
     Args:
         fd: writing end of the inbox; owned by this object.
+        interrupt: what a Ctrl-C in the middle of a release sets.
     """
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, fd: int, interrupt: Interrupt | None = None) -> None:
+        self.fd = fd
         self._pid = os.getpid()
         self.lent: set[int] = set()
-        self.interrupted = False  # by Ctrl-C, where it could not be raised; the next use of the loader does
+        self.interrupt = interrupt or Interrupt()
 
     def send(self, record: bytes) -> None:
         """Write one record. Does nothing in a forked child, where everything is the parent's, or when the supervisor is gone.
 
         Can't block: the pipe holds more records than can be outstanding.
         """
-        if os.getpid() != self._pid or self._fd < 0:
+        if os.getpid() != self._pid or self.fd < 0:
             return
         try:
-            os.write(self._fd, record)
+            os.write(self.fd, record)
         except BrokenPipeError:
             return
 
     def __del__(self) -> None:
         # Where leases and this are garbage together, they may be finalized later and still want to send.
-        fd, self._fd = self._fd, -1
+        fd, self.fd = self.fd, -1
         os.close(fd)
 
 
@@ -82,7 +89,7 @@ class Lease:
             self._outbox.lent.discard(self.slot)
             self._outbox.send(self._release)
         except KeyboardInterrupt:  # Python drops what a finalizer raises; the write, which wakes the supervisor, is where it mostly hits
-            self._outbox.interrupted = True
+            self._outbox.interrupt.pending = True
             self._outbox.lent.discard(self.slot)
             self._outbox.send(self._release)  # a second time does no harm
         except AttributeError:  # Ctrl-C hit while it was being made

@@ -266,6 +266,7 @@ class Loader(KerasAdapter):
     def stats(self) -> Stats:
         """Return a snapshot of rates, waits, slots, workers and memory, with a verdict in words. Costs the workers nothing."""
         self._check_open()
+        self._producer.relay()
         return self._meter.stats(self.name, self._position.epoch)
 
     def close(self) -> None:

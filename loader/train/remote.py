@@ -1,36 +1,33 @@
 """Batches from the worker pool: the trainer's end of the supervisor.
 
-Everything that must survive the supervisor is made and kept here: the pickled pipeline, the board, the (still empty) arena. The supervisor is a fresh
-interpreter that gets descriptors and nothing else; it never runs the user's script.
+Everything that must survive a supervisor is made and kept here: the pickled pipeline, the board, what its processes print, the position. One that
+dies is followed by another, which goes on with the next batch (`loader.train.life` is one of them).
 """
 
 from __future__ import annotations
 
 import os
-import select
-import subprocess
 import time
 import warnings
-from collections import deque
 
 from loader.config import Config
 from loader.data.layout import aligned_copy
 from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.spec import Array, SampleSpec
-from loader.errors import LoaderClosed, LoaderError, SupervisorDied, from_record
-from loader.ipc import baggage, memfd, payload
-from loader.ipc.arena import Arena, ArenaLayout
-from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell, read_text
-from loader.ipc.channels import open_pipe, read_records
-from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Resize, Skip, unpack_ready
-from loader.supervise import cgroups
+from loader.errors import LoaderClosed, LoaderError, PipelineError, SupervisorDied
+from loader.ipc import baggage, payload
+from loader.ipc.board import Board, TrainerCell
+from loader.ipc.records import Resize
 from loader.train.interrupts import interrupts_later
-from loader.train.launch import start_supervisor
-from loader.train.lease import Lease, Outbox, collect_young, drop_tensorflow_references
+from loader.train.lease import Interrupt, collect_young, drop_tensorflow_references
+from loader.train.life import Life
+from loader.train.relay import Relay
+from loader.train.restarts import MOST_RESTARTS, WINDOW_S, Restarts
 
-_CLOSE_S = 2.0
-_LOOK_MS = 5_000
+# How often it looks at what is printed while it waits.
+_LOOK_MS = 500
+
 _SILENCE_S = 60.0
 
 # Copying this much costs less than what a kept slot costs the others.
@@ -38,27 +35,32 @@ _SMALL_BYTES = 4096
 
 
 class Remote:
-    """A running supervisor, and the batches that come from it, in order.
+    """A supervisor that runs, or the next one, and the batches that come from it, in order.
 
-    Owns the supervisor process and all descriptors; `close` ends them, once.
+    Owns the supervisor and all descriptors; `close` ends them, once.
 
     Args:
         pipeline: to send.
         config: settings.
         plan: batches of an epoch.
+        silence_s: a supervisor without a sign of life for so long is replaced.
     """
 
-    def __init__(self, pipeline: Pipeline, config: Config, plan: EpochPlan) -> None:
+    def __init__(self, pipeline: Pipeline, config: Config, plan: EpochPlan, silence_s: float = _SILENCE_S) -> None:
         self._owner = os.getpid()
-        self._born_ns = time.monotonic_ns()
         self._closed = False
         self._plan = plan
-        self._term = 0
-        self._records: deque[Ready] = deque()
+        self._silence_s = silence_s
+        self._max_workers, self._workers = config.worker_ceiling, config.worker_count
+        self._position = 0, 0  # epoch and batch that a slot is wanted for, or was last
         self._batches: list[tuple[Array, ...]] = []  # of the slot that is being taken, in reverse
         self._error: LoaderError | None = None  # what follows them
         self._starving = self._warned = False
-        self._arena: Arena | None = None
+        self._spec: SampleSpec | None = None
+        self._met: Life | None = None  # whose arena that is known of
+        self._interrupt = Interrupt()
+        self._restarts = Restarts()
+        self._last_words = ""
         self._payload = payload.dump((pipeline, config))
         try:
             for remark in baggage.remarks(pipeline.parts(), os.fstat(self._payload).st_size):
@@ -66,35 +68,24 @@ class Remote:
         except Warning:  # who makes errors of warnings gets no loader
             os.close(self._payload)
             raise
-        self._board_fd = Board.create(config.worker_ceiling)
-        self._arena_fd = memfd.create("arena")
-        self.board = Board(self._board_fd, config.worker_ceiling)
+        self._board_fd = Board.create(self._max_workers)
+        self.board = Board(self._board_fd, self._max_workers)
         self.cells = self.board.trainer
+        self._relay = Relay()
+        self._life = Life(self.board.supervisor, self._interrupt)
         try:
             with interrupts_later():
-                self._start(config.worker_ceiling)
-        except KeyboardInterrupt:
+                self._start()
+        except BaseException:
             self.close()
             raise
 
-    def _start(self, max_workers: int) -> None:
-        inbox_read, inbox_write = open_pipe()
-        self._ready, ready_write = open_pipe()
-        self._poll = select.poll()
-        self._poll.register(self._ready, select.POLLIN)
-        self._oom_kills = cgroups.oom_kills()
-        self._process = start_supervisor(
-            payload=self._payload,
-            board=self._board_fd,
-            arena=self._arena_fd,
-            inbox_read=inbox_read,
-            inbox_write=inbox_write,
-            ready=ready_write,
-            max_workers=max_workers,
+    def _start(self) -> None:
+        epoch, batch = self._position
+        self._life.start(
+            {"payload": self._payload, "board": self._board_fd, **self._relay.descriptors},
+            {"max_workers": self._max_workers, "workers": self._workers, "epoch": epoch, "batch": batch},
         )
-        for fd in (inbox_read, ready_write):
-            os.close(fd)
-        self._outbox = Outbox(inbox_write)
 
     def check_owner(self) -> None:
         """Raise LoaderClosed in a fork of the process that made this: slots and supervisor are the other's."""
@@ -104,30 +95,29 @@ class Remote:
     @property
     def pid(self) -> int:
         """Process id of the supervisor."""
-        return self._process.pid
-
-    @property
-    def layout(self) -> ArenaLayout:
-        """What lies where in the arena. Blocks until the supervisor has found out, and raises what went wrong while it booted."""
-        self.check_owner()
-        while self._arena is None:
-            self._receive()
-        return self._arena.layout
+        return self._life.pid
 
     @property
     def spec(self) -> SampleSpec:
-        """Spec of a finished sample. Blocks as `layout` does."""
-        return self.layout.slot.spec
+        """Spec of a finished sample. Blocks until the supervisor has found out, and raises what went wrong while it booted."""
+        self.check_owner()
+        while self._spec is None:
+            self._receive()
+        return self._spec
 
     @property
     def lent(self) -> int:
         """Slots that are in use in this process."""
-        return len(self._outbox.lent)
+        return len(self._life.outbox.lent)
+
+    def relay(self) -> None:
+        """Print what the other processes have printed. `take` does so as well, some times in a second."""
+        self._relay.pass_on()
 
     def take(self, epoch: int, batch: int, *, leased: bool) -> tuple[Array, ...]:
         """Return the arrays of a batch, the next one in order.
 
-        Blocks: until it is there, or the supervisor dies or gives no sign of life for a minute.
+        Blocks: until it is there. A supervisor that dies, or gives no sign of life for a minute, is replaced meanwhile.
 
         Args:
             epoch: it belongs to; checked.
@@ -139,11 +129,11 @@ class Remote:
 
         Raises:
             SampleError: a sample of this batch could not be produced.
-            SupervisorDied: nothing will come.
+            SupervisorDied: too many have died.
         """
         self.check_owner()
-        if self._outbox.interrupted:
-            self._outbox.interrupted = False
+        if self._interrupt.pending:
+            self._interrupt.pending = False
             raise KeyboardInterrupt
         if not self._batches:
             if self._error is None:
@@ -156,17 +146,14 @@ class Remote:
 
     def skip(self, epoch: int, batch: int = 0) -> None:
         """Go on with `batch` of `epoch`, whatever has been filled until now."""
-        self._term += 1
-        self._outbox.send(Skip(self._term, epoch, batch).pack())
-        self._records.clear()
+        self._position = epoch, batch
         self._forget_slot()
-        if self._arena is not None:
-            for slot in set(range(self._arena.layout.slots)) - self._outbox.lent:
-                self._outbox.send(Released(slot, ANY_BEFORE_TERM).pack())
+        self._life.skip(epoch, batch)
 
     def resize(self, workers: int) -> None:
         """Run `workers` workers from now on."""
-        self._outbox.send(Resize(workers).pack())
+        self._workers = workers
+        self._life.outbox.send(Resize(workers).pack())
 
     def close(self) -> None:
         """End the supervisor and with it the workers; close what is ours. Arrays that were handed out stay valid."""
@@ -174,48 +161,44 @@ class Remote:
             return
         self._closed = True
         self._forget_slot()
-        self._arena = None  # leases keep the mapping as long as they need it
-        self._outbox.send(Close().pack())
-        if self.board.supervisor[SupervisorCell.PHASE_GAUGE] == Phase.BOOTING:
-            self._process.kill()  # it does not listen yet, and has nothing to put in order
+        if not self._life.ended:
+            self._life.ask_to_end()
         try:
-            self._process.wait(_CLOSE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        for fd in (self._payload, self._board_fd, self._arena_fd, self._ready):
-            os.close(fd)
+            self._life.end()
+        finally:
+            for fd in (self._payload, self._board_fd):
+                os.close(fd)
+            self._relay.close()
 
     # Slots.
 
     def _next_slot(self, epoch: int, batch: int, leased: bool) -> None:
-        while not self._records:
+        self._position = epoch, batch
+        while not self._life.records:
             self._receive()
-        assert self._arena is not None
-        layout = self._arena.layout
-        slot = self._records.popleft()
-        assert (slot.epoch, slot.first) == (epoch, batch), f"expected batch {batch} of epoch {epoch}, got {slot}"
-        memory = Lease(self._arena.slot(slot.slot), slot.slot, slot.delivery, self._outbox).array()
-        if slot.failed:
-            self._error = from_record(read_text(self._arena.text(slot.slot)))
-        self._starving = len(self._outbox.lent) >= layout.slots and self._starved()
+        self._relay.look()
+        life = self._life
+        assert life.arena is not None
+        layout = life.arena.layout
+        record = life.records.popleft()
+        assert (record.epoch, record.first) == (epoch, batch), f"expected batch {batch} of epoch {epoch}, got {record}"
+        memory, self._error = life.lend(record)
+        self._starving = len(life.outbox.lent) >= layout.slots and self._starved(layout.slots)
         if self._starving:
             memory = aligned_copy(memory)
-        last_rows = self._plan.rows_of(slot.first + slot.batches - 1)
-        self._batches = layout.slot.batches(memory, slot.batches, last_rows, () if leased else self._small)
+        last_rows = self._plan.rows_of(record.first + record.batches - 1)
+        self._batches = layout.slot.batches(memory, record.batches, last_rows, () if leased else self._small)
         self._batches.reverse()
 
     def _forget_slot(self) -> None:
         self._batches = []
         self._error = None
 
-    def _starved(self) -> bool:
+    def _starved(self, slots: int) -> bool:
         """Try to get slots back that nobody really uses; return whether handing this one out would leave none to fill."""
-        assert self._arena is not None
-        slots = self._arena.layout.slots
         for remedy in (collect_young, drop_tensorflow_references):
             remedy()
-            if len(self._outbox.lent) < slots:
+            if self.lent < slots:
                 return False
         if self._starving and not self._warned:  # of two slots, a plain loop needs every other one copied; it keeps none
             self._warned = True
@@ -228,42 +211,72 @@ class Remote:
         self.cells.add(TrainerCell.COPIES, 1)
         return True
 
-    # Records.
+    # The supervisor's life.
 
     def _receive(self) -> None:
-        """Wait until the supervisor has sent something, and read it. Its death ends the stream, because nobody else holds the other end."""
-        started = time.perf_counter_ns()
-        arrived = self._poll.poll(_LOOK_MS)
-        self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
-        if not arrived:
-            self._check_life()
+        """Wait until the supervisor has sent something, at most half a second, and read it. One that has died is replaced."""
+        life = self._life
+        if life.ended:  # and could not be replaced then
+            self._replace()
             return
-        raw = read_records(self._ready, READY_BYTES)
-        for record in unpack_ready(raw):
-            if isinstance(record, Ready) and record.term == self._term:
-                self._records.append(record)
-        self._look(ended=not raw)
+        started = time.perf_counter_ns()
+        arrived = life.wait(_LOOK_MS)
+        self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
+        if self._closed:
+            raise LoaderClosed("this loader was closed while it waited for a batch")
+        self._relay.look()
+        if arrived:
+            if life.read():
+                self._meet(life)
+            else:
+                self._replace()
+        elif life.silence_s >= self._silence_s:
+            life.kill()
+            self._replace(f"it gave no sign of life for {life.silence_s:.0f} s")
 
-    def _look(self, ended: bool) -> None:
-        phase = self.board.supervisor[SupervisorCell.PHASE_GAUGE]
-        if phase == Phase.FAILED:
-            raise from_record(self.board.supervisor.read_text())
-        if ended:
-            raise self._death()
-        if phase == Phase.RUNNING and self._arena is None:
-            self._arena = Arena(self._arena_fd, ArenaLayout.from_json(self.board.supervisor.read_text()))
-            self._small = self._arena.layout.slot.small_leaves(_SMALL_BYTES)
+    def _meet(self, life: Life) -> None:
+        if life is self._met or life.arena is None:
+            return
+        layout = life.arena.layout.slot
+        if self._spec not in (None, layout.spec):
+            life.kill()
+            life.end()
+            raise PipelineError(f"a sample was {self._spec} when the loader started, and is {layout.spec} now that its supervisor was replaced")
+        self._met, self._spec, self._small = life, layout.spec, layout.small_leaves(_SMALL_BYTES)
 
-    def _check_life(self) -> None:
-        last_ns = max(self._born_ns, self.board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE])
-        silence_s = (time.monotonic_ns() - last_ns) / 1e9
-        if silence_s > _SILENCE_S:
-            self._process.kill()
-            raise SupervisorDied(f"the supervisor (pid {self.pid}) gave no sign of life for {silence_s:.0f} s and was killed")
+    def _replace(self, reason: str = "") -> None:
+        """Start another supervisor, which goes on with the batch that is wanted, in the place of one that has died.
 
-    def _death(self) -> SupervisorDied:
-        status = self._process.wait()
-        how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
-        known = "out of memory" if cgroups.oom_kills() > self._oom_kills else "perhaps out of memory?"
-        hint = f" ({known})" if status == -9 else ""
-        return SupervisorDied(f"the supervisor (pid {self.pid}) {how}{hint}; what it printed before is in the standard error of this process")
+        Raises:
+            SupervisorDied: that has happened too often, or no process can be started.
+        """
+        with interrupts_later():
+            died = self._bury(reason)
+            allowed = self._restarts.allow(time.monotonic())
+            if allowed:
+                self._restart(died)
+        if not allowed:
+            raise SupervisorDied(f"{died}. It was not replaced: {MOST_RESTARTS} others have died within {WINDOW_S:.0f} s.{self._last_words}")
+        epoch, batch = self._position
+        where = f"goes on with batch {batch} of epoch {epoch}"
+        warnings.warn(f"{died}; another one {where}, and no batch is lost or repeated", RuntimeWarning, stacklevel=8)
+
+    def _bury(self, reason: str) -> str:
+        life = self._life
+        if not life.ended:
+            life.end(reason)
+            self._relay.pass_on(ended=True)
+            words = self._relay.last_words()
+            self._last_words = f" What it and its workers printed at last:\n{words}" if words else " It and its workers printed nothing."
+        which = f" (pid {life.pid})" if life.pid else ""
+        return f"the supervisor{which} died: {life.death}"
+
+    def _restart(self, died: str) -> None:
+        self.board.bury()
+        try:
+            self._life = Life(self.board.supervisor, self._interrupt)
+            self._start()
+        except OSError as error:
+            self._life.end("it could not be started")
+            raise SupervisorDied(f"{died}, and no other one can be started: {error}") from error
+        self.cells.add(TrainerCell.SUPERVISOR_RESTARTS, 1)

@@ -99,6 +99,7 @@ class Stats:
         workers: one entry per worker process.
         memory: what is used.
         errors: samples that failed.
+        supervisor_restarts: how often the supervisor has died and been replaced.
         verdict: which side is the slow one, by how much, and what would help.
     """
 
@@ -111,6 +112,7 @@ class Stats:
     workers: list[WorkerStats]
     memory: MemoryStats
     errors: int
+    supervisor_restarts: int
     verdict: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -128,6 +130,7 @@ class Stats:
             *((f"worker {worker.pid}", f"{worker.state}, {worker.samples:,} samples, busy {worker.busy_ratio:.0%}") for worker in self.workers),
             ("memory", f"{self.memory}"),
             ("errors", f"{self.errors}"),
+            *([("supervisor", f"replaced {self.supervisor_restarts} times")] if self.supervisor_restarts else []),
             ("verdict", self.verdict),
         ]
         width = max(len(label) for label, _ in rows)
@@ -190,6 +193,7 @@ class Meter:
             workers=workers,
             memory=self._memory(),
             errors=self._supervisor(SupervisorCell.ERRORS) + self._cells[TrainerCell.ERRORS],
+            supervisor_restarts=self._cells[TrainerCell.SUPERVISOR_RESTARTS],
             verdict=verdict(wait_ratio, busy, delivered=now.samples > then.samples, inline=self._board is None),
         )
 

@@ -68,14 +68,25 @@ class World:
         block_rows: rows of a block of the order; 0 where it is sequential.
         places: for blocks.
         workers: to begin with.
+        start: epoch and batch to begin with.
     """
 
-    def __init__(self, plan: EpochPlan, slots: int, capacity: int, row_ns: float, block_rows: int, places: int, workers: int) -> None:
+    def __init__(
+        self,
+        plan: EpochPlan,
+        slots: int,
+        capacity: int,
+        row_ns: float,
+        block_rows: int,
+        places: int,
+        workers: int,
+        start: tuple[int, int] = (0, 0),
+    ) -> None:
         self.plan = plan
         self.capacity = capacity
         self.slots = slots
         self.shuffled = block_rows > 0
-        self.schedule = Schedule(plan, slots, capacity, Blocks(plan, block_rows, places) if block_rows else None, row_ns)
+        self.schedule = Schedule(plan, slots, capacity, Blocks(plan, block_rows, places) if block_rows else None, row_ns, *start)
         self.held: dict[int, deque[Ticket]] = {}
         self.leaving: set[int] = set()
         self.fillings: dict[int, Filling] = {}
@@ -85,7 +96,7 @@ class World:
         self.due: deque[Accuse] = deque()
         self.accused: list[Accuse] = []
         self.term = self.joined = 0
-        self.next_batch = (0, 0)
+        self.next_batch = start
         for _ in range(workers):
             self.join()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -29,26 +30,32 @@ def make_world(
     workers: int = 2,
     drop_last: bool = False,
     tight: bool = False,
+    start: int = 0,
 ) -> World:
-    """Return a world. `block_batches` is the size of a block of the order, 0 for none; `tight` gives them the fewest places that may be."""
+    """Return a world.
+
+    `block_batches` is the size of a block of the order, 0 for none; `tight` gives them the fewest places that may be; `start` is the batch to begin
+    with, counted from the first one of epoch 0.
+    """
     plan = EpochPlan(samples, size, drop_last and samples >= size)
     rows = min(block_batches, plan.batches) * size
     places = 2 if tight else sizing.block_places(slots, capacity, size, rows) if rows else 0
-    return World(plan, slots, capacity, row_ns, rows, places, workers)
+    return World(plan, slots, capacity, row_ns, rows, places, workers, divmod(start, plan.batches))
 
 
-worlds = st.builds(
-    make_world,
-    samples=st.one_of(st.integers(1, 3), st.integers(4, 40)),
-    size=st.integers(1, 7),
-    slots=st.integers(2, 4),
-    capacity=st.integers(1, 4),
-    row_ns=st.sampled_from(ROW_NS),
-    block_batches=st.integers(0, 3),
-    workers=st.integers(1, 4),
-    drop_last=st.booleans(),
-    tight=st.booleans(),
-)
+WORLD: dict[str, Any] = {
+    "samples": st.one_of(st.integers(1, 3), st.integers(4, 40)),
+    "size": st.integers(1, 7),
+    "slots": st.integers(2, 4),
+    "capacity": st.integers(1, 4),
+    "row_ns": st.sampled_from(ROW_NS),
+    "block_batches": st.integers(0, 3),
+    "workers": st.integers(1, 4),
+    "drop_last": st.booleans(),
+    "tight": st.booleans(),
+}
+worlds = st.builds(make_world, **WORLD)
+worlds_that_go_on = st.builds(make_world, **WORLD, start=st.integers(0, 100))
 
 
 class Life(RuleBasedStateMachine):
@@ -166,6 +173,15 @@ def test_each_batch_of_each_epoch_comes_once_and_in_order(world: World, epochs: 
     expected = [(epoch, batch) for epoch in range(epochs) for batch in range(plan.batches)]
     got = [(ready.epoch, ready.first + number) for ready in world.go_on(deliveries=len(expected)) for number in range(ready.batches)]
     assert got[: len(expected)] == expected
+
+
+@settings(deadline=None)
+@given(world=worlds_that_go_on, count=st.integers(1, 40))
+def test_a_schedule_that_follows_another_goes_on_with_the_batch_that_it_is_given(world: World, count: int) -> None:
+    plan = world.plan
+    first = world.next_batch[0] * plan.batches + world.next_batch[1]
+    got = [ready.epoch * plan.batches + ready.first + number for ready in world.go_on(deliveries=count) for number in range(ready.batches)]
+    assert got[:count] == list(range(first, first + count))
 
 
 @settings(max_examples=100, deadline=None)

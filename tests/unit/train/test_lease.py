@@ -209,7 +209,7 @@ def test_ctrl_c_in_the_middle_of_a_release_loses_neither_the_slot_nor_the_ctrl_c
     del array
     monkeypatch.undo()
     assert not interruptions
-    assert trainer.outbox.interrupted
+    assert trainer.outbox.interrupt.pending
     assert trainer.outbox.lent == set()
     assert set(trainer.released()) == {Released(3, 41)}
 

@@ -1,0 +1,80 @@
+"""What supervisor and workers print: two memfds that stand where their standard output and standard error would be.
+
+A memfd takes whatever is written at any time, so a chatty transform never waits for a reader, and keeps it after everyone who wrote has been
+killed. It is opened with O_APPEND: writes of several processes follow one another and do not overwrite. `loader.train.relay` reads it.
+
+    | freed: read, or too old | kept: at most LIMIT_BYTES, see `trim` | ← size: what has been written so far
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+
+from loader.ipc import memfd
+
+# What may wait to be read. More than a person reads; little beside an arena.
+LIMIT_BYTES = 8 * 1024 * 1024
+
+_STEP_BYTES = 1024 * 1024
+
+
+class Output:
+    """One stream. Any process that holds it may write; one reads.
+
+    Args:
+        fd: made by `create`; the caller owns it.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._position = 0
+        self._freed = 0
+
+    @staticmethod
+    def create(name: str) -> int:
+        """Return the descriptor of an empty stream; the caller owns it."""
+        fd = memfd.create(name)
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
+        return fd
+
+    def trim(self) -> None:
+        """Free what is older than the last `LIMIT_BYTES`. For a process that lives beside the writers, every now and then."""
+        self._free(_oldest(os.fstat(self.fd).st_size))
+
+    def read(self) -> tuple[bytes, int]:
+        """Return what has been written since the last call, and how many bytes of it were dropped before that. Frees what it returns."""
+        size = os.fstat(self.fd).st_size
+        if size == self._position:
+            return b"", 0
+        if size < self._position:  # someone has opened /dev/stderr for writing, which empties it
+            self._position = self._freed = 0
+        start = max(self._position, _oldest(size))
+        raw = os.pread(self.fd, size - start, start)
+        # Whoever trims goes by the size, too: what is not older than that now has not been touched while it was read.
+        untouched = min(max(start, _oldest(os.fstat(self.fd).st_size)), start + len(raw))
+        dropped = untouched - self._position
+        self._position = start + len(raw)
+        self._free(self._position)
+        return raw[untouched - start :], dropped
+
+    def _free(self, end: int) -> None:
+        """Free the memory before `end`, in steps, since each costs some system calls."""
+        if end < self._freed:
+            self._freed = 0
+        if end - self._freed >= _STEP_BYTES:
+            memfd.free(self.fd, self._freed, end)
+            self._freed = end
+
+
+def _oldest(size: int) -> int:
+    return max(0, size - LIMIT_BYTES)
+
+
+def print_lines() -> None:
+    """Have this process and its forks write each line at once and as a whole: a crash then loses none, and lines of two workers do not mix."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True, write_through=False)
