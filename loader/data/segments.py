@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.rng import SampleGenerator
-from loader.data.source import BadSample, Indices, Source
+from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.data.transforms import LeafTransform, RowError
 from loader.errors import PipelineError
@@ -108,7 +108,7 @@ class LeafSegment(Segment):
             try:
                 transform.apply(array, target, draws.get(place, ()))
             except RowError as error:
-                raise BadSample(int(indices[error.row])) from error
+                raise BadSample(int(indices[error.row]), leaf.name) from error
             array = target
 
 
@@ -141,7 +141,9 @@ class CallSegment(Segment):
                 made = self._call(self._sample(rows, row, index), rows.epoch, index)
                 for target, leaf in zip(out, self._checked(made), strict=True):
                     target[row] = leaf
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if not is_fault_of_sample(error):
+                    raise
                 raise BadSample(index) from error
         rows.progress[0] = -1
 

@@ -131,7 +131,8 @@ class Zip(Source):
                 row = int(np.flatnonzero(inner == bad.index)[0])
                 if row:  # sources that come later are unread in the rows before the bad one, which must be whole
                     self.read(indices[:row], [target[:row] for target in out])
-                raise BadSample(int(indices[row])) from bad.__cause__
+                name = bad.name or entry.source.name_of(bad.index)
+                raise BadSample(int(indices[row]), entry.name, name) from bad.__cause__
             first += len(leaves)
 
     def name_of(self, index: int) -> str | None:

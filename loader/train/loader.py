@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +15,7 @@ from loader.config import Config
 from loader.data.class_weight import ClassWeight
 from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
+from loader.data.quarantine import make_report
 from loader.data.segments import Transform
 from loader.data.source import Source
 from loader.data.spec import Array, Sample, SampleSpec
@@ -43,7 +46,9 @@ class Loader(KerasAdapter):
         max_workers: most workers that `resize` may ask for.
         slots: places for batches in shared memory; the default keeps all workers busy.
         memory_limit: bytes, or text such as "2GiB": ceiling of the loader's memory, checked before anything is allocated.
-        on_error: what a bad sample does; "raise" raises its error when its batch is due.
+        on_error: what a bad sample does; "raise" raises its error when its batch is due, "substitute" puts another sample in its place.
+        max_errors: with "substitute": how many different samples may be bad, a count or (float) a share of the source; None: any number.
+        quarantine: file to which a JSON line is appended for each bad sample, once per loader.
         io_retries: how often a read that failed with an OSError is tried again, with growing pauses.
         sample_timeout_s: a worker without progress for so long is replaced; three times in a row on one sample raises SampleTimeout.
         shard: `(rank, world)` of this process in a data-parallel job.
@@ -75,7 +80,9 @@ class Loader(KerasAdapter):
         max_workers: int | None = None,
         slots: int | None = None,
         memory_limit: int | str | None = None,
-        on_error: Literal["raise"] = "raise",
+        on_error: Literal["raise", "substitute"] = "raise",
+        max_errors: int | float | None = None,
+        quarantine: str | os.PathLike[str] | None = None,
         io_retries: int = 3,
         sample_timeout_s: float = 60.0,
         shard: tuple[int, int] = (0, 1),
@@ -92,12 +99,15 @@ class Loader(KerasAdapter):
             slots=slots,
             memory_limit=memory_limit,
             on_error=on_error,
+            max_errors=max_errors,
+            quarantine=quarantine,
             io_retries=io_retries,
             sample_timeout_s=sample_timeout_s,
             shard=shard,
             class_weight=class_weight,
             name=name,
         )
+        self._config = replace(self._config, quarantine=make_report(quarantine))
         self.source = _checked_source(source)
         self.plan = _checked_plan(len(source), self._config)
         weights = None if class_weight is None else ClassWeight(class_weight)

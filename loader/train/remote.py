@@ -18,7 +18,7 @@ from loader.data.layout import aligned_copy
 from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.spec import Array, SampleSpec
-from loader.errors import LoaderClosed, LoaderError, SupervisorDied, from_record
+from loader.errors import LoaderClosed, LoaderError, SampleError, SupervisorDied, from_record
 from loader.ipc import baggage, memfd, payload
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell, read_text
@@ -27,6 +27,9 @@ from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Relea
 from loader.train.interrupts import interrupts_later
 from loader.train.launch import start_supervisor
 from loader.train.lease import Lease, Outbox, collect_young, drop_tensorflow_references
+from loader.train.notices import warn_of_first_bad
+
+_QUARANTINED = int(SupervisorCell.QUARANTINED)  # looked up once: it is read for every batch
 
 _CLOSE_S = 2.0
 _LOOK_MS = 5_000
@@ -51,6 +54,8 @@ class Remote:
         self._owner = os.getpid()
         self._born_ns = time.monotonic_ns()
         self._closed = False
+        self._quarantine = config.quarantine
+        self._substitutes = config.on_error == "substitute"  # until the first bad sample has been told of
         self._plan = plan
         self._term = 0
         self._records: deque[Ready] = deque()
@@ -150,6 +155,11 @@ class Remote:
                 error, self._error = self._error, None
                 assert error is not None
                 raise error
+        if self._substitutes and self.board.supervisor[_QUARANTINED]:
+            self._substitutes = False
+            first = from_record(self.board.first_bad.read_text())
+            assert isinstance(first, SampleError)
+            warn_of_first_bad(first, self._quarantine)
         return self._batches.pop()
 
     def skip(self, epoch: int) -> None:

@@ -84,7 +84,9 @@ class Stats:
         slots: where the slots are.
         workers: one entry per worker process.
         memory: what is used.
-        errors: samples that failed.
+        errors: samples that failed, each time that they did.
+        substituted: rows that hold another sample than their own, which was bad.
+        quarantined: different samples that have been bad.
         verdict: which side is the slow one, by how much, and what would help.
     """
 
@@ -97,6 +99,8 @@ class Stats:
     workers: list[WorkerStats]
     memory: MemoryStats
     errors: int
+    substituted: int
+    quarantined: int
     verdict: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -115,6 +119,7 @@ class Stats:
             *((f"worker {worker.pid}", f"{worker.state}, {worker.samples:,} samples, busy {worker.busy_ratio:.0%}") for worker in self.workers),
             ("memory", f"{self.memory.arena_bytes / 2**20:,.1f} MiB shared + {self.memory.private_bytes / 2**20:,.1f} MiB private{limit}"),
             ("errors", f"{self.errors}"),
+            *([("bad samples", f"{self.quarantined:,}, {self.substituted:,} rows substituted")] if self.quarantined else []),
             ("verdict", self.verdict),
         ]
         width = max(len(label) for label, _ in rows)
@@ -177,6 +182,8 @@ class Meter:
             workers=workers,
             memory=self._memory(),
             errors=self._supervisor(SupervisorCell.ERRORS) + self._cells[TrainerCell.ERRORS],
+            substituted=self._supervisor(SupervisorCell.SUBSTITUTED) + self._cells[TrainerCell.SUBSTITUTED],
+            quarantined=self._supervisor(SupervisorCell.QUARANTINED) + self._cells[TrainerCell.QUARANTINED],
             verdict=verdict(wait_ratio, busy, delivered=now.samples > then.samples, inline=self._board is None),
         )
 
