@@ -56,6 +56,27 @@ def no_substitute(last: BadSample | None) -> NoSubstitute:
     return error
 
 
+class Outcasts(Protocol):
+    """Samples that are known to kill or to hang, and are not tried again."""
+
+    def __contains__(self, index: int) -> bool:
+        """Whether a sample is one."""
+
+    def among(self, indices: Indices) -> list[int]:
+        """Return the places in `indices` that hold one, in order."""
+
+
+class NoOutcasts:
+    """None are known: where a sample that kills would end the training as well (`workers=0`)."""
+
+    def __contains__(self, index: int) -> bool:
+        return False
+
+    def among(self, indices: Indices) -> list[int]:
+        """Return nothing."""
+        return []
+
+
 class Witness(Protocol):
     """Is told of bad samples while rows are filled."""
 
@@ -75,11 +96,13 @@ class Substitution:
     Args:
         pipeline: compiled.
         witness: is told of the bad ones.
+        outcasts: those that need not be tried, since they are known to be bad.
     """
 
-    def __init__(self, pipeline: Pipeline, witness: Witness) -> None:
+    def __init__(self, pipeline: Pipeline, witness: Witness, outcasts: Outcasts) -> None:
         self._pipeline = pipeline
         self._witness = witness
+        self._outcasts = outcasts
 
     def fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int = 0, attempt: int = 0) -> int:
         """Produce the samples `indices` of `epoch`, or others in their place, in the rows of `out`.
@@ -102,17 +125,25 @@ class Substitution:
             self._stand_in(int(indices[0]), epoch, out, progress, first, attempt, None)
             return 1
         start = substituted = 0
+        for end in self._outcasts.among(indices):
+            substituted += self._fill(indices[start:end], epoch, [leaf[start:end] for leaf in out], progress, first + start) + 1
+            self._stand_in(int(indices[end]), epoch, [leaf[end : end + 1] for leaf in out], progress, first + end, 1, None)
+            start = end + 1
+        return substituted + self._fill(indices[start:], epoch, [leaf[start:] for leaf in out] if start else out, progress, first + start)
+
+    def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> int:
+        """Fill rows without outcasts; return how many hold another sample than their own."""
+        start = substituted = 0
         while start < len(indices):
             try:
                 self._pipeline.fill(indices[start:], epoch, [leaf[start:] for leaf in out] if start else out, progress, first + start)
                 break
             except BadSample as error:
                 bad = error
-            self._witness.met(bad, row := first + start + int(np.flatnonzero(indices[start:] == bad.index)[0]))
-            end = row - first
-            substituted += self.fill(indices[start:end], epoch, [leaf[start:end] for leaf in out], progress, first + start)
-            self._stand_in(bad.index, epoch, [leaf[end : end + 1] for leaf in out], progress, row, 1, bad)
-            substituted += 1
+            end = start + int(np.flatnonzero(indices[start:] == bad.index)[0])
+            self._witness.met(bad, first + end)
+            substituted += self._fill(indices[start:end], epoch, [leaf[start:end] for leaf in out], progress, first + start) + 1
+            self._stand_in(bad.index, epoch, [leaf[end : end + 1] for leaf in out], progress, first + end, 1, bad)
             start = end + 1
         return substituted
 
@@ -121,6 +152,8 @@ class Substitution:
         for number in range(attempt, last_attempt(samples) + 1):
             self._witness.trying(number)
             other = substitute(self._pipeline.seed, epoch, index, number, samples)
+            if other in self._outcasts:
+                continue
             try:
                 self._pipeline.fill(np.array([other], np.int64), epoch, out, progress, row)
                 self._witness.trying(0)

@@ -25,6 +25,7 @@ from loader.ipc.arena import Arena
 from loader.ipc.board import Cells, WorkerCell, WorkerState
 from loader.ipc.channels import read_records
 from loader.ipc.journal import Journal
+from loader.ipc.outcasts import Outcasts
 from loader.ipc.records import TICKET_BYTES, Done, Failed, Ticket, TicketKind, unpack_tickets
 from loader.produce import last_words
 from loader.produce.bad_rows import BadRows
@@ -42,6 +43,7 @@ class Production:
     Attributes:
         pipeline, order, plan, arena: what to produce, and where.
         journal: for what a report has no room for.
+        outcasts: samples that are not to be tried again.
         substitute: whether other samples take the place of bad ones.
     """
 
@@ -50,6 +52,7 @@ class Production:
     plan: EpochPlan
     arena: Arena
     journal: Journal
+    outcasts: Outcasts
     substitute: bool = False
 
 
@@ -103,7 +106,7 @@ class _Worker:
         self._cells = cells
         self._progress = cells.cell(WorkerCell.ROW_GAUGE)
         self._journal = BadRows(number, production.pipeline, production.journal, cells)
-        self._substitution = Substitution(production.pipeline, self._journal) if production.substitute else None
+        self._substitution = Substitution(production.pipeline, self._journal, production.outcasts) if production.substitute else None
         self._substituted = 0
 
     def work(self, ticket: Ticket) -> Done | Failed:

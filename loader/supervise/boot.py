@@ -28,6 +28,7 @@ from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell
 from loader.ipc.channels import Outlet
 from loader.ipc.journal import Journal
+from loader.ipc.outcasts import Outcasts
 from loader.ipc.records import Look
 from loader.produce.worker import Production
 from loader.supervise import budget, sizing
@@ -127,7 +128,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
     ready = Outlet(inherited.ready)
     _announce(board, ready, Phase.RUNNING, layout.to_json())
     substitute = config.on_error == "substitute"
-    production = Production(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, Journal(), substitute)
+    production = Production(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, Journal(), Outcasts(), substitute)
     blocks = Blocks(plan, layout.block_rows, layout.blocks) if config.shuffle else None
     schedule = Schedule(plan, layout.slots, layout.slot.capacity, blocks, probed.row_ns)
     signal.setitimer(signal.ITIMER_REAL, 0)

@@ -81,6 +81,8 @@ class Findings:
         beyond = self._note(error.to_record())
         if not production.substitute:
             return error.to_record()
+        if beyond is None:
+            production.outcasts.add(index)
         if beyond is None and ticket.attempt == last_attempt(production.plan.samples):
             return SampleError(index=own, name=name(own), reason=f"{in_words(no_substitute(None))}. The last failure: {error}").to_record()
         return beyond

@@ -16,7 +16,7 @@ from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.source import BadSample
 from loader.data.spec import Array, SampleSpec
-from loader.data.substitute import Substitution
+from loader.data.substitute import NoOutcasts, Substitution
 from loader.errors import SampleError, remote_traceback
 from loader.ipc.board import Cells, TrainerCell
 from loader.train.notices import warn_of_first_bad
@@ -41,7 +41,7 @@ class Inline:
         self._spec: SampleSpec | None = None
         self._quarantine = config.quarantine
         self._known = BadSamples(plan.samples, config.max_errors, config.quarantine)
-        self._substitution = Substitution(pipeline, self) if config.on_error == "substitute" else None
+        self._substitution = Substitution(pipeline, self, NoOutcasts()) if config.on_error == "substitute" else None
         self._warned = False
         self.cells = Cells.private()
         self.pid = os.getpid()

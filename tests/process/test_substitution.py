@@ -219,6 +219,22 @@ def test_samples_that_end_their_worker_are_substituted_and_reported_with_its_las
         assert where in entries[number]["traceback"]
 
 
+def test_a_sample_that_hangs_is_not_tried_again_in_later_epochs(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+
+    def hang() -> None:
+        (marks / str(time.monotonic_ns())).touch()
+        time.sleep(1000)
+
+    order = wanted(6, {21})
+    for workers in (1, 3):
+        before = len(list(marks.iterdir()))
+        seen = found(NpyArrays(np.arange(N)), 6, workers=workers, transforms=[only({21}, hang)], sample_timeout_s=0.3)
+        assert first_numbers(seen) == order
+        assert 3 <= len(list(marks.iterdir())) - before < 12  # in six epochs; what was under way at the accusation is another one's
+
+
 def test_where_samples_raise_and_kill_each_is_found_whichever_way() -> None:
     first, second = (substitute(SEED, 0, 21, attempt, N) for attempt in (1, 2))
     steps = [only({21, second}, leave_with(ValueError("no"))), only({first}, crash)]
