@@ -102,9 +102,7 @@ class Schedule:
             The ticket whose only row is now accused, if one is: `substitute` or `give_up` must say what becomes of it.
         """
         held = self._hands.leave(worker)
-        again = [
-            issued for number, issued in enumerate(held) for issued in (self._replace(issued, row, attempt, timed_out) if number == 0 else [issued])
-        ]
+        again = [*self._replace(held.popleft(), row, attempt, timed_out), *held] if held else []
         accused = again.pop(0) if again and again[0].accused else None
         self._again.extendleft(issued for issued in reversed(again) if not self._dropped(issued))
         return accused
@@ -202,10 +200,8 @@ class Schedule:
         self._blocks_moved = False
         if self._blocks is None:
             return
-        cursor = self._blocks.key(self._epoch, self._batch * self._plan.batch_size)
-        self._blocks.forget(cursor)
-        while block := self._blocks.wanted(cursor):
-            self._again.append(Issued(Ticket(self._number(), TicketKind.ORDER, block.place, block.epoch, block.first, block.rows)))
+        tickets = self._blocks.tickets(self._epoch, self._batch * self._plan.batch_size, self._number)
+        self._again.extend(map(Issued, tickets))
 
     def _open_slot(self) -> Slot | None:
         if not self._free:
