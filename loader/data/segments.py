@@ -141,6 +141,8 @@ class CallSegment(Segment):
                 made = self._call(self._sample(rows, row, index), rows.epoch, index)
                 for target, leaf in zip(out, self._checked(made), strict=True):
                     target[row] = leaf
+            except BadSample:
+                raise
             except BaseException as error:
                 if not is_fault_of_sample(error):
                     raise
@@ -149,7 +151,7 @@ class CallSegment(Segment):
 
     def _sample(self, rows: Rows, row: int, index: int) -> Sample:
         # A copy: the function may change its arguments or keep them, and scratch rows are used again.
-        return rows.source.sample(index) if rows.arrays is None else self._spec.unflatten([array[row].copy() for array in rows.arrays])
+        return rows.source.fetch(index) if rows.arrays is None else self._spec.unflatten([array[row].copy() for array in rows.arrays])
 
     def _call(self, sample: Sample, epoch: int, index: int) -> Sample:
         for place, transform in self._transforms:

@@ -95,6 +95,10 @@ class Source(ABC):
                     raise
                 raise BadSample(index) from error
 
+    def fetch(self, index: int) -> Sample:
+        """Return `sample(index)`; a source of several parts raises BadSample, to say which of them failed. Runs in: a worker."""
+        return self.sample(index)
+
     def name_of(self, index: int) -> str | None:
         """Return the path or ID of a sample, to name it in an error; None where it has none."""
         return None
@@ -172,6 +176,12 @@ class Subset(Source):
     def sample(self, index: int) -> Sample:
         return self._source.sample(int(self._indices[index]))
 
+    def fetch(self, index: int) -> Sample:
+        try:
+            return self._source.fetch(int(self._indices[index]))
+        except BadSample as bad:
+            raise bad.at(index) from bad.__cause__
+
     @cached_property
     def spec(self) -> SampleSpec:
         return self._source.spec
@@ -221,6 +231,13 @@ class Joined(Source):
     def sample(self, index: int) -> Sample:
         source, inner = self._locate(index)
         return source.sample(inner)
+
+    def fetch(self, index: int) -> Sample:
+        source, inner = self._locate(index)
+        try:
+            return source.fetch(inner)
+        except BadSample as bad:
+            raise bad.at(index) from bad.__cause__
 
     def read(self, indices: Indices, out: Sequence[Array]) -> None:
         for row, index in enumerate(indices.tolist()):

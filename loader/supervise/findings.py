@@ -43,7 +43,7 @@ class Findings:
     def read_journal(self) -> None:
         """Take in what workers have written since the last time."""
         for record in self._production.journal.read():
-            if record["kind"] == KIND:
+            if record.get("kind") == KIND:
                 self._take_in(record)
 
     def beyond(self, ticket: int) -> Beyond | None:

@@ -184,9 +184,9 @@ class Supervisor:
         # Before it is closed: a worker that is just being forked may hold a copy, and a closed descriptor with a living copy stays in the epoll set.
         self._epoll.unregister(self._pool.children[number].pidfd)
         death = self._pool.bury(number)
-        self._asked.pop(number, None)
         self._findings.read_journal()
-        timed_out = number in self._timed_out
+        timed_out = number in self._timed_out or number in self._asked  # the question kills a process whose handler was taken away
+        self._asked.pop(number, None)
         how = death_in_words(death.status, timed_out)
         cells = self._board.workers[number]
         if number in self._leaving:

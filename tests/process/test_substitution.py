@@ -356,7 +356,8 @@ def test_a_report_that_cant_be_opened_is_refused_at_once(workers: int, tmp_path:
 
 
 @with_and_without_a_pool
-def test_the_part_that_failed_is_named(workers: int, npy_folder: Any) -> None:
+@pytest.mark.parametrize("steps", [[], [lambda sample, rng: sample]], ids=["as they are", "a function"])
+def test_the_part_that_failed_is_named(steps: Any, workers: int, npy_folder: Any) -> None:
     folder = npy_folder(12)
     masks = folder.parent / "masks"
     masks.mkdir()
@@ -364,7 +365,8 @@ def test_the_part_that_failed_is_named(workers: int, npy_folder: Any) -> None:
         np.save(masks / f"{number:06d}.npy", np.zeros(3))
     (masks / "000007.npy").write_bytes(b"")
     source = Zip(NpyFiles(folder), y={"mask": NpyFiles(masks)})
-    with Loader(source, 4, workers=workers, io_retries=0) as loader, pytest.raises(SampleError) as caught:
+    settings = {"workers": workers, "io_retries": 0, "transforms": steps}
+    with Loader(source.subset(range(12)) + source, 4, **settings) as loader, pytest.raises(SampleError) as caught:
         take(loader)
     assert (caught.value.index, caught.value.field, caught.value.name) == (7, "y['mask']", str(masks / "000007.npy"))
     assert f"sample 7 ({masks}/000007.npy), y['mask']: NpyError" in str(caught.value)
@@ -383,7 +385,7 @@ def test_a_function_that_uses_faulthandler_itself_changes_nothing_but_the_last_w
             import faulthandler
 
             faulthandler.disable()
-            faulthandler.unregister(signal.SIGRTMAX)
+            faulthandler.unregister(signal.SIGRTMAX)  # what asks for stacks now kills
             if index == 21:
                 crash()
             if index == 22:
