@@ -19,7 +19,7 @@ class BadSamples:
         quarantine: path of the report, or None.
 
     Attributes:
-        first: the error of the first one, or None.
+        first: the error of the first one, or None; also None where not even one may be bad.
 
     Raises:
         ConfigError: the report can't be opened.
@@ -40,8 +40,8 @@ class BadSamples:
         """Note that a sample is bad, and report it if it was not known. Return the error to raise, if more have been bad than may be."""
         known = error.index in self._known
         if not known:
-            self._known[error.index] = len(self._known) < self._limit
-            self.first = self.first or error
+            self._known[error.index] = tolerated = len(self._known) < self._limit
+            self.first = self.first or (error if tolerated else None)
             self._write(error)
         return None if self._known[error.index] else self._beyond(error)
 

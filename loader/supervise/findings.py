@@ -102,7 +102,7 @@ class Findings:
         error = from_record(record)
         assert isinstance(error, SampleError)
         beyond = self._known.note(error)
-        if self._known and not self._board.supervisor[SupervisorCell.QUARANTINED]:
+        if self._known.first is not None and not self._board.supervisor[SupervisorCell.QUARANTINED]:
             self._board.first_bad.write_text(error.to_record())  # before the count, which tells the trainer to look
         self._board.supervisor[SupervisorCell.QUARANTINED] = len(self._known)
         return None if beyond is None else beyond.to_record()

@@ -100,9 +100,11 @@ class Supervisor:
                 self._drain()
                 for fd, _ in ready:
                     self._notice_death(fd)
-                if (now := time.monotonic()) >= next_tick or self._asked:
+                if (now := time.monotonic()) >= next_tick:
                     next_tick = now + self._tick_s
                     self._tick(now)
+                elif self._asked:
+                    self._end_stalled(now)
         finally:
             self._pool.end()
             self._findings.read_journal()

@@ -74,7 +74,7 @@ class Inline:
         self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
         if self._substitution is not None and self._known.first is not None and not self._warned:
             self._warned = True
-            warn_of_first_bad(self._known.first, self._quarantine)
+            warn_of_first_bad(self._known.first.fields(), self._quarantine)
         return tuple(out)
 
     def trying(self, attempt: int) -> None:

@@ -18,7 +18,7 @@ from loader.data.layout import aligned_copy
 from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.spec import Array, SampleSpec
-from loader.errors import LoaderClosed, LoaderError, SampleError, SupervisorDied, from_record
+from loader.errors import LoaderClosed, LoaderError, SupervisorDied, from_record
 from loader.ipc import baggage, memfd, payload
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell, read_text
@@ -157,9 +157,8 @@ class Remote:
                 raise error
         if self._substitutes and self.board.supervisor[_QUARANTINED]:
             self._substitutes = False
-            first = from_record(self.board.first_bad.read_text())
-            assert isinstance(first, SampleError)
-            warn_of_first_bad(first, self._quarantine)
+            if record := self.board.first_bad.read_text():  # there is none where max_errors=0
+                warn_of_first_bad(record, self._quarantine)
         return self._batches.pop()
 
     def skip(self, epoch: int) -> None:
