@@ -232,8 +232,8 @@ def test_a_sample_that_hangs_is_not_tried_again_in_later_epochs(tmp_path: Path) 
         before = len(list(marks.iterdir()))
         seen = found(NpyArrays(np.arange(N)), 6, workers=workers, transforms=[only({21}, hang)], sample_timeout_s=0.3)
         assert first_numbers(seen) == order
-        # Each worker may be at another epoch's row of it when the first one is accused. In six epochs it would be 24 times otherwise.
-        assert 3 <= len(list(marks.iterdir())) - before <= 4 * workers
+        # Workers may be at other epochs' rows of it when the first one is accused. In six epochs it would be 24 times or more otherwise.
+        assert 3 <= len(list(marks.iterdir())) - before <= (4 if workers == 1 else 20)
 
 
 def test_where_samples_raise_and_kill_each_is_found_whichever_way() -> None:
