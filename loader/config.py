@@ -45,7 +45,18 @@ class Config:
         allowed='more than one batch, such as 2_000_000_000 or "2GiB"',
         why="ceiling for arena and processes together, while running too; default: half of what is available at the start (see memory.md)",
     )
-    on_error: Literal["raise"] = _setting("raise", unit="", allowed='"raise"', why="what a bad sample does: its batch raises it")
+    on_error: Literal["raise", "substitute"] = _setting(
+        "raise", unit="", allowed='"raise" or "substitute"', why="what a bad sample does: its batch raises it, or another sample takes its place"
+    )
+    max_errors: int | float | None = _setting(
+        None,
+        unit="samples, or a share",
+        allowed='0 or more, or a float from 0.0 to 1.0; needs on_error="substitute"',
+        why="how many different samples of the source may be bad before one is an error; default: any number",
+    )
+    quarantine: str | os.PathLike[str] | None = _setting(  # noqa: RUF009  as immutable as the others
+        None, unit="path", allowed="a file to append to", why="report of the bad samples, one JSON line for each, once per loader"
+    )
     io_retries: int = _setting(3, unit="tries", allowed="0 or more", why="a read that fails with an OSError is tried again, with growing pauses")
     sample_timeout_s: float = _setting(60.0, unit="seconds", allowed="more than 0", why="a worker without progress for so long is replaced")
     shard: tuple[int, int] = _setting((0, 1), unit="(rank, world)", allowed="0 ≤ rank < world", why="this process's part of a data-parallel job")
@@ -72,7 +83,11 @@ class Config:
             "shuffle": isinstance(given.shuffle, bool),
             "drop_last": isinstance(given.drop_last, bool),
             "memory_limit": given.memory_limit is None or parse_bytes(given.memory_limit) is not None,
-            "on_error": given.on_error == "raise",
+            "on_error": given.on_error in ("raise", "substitute"),
+            "max_errors": given.max_errors is None
+            or _whole(given.max_errors, 0)
+            or (isinstance(given.max_errors, float) and 0 <= given.max_errors <= 1),
+            "quarantine": given.quarantine is None or bool(isinstance(given.quarantine, str | os.PathLike) and os.fspath(given.quarantine)),
             "sample_timeout_s": _number(given.sample_timeout_s) and given.sample_timeout_s > 0,
             "shard": _is_shard(given.shard),
             "class_weight": given.class_weight is None or isinstance(given.class_weight, Mapping),
@@ -81,6 +96,8 @@ class Config:
         problems = [(name, f"must be {describe(name)['allowed']}") for name, fine in good.items() if not fine]
         if not problems and isinstance(self.workers, int) and self.max_workers is not None and self.workers > self.max_workers:
             problems.append(("workers", f"more than max_workers={self.max_workers}"))
+        if not problems and self.max_errors is not None and self.on_error != "substitute":
+            problems.append(("max_errors", 'needs on_error="substitute"; with "raise", the first bad sample is an error'))
         return problems
 
     @property

@@ -9,6 +9,9 @@ from __future__ import annotations
 import traceback
 from typing import Any, ClassVar
 
+_LONGEST_MESSAGE = 2_000
+_LONGEST_TRACEBACK = 16_000
+
 
 class LoaderError(Exception):
     """Root of everything that this package raises on purpose."""
@@ -66,19 +69,23 @@ class SampleError(LoaderError, RuntimeError):
         name: its path or ID, where the source has one, else None.
         reason: what went wrong, in words.
         worker: number of the worker that met it; None when no worker was involved (`workers=0`).
-        remote_traceback: traceback from the worker, as text; empty when the worker died.
+        remote_traceback: traceback from the worker, as text; where the worker died, the stack that it left, if it left one.
+        field: the part of the sample that failed, such as `x` or `y['mask']`, where that is known, else None.
     """
 
-    def __init__(self, *, index: int, name: str | None, reason: str, worker: int | None = None, remote_traceback: str = "") -> None:
+    def __init__(
+        self, *, index: int, name: str | None, reason: str, worker: int | None = None, remote_traceback: str = "", field: str | None = None
+    ) -> None:
         self.index = index
         self.name = name
         self.reason = reason
         self.worker = worker
         self.remote_traceback = remote_traceback
+        self.field = field
         super().__init__(self._message())
 
     def _message(self) -> str:
-        which = f"sample {self.index}" + (f" ({self.name})" if self.name else "")
+        which = f"sample {self.index}" + (f" ({self.name})" if self.name else "") + (f", {self.field}" if self.field else "")
         where = "" if self.worker is None else f"\n  in worker {self.worker}"
         trace = f"\n\n{self.remote_traceback.rstrip()}" if self.remote_traceback else ""
         return f"{which}: {self.reason}{where}{trace}"
@@ -91,6 +98,7 @@ class SampleError(LoaderError, RuntimeError):
             "reason": self.reason,
             "worker": self.worker,
             "remote_traceback": self.remote_traceback,
+            "field": self.field,
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -101,13 +109,7 @@ class SampleError(LoaderError, RuntimeError):
 
     @classmethod
     def _from_record(cls, record: dict[str, Any]) -> LoaderError:
-        return cls(
-            index=record["index"],
-            name=record["name"],
-            reason=record["reason"],
-            worker=record["worker"],
-            remote_traceback=record["remote_traceback"],
-        )
+        return cls(**{key: record[key] for key in ("index", "name", "reason", "worker", "remote_traceback", "field")})
 
 
 class SampleTimeout(SampleError, TimeoutError):
@@ -148,5 +150,20 @@ def _rebuild(record: dict[str, Any]) -> LoaderError:
 
 
 def remote_traceback(error: BaseException) -> str:
-    """Return the traceback of `error` as text, for an error that will be raised in another process."""
-    return "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    """Return the traceback of `error` as text, for an error that will be raised in another process; at most 16,000 characters, the last ones."""
+    try:
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    except Exception as problem:  # the error's class is the user's, and may fail at anything
+        return f"{type(error).__name__}, whose traceback can't be shown: {type(problem).__name__}\n"
+    return text if len(text) <= _LONGEST_TRACEBACK else f"[…]\n{text[-_LONGEST_TRACEBACK:]}"
+
+
+def in_words(error: BaseException) -> str:
+    """Return the class and the message of an error; at most 2,000 characters of the message, the first ones."""
+    try:
+        message = str(error)
+    except Exception as problem:
+        message = f"(its message can't be shown: str() raises {type(problem).__name__})"
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[:_LONGEST_MESSAGE]} […] ({len(message):,} characters)"
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -87,14 +87,14 @@ class NpyArrays(Source):
         return SampleSpec(tuple(self._leaves))
 
     def read(self, indices: Indices, out: Sequence[Array]) -> None:
-        try:
-            for column, target in zip(self._columns, out, strict=True):
+        for leaf, column, target in zip(self._leaves, self._columns, out, strict=True):
+            try:
                 column.read(indices, target)
-        except BadSample as bad:
-            # A later column, or a file that came earlier, may be unread in rows before the bad one; they must be whole.
-            row = int(np.flatnonzero(indices == bad.index)[0])
-            self.read(indices[:row], [target[:row] for target in out])
-            raise
+            except BadSample as bad:
+                # A later column, or a file that came earlier, may be unread in rows before the bad one; they must be whole.
+                row = int(np.flatnonzero(indices == bad.index)[0])
+                self.read(indices[:row], [target[:row] for target in out])
+                raise BadSample(bad.index, leaf.name, column.name_of(bad.index)) from bad.__cause__
 
     def name_of(self, index: int) -> str | None:
         return self._columns[0].name_of(index)

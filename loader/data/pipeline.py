@@ -17,10 +17,10 @@ import numpy as np
 from loader.data.class_weight import ClassWeight
 from loader.data.rng import SampleGenerator
 from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe
-from loader.data.source import BadSample, Indices, Source
+from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
 from loader.data.spec import Array, SampleSpec
 from loader.data.transforms import LeafTransform, RowError
-from loader.errors import ConfigError, LoaderError, PipelineError, SampleError, remote_traceback
+from loader.errors import ConfigError, LoaderError, PipelineError, SampleError, in_words, remote_traceback
 
 # Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
 _CHUNK_BYTES = 1024 * 1024
@@ -71,7 +71,9 @@ class Pipeline:
             return self._build(None)
         except (BadSample, ConfigError):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if not is_fault_of_sample(error):
+                raise
             raise BadSample(0) from error
 
     def compile(self, specs: Sequence[SampleSpec]) -> SampleSpec:
@@ -151,12 +153,20 @@ class Pipeline:
             bad: raised by `probe` or `fill`.
             worker: number of the worker that met it; the error then carries the traceback, which would be lost otherwise.
         """
+        error = self.sample_error(bad, worker)
+        return PipelineError(str(error)) if isinstance(bad.__cause__, PipelineError) else error
+
+    def sample_error(self, bad: BadSample, worker: int | None = None) -> SampleError:
+        """Return the error of a bad sample as `error` does, also where the pipeline is to blame."""
         cause = bad.__cause__ or bad
-        reason = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
-        trace = "" if worker is None else remote_traceback(cause)
-        name = self.source.name_of(bad.index)
-        error = SampleError(index=bad.index, name=name, reason=reason, worker=worker, remote_traceback=trace)
-        return PipelineError(str(error)) if isinstance(cause, PipelineError) else error
+        return SampleError(
+            index=bad.index,
+            name=bad.name or self.source.name_of(bad.index),
+            reason=in_words(cause),
+            worker=worker,
+            remote_traceback="" if worker is None else remote_traceback(cause),
+            field=bad.field,
+        )
 
     def _run(self, rows: Rows, out: list[Array]) -> None:
         last = len(self._segments) - 1
@@ -177,4 +187,4 @@ class Pipeline:
         try:
             self.class_weight.apply(out[parts.index(1)], out[parts.index(2)], multiply=len(out) == self._own_leaves)
         except RowError as error:
-            raise BadSample(int(indices[error.row])) from error
+            raise BadSample(int(indices[error.row]), "y") from error

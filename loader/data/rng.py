@@ -6,8 +6,9 @@ what another one drew:
 
     key = (seed, epoch)    counter = (0, 0, index in the source, place)
 
-`place` is the transform's place in the list; the last possible one is the order of the epoch. Drawing advances the counter's first word,
-so each stream has 2⁶⁶ values of its own.
+`place` is the transform's place in the list; the last possible one is the order of the epoch, the one before it the choice of samples that
+stand in for bad ones, with the attempt in the counter's second word. Drawing advances the counter's first word, so each stream has 2⁶⁶
+values of its own.
 """
 
 from __future__ import annotations
@@ -17,11 +18,18 @@ from typing import Any
 import numpy as np
 
 _ORDER_PLACE = 2**64 - 1
+_SUBSTITUTE_PLACE = 2**64 - 2
 
 
 def order_generator(seed: int, epoch: int) -> np.random.Generator:
     """Return the generator that draws the order of one epoch."""
     counter = np.array([0, 0, 0, _ORDER_PLACE], np.uint64)
+    return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter))
+
+
+def substitute_generator(seed: int, epoch: int, index: int, attempt: int) -> np.random.Generator:
+    """Return the generator that draws what stands in for sample `index` at its `attempt`-th failure in one epoch."""
+    counter = np.array([0, attempt, index, _SUBSTITUTE_PLACE], np.uint64)
     return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter))
 
 

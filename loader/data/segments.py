@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.rng import SampleGenerator
-from loader.data.source import BadSample, Indices, Source
+from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.data.transforms import LeafTransform, RowError
 from loader.errors import PipelineError
@@ -108,7 +108,7 @@ class LeafSegment(Segment):
             try:
                 transform.apply(array, target, draws.get(place, ()))
             except RowError as error:
-                raise BadSample(int(indices[error.row])) from error
+                raise BadSample(int(indices[error.row]), leaf.name) from error
             array = target
 
 
@@ -141,13 +141,17 @@ class CallSegment(Segment):
                 made = self._call(self._sample(rows, row, index), rows.epoch, index)
                 for target, leaf in zip(out, self._checked(made), strict=True):
                     target[row] = leaf
-            except (Exception, SystemExit) as error:
+            except BadSample:
+                raise
+            except BaseException as error:
+                if not is_fault_of_sample(error):
+                    raise
                 raise BadSample(index) from error
         rows.progress[0] = -1
 
     def _sample(self, rows: Rows, row: int, index: int) -> Sample:
         # A copy: the function may change its arguments or keep them, and scratch rows are used again.
-        return rows.source.sample(index) if rows.arrays is None else self._spec.unflatten([array[row].copy() for array in rows.arrays])
+        return rows.source.fetch(index) if rows.arrays is None else self._spec.unflatten([array[row].copy() for array in rows.arrays])
 
     def _call(self, sample: Sample, epoch: int, index: int) -> Sample:
         for place, transform in self._transforms:

@@ -7,6 +7,7 @@ a slot; anywhere else for one (`source[i]`).
 from __future__ import annotations
 
 import operator
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -22,11 +23,31 @@ Indices = npt.NDArray[np.int64]
 
 
 class BadSample(Exception):
-    """Raised by `read` to say which sample failed; its `__cause__` is the failure itself. Never reaches a user."""
+    """Raised by `read` to say which sample failed; its `__cause__` is the failure itself. Never reaches a user.
 
-    def __init__(self, index: int) -> None:
+    Args:
+        index: of the sample.
+        field: the part of it that failed, where that is known.
+        name: of that part, where it has another one than the sample.
+    """
+
+    def __init__(self, index: int, field: str | None = None, name: str | None = None) -> None:
         super().__init__(index)
         self.index = index
+        self.field = field
+        self.name = name
+
+    def at(self, index: int) -> BadSample:
+        """Return the same failure for a source that has the sample at another index."""
+        return BadSample(index, self.field, self.name)
+
+
+def is_fault_of_sample(error: BaseException) -> bool:
+    """Whether what the user's code raised is an error of the sample that it was at.
+
+    In a worker, where SIGINT is ignored, it always is: no Ctrl-C arrives there as KeyboardInterrupt.
+    """
+    return isinstance(error, (Exception, SystemExit)) or signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 class Source(ABC):
@@ -69,8 +90,14 @@ class Source(ABC):
                 leaves = self.spec.flatten(self.sample(index))
                 for target, leaf in zip(out, leaves, strict=True):
                     target[row] = leaf
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if not is_fault_of_sample(error):
+                    raise
                 raise BadSample(index) from error
+
+    def fetch(self, index: int) -> Sample:
+        """Return `sample(index)`; a source of several parts raises BadSample, to say which of them failed. Runs in: a worker."""
+        return self.sample(index)
 
     def name_of(self, index: int) -> str | None:
         """Return the path or ID of a sample, to name it in an error; None where it has none."""
@@ -149,6 +176,12 @@ class Subset(Source):
     def sample(self, index: int) -> Sample:
         return self._source.sample(int(self._indices[index]))
 
+    def fetch(self, index: int) -> Sample:
+        try:
+            return self._source.fetch(int(self._indices[index]))
+        except BadSample as bad:
+            raise bad.at(index) from bad.__cause__
+
     @cached_property
     def spec(self) -> SampleSpec:
         return self._source.spec
@@ -158,7 +191,7 @@ class Subset(Source):
             self._source.read(self._indices[indices], out)
         except BadSample as bad:
             found = np.flatnonzero(self._indices[indices] == bad.index)
-            raise BadSample(int(indices[found[0]])) from bad.__cause__
+            raise bad.at(int(indices[found[0]])) from bad.__cause__
 
     def name_of(self, index: int) -> str | None:
         return self._source.name_of(int(self._indices[index]))
@@ -199,6 +232,13 @@ class Joined(Source):
         source, inner = self._locate(index)
         return source.sample(inner)
 
+    def fetch(self, index: int) -> Sample:
+        source, inner = self._locate(index)
+        try:
+            return source.fetch(inner)
+        except BadSample as bad:
+            raise bad.at(index) from bad.__cause__
+
     def read(self, indices: Indices, out: Sequence[Array]) -> None:
         for row, index in enumerate(indices.tolist()):
             source, inner = self._locate(index)
@@ -208,7 +248,7 @@ class Joined(Source):
             try:
                 source.read(np.array([inner], np.int64), [leaf[row : row + 1] for leaf in out])
             except BadSample as bad:
-                raise BadSample(index) from bad.__cause__
+                raise bad.at(index) from bad.__cause__
 
     def name_of(self, index: int) -> str | None:
         source, inner = self._locate(index)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.npy_arrays import NpyArrays
-from loader.data.source import BadSample, Indices, Source
+from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
 from loader.data.spec import PART_NAMES, Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError, LabelError
 
@@ -47,6 +47,10 @@ class _Input:
         sample = self.source.sample(index if self.places is None else int(self.places[index]))
         self._check(len(sample))
         return sample[0]
+
+    def name_of(self, index: int) -> str | None:
+        """Return the path or ID of what the source contributes to sample `index`."""
+        return self.source.name_of(index if self.places is None else int(self.places[index]))
 
     def leaves(self) -> list[Leaf]:
         """Return the arrays that the source contributes, as they stand in the zipped sample."""
@@ -103,12 +107,27 @@ class Zip(Source):
         return len(self._inputs[0].source)
 
     def sample(self, index: int) -> Sample:
-        parts: dict[int, Any] = {}
+        return self._joined([entry.value(index) for entry in self._inputs])
+
+    def fetch(self, index: int) -> Sample:
+        values: list[Any] = []
         for entry in self._inputs:
+            try:
+                values.append(entry.value(index))
+            except BaseException as error:
+                if not is_fault_of_sample(error):
+                    raise
+                raise BadSample(index, entry.name, entry.name_of(index)) from error
+        return self._joined(values)
+
+    def _joined(self, values: list[Any]) -> Sample:
+        """Return a sample of what the inputs contribute, in their order."""
+        parts: dict[int, Any] = {}
+        for entry, value in zip(self._inputs, values, strict=True):
             if entry.key is None:
-                parts[entry.part] = entry.value(index)
+                parts[entry.part] = value
             else:
-                parts.setdefault(entry.part, {})[entry.key] = entry.value(index)
+                parts.setdefault(entry.part, {})[entry.key] = value
         return tuple(parts.values())
 
     @cached_property
@@ -131,7 +150,8 @@ class Zip(Source):
                 row = int(np.flatnonzero(inner == bad.index)[0])
                 if row:  # sources that come later are unread in the rows before the bad one, which must be whole
                     self.read(indices[:row], [target[:row] for target in out])
-                raise BadSample(int(indices[row])) from bad.__cause__
+                name = bad.name or entry.source.name_of(bad.index)
+                raise BadSample(int(indices[row]), entry.name, name) from bad.__cause__
             first += len(leaves)
 
     def name_of(self, index: int) -> str | None:

@@ -6,6 +6,7 @@ grow, unless the name says that they are a gauge.
     row 0        written by the trainer      TrainerCell
     row 1        written by the supervisor   SupervisorCell
     row 2 + n    written by worker n         WorkerCell
+    last row     written by the supervisor   the first bad sample, as text
 
 Each row is followed by a text area for JSON; see `write_text`.
 """
@@ -33,6 +34,8 @@ class TrainerCell(IntEnum):
     COPIES = 3
     SUPERVISOR_RESTARTS = 4
     ERRORS = 5
+    SUBSTITUTED = 40
+    QUARANTINED = 41
 
 
 class SupervisorCell(IntEnum):
@@ -53,6 +56,8 @@ class SupervisorCell(IntEnum):
     LIMIT_IS_DEFAULT_GAUGE = 25
     MEMORY_REPLACED = 26
     MEMORY_WORKERS_GAUGE = 27
+    SUBSTITUTED = 40
+    QUARANTINED = 41
 
 
 class Phase(IntEnum):
@@ -76,6 +81,8 @@ class WorkerCell(IntEnum):
     TICKET_STARTED_NS_GAUGE = 4
     ROW_GAUGE = 5
     TICKET_GAUGE = 6
+    ATTEMPT_GAUGE = 40
+    BAD = 41
 
 
 class WorkerState(IntEnum):
@@ -159,11 +166,12 @@ class Board:
         self.trainer = self._row(0)
         self.supervisor = self._row(1)
         self.workers = [self._row(2 + number) for number in range(max_workers)]
+        self.first_bad = self._row(2 + max_workers)
 
     @staticmethod
     def create(max_workers: int) -> int:
         """Return the descriptor of memory for a board; the caller owns it. Untouched rows take no memory."""
-        return memfd.create("board", (2 + max_workers) * _ROW_BYTES)
+        return memfd.create("board", (3 + max_workers) * _ROW_BYTES)
 
     def bury(self) -> None:
         """Clear what a supervisor and its workers showed, for the trainer after they have died. Counters go on."""
@@ -178,14 +186,20 @@ class Board:
 
 
 def write_text(area: memoryview, value: Any) -> None:
-    """Write a JSON-able value to a text area; where it is too long, the longest strings in it are cut from the front until it fits."""
+    """Write a JSON-able value to a text area, cut as by `fitting_json`."""
+    raw = fitting_json(value, len(area) - 4)
+    area[:4] = len(raw).to_bytes(4, "little")
+    area[4 : 4 + len(raw)] = raw
+
+
+def fitting_json(value: Any, nbytes: int) -> bytes:
+    """Return a value as JSON of at most `nbytes`; where it is too long, the longest strings in it are cut from the front until it fits."""
     raw = json.dumps(value).encode()
-    while len(raw) > len(area) - 4:
+    while len(raw) > nbytes:
         longest = max((key for key, item in value.items() if isinstance(item, str)), key=lambda key: len(value[key]))
         value = value | {longest: value[longest][len(value[longest]) // 4 + 1 :]}
         raw = json.dumps(value).encode()
-    area[:4] = len(raw).to_bytes(4, "little")
-    area[4 : 4 + len(raw)] = raw
+    return raw
 
 
 def read_text(area: memoryview) -> Any:

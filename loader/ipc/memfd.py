@@ -5,6 +5,7 @@ A memfd has no name: it can't collide with another one, can't outlive the proces
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 from typing import Any
@@ -50,6 +51,17 @@ def attach_readonly(fd: int) -> npt.NDArray[np.uint8]:
 
 def _as_bytes(mapping: Any) -> npt.NDArray[np.uint8]:
     return np.frombuffer(mapping, np.uint8)
+
+
+def appendable(fd: int) -> None:
+    """Have every write to `fd`, by whomever, go to its end in one piece (`O_APPEND`, open(2))."""
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
+
+
+def forget(fd: int, start: int, end: int) -> None:
+    """Give the pages of a part of `fd` back to the system; it reads as zeros from then on. Both are multiples of the page size."""
+    with mmap.mmap(fd, end - start, mmap.MAP_SHARED, offset=start) as mapping:
+        mapping.madvise(mmap.MADV_REMOVE)
 
 
 def above_standard(fd: int) -> int:

@@ -40,6 +40,7 @@ class Ticket(NamedTuple):
         slot_row: where in the slot they start (ROWS).
         block: place of the order block that holds them, which begins at row `block_first` (ROWS of a shuffled epoch).
         block_first: see `block`.
+        attempt: 0 means the rows' own samples; k, for a ticket of one row, that the k-th one in its place is to be tried first.
     """
 
     number: int
@@ -51,13 +52,14 @@ class Ticket(NamedTuple):
     slot_row: int = 0
     block: int = 0
     block_first: int = 0
+    attempt: int = 0
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
         return _TICKET.pack(*self)
 
 
-_TICKET = struct.Struct("<QIIQQIIQQ")
+_TICKET = struct.Struct("<QIIQQIIQQQ")
 TICKET_BYTES = _TICKET.size
 
 
@@ -68,15 +70,16 @@ def unpack_tickets(raw: bytes) -> Iterator[Ticket]:
 
 
 class Done(NamedTuple):
-    """A worker finished a ticket; it worked on it for `busy_ns`."""
+    """A worker finished a ticket; it worked on it for `busy_ns`. Of `substituted` rows, the journal says why they hold other samples."""
 
     worker: int
     ticket: int
     busy_ns: int
+    substituted: int = 0
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_DONE, self.worker, self.ticket, self.busy_ns)
+        return _INBOX.pack(_DONE, self.worker, self.ticket, self.busy_ns, self.substituted)
 
 
 class Failed(NamedTuple):
@@ -88,7 +91,7 @@ class Failed(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_FAILED, self.worker, self.ticket, self.good_rows)
+        return _INBOX.pack(_FAILED, self.worker, self.ticket, self.good_rows, 0)
 
 
 class Exhausted(NamedTuple):
@@ -108,7 +111,7 @@ class Exhausted(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_EXHAUSTED, self.worker, self.row << 1 | self.fresh, self.size)
+        return _INBOX.pack(_EXHAUSTED, self.worker, self.row << 1 | self.fresh, self.size, 0)
 
 
 UNKNOWN_ROW = 2**32
@@ -130,7 +133,7 @@ class Released(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_RELEASED, self.slot, self.delivery, 0)
+        return _INBOX.pack(_RELEASED, self.slot, self.delivery, 0, 0)
 
 
 class Skip(NamedTuple):
@@ -142,7 +145,7 @@ class Skip(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_SKIP, self.term, self.epoch, self.batch)
+        return _INBOX.pack(_SKIP, self.term, self.epoch, self.batch, 0)
 
 
 class Resize(NamedTuple):
@@ -152,7 +155,7 @@ class Resize(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_RESIZE, self.workers, 0, 0)
+        return _INBOX.pack(_RESIZE, self.workers, 0, 0, 0)
 
 
 class Close(NamedTuple):
@@ -160,22 +163,21 @@ class Close(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_CLOSE, 0, 0, 0)
+        return _INBOX.pack(_CLOSE, 0, 0, 0, 0)
 
 
 InboxRecord = Done | Failed | Exhausted | Released | Skip | Resize | Close
 
-_INBOX = struct.Struct("<IIQQ")
+_INBOX = struct.Struct("<IIQQQ")
 INBOX_BYTES = _INBOX.size
-_DONE, _FAILED, _RELEASED, _SKIP, _RESIZE, _CLOSE = range(6)
-_EXHAUSTED = 32
+_DONE, _FAILED, _EXHAUSTED, _RELEASED, _SKIP, _RESIZE, _CLOSE = range(7)
 
 
 def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
     """Yield the records in `raw`, a whole number of them."""
-    for kind, small, first, second in _INBOX.iter_unpack(raw):
+    for kind, small, first, second, third in _INBOX.iter_unpack(raw):
         if kind == _DONE:
-            yield Done(small, first, second)
+            yield Done(small, first, second, third)
         elif kind == _RELEASED:
             yield Released(small, first)
         elif kind == _FAILED:

@@ -9,9 +9,23 @@ from __future__ import annotations
 import errno
 import resource
 
+from loader.errors import in_words
+
 # What libraries say that do not raise MemoryError: OpenCV, PyTorch, and Python about the stack of a new thread.
 _WORDS = ("insufficient memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "can't start new thread", "std::bad_alloc")
 _DEEPEST = 20
+
+
+class NoMemory(Exception):
+    """A sample could not be produced for want of memory.
+
+    Attributes:
+        row: of the ticket.
+    """
+
+    def __init__(self, row: int) -> None:
+        super().__init__(row)
+        self.row = row
 
 
 def is_exhaustion(error: BaseException) -> bool:
@@ -22,7 +36,7 @@ def is_exhaustion(error: BaseException) -> bool:
             return False
         if isinstance(chain, MemoryError) or (isinstance(chain, OSError) and chain.errno == errno.ENOMEM):
             return True
-        text = str(chain).lower()
+        text = in_words(chain).lower()
         if any(words in text for words in _WORDS):
             return True
         chain = chain.__cause__ or chain.__context__

@@ -21,11 +21,16 @@ from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.source import BadSample, Indices
 from loader.data.spec import Array
+from loader.data.substitute import Substitution
 from loader.ipc.arena import Arena
 from loader.ipc.board import Cells, WorkerCell, WorkerState
 from loader.ipc.channels import read_records
+from loader.ipc.journal import Journal
+from loader.ipc.outcasts import Outcasts
 from loader.ipc.records import TICKET_BYTES, UNKNOWN_ROW, Done, Exhausted, Failed, Ticket, TicketKind, unpack_tickets
-from loader.produce.exhaustion import data_limit, is_exhaustion
+from loader.produce import last_words
+from loader.produce.bad_rows import BadRows
+from loader.produce.exhaustion import NoMemory, data_limit, is_exhaustion
 
 _PR_SET_PDEATHSIG = 1
 
@@ -35,15 +40,25 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else
 
 @dataclass(frozen=True)
 class Production:
-    """What all workers share: made by the supervisor, inherited by fork."""
+    """What all workers share: made by the supervisor, inherited by fork.
+
+    Attributes:
+        pipeline, order, plan, arena: what to produce, and where.
+        journal: for what a report has no room for.
+        outcasts: samples that are not to be tried again.
+        substitute: whether other samples take the place of bad ones.
+    """
 
     pipeline: Pipeline
     order: Order
     plan: EpochPlan
     arena: Arena
+    journal: Journal
+    outcasts: Outcasts
+    substitute: bool = False
 
 
-def run(number: int, production: Production, cells: Cells, tickets: int, inbox: int, supervisor: int) -> None:
+def run(number: int, production: Production, cells: Cells, tickets: int, last_words_fd: int, inbox: int, supervisor: int) -> None:
     """Work until the ticket pipe ends. The caller exits the process afterwards.
 
     Args:
@@ -51,10 +66,12 @@ def run(number: int, production: Production, cells: Cells, tickets: int, inbox: 
         production: what to produce and where.
         cells: this worker's counters.
         tickets: descriptor to read tickets from.
+        last_words_fd: descriptor to leave stacks in.
         inbox: descriptor to write reports to.
         supervisor: pid of the supervisor; the worker ends when it is no longer its child.
     """
     die_with(supervisor)
+    last_words.leave_in(last_words_fd)
     worker = _Worker(number, production, cells)
     cells[WorkerCell.PID_GAUGE] = os.getpid()
     cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
@@ -96,6 +113,9 @@ class _Worker:
         self._cells = cells
         self._progress = cells.cell(WorkerCell.ROW_GAUGE)
         self._fresh = True
+        self._journal = BadRows(number, production.pipeline, production.journal, cells)
+        self._substitution = Substitution(production.pipeline, self._journal, production.outcasts) if production.substitute else None
+        self._substituted = 0
 
     def work(self, ticket: Ticket) -> Done | Failed | Exhausted:
         """Do what a ticket asks for and return the report."""
@@ -104,7 +124,7 @@ class _Worker:
             report = self._work(ticket)
         except MemoryError:  # not in the code of a sample: the row is not known
             return self._exhausted(allowed, UNKNOWN_ROW)
-        except _NoMemory as failure:
+        except NoMemory as failure:
             return self._exhausted(allowed, failure.row)
         self._fresh = self._fresh and ticket.kind != TicketKind.ROWS
         return report
@@ -117,6 +137,7 @@ class _Worker:
         started = time.monotonic_ns()
         self._cells[WorkerCell.TICKET_STARTED_NS_GAUGE] = started
         self._cells[WorkerCell.TICKET_GAUGE] = ticket.number
+        self._substituted = 0
         if ticket.kind == TicketKind.ORDER:
             self._make_order(ticket)
         else:
@@ -125,12 +146,12 @@ class _Worker:
             except BadSample as bad:
                 self._cells.write_failure(ticket.number, self._pipeline.error(bad, self._number).to_record())
                 if is_exhaustion(bad):
-                    raise _NoMemory(self._row(ticket, bad)) from bad
+                    raise NoMemory(self._row(ticket, bad)) from bad
                 return Failed(self._number, ticket.number, self._good_rows(ticket, bad))
             self._cells.add(WorkerCell.SAMPLES, ticket.rows)
         busy = time.monotonic_ns() - started
         self._cells.add(WorkerCell.BUSY_NS, busy)
-        return Done(self._number, ticket.number, busy)
+        return Done(self._number, ticket.number, busy, self._substituted)
 
     def _make_order(self, ticket: Ticket) -> None:
         positions = self._plan.positions(ticket.first, ticket.first + ticket.rows)
@@ -150,7 +171,12 @@ class _Worker:
             done += rows
 
     def _fill_run(self, indices: Indices, ticket: Ticket, leaves: list[Array], slot_row: int) -> None:
-        self._pipeline.fill(indices, ticket.epoch, leaves, self._progress, slot_row - ticket.slot_row)
+        first = slot_row - ticket.slot_row
+        if self._substitution is None:
+            self._pipeline.fill(indices, ticket.epoch, leaves, self._progress, first)
+        else:
+            self._journal.ticket = ticket
+            self._substituted += self._substitution.fill(indices, ticket.epoch, leaves, self._progress, first, ticket.attempt)
 
     def _row(self, ticket: Ticket, bad: BadSample) -> int:
         return int(np.flatnonzero(self._indices(ticket) == bad.index)[0])
@@ -167,15 +193,3 @@ class _Worker:
         except BadSample:
             return ticket.slot_row
         return batch_start
-
-
-class _NoMemory(Exception):
-    """A sample could not be produced for want of memory.
-
-    Attributes:
-        row: of the ticket.
-    """
-
-    def __init__(self, row: int) -> None:
-        super().__init__(row)
-        self.row = row

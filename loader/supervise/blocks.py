@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from loader.data.plan import EpochPlan
+from loader.ipc.records import Ticket, TicketKind
 
 
 @dataclass(slots=True)
@@ -57,6 +59,15 @@ class Blocks:
     def at(self, place: int) -> Block:
         """Return the block at a place."""
         return next(block for block in self._blocks.values() if block.place == place)
+
+    def tickets(self, epoch: int, row: int, next_number: Callable[[], int]) -> list[Ticket]:
+        """Begin the blocks that are wanted when rows from `row` of `epoch` are dealt next; return the tickets that make them."""
+        cursor = self.key(epoch, row)
+        self.forget(cursor)
+        tickets: list[Ticket] = []
+        while block := self.wanted(cursor):
+            tickets.append(Ticket(next_number(), TicketKind.ORDER, block.place, block.epoch, block.first, block.rows))
+        return tickets
 
     def wanted(self, cursor: int) -> Block | None:
         """Begin the block at the cursor, or the one after it; return it, to be made now, or None if both exist or no place is free."""

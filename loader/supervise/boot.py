@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loader.config import Config, available_cores
+from loader.data.bad_samples import BadSamples
 from loader.data.layout import SlotLayout
 from loader.data.order import Order
 from loader.data.pipeline import Pipeline
@@ -26,10 +27,13 @@ from loader.ipc import memfd, output, payload
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell
 from loader.ipc.channels import Outlet
+from loader.ipc.journal import Journal
+from loader.ipc.outcasts import Outcasts
 from loader.ipc.records import Look
 from loader.produce.worker import Production
 from loader.supervise import budget, sizing
 from loader.supervise.blocks import Blocks
+from loader.supervise.findings import Findings
 from loader.supervise.loop import Supervisor
 from loader.supervise.memory_control import MemoryControl
 from loader.supervise.pool import prepare_to_fork
@@ -135,7 +139,8 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
     arena = Arena(inherited.arena, layout)
     ready = Outlet(inherited.ready)
     _announce(board, ready, Phase.RUNNING, layout.to_json())
-    production = Production(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena)
+    substitute = config.on_error == "substitute"
+    production = Production(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, Journal(), Outcasts(), substitute)
     blocks = Blocks(plan, layout.block_rows, layout.blocks) if config.shuffle else None
     schedule = Schedule(plan, layout.slots, layout.slot.capacity, blocks, probed.row_ns, inherited.epoch, inherited.batch)
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -152,6 +157,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=config.workers == "auto"),
         memory=MemoryControl(board.supervisor, limit, layout.nbytes + payload_bytes, is_default=config.memory_limit is None),
+        findings=Findings(production, board, BadSamples(plan.samples, config.max_errors, config.quarantine)),
     )
 
 

@@ -14,19 +14,10 @@ class Issue(NamedTuple):
     ticket: Ticket
 
 
-class Accuse(NamedTuple):
-    """The sample at row `row` of `epoch` has killed its worker again and again; put its error into the text of `slot`."""
-
-    slot: int
-    epoch: int
-    row: int
-    timed_out: bool
-
-
 class Dismiss(NamedTuple):
     """Let `worker` go: it holds nothing and gets nothing more."""
 
     worker: int
 
 
-Command = Issue | Ready | Accuse | Dismiss
+Command = Issue | Ready | Dismiss

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
+from typing import Any
 
-from loader.errors import PipelineError
-from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
+from loader.ipc.board import Board, SupervisorCell, write_text
 from loader.ipc.channels import Outlet, drain_records
 from loader.ipc.output import Output
-from loader.ipc.records import (
-    INBOX_BYTES,
-    UNKNOWN_ROW,
-    Close,
-    Done,
-    Exhausted,
-    Failed,
-    InboxRecord,
-    Ready,
-    Released,
-    Resize,
-    Skip,
-    TicketKind,
-    unpack_inbox,
-)
+from loader.ipc.records import INBOX_BYTES, Close, Done, Exhausted, Failed, InboxRecord, Ready, Released, Resize, Skip, unpack_inbox
 from loader.produce.worker import Production, run
-from loader.supervise.accusations import accuse, accuse_of_memory
-from loader.supervise.commands import Accuse, Command, Dismiss, Issue
+from loader.supervise.commands import Command, Dismiss, Issue
+from loader.supervise.findings import Findings
 from loader.supervise.memory_control import MemoryControl
-from loader.supervise.pool import Pool, death_in_words
+from loader.supervise.pool import Pool
+from loader.supervise.postmortem import STACK_S, Postmortem
 from loader.supervise.schedule import Schedule
-from loader.supervise.stalls import Stalls
 from loader.supervise.tuning import Tuning
 
 _TICK_S = 1.0
@@ -41,10 +26,6 @@ _NAP_SHARE = 0.85
 _LONGEST_NAP_S = 2e-3
 _SHORTEST_NAP_S = 2e-4
 _SHORTEST_TICK_S = 0.1
-
-# A sample that kills its worker is found after at most 13 halvings of a ticket and three deaths alone. More deaths in a row than this, with
-# nothing finished in between, mean that no worker can work at all.
-_DEATHS_WITHOUT_PROGRESS = 50
 
 
 class Supervisor:
@@ -62,6 +43,7 @@ class Supervisor:
         sample_timeout_s: longest time without progress of a worker that holds a ticket.
         tuning: may change their number.
         memory: keeps the limit; may allow fewer workers than are wanted.
+        findings: what becomes of bad samples.
     """
 
     def __init__(
@@ -78,6 +60,7 @@ class Supervisor:
         sample_timeout_s: float,
         tuning: Tuning,
         memory: MemoryControl,
+        findings: Findings,
     ) -> None:
         self._schedule = schedule
         self._production = production
@@ -88,16 +71,22 @@ class Supervisor:
         self._outputs = outputs
         self._target = workers
         self._tuning = tuning
-        self._stalls = Stalls(sample_timeout_s)
+        self._findings = findings
         self._tick_s = min(_TICK_S, max(_SHORTEST_TICK_S, sample_timeout_s / 2))
         self._memory = memory
         self._epoll = select.epoll()
         self._pool = Pool(self._run_worker, [self._inbox, ready.fd, trainer, self._epoll.fileno()])
         self._pid = os.getpid()
         self._leaving: set[int] = set()
-        self._timed_out: set[int] = set()
-        self._exhausted: dict[int, Exhausted] = {}  # last words of workers that are about to exit
-        self._deaths = 0
+        self._postmortem = Postmortem(
+            schedule=schedule,
+            production=production,
+            board=board,
+            pool=self._pool,
+            findings=findings,
+            memory=memory,
+            sample_timeout_s=sample_timeout_s,
+        )
         self._open = True
 
     def run(self) -> None:
@@ -111,16 +100,20 @@ class Supervisor:
             while self._open:
                 self._carry_out()
                 self._nap()
-                ready = self._epoll.poll(min(self._tick_s, self._memory.pause_s))
+                ready = self._epoll.poll(STACK_S if self._postmortem.asking else min(self._tick_s, self._memory.pause_s))
                 self._drain()
                 for fd, _ in ready:
                     self._notice_death(fd)
                 if (now := time.monotonic()) >= next_tick:
                     self._tick(now)
                     next_tick = now + min(self._tick_s, self._memory.pause_s)
+                elif self._postmortem.asking:
+                    self._postmortem.end_stalled(now)
                 self._tune(now)
         finally:
             self._pool.end()
+            self._findings.read_journal()
+            self._findings.close()
 
     def set_memory_limit(self, nbytes: int) -> None:
         """Change the limit. Raises MemoryLimitError, with the arithmetic, for less than one worker needs."""
@@ -138,8 +131,8 @@ class Supervisor:
         if nap_s > _SHORTEST_NAP_S:
             time.sleep(nap_s)
 
-    def _run_worker(self, number: int, tickets: int) -> None:
-        run(number, self._production, self._board.workers[number], tickets, self._inbox_write, self._pid)
+    def _run_worker(self, number: int, tickets: int, last_words_fd: int) -> None:
+        run(number, self._production, self._board.workers[number], tickets, last_words_fd, self._inbox_write, self._pid)
 
     # Events.
 
@@ -152,14 +145,14 @@ class Supervisor:
     def _feed(self, record: InboxRecord) -> None:
         match record:
             case Done():
-                self._deaths = 0
-                self._schedule.done(record)
-            case Exhausted(worker):
-                self._exhausted[worker] = record
+                self._postmortem.progress()
+                self._done(record) if record.substituted else self._schedule.done(record)
+            case Exhausted():
+                self._postmortem.expect(record)
             case Released():
                 self._schedule.released(record)
             case Failed():
-                self._deaths = 0
+                self._postmortem.progress()
                 self._fail(record)
             case Skip():
                 self._schedule.skip(record)
@@ -170,11 +163,29 @@ class Supervisor:
             case Close():
                 self._open = False
 
+    def _done(self, report: Done) -> None:
+        """A ticket is done, with other samples in the place of bad ones; where that is one too many, it is failed."""
+        self._findings.read_journal()
+        self._findings.substituted(report.substituted)
+        beyond = self._findings.beyond(report.ticket)
+        if beyond is None:
+            self._schedule.done(report)
+        else:
+            self._fail_with(Failed(report.worker, report.ticket, beyond.slot_row), beyond.error)
+
     def _fail(self, report: Failed) -> None:
-        self._board.supervisor.add(SupervisorCell.ERRORS, 1)
+        self._findings.read_journal()
+        error = self._board.workers[report.worker].read_failure(report.ticket)
+        self._findings.failed(error)
+        beyond = self._findings.beyond(report.ticket)
+        if beyond is not None and beyond.slot_row < report.good_rows:
+            report, error = report._replace(good_rows=beyond.slot_row), beyond.error
+        self._fail_with(report, error)
+
+    def _fail_with(self, report: Failed, error: dict[str, Any]) -> None:
         slot = self._schedule.slot_of(report)
         if self._schedule.failed(report):
-            write_text(self._production.arena.text(slot), self._board.workers[report.worker].read_failure(report.ticket))
+            write_text(self._production.arena.text(slot), error)
 
     def _notice_death(self, fd: int) -> None:
         if fd == self._trainer:
@@ -187,55 +198,14 @@ class Supervisor:
     def _bury(self, number: int) -> None:
         # Before it is closed: a worker that is just being forked may hold a copy, and a closed descriptor with a living copy stays in the epoll set.
         self._epoll.unregister(self._pool.children[number].pidfd)
-        status = self._pool.bury(number)
-        cells = self._board.workers[number]
+        death = self._pool.bury(number)
         self._leaving.discard(number)
-        oom = status == signal.SIGKILL and number not in self._timed_out and self._memory.killed_by_oom(time.monotonic(), self._target)
-        if self._schedule.has(number):
-            self._issue_again(number, oom)
+        self._postmortem.examine(number, death, self._target)
         self._memory.gone(number)
-        cells[WorkerCell.STATE_GAUGE] = WorkerState.ABSENT
-        cells[WorkerCell.TICKET_GAUGE] = 0  # or its successor would seem to be at work on it
-        if self._deaths > _DEATHS_WITHOUT_PROGRESS:
-            raise PipelineError(f"{self._deaths} workers died without finishing a ticket in between; the last one {death_in_words(status, oom)}")
         self._adjust()
 
-    def _issue_again(self, number: int, oom: bool) -> None:
-        """Give the schedule back what a dead worker held. `oom`: the kernel killed it for want of memory."""
-        cells = self._board.workers[number]
-        last_words = self._exhausted.pop(number, None)
-        if last_words is not None:
-            row = self._judge(last_words)
-        else:
-            self._deaths += 1
-            self._board.supervisor.add(SupervisorCell.RESTARTS, 1)
-            working = cells[WorkerCell.TICKET_GAUGE] == self._schedule.current(number)
-            # Where several ran, the one that was killed is not the one to blame.
-            row = cells[WorkerCell.ROW_GAUGE] if working and not (oom and self._pool.children) else None
-        self._schedule.worker_died(number, row, number in self._timed_out)
-        self._timed_out.discard(number)
-
-    def _judge(self, report: Exhausted) -> int | None:
-        """Return the row that took all the memory there is, -1 where it is not known, or None if no sample is to blame."""
-        waiting = len(self._pool.children) >= self._memory.count(self._target)
-        ticket = self._schedule.first_ticket(report.worker)
-        if not self._memory.exhausted(report, time.monotonic(), waiting, self._target) or ticket.kind != TicketKind.ROWS:
-            return None
-        self._deaths += 1
-        if ticket.rows > 1:
-            return -1 if report.row == UNKNOWN_ROW else report.row
-        self._deaths = 0
-        self._board.supervisor.add(SupervisorCell.ERRORS, 1)
-        if self._schedule.failed(Failed(report.worker, ticket.number, ticket.slot_row)):
-            told = self._board.workers[report.worker].read_failure(ticket.number)
-            accuse_of_memory(ticket, told, self._memory.arithmetic(), self._production)
-        return None
-
     def _tick(self, now: float) -> None:
-        for number, child in self._pool.children.items():
-            if self._stalls.stalled(number, self._board.workers[number], self._schedule.held(number), now):
-                self._timed_out.add(number)
-                os.kill(child.pid, signal.SIGKILL)
+        self._postmortem.end_stalled(now)
         for number in self._memory.look(now, self._leaving, self._target):
             self._leaving.add(number)
             self._schedule.worker_leaving(number)
@@ -283,9 +253,5 @@ class Supervisor:
                 self._pool.children[worker].tickets.send(ticket.pack())
             case Ready():
                 self._ready.send(command.pack())
-            case Accuse():
-                self._deaths = 0
-                self._board.supervisor.add(SupervisorCell.ERRORS, 1)
-                accuse(command, self._production)
             case Dismiss(worker):
                 self._pool.children[worker].tickets.close()

@@ -8,9 +8,23 @@ import signal
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from loader.ipc import deaths
 from loader.ipc.channels import Outlet, open_pipe
+from loader.produce import last_words
+
+
+class Death(NamedTuple):
+    """How a worker died.
+
+    Attributes:
+        status: its wait status.
+        last_words: the stacks that it left; empty where it left none.
+    """
+
+    status: int
+    last_words: str
 
 
 @dataclass
@@ -22,29 +36,38 @@ class Child:
         pid: process id.
         pidfd: readable when it has died.
         tickets: writing end of its ticket pipe.
+        last_words_fd: memory for what it says when it crashes or hangs.
     """
 
     number: int
     pid: int
     pidfd: int
     tickets: Outlet
+    last_words_fd: int
 
-    def close(self) -> int:
-        """Close the descriptors and reap the process, which must be dead or about to be; return its wait status."""
+    def close_descriptors(self) -> None:
+        """Close what belongs to the worker. Runs in: the supervisor, and in every later fork of it, which holds copies."""
         self.tickets.close()
         os.close(self.pidfd)
-        return os.waitpid(self.pid, 0)[1]
+        os.close(self.last_words_fd)
+
+    def close(self) -> Death:
+        """Close the descriptors and reap the process, which must be dead or about to be."""
+        status = os.waitpid(self.pid, 0)[1]
+        words = last_words.read(self.last_words_fd)
+        self.close_descriptors()
+        return Death(status, words)
 
 
 class Pool:
     """All workers of a supervisor.
 
     Args:
-        run: `run(number, tickets)` is what a worker does; it gets the reading end of its ticket pipe.
+        run: `run(number, tickets, last_words_fd)` is what a worker does; it gets the reading end of its ticket pipe, and memory for last words.
         private: descriptors of the supervisor that no worker may hold, since CLOEXEC does not help a fork.
     """
 
-    def __init__(self, run: Callable[[int, int], None], private: list[int]) -> None:
+    def __init__(self, run: Callable[[int, int, int], None], private: list[int]) -> None:
         self._run = run
         self._private = private
         self.children: dict[int, Child] = {}
@@ -52,32 +75,32 @@ class Pool:
     def start(self, number: int) -> Child:
         """Fork worker `number`."""
         read, write = open_pipe()
+        words = last_words.create()
         pid = os.fork()
         if pid == 0:
-            self._be_worker(number, read, write)
+            self._be_worker(number, read, write, words)
         os.close(read)
-        child = Child(number, pid, os.pidfd_open(pid), Outlet(write))
+        child = Child(number, pid, os.pidfd_open(pid), Outlet(write), words)
         self.children[number] = child
         return child
 
-    def _be_worker(self, number: int, read: int, write: int) -> None:
+    def _be_worker(self, number: int, read: int, write: int, words: int) -> None:
         status = 1
         try:
             for child in self.children.values():
-                child.tickets.close()
-                os.close(child.pidfd)
+                child.close_descriptors()
             for fd in [write, *self._private]:
                 os.close(fd)
             self.children.clear()
-            self._run(number, read)
+            self._run(number, read, words)
             status = 0
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(status)
 
-    def bury(self, number: int) -> int:
-        """Forget a worker that has died; return its wait status."""
+    def bury(self, number: int) -> Death:
+        """Forget a worker that has died."""
         return self.children.pop(number).close()
 
     def end(self) -> None:
@@ -94,6 +117,14 @@ def prepare_to_fork() -> None:
     gc.freeze()
 
 
-def death_in_words(status: int, out_of_memory: bool = False) -> str:
-    """Return what a wait status means; `out_of_memory`: the system's counter of such kills has moved."""
+def death_in_words(status: int, *, timed_out: bool = False, out_of_memory: bool = False) -> str:
+    """Return what a wait status means.
+
+    Args:
+        status: as `os.waitpid` gives it.
+        timed_out: whether the supervisor killed it for making no progress.
+        out_of_memory: whether the system's counter of processes killed for want of memory has moved.
+    """
+    if timed_out:
+        return "killed for making no progress"
     return deaths.in_words(os.waitstatus_to_exitcode(status), out_of_memory)

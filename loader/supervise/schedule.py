@@ -18,7 +18,7 @@ from loader.data.plan import EpochPlan
 from loader.ipc.records import ANY_BEFORE_TERM, Done, Failed, Ready, Released, Skip, Ticket, TicketKind
 from loader.supervise import sizing
 from loader.supervise.blocks import Blocks
-from loader.supervise.commands import Accuse, Command, Dismiss, Issue
+from loader.supervise.commands import Command, Dismiss, Issue
 from loader.supervise.hands import Hands
 from loader.supervise.states import Slot, SlotState
 from loader.supervise.suspects import Issued, after_death
@@ -92,7 +92,7 @@ class Schedule:
         """A worker shall go when it has done what it holds."""
         self._hands.retire(worker)
 
-    def worker_died(self, worker: int, row: int | None, timed_out: bool = False) -> None:
+    def worker_died(self, worker: int, row: int | None, timed_out: bool = False, attempt: int = 0, certain: bool = False) -> Issued | None:
         """A worker is gone. All that it sent has been fed before.
 
         Args:
@@ -100,12 +100,26 @@ class Schedule:
             row: that it was at, in the first ticket that it held; -1 where that is not known, None if it was not working on a ticket, so
                 that nothing in it can be to blame.
             timed_out: whether it was killed because it made no progress.
+            attempt: number of the sample in the row's place that it was at, 0 for the row's own.
+            certain: whether that row is to blame for sure, if it is the only one in the ticket.
+
+        Returns:
+            The ticket whose only row is now accused, if one is: `substitute` or `give_up` must say what becomes of it.
         """
         held = self._hands.leave(worker)
-        again: list[Issued] = []
-        for number, issued in enumerate(held):
-            again += self._replace(issued, row, timed_out) if number == 0 else [issued]
+        again = [*self._replace(held.popleft(), row, attempt, timed_out, certain), *held] if held else []
+        accused = again.pop(0) if again and again[0].accused else None
         self._again.extendleft(issued for issued in reversed(again) if not self._dropped(issued))
+        return accused
+
+    def substitute(self, accused: Issued) -> None:
+        """Another sample, the next one, is to take the place of the one that was accused."""
+        ticket = accused.ticket
+        self._again.appendleft(Issued(ticket._replace(number=self._number(), attempt=ticket.attempt + 1)))
+
+    def give_up(self, accused: Issued) -> bool:
+        """The accused row is an error. Returns whether it is the earliest of its slot, which is then the one to keep."""
+        return self._fail(accused.ticket, accused.ticket.slot_row)
 
     def done(self, report: Done) -> None:
         """A ticket is done."""
@@ -191,10 +205,8 @@ class Schedule:
         self._blocks_moved = False
         if self._blocks is None:
             return
-        cursor = self._blocks.key(self._epoch, self._batch * self._plan.batch_size)
-        self._blocks.forget(cursor)
-        while block := self._blocks.wanted(cursor):
-            self._again.append(Issued(Ticket(self._number(), TicketKind.ORDER, block.place, block.epoch, block.first, block.rows)))
+        tickets = self._blocks.tickets(self._epoch, self._batch * self._plan.batch_size, self._number)
+        self._again.extend(map(Issued, tickets))
 
     def _open_slot(self) -> Slot | None:
         if not self._free:
@@ -268,18 +280,12 @@ class Schedule:
 
     # Deaths.
 
-    def _replace(self, issued: Issued, row: int | None, timed_out: bool) -> list[Issued]:
+    def _replace(self, issued: Issued, row: int | None, attempt: int, timed_out: bool, certain: bool) -> list[Issued]:
         """Return what replaces the ticket that a dead worker had to do first; `row` is None if it was not working on it."""
         ticket = issued.ticket
         if row is None or ticket.kind is TicketKind.ORDER or self.slots[ticket.place].stale:
             return [issued]
-        replacing = after_death(issued, row, timed_out, self._number)
-        accused = replacing[0]
-        if not accused.accused:
-            return replacing
-        if self._fail(ticket, ticket.slot_row):
-            self._commands.append(Accuse(ticket.place, ticket.epoch, ticket.first, accused.timed_out))
-        return []
+        return after_death(issued, row, attempt, timed_out, self._number, certain)
 
     def _dropped(self, issued: Issued) -> bool:
         """Whether nobody wants a ticket any more; its rows are then accounted for."""

@@ -20,7 +20,8 @@ class Stalls:
 
     def stalled(self, worker: int, cells: Cells, held: int, now: float) -> bool:
         """Return whether `worker`, which holds `held` tickets, is stalled at the time `now` (seconds, monotonic)."""
-        state = (cells[WorkerCell.PID_GAUGE], cells[WorkerCell.TICKET_STARTED_NS_GAUGE], cells[WorkerCell.ROW_GAUGE])
+        moving = (WorkerCell.PID_GAUGE, WorkerCell.TICKET_STARTED_NS_GAUGE, WorkerCell.ROW_GAUGE, WorkerCell.ATTEMPT_GAUGE, WorkerCell.BAD)
+        state = tuple(cells[cell] for cell in moving)
         known, since = self._seen.get(worker, (None, now))
         if not held or state != known:
             self._seen[worker] = (state, now)

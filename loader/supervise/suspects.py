@@ -1,7 +1,8 @@
 """Finding the sample that kills its workers, without blaming one for a kill from outside.
 
 After a death, the row that the worker was at is put alone into a ticket; where it is not known, the ticket is cut in two. Deaths count only
-against the one row of such a ticket, and only the third one accuses it.
+against the one row of such a ticket, and only the third one accuses it. With `on_error="substitute"`, another sample is then tried in its place:
+a ticket with a higher attempt, whose deaths are counted anew.
 """
 
 from __future__ import annotations
@@ -39,11 +40,17 @@ class Issued:
         return self.timeouts == self.deaths
 
 
-def after_death(issued: Issued, row: int, timed_out: bool, next_number: Callable[[], int]) -> list[Issued]:
-    """Return the tickets that replace one whose worker died at `row` of it (-1: not known)."""
+def after_death(issued: Issued, row: int, attempt: int, timed_out: bool, next_number: Callable[[], int], certain: bool = False) -> list[Issued]:
+    """Return the tickets that replace one whose worker died at `row` of it (-1: not known), at the attempt-th sample in its place.
+
+    `certain`: no other one can be to blame, so that a row alone is accused at once.
+    """
     ticket = issued.ticket
     if ticket.rows == 1:
-        return [Issued(ticket, issued.deaths + 1, issued.timeouts + timed_out)]
+        if attempt > ticket.attempt:  # those before it raise, so they need not be tried again
+            issued = Issued(ticket._replace(number=next_number(), attempt=attempt))
+        deaths = DEATHS_TO_ACCUSE if certain else issued.deaths + 1
+        return [Issued(issued.ticket, deaths, issued.timeouts + timed_out)]
     half = ticket.rows // 2
     known = [(0, row), (row, 1), (row + 1, ticket.rows - row - 1)]
     cuts = known if 0 <= row < ticket.rows else [(0, half), (half, ticket.rows - half)]

@@ -32,6 +32,13 @@ def checked_transforms(transforms: object) -> Sequence[Transform]:
     return transforms
 
 
+def checked_workers(workers: object, ceiling: int) -> int:
+    """Return a number of workers from 1 to `ceiling`, or raise ConfigError."""
+    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= ceiling:
+        raise ConfigError(f"workers={workers!r}: must be from 1 to {ceiling} (max_workers)")
+    return workers
+
+
 def checked_plan(samples: int, config: Config) -> EpochPlan:
     """Return the batches of an epoch. Raises ConfigError if there is none, and warns of samples that no rank delivers."""
     rank, world = config.shard

@@ -9,13 +9,17 @@ import os
 import time
 
 from loader.config import Config
+from loader.data.bad_samples import BadSamples
 from loader.data.layout import aligned_empty
 from loader.data.order import Order
 from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.source import BadSample
 from loader.data.spec import Array, SampleSpec
+from loader.data.substitute import NoOutcasts, Substitution
+from loader.errors import SampleError, remote_traceback
 from loader.ipc.board import Cells, TrainerCell
+from loader.train.notices import warn_of_first_bad
 
 
 class Inline:
@@ -35,6 +39,10 @@ class Inline:
         self._order = Order(plan.samples, config.seed, config.shuffle)
         self._progress = memoryview(bytearray(8)).cast("q")
         self._spec: SampleSpec | None = None
+        self._quarantine = config.quarantine
+        self._known = BadSamples(plan.samples, config.max_errors, config.quarantine)
+        self._substitution = Substitution(pipeline, self, NoOutcasts()) if config.on_error == "substitute" else None
+        self._warned = False
         self.cells = Cells.private()
         self.pid = os.getpid()
 
@@ -56,12 +64,36 @@ class Inline:
         first = batch * self._plan.batch_size
         indices = self._order.indices(epoch, self._plan.positions(first, first + rows))
         try:
-            self._pipeline.fill(indices, epoch, out, self._progress)
+            if self._substitution is None:
+                self._pipeline.fill(indices, epoch, out, self._progress)
+            else:
+                self.cells.add(TrainerCell.SUBSTITUTED, self._substitution.fill(indices, epoch, out, self._progress))
         except BadSample as bad:
-            self.cells.add(TrainerCell.ERRORS, 1)
+            self._note(bad)
             raise self._pipeline.error(bad) from bad.__cause__
         self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
+        if self._substitution is not None and self._known.first is not None and not self._warned:
+            self._warned = True
+            warn_of_first_bad(self._known.first.fields(), self._quarantine)
         return tuple(out)
+
+    def trying(self, attempt: int) -> None:
+        """Do nothing (`loader.data.substitute.Witness`): nobody watches this process."""
+
+    def met(self, bad: BadSample, row: int) -> None:
+        """Take note of a bad sample (`loader.data.substitute.Witness`). Raises SampleError if it is one too many."""
+        beyond = self._note(bad)
+        if beyond is not None:
+            raise beyond from bad.__cause__
+
+    def _note(self, bad: BadSample) -> SampleError | None:
+        self.cells.add(TrainerCell.ERRORS, 1)
+        error = self._pipeline.sample_error(bad)
+        if not error.remote_traceback and bad.__cause__ is not None:
+            error.remote_traceback = remote_traceback(bad.__cause__)  # for the report
+        beyond = self._known.note(error)
+        self.cells[TrainerCell.QUARANTINED] = len(self._known)
+        return beyond
 
     def check_owner(self) -> None:
         """Do nothing: a fork of this process has all that it takes."""
@@ -73,4 +105,5 @@ class Inline:
         """Nobody else prints."""
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Close the report of bad samples."""
+        self._known.close()

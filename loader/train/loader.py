@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,11 +13,12 @@ from loader.config import Config
 from loader.data.class_weight import ClassWeight
 from loader.data.fingerprint import fingerprint
 from loader.data.pipeline import Pipeline
+from loader.data.quarantine import make_report
 from loader.data.segments import Transform
 from loader.data.source import Source
 from loader.data.spec import Sample, SampleSpec
 from loader.errors import ConfigError, LoaderClosed, PipelineError
-from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms
+from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms, checked_workers
 from loader.train.epoch import EpochIterator
 from loader.train.inline import Inline
 from loader.train.keras import KerasAdapter
@@ -49,7 +50,9 @@ class Loader(KerasAdapter):
         memory_limit: bytes, or text such as "2GiB": ceiling of the loader's memory, checked before anything is allocated and held while running.
             The default is half of what the machine and the control group leave at the start; more, up to all of it, where the settings need
             that with 256 MiB for each worker.
-        on_error: what a bad sample does; "raise" raises its error when its batch is due.
+        on_error: what a bad sample does; "raise" raises its error when its batch is due, "substitute" puts another sample in its place.
+        max_errors: with "substitute": how many different samples may be bad, a count or (float) a share of the source; None: any number.
+        quarantine: file to which a JSON line is appended for each bad sample, once per loader.
         io_retries: how often a read that failed with an OSError is tried again, with growing pauses.
         sample_timeout_s: a worker without progress for so long is replaced; three times in a row on one sample raises SampleTimeout.
         shard: `(rank, world)` of this process in a data-parallel job.
@@ -81,7 +84,9 @@ class Loader(KerasAdapter):
         max_workers: int | None = None,
         slots: int | None = None,
         memory_limit: int | str | None = None,
-        on_error: Literal["raise"] = "raise",
+        on_error: Literal["raise", "substitute"] = "raise",
+        max_errors: int | float | None = None,
+        quarantine: str | os.PathLike[str] | None = None,
         io_retries: int = 3,
         sample_timeout_s: float = 60.0,
         shard: tuple[int, int] = (0, 1),
@@ -98,12 +103,15 @@ class Loader(KerasAdapter):
             slots=slots,
             memory_limit=memory_limit,
             on_error=on_error,
+            max_errors=max_errors,
+            quarantine=quarantine,
             io_retries=io_retries,
             sample_timeout_s=sample_timeout_s,
             shard=shard,
             class_weight=class_weight,
             name=name,
         )
+        self._config = replace(self._config, quarantine=make_report(quarantine))
         self.source = checked_source(source)
         self.transforms = checked_transforms(transforms)
         self.plan = checked_plan(len(source), self._config)
@@ -246,8 +254,8 @@ class Loader(KerasAdapter):
         Args:
             changes: arguments of `Loader` that shall differ. The name does: two loaders can't share one.
         """
-        given = {setting.name: getattr(self._config, setting.name) for setting in fields(Config)}
-        return Loader(self.source, **(given | {"transforms": self.transforms, "name": None} | changes))
+        given = {setting.name: getattr(self._config, setting.name) for setting in fields(Config)} | {"transforms": self.transforms, "name": None}
+        return Loader(self.source, **(given | changes))
 
     def resize(self, workers: int) -> None:
         """Run `workers` worker processes from now on, without losing or repeating a batch. Returns at once.
@@ -258,10 +266,7 @@ class Loader(KerasAdapter):
         self._check_open()
         if isinstance(self._producer, Inline):
             raise ConfigError("this loader works in the calling process (workers=0) and has no pool to resize")
-        given: Any = workers
-        if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= self.worker_ceiling:
-            raise ConfigError(f"workers={workers!r}: must be from 1 to {self.worker_ceiling} (max_workers)")
-        self._producer.resize(workers)
+        self._producer.resize(checked_workers(workers, self.worker_ceiling))
 
     def stats(self) -> Stats:
         """Return a snapshot of rates, waits, slots, workers and memory, with a verdict in words. Costs the workers nothing."""

@@ -17,16 +17,19 @@ from loader.data.plan import EpochPlan
 from loader.data.spec import Array, SampleSpec
 from loader.errors import LoaderClosed, LoaderError, PipelineError, SupervisorDied
 from loader.ipc import baggage, payload
-from loader.ipc.board import Board, TrainerCell
+from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.records import Resize
 from loader.train.interrupts import interrupts_later
 from loader.train.lease import Interrupt, collect_young, drop_tensorflow_references
 from loader.train.life import Life
+from loader.train.notices import warn_of_first_bad
 from loader.train.relay import Relay
 from loader.train.restarts import MOST_RESTARTS, WINDOW_S, Restarts
 
 # How often it looks at what is printed while it waits.
 _LOOK_MS = 500
+
+_QUARANTINED = int(SupervisorCell.QUARANTINED)  # looked up once: it is read for every batch
 
 _SILENCE_S = 60.0
 
@@ -49,6 +52,8 @@ class Remote:
     def __init__(self, pipeline: Pipeline, config: Config, plan: EpochPlan, silence_s: float = _SILENCE_S) -> None:
         self._owner = os.getpid()
         self._closed = False
+        self._quarantine = config.quarantine
+        self._substitutes = config.on_error == "substitute"  # until the first bad sample has been told of
         self._plan = plan
         self._silence_s = silence_s
         self._max_workers, self._workers = config.worker_ceiling, config.worker_count
@@ -142,6 +147,10 @@ class Remote:
                 error, self._error = self._error, None
                 assert error is not None
                 raise error
+        if self._substitutes and self.board.supervisor[_QUARANTINED]:
+            self._substitutes = False
+            if record := self.board.first_bad.read_text():  # there is none where max_errors=0
+                warn_of_first_bad(record, self._quarantine)
         return self._batches.pop()
 
     def skip(self, epoch: int, batch: int = 0) -> None:

@@ -100,6 +100,9 @@ class Stats:
         memory: what is used.
         errors: samples that failed.
         supervisor_restarts: how often the supervisor has died and been replaced.
+        errors: samples that failed, each time that they did.
+        substituted: rows that hold another sample than their own, which was bad.
+        quarantined: different samples that have been bad.
         verdict: which side is the slow one, by how much, and what would help.
     """
 
@@ -113,6 +116,8 @@ class Stats:
     memory: MemoryStats
     errors: int
     supervisor_restarts: int
+    substituted: int
+    quarantined: int
     verdict: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -131,6 +136,7 @@ class Stats:
             ("memory", f"{self.memory}"),
             ("errors", f"{self.errors}"),
             *([("supervisor", f"replaced {self.supervisor_restarts} times")] if self.supervisor_restarts else []),
+            *([("bad samples", f"{self.quarantined:,}, {self.substituted:,} rows substituted")] if self.quarantined else []),
             ("verdict", self.verdict),
         ]
         width = max(len(label) for label, _ in rows)
@@ -194,6 +200,8 @@ class Meter:
             memory=self._memory(),
             errors=self._supervisor(SupervisorCell.ERRORS) + self._cells[TrainerCell.ERRORS],
             supervisor_restarts=self._cells[TrainerCell.SUPERVISOR_RESTARTS],
+            substituted=self._supervisor(SupervisorCell.SUBSTITUTED) + self._cells[TrainerCell.SUBSTITUTED],
+            quarantined=self._supervisor(SupervisorCell.QUARANTINED) + self._cells[TrainerCell.QUARANTINED],
             verdict=verdict(wait_ratio, busy, delivered=now.samples > then.samples, inline=self._board is None),
         )
 

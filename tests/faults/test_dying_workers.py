@@ -102,6 +102,28 @@ def test_kills_breaks_and_sizes_together_change_nothing(quiet: list[Any]) -> Non
                     loader.resize(chance.randint(1, 4))
 
 
+@pytest.mark.filterwarnings("ignore:sample .* is bad:RuntimeWarning")
+def test_kills_among_bad_samples_change_nothing() -> None:
+    def step(sample: Any, rng: np.random.Generator) -> Any:
+        number = round(float(sample[0].flat[0]))
+        if number % 9 == 4:
+            raise ValueError(number)
+        return sample[0] + rng.integers(0, 1000) / 1000
+
+    settings = {"shuffle": True, "transforms": [step], "on_error": "substitute"}
+    expected = inline(SOURCE, BATCH, 4, **settings)
+    with Loader(SOURCE, BATCH, workers=3, **settings) as loader:
+        found = []
+        for number, batch in enumerate(itertools.islice(loader.batches(), len(expected))):
+            found.append(copied(batch))
+            del batch
+            if number % 5 == 0:
+                for pid in workers_of(loader):
+                    kill(pid)
+        assert_same(found, expected)
+        assert loader.stats().quarantined == len(range(4, ROWS, 9))
+
+
 def test_a_killed_worker_is_replaced_while_nobody_asks_for_batches() -> None:
     with Loader(SOURCE, BATCH, workers=2) as loader:
         take(loader)

@@ -33,8 +33,21 @@ def test_the_keys_are_those_of_the_design_and_json_can_hold_them(workers: int) -
         take(loader)
         found = json.loads(json.dumps(loader.stats().as_dict()))
         shown = str(loader.stats())
-    keys = ["name", "epoch", "batches_delivered", "samples_per_s", "trainer_wait_ratio", "slots", "workers", "memory", "errors"]
-    keys += ["supervisor_restarts", "verdict"]
+    keys = [
+        "name",
+        "epoch",
+        "batches_delivered",
+        "samples_per_s",
+        "trainer_wait_ratio",
+        "slots",
+        "workers",
+        "memory",
+        "errors",
+        "supervisor_restarts",
+        "substituted",
+        "quarantined",
+        "verdict",
+    ]
     assert list(found) == keys
     assert list(found["slots"]) == ["free", "filling", "ready", "lent"]
     assert list(found["memory"]) == ["arena_bytes", "private_bytes", "limit_bytes", "limit_is_default", "replaced_workers", "reduced_to"]

@@ -12,9 +12,11 @@ from enum import Enum
 from random import Random
 
 from loader.data.plan import EpochPlan
+from loader.data.substitute import LAST_ATTEMPT
 from loader.ipc.records import ANY_BEFORE_TERM, Done, Failed, Ready, Released, Skip, Ticket, TicketKind
 from loader.supervise.blocks import Blocks
-from loader.supervise.schedule import Accuse, Dismiss, Issue, Schedule
+from loader.supervise.schedule import Dismiss, Issue, Schedule
+from loader.supervise.suspects import Issued
 
 
 class Row(Enum):
@@ -38,7 +40,8 @@ class Filling:
         epoch, base: the epoch's row that the slot's row 0 is.
         stale: whether its epoch was left.
         rows: of the slot.
-        deaths, timeouts: per row, of workers that had it alone in the ticket that they were at.
+        deaths, timeouts: per row, of workers that had it alone in the ticket that they were at, at the row's present attempt.
+        attempts: per row, the sample in its place that is to be tried first; 0 is its own.
         failed: first batch that failed.
         text: batch whose error lies in the slot's text.
     """
@@ -49,6 +52,7 @@ class Filling:
     rows: dict[int, Row] = field(default_factory=dict)
     deaths: Counter[int] = field(default_factory=Counter)
     timeouts: Counter[int] = field(default_factory=Counter)
+    attempts: Counter[int] = field(default_factory=Counter)
     failed: int | None = None
     text: int | None = None
 
@@ -69,6 +73,7 @@ class World:
         places: for blocks.
         workers: to begin with.
         start: epoch and batch to begin with.
+        substitute: whether another sample is tried in the place of one that is accused.
     """
 
     def __init__(
@@ -81,7 +86,9 @@ class World:
         places: int,
         workers: int,
         start: tuple[int, int] = (0, 0),
+        substitute: bool = False,
     ) -> None:
+        self.substitute = substitute
         self.plan = plan
         self.capacity = capacity
         self.slots = slots
@@ -93,8 +100,7 @@ class World:
         self.handed: dict[int, Ready] = {}
         self.past: list[Ready] = []
         self.places: dict[int, tuple[int, range]] = {}
-        self.due: deque[Accuse] = deque()
-        self.accused: list[Accuse] = []
+        self.accused: list[Issued] = []
         self.term = self.joined = 0
         self.next_batch = start
         for _ in range(workers):
@@ -133,25 +139,47 @@ class World:
         if keep:
             filling.text = batch
 
-    def die(self, worker: int, row: int | None = -1, timed_out: bool = False) -> None:
+    def die(self, worker: int, row: int | None = -1, timed_out: bool = False, attempt: int = 0) -> None:
         """A worker dies at `row` of its first ticket: -1 is any, None that it was between two tickets."""
         tickets = self.held.pop(worker)
         self.leaving.discard(worker)
+        due = False
         for number, ticket in enumerate(tickets):
             if ticket.kind is TicketKind.ROWS:
                 filling = self._set_rows(ticket, Row.LOST)
                 if number == 0 and row is not None and ticket.rows == 1 and not filling.stale:
-                    self._count_death(ticket, filling, timed_out)
-        self.schedule.worker_died(worker, row, timed_out)
+                    due = self._count_death(ticket, filling, timed_out, attempt)
+        accused = self.schedule.worker_died(worker, row, timed_out, attempt)
+        assert (accused is not None) == due
+        if accused is not None:
+            self._judge(accused, tickets[0])
 
-    def _count_death(self, ticket: Ticket, filling: Filling, timed_out: bool) -> None:
+    def _count_death(self, ticket: Ticket, filling: Filling, timed_out: bool, attempt: int) -> bool:
+        """Count a death against the only row of a ticket; return whether that accuses it."""
         row = ticket.slot_row
+        if attempt > filling.attempts[row]:
+            filling.attempts[row] = attempt
+            filling.deaths[row] = filling.timeouts[row] = 0
         filling.deaths[row] += 1
         filling.timeouts[row] += timed_out
-        if filling.deaths[row] == 3:
-            filling.rows[row] = Row.GIVEN_UP
-            if filling.fail(row // self.plan.batch_size):
-                self.due.append(Accuse(ticket.place, ticket.epoch, ticket.first, filling.timeouts[row] == 3))
+        return filling.deaths[row] == 3
+
+    def _judge(self, accused: Issued, ticket: Ticket) -> None:
+        filling, row = self.fillings[ticket.place], ticket.slot_row
+        self.accused.append(accused)
+        assert (accused.ticket.place, accused.ticket.slot_row, accused.ticket.rows) == (ticket.place, row, 1)
+        assert accused.ticket.attempt == filling.attempts[row]
+        assert accused.timed_out == (filling.timeouts[row] == 3)
+        if self.substitute and accused.ticket.attempt < LAST_ATTEMPT:
+            filling.attempts[row] += 1
+            filling.deaths[row] = filling.timeouts[row] = 0
+            self.schedule.substitute(accused)
+            return
+        filling.rows[row] = Row.GIVEN_UP
+        keep = filling.fail(row // self.plan.batch_size)
+        assert self.schedule.give_up(accused) == keep
+        if keep:
+            filling.text = row // self.plan.batch_size
 
     def release(self, slot: int, delivery: int) -> None:
         if slot in self.handed and self.handed[slot].delivery == delivery:
@@ -186,13 +214,10 @@ class World:
                 case Ready():
                     self._hand_over(command)
                     handed.append(command)
-                case Accuse():
-                    self._accuse(command)
                 case Dismiss(worker):
                     assert worker in self.leaving
                     assert not self.held.pop(worker), "dismissed with tickets"
                     self.leaving.remove(worker)
-        assert not self.due, f"not accused: {self.due}"
         self._check_rest()
         return handed
 
@@ -227,6 +252,8 @@ class World:
         assert ticket.slot_row + ticket.rows <= self.capacity * self.plan.batch_size
         for row in range(ticket.slot_row, ticket.slot_row + ticket.rows):
             assert filling.rows.get(row, Row.LOST) is Row.LOST, f"row {row} of {ticket} is {filling.rows[row]}"
+            assert ticket.attempt == filling.attempts[row]
+        assert ticket.rows == 1 or not ticket.attempt
         if self.shuffled:
             epoch, rows = self.places[ticket.block]
             assert (epoch, rows.start) == (ticket.epoch, ticket.block_first)
@@ -252,14 +279,6 @@ class World:
         assert all(ready.delivery > other.delivery for other in [*self.past, *self.handed.values()])
         self.handed[ready.slot] = ready
         self.next_batch = (ready.epoch + 1, 0) if end == self.plan.rows else (ready.epoch, end // size)
-
-    def _accuse(self, accused: Accuse) -> None:
-        assert self.due
-        assert accused == self.due.popleft()
-        self.accused.append(accused)
-        filling = self.fillings.get(accused.slot)
-        if filling is not None and not filling.stale:
-            filling.text = (accused.row - filling.base) // self.plan.batch_size
 
     def _check_rest(self) -> None:
         kept = {ticket.place for ticket in self.tickets() if ticket.kind is TicketKind.ROWS}
@@ -312,7 +331,8 @@ def happen(world: World, random: Random) -> None:
     if kind == 0 and world.busy():
         world.complete(random.choice(world.busy()), random.choice([100, 100_000, 10_000_000]))
     elif kind == 1 and world.held:
-        world.die(random.choice(list(world.held)), random.choice([None, -1, 0, 1, 2, 5, 30]), random.random() < 0.5)
+        attempt = random.choice([0, 0, 0, 1, 2, LAST_ATTEMPT]) if world.substitute else 0
+        world.die(random.choice(list(world.held)), random.choice([None, -1, 0, 1, 2, 5, 30]), random.random() < 0.5, attempt)
         world.join()
     elif kind == 2 and world.fillers():
         world.fail(random.choice(world.fillers()), random.randrange(100), random.random() < 0.2)

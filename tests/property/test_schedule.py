@@ -31,6 +31,7 @@ def make_world(
     drop_last: bool = False,
     tight: bool = False,
     start: int = 0,
+    substitute: bool = False,
 ) -> World:
     """Return a world.
 
@@ -40,7 +41,7 @@ def make_world(
     plan = EpochPlan(samples, size, drop_last and samples >= size)
     rows = min(block_batches, plan.batches) * size
     places = 2 if tight else sizing.block_places(slots, capacity, size, rows) if rows else 0
-    return World(plan, slots, capacity, row_ns, rows, places, workers, divmod(start, plan.batches))
+    return World(plan, slots, capacity, row_ns, rows, places, workers, divmod(start, plan.batches), substitute)
 
 
 WORLD: dict[str, Any] = {
@@ -53,6 +54,7 @@ WORLD: dict[str, Any] = {
     "workers": st.integers(1, 4),
     "drop_last": st.booleans(),
     "tight": st.booleans(),
+    "substitute": st.booleans(),
 }
 worlds = st.builds(make_world, **WORLD)
 worlds_that_go_on = st.builds(make_world, **WORLD, start=st.integers(0, 100))
@@ -84,10 +86,10 @@ class Life(RuleBasedStateMachine):
         self.world.fail(fillers[which % len(fillers)], offset, again)
 
     @precondition(lambda self: self.world.held)
-    @rule(which=st.integers(0, 3), row=st.none() | st.integers(-1, 10), timed_out=st.booleans(), replaced=st.booleans())
-    def a_worker_dies(self, which: int, row: int | None, timed_out: bool, replaced: bool) -> None:
+    @rule(which=st.integers(0, 3), row=st.none() | st.integers(-1, 10), timed_out=st.booleans(), attempt=st.integers(0, 16), replaced=st.booleans())
+    def a_worker_dies(self, which: int, row: int | None, timed_out: bool, attempt: int, replaced: bool) -> None:
         workers = list(self.world.held)
-        self.world.die(workers[which % len(workers)], row, timed_out)
+        self.world.die(workers[which % len(workers)], row, timed_out, attempt if self.world.substitute else 0)
         if replaced:
             self.world.join()
 
@@ -160,6 +162,7 @@ def test_promises_hold_and_nothing_gets_stuck_in_a_long_and_eventful_life(seed: 
             workers=random.randint(1, 5),
             drop_last=random.random() < 0.3,
             tight=random.random() < 0.5,
+            substitute=random.random() < 0.5,
         )
         for _ in range(800):
             happen(world, random)
@@ -189,6 +192,7 @@ def test_a_schedule_that_follows_another_goes_on_with_the_batch_that_it_is_given
 def test_a_sample_that_always_kills_its_worker_is_accused_after_three_deaths_alone(
     world: World, data: st.DataObject, known: bool, timed_out: bool
 ) -> None:
+    world.substitute = False
     killer = data.draw(st.integers(0, world.plan.rows - 1), label="killer")
     deaths: list[int] = []
     for _ in range(2_000):
@@ -206,11 +210,37 @@ def test_a_sample_that_always_kills_its_worker_is_accused_after_three_deaths_alo
                 world.join()
             else:
                 world.complete(worker)
-    assert [(accused.epoch, accused.row, accused.timed_out) for accused in world.accused] == [(0, killer, timed_out)]
+    assert [(accused.ticket.epoch, accused.ticket.first, accused.timed_out) for accused in world.accused] == [(0, killer, timed_out)]
     assert deaths.count(1) == 3
     assert len(deaths) <= 3 + (1 if known else math.ceil(math.log2(deaths[0])))
     (failed,) = (ready for ready in got if ready.failed)
     assert failed.first + failed.batches == killer // world.plan.batch_size
+
+
+@settings(max_examples=60, deadline=None)
+@given(world=worlds, data=st.data(), deadly=st.integers(1, 17), published=st.booleans())
+def test_where_samples_are_substituted_each_one_that_kills_is_found_in_turn(world: World, data: st.DataObject, deadly: int, published: bool) -> None:
+    """The row's own sample kills, and so do those that are tried in its place before attempt `deadly`; 17 is beyond the last one."""
+    world.substitute = True
+    killer = data.draw(st.integers(0, world.plan.rows - 1), label="killer")
+    got: list[Ready] = []
+    for _ in range(2_000):
+        got += world.carry_out()
+        if (got and got[-1].epoch) or any(ready.failed for ready in got):
+            break
+        for slot, ready in list(world.handed.items()):
+            world.release(slot, ready.delivery)
+        for worker in world.busy():
+            ticket = world.held[worker][0]
+            row = killer - ticket.first
+            mined = ticket.kind is TicketKind.ROWS and ticket.epoch == 0 and 0 <= row < ticket.rows
+            if mined and ticket.attempt < deadly:
+                world.die(worker, row, attempt=ticket.attempt if published else 0)
+                world.join()
+            else:
+                world.complete(worker)
+    assert [accused.ticket.attempt for accused in world.accused] == list(range(min(deadly, 17)))
+    assert any(ready.failed for ready in got) == (deadly == 17)
 
 
 @settings(max_examples=60, deadline=None)

@@ -22,6 +22,8 @@ WRONG: dict[str, list[Any]] = {
     "slots": [1, 0, 2.0, "3"],
     "memory_limit": [0, -5, "lots", "0GB", 0.25, True, float("nan"), float("inf"), "-1GiB", [1]],
     "on_error": ["ignore", None, True],
+    "max_errors": [-1, True, "3", -0.1, 1.1, float("nan")],
+    "quarantine": ["", 3, True],
     "io_retries": [-1, 0.5, None],
     "sample_timeout_s": [0, -1.0, "60", float("inf"), float("nan"), None],
     "shard": [(1, 1), (-1, 2), (0, 0), [0, 2], (0,), 0, (0, 1, 2), (0.0, 2), None],
@@ -38,7 +40,9 @@ RIGHT: dict[str, list[Any]] = {
     "max_workers": [None, 1000],
     "slots": [None, 2, 100],
     "memory_limit": [None, 1, 1.5e9, "2GiB"],
-    "on_error": ["raise"],
+    "on_error": ["raise", "substitute"],
+    "max_errors": [None],
+    "quarantine": [None, "bad.jsonl", Path("bad.jsonl")],
     "io_retries": [0, 10],
     "sample_timeout_s": [0.1, 5, 1e9],
     "shard": [(0, 1), (3, 4)],
@@ -79,6 +83,13 @@ def test_more_workers_than_their_ceiling_is_refused() -> None:
     with pytest.raises(ConfigError, match="workers=5: more than max_workers=4"):
         made(workers=5, max_workers=4)
     assert made(workers=4, max_workers=4).worker_ceiling == 4
+
+
+@pytest.mark.parametrize("bound", [0, 1, 10**9, 0.0, 0.01, 1.0])
+def test_a_bound_of_errors_goes_with_substitution_only(bound: float) -> None:
+    assert made(on_error="substitute", max_errors=bound).max_errors == bound
+    with pytest.raises(ConfigError, match=r'max_errors=.*needs on_error="substitute"'):
+        made(max_errors=bound)
 
 
 @pytest.mark.parametrize(("cores", "limit", "workers"), [(4, None, 4), (4, 2, 2), (4, 9, 4), (1, None, 1), (64, None, 8)])

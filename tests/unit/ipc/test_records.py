@@ -23,9 +23,10 @@ TICKETS = st.builds(
     slot_row=HALF,
     block=WORD,
     block_first=WORD,
+    attempt=WORD,
 )
 INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
-    r.Done: st.builds(r.Done, worker=HALF, ticket=WORD, busy_ns=WORD),
+    r.Done: st.builds(r.Done, worker=HALF, ticket=WORD, busy_ns=WORD, substituted=WORD),
     r.Failed: st.builds(r.Failed, worker=HALF, ticket=WORD, good_rows=WORD),
     r.Exhausted: st.builds(r.Exhausted, worker=HALF, row=HALF | st.just(r.UNKNOWN_ROW), size=WORD, fresh=st.booleans()),
     r.Released: st.builds(r.Released, slot=HALF, delivery=WORD),

@@ -1,0 +1,68 @@
+"""Which samples have been bad, how many may be, and the report of them. One per loader: in the supervisor, or in the trainer with `workers=0`."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+
+from loader.data.quarantine import BadEntry, Quarantine, utc_now
+from loader.errors import SampleError
+
+
+class BadSamples:
+    """The different samples that have been bad so far.
+
+    Args:
+        samples: in the source.
+        max_errors: how many of them may be bad: a count, a share of them (a float), or None for any number.
+        quarantine: path of the report, or None.
+
+    Attributes:
+        first: the error of the first one, or None; also None where not even one may be bad.
+
+    Raises:
+        ConfigError: the report can't be opened.
+    """
+
+    def __init__(self, samples: int, max_errors: float | None, quarantine: str | os.PathLike[str] | None) -> None:
+        self.first: SampleError | None = None
+        self._samples = samples
+        self._setting = max_errors
+        self._limit: float = math.inf if max_errors is None else math.floor(max_errors * samples) if isinstance(max_errors, float) else max_errors
+        self._report = None if quarantine is None else Quarantine(os.fspath(quarantine))
+        self._known: dict[int, bool] = {}  # whether it is among those that may be bad
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def note(self, error: SampleError) -> SampleError | None:
+        """Note that a sample is bad, and report it if it was not known. Return the error to raise, if more have been bad than may be."""
+        known = error.index in self._known
+        if not known:
+            self._known[error.index] = tolerated = len(self._known) < self._limit
+            self.first = self.first or (error if tolerated else None)
+            self._write(error)
+        return None if self._known[error.index] else self._beyond(error)
+
+    def close(self) -> None:
+        """Close the report."""
+        if self._report is not None:
+            self._report.close()
+            self._report = None
+
+    def _write(self, error: SampleError) -> None:
+        if self._report is None:
+            return
+        reason = f"{error.field}: {error.reason}" if error.field else error.reason
+        try:
+            self._report.append(BadEntry(utc_now(), error.name, error.index, reason, error.remote_traceback))
+        except OSError as problem:  # a full disk; training goes on, and the line is not lost
+            print(f"loader: {self._report.path} can't be written ({problem.strerror}), so it lacks {error}", file=sys.stderr, flush=True)
+
+    def _beyond(self, error: SampleError) -> SampleError:
+        allowed = f"max_errors={self._setting}" + (f" of {self._samples:,} samples" if isinstance(self._setting, float) else "")
+        where = "give quarantine=PATH for a list of them" if self._report is None else f"all of them are listed in {self._report.path}"
+        fields = error.fields()
+        fields["reason"] += f"\n  {len(self):,} different samples have been bad, and {allowed} allows {self._limit:,}; {where}"
+        return SampleError(**fields)

@@ -1,0 +1,38 @@
+"""What a worker says when it crashes or hangs: the stacks of its threads, written by `faulthandler` into memory that outlives it.
+
+    crash    SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT: written by itself, on its way down
+    hang     asked for by `ASK`, which the handler answers even while C code runs; a stopped process does not
+
+The user's own use of `faulthandler` or of that signal takes effect instead of ours; then there are no last words, and nothing else changes.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+
+from loader.ipc import memfd
+
+ASK = signal.SIGRTMAX if sys.platform == "linux" else 0
+"""The signal that asks a worker for its stacks. SIGUSR1 and SIGUSR2 are left to the user's libraries."""
+
+_MOST_BYTES = 16 * 1024
+
+
+def create() -> int:
+    """Return the descriptor of memory for last words; the caller owns it. It takes no memory until something is written."""
+    return memfd.create("last words")
+
+
+def leave_in(fd: int) -> None:
+    """Have this process leave its last words in `fd`. Runs in: a worker, at its start."""
+    faulthandler.enable(file=fd)
+    faulthandler.register(ASK, file=fd)
+
+
+def read(fd: int) -> str:
+    """Return what was left in `fd`, the end of it; empty where nothing was."""
+    start = max(0, os.fstat(fd).st_size - _MOST_BYTES)
+    return os.pread(fd, _MOST_BYTES, start).decode(errors="replace")

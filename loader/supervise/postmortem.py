@@ -1,0 +1,159 @@
+"""What follows from the death of a worker: what it held is issued again, and perhaps a sample is to blame.
+
+Workers that make no progress are killed from here as well; they are asked for their stacks first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from loader.errors import PipelineError
+from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
+from loader.ipc.records import UNKNOWN_ROW, Exhausted, TicketKind
+from loader.produce import last_words
+from loader.produce.worker import Production
+from loader.supervise.findings import Findings
+from loader.supervise.memory_control import MemoryControl
+from loader.supervise.pool import Death, Pool, death_in_words
+from loader.supervise.schedule import Schedule
+from loader.supervise.stalls import Stalls
+from loader.supervise.suspects import Issued
+
+# A worker that hangs writes its stacks at once, if it can run at all.
+STACK_S = 0.05
+
+# A sample that kills its worker is found after at most 13 halvings of a ticket and three deaths alone. More deaths in a row than this, with
+# nothing finished in between, mean that no worker can work at all.
+_DEATHS_WITHOUT_PROGRESS = 50
+
+
+class Postmortem:
+    """Knows how each worker came to die.
+
+    Args:
+        schedule: gets back what a dead one held.
+        production: what the workers share.
+        board: counters.
+        pool: the workers.
+        findings: what becomes of bad samples.
+        memory: may have been what a worker lacked.
+        sample_timeout_s: longest time without progress of a worker that holds a ticket.
+    """
+
+    def __init__(
+        self,
+        *,
+        schedule: Schedule,
+        production: Production,
+        board: Board,
+        pool: Pool,
+        findings: Findings,
+        memory: MemoryControl,
+        sample_timeout_s: float,
+    ) -> None:
+        self._schedule = schedule
+        self._production = production
+        self._board = board
+        self._pool = pool
+        self._findings = findings
+        self._memory = memory
+        self._stalls = Stalls(sample_timeout_s)
+        self._asked: dict[int, float] = {}  # workers that were asked for their stacks, and when
+        self._timed_out: set[int] = set()
+        self._exhausted: dict[int, Exhausted] = {}  # last reports of workers that are about to exit
+        self._deaths = 0
+
+    @property
+    def asking(self) -> bool:
+        """Whether workers have been asked for their stacks, so that `end_stalled` must be called again within `STACK_S`."""
+        return bool(self._asked)
+
+    def progress(self) -> None:
+        """A ticket was finished, so workers can work."""
+        self._deaths = 0
+
+    def expect(self, report: Exhausted) -> None:
+        """A worker got no more memory, and is about to exit."""
+        self._exhausted[report.worker] = report
+
+    def end_stalled(self, now: float) -> None:
+        """Ask workers that make no progress for their stacks, and kill them a little later, unless they have moved since."""
+        for number, child in self._pool.children.items():
+            if not self._stalls.stalled(number, self._board.workers[number], self._schedule.held(number), now):
+                self._asked.pop(number, None)
+            elif number not in self._asked.keys() | self._timed_out:
+                self._asked[number] = now
+                os.kill(child.pid, last_words.ASK)
+            elif now - self._asked.get(number, now) >= STACK_S:
+                del self._asked[number]
+                self._timed_out.add(number)
+                os.kill(child.pid, signal.SIGKILL)
+
+    def examine(self, number: int, death: Death, target: int) -> None:
+        """Find out what follows from the death of worker `number`, which has been reaped.
+
+        Args:
+            number: of the worker.
+            death: how it died.
+            target: how many workers should run.
+
+        Raises:
+            PipelineError: workers die and die, and nothing is finished in between.
+        """
+        self._findings.read_journal()
+        timed_out = number in self._timed_out or number in self._asked  # the question kills a process whose handler was taken away
+        oom = death.status == signal.SIGKILL and not timed_out and self._memory.killed_by_oom(time.monotonic(), target)
+        how = death_in_words(death.status, timed_out=timed_out, out_of_memory=oom)
+        if self._schedule.has(number):
+            report = self._exhausted.pop(number, None)
+            if report is None:
+                self._issue_again(number, death, how, timed_out, oom)
+            else:
+                self._issue_exhausting(report, target)
+        self._exhausted.pop(number, None)
+        self._asked.pop(number, None)
+        self._timed_out.discard(number)
+        cells = self._board.workers[number]
+        cells[WorkerCell.STATE_GAUGE] = WorkerState.ABSENT
+        cells[WorkerCell.TICKET_GAUGE] = 0  # or its successor would seem to be at work on it
+        cells[WorkerCell.ATTEMPT_GAUGE] = 0
+        if self._deaths > _DEATHS_WITHOUT_PROGRESS:
+            words = f"\n\n{death.last_words}" if death.last_words else ""
+            raise PipelineError(f"{self._deaths} workers died without finishing a ticket in between; the last one {how}{words}")
+
+    def _issue_again(self, number: int, death: Death, how: str, timed_out: bool, oom: bool) -> None:
+        self._deaths += 1
+        cells = self._board.workers[number]
+        self._board.supervisor.add(SupervisorCell.RESTARTS, 1)
+        working = cells[WorkerCell.TICKET_GAUGE] == self._schedule.current(number)
+        # Where several ran, the one that the kernel killed for want of memory is not the one to blame.
+        row = cells[WorkerCell.ROW_GAUGE] if working and not (oom and self._pool.children) else None
+        accused = self._schedule.worker_died(number, row, timed_out, cells[WorkerCell.ATTEMPT_GAUGE])
+        if accused is not None:
+            self._judge(accused, self._findings.accused_of_killing(accused, number, how, death.last_words))
+
+    def _issue_exhausting(self, report: Exhausted, target: int) -> None:
+        """Issue again what a worker held that got no more memory. A row is accused if it had all that there is, and nothing before had taken any."""
+        number = report.worker
+        cells = self._board.workers[number]
+        waiting = len(self._pool.children) >= self._memory.count(target)
+        ticket = self._schedule.first_ticket(number)
+        row = None
+        if self._memory.exhausted(report, time.monotonic(), waiting, target) and ticket.kind is TicketKind.ROWS:
+            self._deaths += 1
+            row = -1 if report.row == UNKNOWN_ROW else report.row
+        accused = self._schedule.worker_died(number, row, attempt=cells[WorkerCell.ATTEMPT_GAUGE], certain=True)
+        if accused is not None:
+            told = cells.read_failure(ticket.number)
+            self._judge(accused, self._findings.accused_of_memory(accused, number, told, self._memory.arithmetic()))
+
+    def _judge(self, accused: Issued, error: dict[str, Any] | None) -> None:
+        """A sample has been accused: have another one tried in its place, or fail its batch with `error`."""
+        self._deaths = 0
+        if error is None:
+            self._schedule.substitute(accused)
+        elif self._schedule.give_up(accused):
+            write_text(self._production.arena.text(accused.ticket.place), error)
