@@ -32,6 +32,9 @@ class TrainerCell(IntEnum):
     WAIT_NS = 2
     COPIES = 3
     ERRORS = 5
+    EPOCH_GAUGE = 50
+    LENT_GAUGE = 51
+    NAME_PID = 52
 
 
 class SupervisorCell(IntEnum):
@@ -48,6 +51,7 @@ class SupervisorCell(IntEnum):
     PHASE_GAUGE = 8
     ARENA_BYTES_GAUGE = 9
     PAYLOAD_BYTES_GAUGE = 10
+    LIMIT_BYTES_GAUGE = 24
 
 
 class Phase(IntEnum):
@@ -139,12 +143,12 @@ class Board:
     """All counters of a loader, over one piece of shared memory.
 
     Args:
-        fd: of the memory, made by `create`.
+        fd: of the memory, made by `create`; None for memory that no other process sees.
         max_workers: number of worker rows in it.
     """
 
-    def __init__(self, fd: int, max_workers: int) -> None:
-        self._memory = memfd.attach(fd).data
+    def __init__(self, fd: int | None, max_workers: int) -> None:
+        self._memory = None if fd is None else memfd.attach(fd).data
         self.trainer = self._row(0)
         self.supervisor = self._row(1)
         self.workers = [self._row(2 + number) for number in range(max_workers)]
@@ -155,6 +159,8 @@ class Board:
         return memfd.create("board", (2 + max_workers) * _ROW_BYTES)
 
     def _row(self, number: int) -> Cells:
+        if self._memory is None:
+            return Cells.private()
         row = self._memory[number * _ROW_BYTES : (number + 1) * _ROW_BYTES]
         return Cells(row[:_CELL_BYTES].cast("q"), row[_CELL_BYTES:])
 

@@ -15,7 +15,7 @@ from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.source import BadSample
 from loader.data.spec import Array, SampleSpec
-from loader.ipc.board import Cells, TrainerCell
+from loader.ipc.board import Board, SupervisorCell, TrainerCell
 
 
 class Inline:
@@ -27,15 +27,15 @@ class Inline:
         plan: batches of an epoch.
     """
 
-    lent = 0
-
     def __init__(self, pipeline: Pipeline, config: Config, plan: EpochPlan) -> None:
         self._pipeline = pipeline
         self._plan = plan
         self._order = Order(plan.samples, config.seed, config.shuffle)
         self._progress = memoryview(bytearray(8)).cast("q")
         self._spec: SampleSpec | None = None
-        self.cells = Cells.private()
+        self.board = Board(None, 0)
+        self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0
+        self.cells = self.board.trainer
         self.pid = os.getpid()
 
     @property

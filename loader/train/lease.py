@@ -31,7 +31,24 @@ class Outbox:
         self._fd = fd
         self._pid = os.getpid()
         self.lent: set[int] = set()
+        self.count: memoryview | None = None  # the board's cell for how many that are
         self.interrupted = False  # by Ctrl-C, where it could not be raised; the next use of the loader does
+
+    def lend(self, slot: int) -> None:
+        """Note that a slot is in use."""
+        self.lent.add(slot)
+        self._show()
+
+    def give_back(self, slot: int, release: bytes) -> None:
+        """Note that a slot is not in use any more, and tell. A second time does no harm."""
+        self.lent.discard(slot)
+        self.send(release)
+        if os.getpid() == self._pid:  # a forked child changes its copy of the set only; the cell is everyone's
+            self._show()
+
+    def _show(self) -> None:
+        if self.count is not None:
+            self.count[0] = len(self.lent)
 
     def send(self, record: bytes) -> None:
         """Write one record. Does nothing in a forked child, where everything is the parent's, or when the supervisor is gone.
@@ -71,7 +88,7 @@ class Lease:
         self._release = Released(slot, delivery).pack()
         self.slot = slot
         self.__array_interface__: dict[str, Any] = memory.__array_interface__
-        outbox.lent.add(slot)
+        outbox.lend(slot)
 
     def array(self) -> Array:
         """Return the slot's bytes as an array that holds this lease."""
@@ -79,12 +96,10 @@ class Lease:
 
     def __del__(self) -> None:
         try:
-            self._outbox.lent.discard(self.slot)
-            self._outbox.send(self._release)
+            self._outbox.give_back(self.slot, self._release)
         except KeyboardInterrupt:  # Python drops what a finalizer raises; the write, which wakes the supervisor, is where it mostly hits
             self._outbox.interrupted = True
-            self._outbox.lent.discard(self.slot)
-            self._outbox.send(self._release)  # a second time does no harm
+            self._outbox.give_back(self.slot, self._release)
         except AttributeError:  # Ctrl-C hit while it was being made
             return
 

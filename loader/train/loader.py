@@ -17,10 +17,12 @@ from loader.data.segments import Transform
 from loader.data.source import Source
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError, LoaderClosed, PipelineError
+from loader.ipc.identity import default_name, set_name
+from loader.ipc.stats import Stats
+from loader.train.counter import Counter
 from loader.train.epoch import EpochIterator
 from loader.train.inline import Inline
 from loader.train.keras import KerasAdapter
-from loader.train.stats import Meter, Stats
 
 if TYPE_CHECKING:
     from loader.train.remote import Remote
@@ -117,8 +119,9 @@ class Loader(KerasAdapter):
 
             self._producer = Remote(pipeline, self._config, self.plan)
         self._end = weakref.finalize(self, self._producer.close)
-        self.name = name or f"loader-{self._producer.pid}" + ("" if self._config.worker_count else f"-{id(self):x}")
-        self._meter = Meter(self._producer, self._config)
+        set_name(self._producer.cells, self._producer.pid)
+        self.name = name or default_name(self._producer.pid) + ("" if self._config.worker_count else f"-{id(self):x}")
+        self._counter = Counter(self._producer.board)
 
     # One epoch after the other.
 
@@ -187,7 +190,7 @@ class Loader(KerasAdapter):
     def stats(self) -> Stats:
         """Return a snapshot of rates, waits, slots, workers and memory, with a verdict in words. Costs the workers nothing."""
         self._check_open()
-        return self._meter.stats(self.name, self._epoch)
+        return self._counter.stats(self.name, self._epoch)
 
     def close(self) -> None:
         """End all processes and free the memory that nobody uses. Arrays that were handed out stay valid. May be called twice."""
@@ -240,7 +243,7 @@ class Loader(KerasAdapter):
         if self._batch == self.plan.batches:
             self._epoch, self._batch = self._epoch + 1, 0
         if self._peeked is None:
-            self._meter.count(len(arrays[0]))
+            self._counter.count(len(arrays[0]), self._epoch)
         else:
             self._looked.append(arrays)
         return arrays

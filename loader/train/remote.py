@@ -23,6 +23,7 @@ from loader.ipc import baggage, memfd, payload
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell, read_text
 from loader.ipc.channels import open_pipe, read_records
+from loader.ipc.identity import introduce
 from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Resize, Skip, unpack_ready
 from loader.train.interrupts import interrupts_later
 from loader.train.launch import start_supervisor
@@ -68,7 +69,9 @@ class Remote:
         self._board_fd = Board.create(config.worker_ceiling)
         self._arena_fd = memfd.create("arena")
         self.board = Board(self._board_fd, config.worker_ceiling)
+        self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0  # there is no supervisor yet
         self.cells = self.board.trainer
+        introduce(self.cells, config.name)
         try:
             with interrupts_later():
                 self._start(config.worker_ceiling)
@@ -93,6 +96,7 @@ class Remote:
         for fd in (inbox_read, ready_write):
             os.close(fd)
         self._outbox = Outbox(inbox_write)
+        self._outbox.count = self.cells.cell(TrainerCell.LENT_GAUGE)
 
     def check_owner(self) -> None:
         """Raise LoaderClosed in a fork of the process that made this: slots and supervisor are the other's."""
@@ -116,11 +120,6 @@ class Remote:
     def spec(self) -> SampleSpec:
         """Spec of a finished sample. Blocks as `layout` does."""
         return self.layout.slot.spec
-
-    @property
-    def lent(self) -> int:
-        """Slots that are in use in this process."""
-        return len(self._outbox.lent)
 
     def take(self, epoch: int, batch: int, *, leased: bool) -> tuple[Array, ...]:
         """Return the arrays of a batch, the next one in order.
