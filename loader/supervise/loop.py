@@ -6,15 +6,21 @@ import os
 import select
 import signal
 import time
+from dataclasses import asdict
+from typing import Any
 
 from loader.errors import PipelineError, SampleError, SampleTimeout
 from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
 from loader.ipc.channels import Outlet, drain_records
+from loader.ipc.identity import identity
 from loader.ipc.records import INBOX_BYTES, Close, Done, Failed, InboxRecord, Ready, Released, Resize, Skip, unpack_inbox
+from loader.ipc.stats import Meter
 from loader.produce.worker import Production, run
 from loader.supervise.commands import Accuse, Command, Dismiss, Issue
+from loader.supervise.control import Control
 from loader.supervise.memory import MemoryRounds
 from loader.supervise.pool import Pool, death_in_words
+from loader.supervise.requests import Desk, workers_setting
 from loader.supervise.schedule import Schedule
 from loader.supervise.stalls import Stalls
 from loader.supervise.suspects import DEATHS_TO_ACCUSE
@@ -69,7 +75,10 @@ class Supervisor:
         self._memory = MemoryRounds()
         self._epoll = select.epoll()
         self._pool = Pool(self._run_worker, [self._inbox, ready.fd, trainer, self._epoll.fileno()])
-        self._pid = os.getpid()
+        self._pid, self._trainer_pid = os.getpid(), os.getppid()
+        self._meter = Meter(board)
+        settings = {"workers": workers_setting(len(board.workers), lambda: self._target, self._resize)}
+        self._control = Control(self._epoll, Desk(self._status, settings).answer)
         self._leaving: set[int] = set()
         self._timed_out: set[int] = set()
         self._deaths = 0
@@ -81,19 +90,21 @@ class Supervisor:
         self._epoll.register(self._inbox, select.EPOLLIN)
         self._epoll.register(self._trainer, select.EPOLLIN)
         next_tick = 0.0
+        self._control.open()
         try:
             self._adjust()
             while self._open:
                 self._carry_out()
                 self._nap()
-                ready = self._epoll.poll(self._tick_s)
+                ready = self._epoll.poll(self._control.patience_s(self._tick_s))
                 self._drain()
                 for fd, _ in ready:
-                    self._notice_death(fd)
+                    self._notice(fd)
                 if (now := time.monotonic()) >= next_tick:
                     next_tick = now + self._tick_s
                     self._tick(now)
         finally:
+            self._control.close()
             self._pool.end()
 
     def _nap(self) -> None:
@@ -108,6 +119,7 @@ class Supervisor:
             time.sleep(nap_s)
 
     def _run_worker(self, number: int, tickets: int) -> None:
+        self._control.leave()
         run(number, self._production, self._board.workers[number], tickets, self._inbox_write, self._pid)
 
     # Events.
@@ -131,8 +143,7 @@ class Supervisor:
             case Skip():
                 self._schedule.skip(record)
             case Resize(workers):
-                self._target = workers
-                self._adjust()
+                self._resize(workers)
             case Close():
                 self._open = False
 
@@ -142,9 +153,12 @@ class Supervisor:
         if self._schedule.failed(report):
             write_text(self._production.arena.text(slot), self._board.workers[report.worker].read_failure(report.ticket))
 
-    def _notice_death(self, fd: int) -> None:
+    def _notice(self, fd: int) -> None:
         if fd == self._trainer:
             self._open = False
+            return
+        if fd == self._control.fd:
+            self._control.turn()
             return
         for number, child in list(self._pool.children.items()):
             if child.pidfd == fd:
@@ -178,6 +192,16 @@ class Supervisor:
         pids = [child.pid for child in self._pool.children.values()]
         self._board.supervisor[SupervisorCell.PRIVATE_BYTES_GAUGE] = self._memory.total([self._pid, *pids])
         self._ready.flush()
+        self._meter.look(now)
+        self._control.tick(now)
+
+    def _resize(self, workers: int) -> None:
+        self._target = workers
+        self._adjust()
+
+    def _status(self) -> dict[str, Any]:
+        who = asdict(identity(self._board.trainer))
+        return {**self._meter.stats(who.pop("name")).as_dict(), "pid": self._pid, "trainer_pid": self._trainer_pid, **who}
 
     def _adjust(self) -> None:
         """Start or dismiss workers until as many stay as are wanted."""
