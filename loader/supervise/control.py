@@ -178,6 +178,7 @@ class Control:
         self._settle(client)
 
     def _reply(self, client: _Client, now: float) -> None:
+        line: bytes | None = None
         try:
             line = client.lines.take()
             if line is None or not line.strip():
@@ -186,7 +187,8 @@ class Control:
             answer = self._answer(decode(line))
         except BadLine as error:
             answer = {"error": str(error)}
-            client.ended, client.lines = True, Lines()
+            if line is None:  # too long: where the next one starts can't be known
+                client.ended, client.lines = True, Lines()
         client.out = encode(answer)
         client.since = now
         fd = client.connection.fileno()

@@ -114,6 +114,7 @@ def test_it_answers_while_the_trainer_is_stopped(tmp_path: Path, folder: Path) -
     script = Script(ITERATING, tmp_path / "run")
     try:
         script.wait_until_ready()
+        wait_until(lambda: any(found.stats and found.stats.samples_per_s for found in found_loaders()), "it has been delivering for a while")
         script.process.send_signal(signal.SIGSTOP)
         before = found_loaders()
         time.sleep(0.2)
