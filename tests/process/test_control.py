@@ -83,7 +83,7 @@ def ended(client: socket.socket) -> bool:
 
 
 def test_status_is_what_stats_tells_and_who_it_is(running: Loader) -> None:
-    wait_until(lambda: all(worker.state == "idle" for worker in running.stats().workers), "everything is filled")
+    wait_until(lambda: not running.stats().slots.free + running.stats().slots.filling, "everything is filled")
     own = running.stats().as_dict()
     with connect(running) as client:
         status = answer_to(client, b'{"do": "status"}\n')
