@@ -22,8 +22,8 @@ from loader.errors import (
     StateError,
     SupervisorDied,
 )
+from loader.ipc.stats import Stats
 from loader.train.loader import Loader
-from loader.train.stats import Stats
 
 __version__ = "0.1.0"
 

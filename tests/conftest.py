@@ -15,9 +15,11 @@ import gc
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections import Counter
@@ -45,12 +47,14 @@ failed = pytest.StashKey[bool]()
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ[RUN_MARK[0]] = RUN_MARK[1]
+    os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="loader-tests-")  # control sockets of this run only
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # tests abort processes on purpose
     config.stash[terminal] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)  # output is not captured yet
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     os.close(config.stash[terminal])
+    shutil.rmtree(os.environ["XDG_RUNTIME_DIR"])
 
 
 # --- watchdog -------------------------------------------------------------------------------------------------------------------------

@@ -34,8 +34,11 @@ class TrainerCell(IntEnum):
     COPIES = 3
     SUPERVISOR_RESTARTS = 4
     ERRORS = 5
-    SUBSTITUTED = 40
-    QUARANTINED = 41
+    SUBSTITUTED = 6
+    QUARANTINED = 7
+    EPOCH_GAUGE = 8
+    LENT_GAUGE = 9
+    NAME_PID = 10
 
 
 class SupervisorCell(IntEnum):
@@ -52,12 +55,13 @@ class SupervisorCell(IntEnum):
     PHASE_GAUGE = 8
     ARENA_BYTES_GAUGE = 9
     PAYLOAD_BYTES_GAUGE = 10
-    LIMIT_BYTES_GAUGE = 24
-    LIMIT_IS_DEFAULT_GAUGE = 25
-    MEMORY_REPLACED = 26
-    MEMORY_WORKERS_GAUGE = 27
-    SUBSTITUTED = 40
-    QUARANTINED = 41
+    AUTO_GAUGE = 11
+    LIMIT_BYTES_GAUGE = 12
+    LIMIT_IS_DEFAULT_GAUGE = 13
+    MEMORY_REPLACED = 14
+    MEMORY_WORKERS_GAUGE = 15
+    SUBSTITUTED = 16
+    QUARANTINED = 17
 
 
 class Phase(IntEnum):
@@ -81,8 +85,8 @@ class WorkerCell(IntEnum):
     TICKET_STARTED_NS_GAUGE = 4
     ROW_GAUGE = 5
     TICKET_GAUGE = 6
-    ATTEMPT_GAUGE = 40
-    BAD = 41
+    ATTEMPT_GAUGE = 7
+    BAD = 8
 
 
 class WorkerState(IntEnum):
@@ -157,12 +161,12 @@ class Board:
     """All counters of a loader, over one piece of shared memory.
 
     Args:
-        fd: of the memory, made by `create`.
+        fd: of the memory, made by `create`; None for memory that no other process sees.
         max_workers: number of worker rows in it.
     """
 
-    def __init__(self, fd: int, max_workers: int) -> None:
-        self._memory = memfd.attach(fd).data
+    def __init__(self, fd: int | None, max_workers: int) -> None:
+        self._memory = None if fd is None else memfd.attach(fd).data
         self.trainer = self._row(0)
         self.supervisor = self._row(1)
         self.workers = [self._row(2 + number) for number in range(max_workers)]
@@ -181,6 +185,8 @@ class Board:
             row.clear_gauges(WorkerCell)
 
     def _row(self, number: int) -> Cells:
+        if self._memory is None:
+            return Cells.private()
         row = self._memory[number * _ROW_BYTES : (number + 1) * _ROW_BYTES]
         return Cells(row[:_CELL_BYTES].cast("q"), row[_CELL_BYTES:])
 

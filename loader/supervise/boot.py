@@ -56,6 +56,7 @@ class Inheritance:
         stdout, stderr: what is printed goes there; the standard streams are copies.
         max_workers: rows for workers on the board.
         workers: how many to begin with.
+        auto: whether their number is found out.
         epoch, batch: to begin with; not 0 where the supervisor follows one that died.
     """
 
@@ -70,6 +71,7 @@ class Inheritance:
     stderr: int
     max_workers: int
     workers: int
+    auto: int
     epoch: int
     batch: int
 
@@ -155,7 +157,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
         outputs=[output.Output(inherited.stdout), output.Output(inherited.stderr)],
         workers=inherited.workers,
         sample_timeout_s=config.sample_timeout_s,
-        tuning=Tuning(board, available_cores(), active=config.workers == "auto"),
+        tuning=Tuning(board, available_cores(), active=bool(inherited.auto)),
         memory=MemoryControl(board.supervisor, limit, layout.nbytes + payload_bytes, is_default=config.memory_limit is None),
         findings=Findings(production, board, BadSamples(plan.samples, config.max_errors, config.quarantine)),
     )

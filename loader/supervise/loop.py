@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import select
 import time
+from dataclasses import asdict
 from typing import Any
 
 from loader.ipc.board import Board, SupervisorCell, write_text
 from loader.ipc.channels import Outlet, drain_records
+from loader.ipc.identity import identity
 from loader.ipc.output import Output
 from loader.ipc.records import INBOX_BYTES, Close, Done, Exhausted, Failed, InboxRecord, Ready, Released, Resize, Skip, unpack_inbox
+from loader.ipc.stats import Meter
 from loader.produce.worker import Production, run
 from loader.supervise.commands import Command, Dismiss, Issue
+from loader.supervise.control import Control
 from loader.supervise.findings import Findings
 from loader.supervise.memory_control import MemoryControl
 from loader.supervise.pool import Pool
 from loader.supervise.postmortem import STACK_S, Postmortem
+from loader.supervise.requests import Desk, memory_setting, workers_setting
 from loader.supervise.schedule import Schedule
 from loader.supervise.tuning import Tuning
 
@@ -76,7 +81,13 @@ class Supervisor:
         self._memory = memory
         self._epoll = select.epoll()
         self._pool = Pool(self._run_worker, [self._inbox, ready.fd, trainer, self._epoll.fileno()])
-        self._pid = os.getpid()
+        self._pid, self._trainer_pid = os.getpid(), os.getppid()
+        self._meter = Meter(board)
+        settings = {
+            "workers": workers_setting(len(board.workers), self._workers_in_words, self._resize),
+            "memory_limit": memory_setting(lambda: memory.limit, memory.check, self._set_memory_limit),
+        }
+        self._control = Control(self._epoll, Desk(self._status, settings).answer)
         self._leaving: set[int] = set()
         self._postmortem = Postmortem(
             schedule=schedule,
@@ -95,15 +106,16 @@ class Supervisor:
         self._epoll.register(self._inbox, select.EPOLLIN)
         self._epoll.register(self._trainer, select.EPOLLIN)
         next_tick = 0.0
+        self._control.open()
         try:
             self._adjust()
             while self._open:
                 self._carry_out()
                 self._nap()
-                ready = self._epoll.poll(STACK_S if self._postmortem.asking else min(self._tick_s, self._memory.pause_s))
+                ready = self._epoll.poll(self._patience_s())
                 self._drain()
                 for fd, _ in ready:
-                    self._notice_death(fd)
+                    self._notice(fd)
                 if (now := time.monotonic()) >= next_tick:
                     self._tick(now)
                     next_tick = now + min(self._tick_s, self._memory.pause_s)
@@ -111,14 +123,14 @@ class Supervisor:
                     self._postmortem.end_stalled(now)
                 self._tune(now)
         finally:
+            self._control.close()
             self._pool.end()
             self._findings.read_journal()
             self._findings.close()
 
-    def set_memory_limit(self, nbytes: int) -> None:
-        """Change the limit. Raises MemoryLimitError, with the arithmetic, for less than one worker needs."""
-        self._memory.set_limit(nbytes, time.monotonic())
-        self._adjust()
+    def _patience_s(self) -> float:
+        """Return how long to wait for messages."""
+        return self._control.patience_s(STACK_S if self._postmortem.asking else min(self._tick_s, self._memory.pause_s))
 
     def _nap(self) -> None:
         """Let messages gather while every worker has enough to do.
@@ -132,6 +144,7 @@ class Supervisor:
             time.sleep(nap_s)
 
     def _run_worker(self, number: int, tickets: int, last_words_fd: int) -> None:
+        self._control.leave()
         run(number, self._production, self._board.workers[number], tickets, last_words_fd, self._inbox_write, self._pid)
 
     # Events.
@@ -187,9 +200,12 @@ class Supervisor:
         if self._schedule.failed(report):
             write_text(self._production.arena.text(slot), error)
 
-    def _notice_death(self, fd: int) -> None:
+    def _notice(self, fd: int) -> None:
         if fd == self._trainer:
             self._open = False
+            return
+        if fd == self._control.fd:
+            self._control.turn()
             return
         for number, child in list(self._pool.children.items()):
             if child.pidfd == fd:
@@ -214,11 +230,30 @@ class Supervisor:
         self._ready.flush()
         for output in self._outputs:
             output.trim()
+        self._meter.look(now)
+        self._control.tick(now)
+
+    def _resize(self, workers: int | str) -> None:
+        self._tuning.active = workers == "auto"
+        if isinstance(workers, int):
+            self._target = workers
+        self._adjust()
+
+    def _workers_in_words(self) -> int | str:
+        return f"auto ({self._target} now)" if self._tuning.active else self._target
+
+    def _set_memory_limit(self, nbytes: int) -> None:
+        self._memory.set_limit(nbytes, time.monotonic())
+        self._adjust()
 
     def _tune(self, now: float) -> None:
         if workers := self._tuning.look(now, self._target, self._schedule.counts()[1]):
             self._target = workers
             self._adjust()
+
+    def _status(self) -> dict[str, Any]:
+        who = asdict(identity(self._board.trainer))
+        return {**self._meter.stats(who.pop("name")).as_dict(), "pid": self._pid, "trainer_pid": self._trainer_pid, **who}
 
     def _adjust(self) -> None:
         """Start or dismiss workers until as many stay as are wanted and memory allows. One that leaves has its place until it has gone."""
@@ -234,6 +269,7 @@ class Supervisor:
             self._epoll.register(child.pidfd, select.EPOLLIN)
             self._schedule.worker_joined(number)
         self._memory.share_out(self._target)
+        self._board.supervisor[SupervisorCell.AUTO_GAUGE] = self._tuning.active
         self._board.supervisor[SupervisorCell.WORKERS_GAUGE] = self._target
 
     # Commands.

@@ -136,12 +136,13 @@ class MemoryControl:
         self._take(now, self._policy.killed(now, wanted))
         return True
 
-    def set_limit(self, limit: int, now: float) -> None:
-        """Change the limit. `share_out` must follow.
+    @property
+    def limit(self) -> int:
+        """The limit, in bytes."""
+        return self._limit
 
-        Raises:
-            MemoryLimitError: less than arena, supervisor and one worker take; the message does the arithmetic.
-        """
+    def check(self, limit: int) -> None:
+        """Raise MemoryLimitError, with the arithmetic, for less than arena, supervisor and one worker take."""
         supervisor = read_statm(self._pid).anonymous
         least = self._shared_bytes + supervisor + WORKER_BYTES
         if limit < least:
@@ -150,6 +151,9 @@ class MemoryControl:
                 f"memory_limit={mib(limit)} is too little while this loader runs: {parts} = {mib(least)}. The arena's size does not change; "
                 f"what to do: allow {mib(least)} or more, or make a loader with fewer slots or a smaller batch_size"
             )
+
+    def set_limit(self, limit: int, now: float) -> None:
+        """Change the limit, which `check` has found large enough. `share_out` must follow."""
         self._note(now, f"memory_limit changed from {mib(self._limit)} to {mib(limit)}")
         self._policy.forgive()
         self._announce(limit, False)

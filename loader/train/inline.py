@@ -18,7 +18,7 @@ from loader.data.source import BadSample
 from loader.data.spec import Array, SampleSpec
 from loader.data.substitute import NoOutcasts, Substitution
 from loader.errors import SampleError, remote_traceback
-from loader.ipc.board import Cells, TrainerCell
+from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.train.notices import warn_of_first_bad
 
 
@@ -31,8 +31,6 @@ class Inline:
         plan: batches of an epoch.
     """
 
-    lent = 0
-
     def __init__(self, pipeline: Pipeline, config: Config, plan: EpochPlan) -> None:
         self._pipeline = pipeline
         self._plan = plan
@@ -43,7 +41,9 @@ class Inline:
         self._known = BadSamples(plan.samples, config.max_errors, config.quarantine)
         self._substitution = Substitution(pipeline, self, NoOutcasts()) if config.on_error == "substitute" else None
         self._warned = False
-        self.cells = Cells.private()
+        self.board = Board(None, 0)
+        self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0
+        self.cells = self.board.trainer
         self.pid = os.getpid()
 
     @property

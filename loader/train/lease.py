@@ -32,13 +32,31 @@ class Outbox:
     Args:
         fd: writing end of the inbox; owned by this object.
         interrupt: what a Ctrl-C in the middle of a release sets.
+        count: the board's cell for how many slots are lent; None once a successor writes it.
     """
 
-    def __init__(self, fd: int, interrupt: Interrupt | None = None) -> None:
+    def __init__(self, fd: int, interrupt: Interrupt | None = None, count: memoryview | None = None) -> None:
         self.fd = fd
         self._pid = os.getpid()
         self.lent: set[int] = set()
         self.interrupt = interrupt or Interrupt()
+        self.count = count
+
+    def lend(self, slot: int) -> None:
+        """Note that a slot is in use."""
+        self.lent.add(slot)
+        self._show()
+
+    def give_back(self, slot: int, release: bytes) -> None:
+        """Note that a slot is not in use any more, and tell. A second time does no harm."""
+        self.lent.discard(slot)
+        self.send(release)
+        if os.getpid() == self._pid:  # a forked child changes its copy of the set only; the cell is everyone's
+            self._show()
+
+    def _show(self) -> None:
+        if self.count is not None:
+            self.count[0] = len(self.lent)
 
     def send(self, record: bytes) -> None:
         """Write one record. Does nothing in a forked child, where everything is the parent's, or when the supervisor is gone.
@@ -78,7 +96,7 @@ class Lease:
         self._release = Released(slot, delivery).pack()
         self.slot = slot
         self.__array_interface__: dict[str, Any] = memory.__array_interface__
-        outbox.lent.add(slot)
+        outbox.lend(slot)
 
     def array(self) -> Array:
         """Return the slot's bytes as an array that holds this lease."""
@@ -86,12 +104,10 @@ class Lease:
 
     def __del__(self) -> None:
         try:
-            self._outbox.lent.discard(self.slot)
-            self._outbox.send(self._release)
+            self._outbox.give_back(self.slot, self._release)
         except KeyboardInterrupt:  # Python drops what a finalizer raises; the write, which wakes the supervisor, is where it mostly hits
             self._outbox.interrupt.pending = True
-            self._outbox.lent.discard(self.slot)
-            self._outbox.send(self._release)  # a second time does no harm
+            self._outbox.give_back(self.slot, self._release)
         except AttributeError:  # Ctrl-C hit while it was being made
             return
 

@@ -41,9 +41,10 @@ class Life:
     Args:
         cells: the supervisor's, on the board.
         interrupt: for the outbox.
+        lent: the board's cell for how many slots are lent.
     """
 
-    def __init__(self, cells: Cells, interrupt: Interrupt) -> None:
+    def __init__(self, cells: Cells, interrupt: Interrupt, lent: memoryview) -> None:
         self._cells = cells
         self._heartbeat = self._silence_ms = 0
         self._term = 0
@@ -62,7 +63,7 @@ class Life:
             opened.pop_all()  # all or none
         self._poll = select.poll()
         self._poll.register(self._ready, select.POLLIN)
-        self.outbox = Outbox(inbox_write, interrupt)
+        self.outbox = Outbox(inbox_write, interrupt, lent)
 
     def start(self, descriptors: dict[str, int], numbers: dict[str, int]) -> None:
         """Start the process.
@@ -183,6 +184,7 @@ class Life:
             self._process.kill()
             self._process.wait()
         self._free()
+        self.outbox.count = None
         self.arena = None
         self.records.clear()
         os.close(self._arena_fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,13 +19,15 @@ from loader.data.segments import Transform
 from loader.data.source import Source
 from loader.data.spec import Sample, SampleSpec
 from loader.errors import ConfigError, LoaderClosed, PipelineError
+from loader.ipc.identity import default_name, set_name
+from loader.ipc.stats import Stats
 from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms, checked_workers
+from loader.train.counter import Counter
 from loader.train.epoch import EpochIterator
 from loader.train.inline import Inline
 from loader.train.keras import KerasAdapter
 from loader.train.position import Position
 from loader.train.state import State
-from loader.train.stats import Meter, Stats
 
 if TYPE_CHECKING:
     from loader.train.remote import Remote
@@ -118,7 +121,6 @@ class Loader(KerasAdapter):
         weights = None if class_weight is None else ClassWeight(class_weight)
         pipeline = Pipeline(source, self.transforms, seed, weights, io_retries)
         self._closed = False
-        self._ids: tuple[str | None] | None = None  # of the source's samples; not known yet
         self._producer: Remote | Inline
         if self._config.worker_count == 0:
             self._producer = Inline(pipeline, self._config, self.plan)
@@ -128,9 +130,10 @@ class Loader(KerasAdapter):
 
             self._producer = Remote(pipeline, self._config, self.plan)
         self._end = weakref.finalize(self, self._producer.close)
-        self.name = name or f"loader-{self._producer.pid}" + ("" if self._config.worker_count else f"-{id(self):x}")
-        self._meter = Meter(self._producer, self._config)
-        self._position = Position(self._producer, self.plan, self._meter)
+        set_name(self._producer.cells, self._producer.pid)
+        self.name = name or default_name(self._producer.pid) + ("" if self._config.worker_count else f"-{id(self):x}")
+        self._counter = Counter(self._producer.board)
+        self._position = Position(self._producer, self.plan, self._counter)
 
     # One epoch after the other.
 
@@ -227,33 +230,27 @@ class Loader(KerasAdapter):
             raise ConfigError("resume_callback() needs Keras: pip install 'npy-loader[tensorflow]', or [jax], or [torch]") from error
         return ResumeCallback(self, folder, every)
 
-    def _linear(self, epoch: int, batch: int) -> int:
-        return epoch * len(self) + batch
-
     def _state_at(self, epoch: int, batch: int) -> State:
-        spec = str(self.spec)
-        if self._ids is None:
-            self._ids = (fingerprint(self.source),)
         return State(
             epoch=epoch,
             batch=batch,
             samples=self.plan.samples,
-            ids=self._ids[0],
-            spec=spec,
+            ids=self._ids,
+            spec=str(self.spec),
             seed=self._config.seed,
             shuffle=self._config.shuffle,
             global_batch=self.plan.batch_size * self.plan.world,
             drop_last=self.plan.drop_last,
         )
 
+    @functools.cached_property
+    def _ids(self) -> str | None:
+        return fingerprint(self.source)
+
     # Control.
 
     def with_settings(self, **changes: Any) -> Loader:
-        """Return a new loader over the same source and transforms, which starts at the first batch; this one stays as it is.
-
-        Args:
-            changes: arguments of `Loader` that shall differ. The name does: two loaders can't share one.
-        """
+        """Return a new loader over the same source and transforms, where `changes`, arguments of `Loader`, differ. So does the name."""
         given = {setting.name: getattr(self._config, setting.name) for setting in fields(Config)} | {"transforms": self.transforms, "name": None}
         return Loader(self.source, **(given | changes))
 
@@ -272,7 +269,7 @@ class Loader(KerasAdapter):
         """Return a snapshot of rates, waits, slots, workers and memory, with a verdict in words. Costs the workers nothing."""
         self._check_open()
         self._producer.relay()
-        return self._meter.stats(self.name, self._position.epoch)
+        return self._counter.stats(self.name, self._position.epoch)
 
     def close(self) -> None:
         """End all processes and free the memory that nobody uses. Arrays that were handed out stay valid. May be called twice."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from loader.data.plan import EpochPlan
 from loader.data.spec import Array
+from loader.train.counter import Counter
 from loader.train.inline import Inline
-from loader.train.stats import Meter
 
 if TYPE_CHECKING:
     from loader.train.remote import Remote
@@ -19,7 +19,7 @@ class Position:
     Args:
         producer: makes the batches, in order.
         plan: batches of an epoch.
-        meter: counts what is handed out.
+        counter: counts what is handed out.
 
     Attributes:
         epoch: of the next batch.
@@ -27,10 +27,10 @@ class Position:
         token: of the current iterator; one that has not begun holds 0.
     """
 
-    def __init__(self, producer: Remote | Inline, plan: EpochPlan, meter: Meter) -> None:
+    def __init__(self, producer: Remote | Inline, plan: EpochPlan, counter: Counter) -> None:
         self._producer = producer
         self._plan = plan
-        self._meter = meter
+        self._counter = counter
         self._closed = False
         self.epoch = self.batch = 0
         self.token = 1
@@ -78,7 +78,7 @@ class Position:
         if not self._running:
             self.epoch, self.batch = self.epoch + 1, 0
         if self._peeked is None:
-            self._meter.count(len(arrays[0]))
+            self._counter.count(len(arrays[0]), self.epoch)
         else:
             self._looked.append(arrays)
         return arrays

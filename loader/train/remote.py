@@ -18,6 +18,7 @@ from loader.data.spec import Array, SampleSpec
 from loader.errors import LoaderClosed, LoaderError, PipelineError, SupervisorDied
 from loader.ipc import baggage, payload
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
+from loader.ipc.identity import introduce
 from loader.ipc.records import Resize
 from loader.train.interrupts import interrupts_later
 from loader.train.lease import Interrupt, collect_young, drop_tensorflow_references
@@ -56,7 +57,8 @@ class Remote:
         self._substitutes = config.on_error == "substitute"  # until the first bad sample has been told of
         self._plan = plan
         self._silence_s = silence_s
-        self._max_workers, self._workers = config.worker_ceiling, config.worker_count
+        self._max_workers, self._workers, self._auto = config.worker_ceiling, config.worker_count, config.workers == "auto"
+        self._workers_before = 0  # when they were resized, so that it shows whether that has been heard
         self._position = 0, 0  # epoch and batch that a slot is wanted for, or was last
         self._batches: list[tuple[Array, ...]] = []  # of the slot that is being taken, in reverse
         self._error: LoaderError | None = None  # what follows them
@@ -75,9 +77,11 @@ class Remote:
             raise
         self._board_fd = Board.create(self._max_workers)
         self.board = Board(self._board_fd, self._max_workers)
+        self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0  # there is no supervisor yet
         self.cells = self.board.trainer
+        introduce(self.cells, config.name)
         self._relay = Relay()
-        self._life = Life(self.board.supervisor, self._interrupt)
+        self._life = self._new_life()
         try:
             with interrupts_later():
                 self._start()
@@ -85,11 +89,16 @@ class Remote:
             self.close()
             raise
 
+    def _new_life(self) -> Life:
+        lent = self.cells.cell(TrainerCell.LENT_GAUGE)
+        lent[0] = 0
+        return Life(self.board.supervisor, self._interrupt, lent)
+
     def _start(self) -> None:
         epoch, batch = self._position
         self._life.start(
             {"payload": self._payload, "board": self._board_fd, **self._relay.descriptors},
-            {"max_workers": self._max_workers, "workers": self._workers, "epoch": epoch, "batch": batch},
+            {"max_workers": self._max_workers, "workers": self._workers, "auto": int(self._auto), "epoch": epoch, "batch": batch},
         )
 
     def check_owner(self) -> None:
@@ -109,11 +118,6 @@ class Remote:
         while self._spec is None:
             self._receive()
         return self._spec
-
-    @property
-    def lent(self) -> int:
-        """Slots that are in use in this process."""
-        return len(self._life.outbox.lent)
 
     def relay(self) -> None:
         """Print what the other processes have printed. `take` does so as well, some times in a second."""
@@ -161,7 +165,8 @@ class Remote:
 
     def resize(self, workers: int) -> None:
         """Run `workers` workers from now on."""
-        self._workers = workers
+        self._workers, self._auto = workers, False
+        self._workers_before = self.board.supervisor[SupervisorCell.WORKERS_GAUGE]
         self._life.outbox.send(Resize(workers).pack())
 
     def close(self) -> None:
@@ -207,7 +212,7 @@ class Remote:
         """Try to get slots back that nobody really uses; return whether handing this one out would leave none to fill."""
         for remedy in (collect_young, drop_tensorflow_references):
             remedy()
-            if self.lent < slots:
+            if len(self._life.outbox.lent) < slots:
                 return False
         if self._starving and not self._warned:  # of two slots, a plain loop needs every other one copied; it keeps none
             self._warned = True
@@ -281,9 +286,12 @@ class Remote:
         return f"the supervisor{which} died: {life.death}"
 
     def _restart(self, died: str) -> None:
+        running = self.board.supervisor[SupervisorCell.WORKERS_GAUGE]
+        if running and running != self._workers_before:  # by the tuner, or by an operator
+            self._workers, self._auto = running, bool(self.board.supervisor[SupervisorCell.AUTO_GAUGE])
         self.board.bury()
         try:
-            self._life = Life(self.board.supervisor, self._interrupt)
+            self._life = self._new_life()
             self._start()
         except OSError as error:
             self._life.end("it could not be started")

@@ -57,7 +57,7 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Note where the epoch begins."""
         course = self._loader._course
         if course is None or not course.endless:
-            self._trained = self._loader._linear(*self._loader._position.upcoming)
+            self._trained = self._batches(self._loader._position.upcoming)
         self._begun, self._epoch = self._trained, epoch
         self._before = self._steps = self._saved = self._loader._steps_before
 
@@ -67,7 +67,7 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if course is None:
             raise ConfigError("resume_callback belongs to a loader that is given to fit itself; this one is not, so where it is can't be known")
         self._steps = self._before + batch + 1
-        self._trained = min(self._begun + batch + 1, self._loader._linear(*self._loader._position.place))
+        self._trained = min(self._begun + batch + 1, self._batches(self._loader._position.place))
         if self._every is not None and self._steps - self._saved >= self._every and self._steps < course.steps:
             self._save(self._epoch, self._steps)
 
@@ -78,6 +78,10 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
             self._save(epoch, self._steps)
         else:
             self._save(epoch + 1, 0)
+
+    def _batches(self, place: tuple[int, int]) -> int:
+        epoch, batch = place
+        return epoch * len(self._loader) + batch
 
     def _save(self, epoch: int, steps: int) -> None:
         with self._saves.new() as folder:
@@ -94,8 +98,7 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
         try:
             self._loader.load_state_dict(saved["loader"])  # first: what does not belong to the loader shall not change the model
         except StateError as error:
-            error.add_note(f"It was saved in {folder}; to start from the beginning, delete that folder's parent")
-            raise
+            raise StateError(f"{error}\nIt was saved in {folder}; to start from the beginning, delete that folder's parent") from error
         keeper = keras.callbacks.BackupAndRestore(folder / _MODEL)
         keeper.set_model(self.model)
         keeper.on_train_begin()

@@ -15,12 +15,18 @@ from loader.data.npy import NpyHeader, inspect_file
 from loader.data.npy_files import NpyFiles
 from loader.errors import LoaderError
 from loader.watch import tune
+from loader.watch.set_command import set_command
+from loader.watch.status import status
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(loader.__version__, prog_name="loader")
 def main() -> None:
     """Feed Keras from .npy files: tools around the Python package `loader`."""
+
+
+main.add_command(status)
+main.add_command(set_command)
 
 
 @main.command()

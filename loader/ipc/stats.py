@@ -1,25 +1,22 @@
-"""What a loader is doing: rates over the last ten seconds, slots, workers, memory, and a verdict in words."""
+"""What a loader is doing: rates over the last ten seconds, slots, workers, memory, and a verdict in words.
+
+All of it comes from the board, which costs nobody anything to read. So trainer and supervisor make the same snapshot, each with a meter of its
+own, and the supervisor can while the trainer hangs.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
-from loader.config import Config
-from loader.ipc.board import Cells, SupervisorCell, TrainerCell, WorkerCell, WorkerState
-from loader.train.inline import Inline
-from loader.train.verdict import verdict
-
-if TYPE_CHECKING:
-    from loader.train.remote import Remote
+from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
+from loader.ipc.verdict import verdict
 
 _WINDOW_S = 10.0
 _STEP_S = 0.5
-
-# Looked up once: an enum's member costs as much as writing the cell.
-_BATCHES, _SAMPLES = int(TrainerCell.BATCHES), int(TrainerCell.SAMPLES)
 
 
 @dataclass(frozen=True)
@@ -124,9 +121,19 @@ class Stats:
         """Return everything as JSON-able data."""
         return asdict(self)
 
-    def __str__(self) -> str:
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Stats:
+        """Return the snapshot that `as_dict` gave, perhaps in another version. Raises KeyError, TypeError or AttributeError where it is none."""
+        known = _known(cls, given)
+        known["slots"] = SlotStats(**_known(SlotStats, known["slots"]))
+        known["workers"] = [WorkerStats(**_known(WorkerStats, worker)) for worker in known["workers"]]
+        known["memory"] = MemoryStats(**_known(MemoryStats, known["memory"]))
+        return cls(**known)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return everything in words: what it is, and how it is."""
         slots = self.slots
-        rows = [
+        return [
             ("loader", self.name),
             ("epoch", f"{self.epoch}"),
             ("delivered", f"{self.batches_delivered:,} batches, {self.samples_per_s:,.0f} samples/s"),
@@ -139,51 +146,66 @@ class Stats:
             *([("bad samples", f"{self.quarantined:,}, {self.substituted:,} rows substituted")] if self.quarantined else []),
             ("verdict", self.verdict),
         ]
-        width = max(len(label) for label, _ in rows)
-        return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
+
+    def __str__(self) -> str:
+        return aligned(self.rows())
+
+
+def aligned(rows: list[tuple[str, str]]) -> str:
+    """Return labels and texts as lines of two columns."""
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
+
+
+def _known(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in given.items() if name in names}
 
 
 @dataclass(frozen=True)
 class _Moment:
     at: float
+    batches: int
     samples: int
     wait_ns: int
     busy_ns: tuple[int, ...]
 
 
 class Meter:
-    """Counts what is handed out and remembers the last ten seconds.
+    """Reads a board and remembers the last ten seconds of it. Has no part in the counting, so any process may have one.
 
     Args:
-        producer: whose counters to read.
-        config: of the loader.
+        board: whose counters to read.
     """
 
-    def __init__(self, producer: Remote | Inline, config: Config) -> None:
-        self._producer = producer
-        self._config = config
-        self._board = None if isinstance(producer, Inline) else producer.board
-        self._cells: Cells = producer.cells
-        self._batches = self._samples = 0
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._begun = False  # whether anything had been handed out at the first moment
         self._next = 0.0
         self._moments: deque[_Moment] = deque()
-        self._remember()
+        self.look(time.monotonic())
 
-    def count(self, rows: int) -> None:
-        """Count one batch of `rows` rows."""
-        if not self._batches:
-            self._moments.clear()  # the wait for the first batch is the start of the workers, not their speed
-            self._next = 0.0
-        self._batches += 1
-        self._samples += rows
-        self._cells[_BATCHES] = self._batches
-        self._cells[_SAMPLES] = self._samples
-        if time.monotonic() >= self._next:
-            self._remember()
+    def look(self, now: float) -> None:
+        """Remember what the counters are, half a second after the last time at the earliest. To be called about twice a second.
 
-    def stats(self, name: str, epoch: int) -> Stats:
-        """Return a snapshot."""
-        then, now = self._moments[0], self._moment()
+        The wait for the first batch is not remembered: it is the start of the workers, not their speed.
+        """
+        if self._begun and now < self._next:
+            return
+        moment = self._moment(now)
+        if not self._begun:
+            self._moments.clear()
+            self._begun = moment.batches > 0
+        self._moments.append(moment)
+        self._next = now + _STEP_S
+        while len(self._moments) > 1 and self._moments[1].at <= now - _WINDOW_S:
+            self._moments.popleft()
+
+    def stats(self, name: str) -> Stats:
+        """Return a snapshot of the loader called `name`."""
+        at = time.monotonic()
+        self.look(at)
+        then, now = self._moments[0], self._moment(at)
         elapsed = max(now.at - then.at, 1e-9)
         wait_ratio = min(1.0, (now.wait_ns - then.wait_ns) / 1e9 / elapsed)
         samples_per_s = (now.samples - then.samples) / elapsed
@@ -191,42 +213,34 @@ class Meter:
         busy = [worker.busy_ratio for worker in workers]
         return Stats(
             name=name,
-            epoch=epoch,
-            batches_delivered=self._batches,
+            epoch=self._board.trainer[TrainerCell.EPOCH_GAUGE],
+            batches_delivered=now.batches,
             samples_per_s=samples_per_s,
             trainer_wait_ratio=wait_ratio,
             slots=self._slots(),
             workers=workers,
             memory=self._memory(),
-            errors=self._supervisor(SupervisorCell.ERRORS) + self._cells[TrainerCell.ERRORS],
-            supervisor_restarts=self._cells[TrainerCell.SUPERVISOR_RESTARTS],
-            substituted=self._supervisor(SupervisorCell.SUBSTITUTED) + self._cells[TrainerCell.SUBSTITUTED],
-            quarantined=self._supervisor(SupervisorCell.QUARANTINED) + self._cells[TrainerCell.QUARANTINED],
-            verdict=verdict(wait_ratio, busy, delivered=now.samples > then.samples, inline=self._board is None),
+            errors=self._supervisor(SupervisorCell.ERRORS) + self._board.trainer[TrainerCell.ERRORS],
+            supervisor_restarts=self._board.trainer[TrainerCell.SUPERVISOR_RESTARTS],
+            substituted=self._supervisor(SupervisorCell.SUBSTITUTED) + self._board.trainer[TrainerCell.SUBSTITUTED],
+            quarantined=self._supervisor(SupervisorCell.QUARANTINED) + self._board.trainer[TrainerCell.QUARANTINED],
+            verdict=verdict(wait_ratio, busy, delivered=now.samples > then.samples, inline=not self._board.workers),
         )
 
-    def _remember(self) -> None:
-        moment = self._moment()
-        self._moments.append(moment)
-        self._next = moment.at + _STEP_S
-        while len(self._moments) > 1 and self._moments[1].at <= moment.at - _WINDOW_S:
-            self._moments.popleft()
-
-    def _moment(self) -> _Moment:
-        rows = [] if self._board is None else self._board.workers
-        busy = tuple(cells[WorkerCell.BUSY_NS] for cells in rows)
-        return _Moment(time.monotonic(), self._samples, self._cells[TrainerCell.WAIT_NS], busy)
+    def _moment(self, at: float) -> _Moment:
+        trainer = self._board.trainer
+        busy = tuple(cells[WorkerCell.BUSY_NS] for cells in self._board.workers)
+        return _Moment(at, trainer[TrainerCell.BATCHES], trainer[TrainerCell.SAMPLES], trainer[TrainerCell.WAIT_NS], busy)
 
     def _supervisor(self, cell: SupervisorCell) -> int:
-        return 0 if self._board is None else self._board.supervisor[cell]
+        return self._board.supervisor[cell]
 
     def _slots(self) -> SlotStats:
         free, filling, handed = (self._supervisor(SupervisorCell(cell)) for cell in range(3))
-        lent = self._producer.lent
+        lent = self._board.trainer[TrainerCell.LENT_GAUGE]
         return SlotStats(free, filling, max(0, handed - lent), lent)
 
     def _workers(self, now: _Moment, then: _Moment, elapsed: float) -> list[WorkerStats]:
-        rows = [] if self._board is None else self._board.workers
         return [
             WorkerStats(
                 pid=cells[WorkerCell.PID_GAUGE],
@@ -234,7 +248,7 @@ class Meter:
                 samples=cells[WorkerCell.SAMPLES],
                 busy_ratio=min(1.0, (now.busy_ns[number] - then.busy_ns[number]) / 1e9 / elapsed),
             )
-            for number, cells in enumerate(rows)
+            for number, cells in enumerate(self._board.workers)
             if cells[WorkerCell.STATE_GAUGE] != WorkerState.ABSENT
         ]
 
@@ -243,7 +257,7 @@ class Meter:
         return MemoryStats(
             arena,
             self._supervisor(SupervisorCell.PRIVATE_BYTES_GAUGE),
-            self._supervisor(SupervisorCell.LIMIT_BYTES_GAUGE) or self._config.memory_limit_bytes,
+            self._supervisor(SupervisorCell.LIMIT_BYTES_GAUGE) or None,
             bool(self._supervisor(SupervisorCell.LIMIT_IS_DEFAULT_GAUGE)),
             self._supervisor(SupervisorCell.MEMORY_REPLACED),
             self._supervisor(SupervisorCell.MEMORY_WORKERS_GAUGE) or None,

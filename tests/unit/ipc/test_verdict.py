@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.train.verdict import verdict
+from loader.ipc.verdict import verdict
 
 RATIO = st.floats(0, 1)
 

@@ -1,0 +1,102 @@
+"""`loader status`: what all loaders of this user are doing, a line each, or one of them in detail."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+import click
+
+from loader.ipc.stats import aligned
+from loader.watch.client import Found, loaders
+
+_WIDTH = 80
+_NARROWEST_VERDICT = 20
+_NONE = "no loader of yours is running (a loader with workers=0 has no process that could be asked)"
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[NAME|PID]")
+@click.option("--json", "as_json", is_flag=True, help="Print a list of objects, as `Loader.stats().as_dict()` has them, for programs.")
+def status(name: str | None, as_json: bool) -> None:
+    r"""Say what your running loaders are doing.
+
+    A line for each: how fast it delivers, which share of the last 10 s training waited for it, and what would help. With NAME (or the pid of its
+    supervisor or trainer) all about one. It asks the loader's supervisor, so it also answers when training hangs, and training does not notice.
+
+    \b
+    Examples:
+      loader status
+      loader status train
+      loader status --json | jq '.[].samples_per_s'
+      watch -n 1 loader status
+    """
+    with loaders() as found:
+        chosen = found if name is None else choose(found, name)
+        if as_json:
+            click.echo(json.dumps([one.status or {"name": one.name, "pid": one.pid, "answers": False} for one in chosen], indent=2))
+        elif not chosen:
+            click.echo(_NONE)
+        elif name is None:
+            click.echo(table(chosen))
+        else:
+            click.echo("\n\n".join(detail(one) for one in chosen))
+
+
+def choose(found: Sequence[Found], name: str) -> list[Found]:
+    """Return the loaders that `name` means. Where it means none, say which there are, and exit with 1."""
+    chosen = [one for one in found if one.is_called(name)]
+    if not chosen:
+        known = "these are running: " + ", ".join(f"{one.name} (pid {one.pid})" for one in found) if found else _NONE
+        click.echo(f"no loader is called {name!r}; {known}", err=True)
+        sys.exit(1)
+    return chosen
+
+
+def table(found: Sequence[Found]) -> str:
+    """Return a line for each loader. The verdict has what is left of 80 columns, at least 20."""
+    rows = [("NAME", "PID", "SAMPLES/S", "WAITS", "WORKERS", "MEMORY", "VERDICT"), *map(_row, found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    room = max(_NARROWEST_VERDICT, _WIDTH - sum(widths) - 2 * len(widths))
+    lines = []
+    for row in rows:
+        first = f"{row[0]:<{widths[0]}}"
+        numbers = [f"{text:>{width}}" for text, width in zip(row[1:6], widths[1:], strict=True)]
+        verdict = row[6] if len(row[6]) <= room else row[6][: room - 1] + "…"
+        lines.append("  ".join([first, *numbers, verdict]).rstrip())
+    return "\n".join(lines)
+
+
+def _row(one: Found) -> tuple[str, ...]:
+    stats = one.stats
+    if stats is None:
+        return (one.name, str(one.pid), "", "", "", "", "does not answer")
+    memory = size(stats.memory.arena_bytes + stats.memory.private_bytes)
+    rate, wait = f"{stats.samples_per_s:,.0f}", f"{stats.trainer_wait_ratio:.0%}"
+    return (one.name, str(one.pid), rate, wait, str(len(stats.workers)), memory, _short(stats.verdict))
+
+
+def _short(verdict: str) -> str:
+    """Return what a verdict begins with: the slow side. The details have the rest."""
+    for side in ("model", "loader"):
+        if verdict.startswith(f"the {side} is the slow part"):
+            return f"{side} is slower"
+    return "nothing is taken" if verdict.startswith("nothing was taken") else verdict
+
+
+def size(nbytes: int) -> str:
+    """Return a number of bytes in a few characters."""
+    return f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.0f} MiB"
+
+
+def detail(one: Found) -> str:
+    """Return all that is known about a loader, a line for each thing."""
+    if one.status is None or one.stats is None:
+        return aligned([("loader", one.name), ("pid", str(one.pid)), ("state", "does not answer: it is stopped, or the machine is very busy")])
+    script, started = one.status.get("script", ""), one.status.get("started", 0)
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started)) if isinstance(started, int | float) else "?"
+    processes = f"trainer {one.status.get('trainer_pid')}, supervisor {one.pid}"
+    name, *rest = one.stats.rows()
+    return aligned([name, ("script", f"{script}, since {since}"), ("processes", processes), *rest])

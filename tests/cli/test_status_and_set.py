@@ -1,0 +1,123 @@
+"""`loader status` and `loader set`, as they are typed beside a loader that runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from loader import Loader, NpyArrays
+from tests.batches import take
+from tests.cli.test_inspect import loader as command
+from tests.processes import supervisor_of, wait_until, workers_of
+
+SOURCE = NpyArrays(np.arange(400 * 50, dtype=np.float32).reshape(400, 50))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
+@pytest.fixture
+def train() -> Iterator[Loader]:
+    with Loader(SOURCE, 8, workers=2, max_workers=4, name="train") as loader:
+        take(loader)
+        yield loader
+
+
+def test_without_a_loader_it_says_so() -> None:
+    result = command("status")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "no loader of yours is running" in result.stdout
+    assert json.loads(command("status", "--json").stdout) == []
+    assert command("status", "train").returncode == 1
+
+
+def test_each_loader_has_a_line_that_fits_a_terminal(train: Loader) -> None:
+    with Loader(SOURCE, 8, workers=1) as other:
+        take(other)
+        result = command("status")
+        head, *lines = result.stdout.splitlines()
+        assert head.split() == ["NAME", "PID", "SAMPLES/S", "WAITS", "WORKERS", "MEMORY", "VERDICT"]
+        assert [line.split()[:2] for line in lines] == [[loader.name, str(supervisor_of(loader))] for loader in (other, train)]
+        assert max(map(len, [head, *lines])) <= 80
+        listed = json.loads(command("status", "--json").stdout)
+        assert [one["name"] for one in listed] == [other.name, "train"]
+        assert set(train.stats().as_dict()) <= set(listed[1])
+
+
+def test_one_loader_is_shown_in_detail_by_name_or_pid(train: Loader) -> None:
+    by_name = command("status", "train")
+    assert by_name.returncode == 0, by_name.stderr
+    assert all(word in by_name.stdout for word in ("verdict", f"worker {workers_of(train)[0]}", f"trainer {os.getpid()}", "slots"))
+    assert "delivered      50 batches" in command("status", supervisor_of(train)).stdout
+    (only,) = json.loads(command("status", "train", "--json").stdout)
+    assert only["name"] == "train"
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(train: Loader) -> None:
+    for words in (("status", "tarin"), ("set", "tarin", "workers=3")):
+        result = command(*words)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert f"train (pid {supervisor_of(train)})" in result.stderr
+
+
+def test_a_loader_that_does_not_answer_is_shown_as_such(train: Loader) -> None:
+    with Loader(SOURCE, 8, workers=1, name="other") as other:
+        take(other)
+        pid = supervisor_of(train)
+        os.kill(pid, signal.SIGSTOP)
+        shown = command("status").stdout.splitlines()
+        assert any(line.startswith("other") for line in shown)
+        assert any(str(pid) in line and line.endswith("does not answer") for line in shown)
+        assert "does not answer" in command("status", pid).stdout
+        result = command("set", pid, "workers=3")
+        assert (result.returncode, "does not answer" in result.stderr) == (1, True)
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_set_prints_what_changed(train: Loader) -> None:
+    result = command("set", "train", "workers=4")
+    assert (result.returncode, result.stdout) == (0, "train: workers 2 → 4\n")
+    wait_until(lambda: len(workers_of(train)) == 4, "4 workers run")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["train", "workers=99"], 1, "workers=99: must be from 1 to 4"),
+        (["train", "workers=many"], 1, "must be from 1 to 4"),
+        (["train", "workers=" + "9" * 5000], 1, "must be from 1 to 4"),
+        (["train", "batch_size=3"], 1, "what can: workers"),
+        (["train", "workers"], 2, "SETTING=VALUE"),
+        (["train", "=3"], 2, "SETTING=VALUE"),
+        (["train"], 2, "SETTING=VALUE"),
+        ([], 2, "NAME"),
+    ],
+)
+def test_nonsense_is_refused_with_what_is_allowed(train: Loader, words: list[str], status: int, said: str) -> None:
+    result = command("set", *words)
+    assert result.returncode == status
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(workers_of(train)) == 2
+
+
+def test_of_two_with_one_name_set_wants_a_pid(train: Loader) -> None:
+    with Loader(SOURCE, 8, workers=1, name="train") as other:
+        take(other)
+        result = command("set", "train", "workers=3")
+        assert (result.returncode, str(supervisor_of(other)) in result.stderr) == (1, True)
+        assert command("set", supervisor_of(other), "workers=3").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["status", "set"])
+def test_help_has_examples(name: str) -> None:
+    assert f"loader {name} train" in command(name, "--help").stdout

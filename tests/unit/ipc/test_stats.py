@@ -1,0 +1,96 @@
+"""Two meters of one board tell the same, wherever they run."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from loader.ipc import stats as module
+from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
+from loader.ipc.stats import Meter, Stats
+from loader.train.counter import Counter
+
+
+class Clock:
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr("loader.train.counter.time", clock)
+    return clock
+
+
+@pytest.fixture
+def boards() -> Any:
+    fd = Board.create(2)
+    yield Board(fd, 2), Board(fd, 2)
+    os.close(fd)
+
+
+def test_the_supervisor_sees_what_the_trainer_sees(boards: tuple[Board, Board], clock: Clock) -> None:
+    trainer, supervisor = boards
+    counter, meter = Counter(trainer), Meter(supervisor)
+    supervisor.workers[1][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
+    supervisor.supervisor[SupervisorCell.SLOTS_HANDED_GAUGE] = 3
+    trainer.trainer[TrainerCell.LENT_GAUGE] = 1
+    for step in range(100):
+        clock.now += 0.25
+        trainer.trainer.add(TrainerCell.WAIT_NS, 50_000_000)
+        supervisor.workers[1].add(WorkerCell.BUSY_NS, 125_000_000)
+        counter.count(8, step // 40)
+        meter.look(clock.now)
+    mine, other = counter.stats("a", 2), meter.stats("a")
+    assert mine == other
+    assert (mine.epoch, mine.batches_delivered, mine.slots.ready, mine.slots.lent) == (2, 100, 2, 1)
+    assert mine.samples_per_s == pytest.approx(32, rel=0.1)
+    assert mine.trainer_wait_ratio == pytest.approx(0.2, rel=0.1)
+    assert mine.workers[0].busy_ratio == pytest.approx(0.5, rel=0.1)
+
+
+def test_while_the_trainer_hangs_the_window_moves_on(boards: tuple[Board, Board], clock: Clock) -> None:
+    counter, meter = Counter(boards[0]), Meter(boards[1])
+    for _ in range(20):
+        clock.now += 0.5
+        counter.count(8, 0)
+        meter.look(clock.now)
+    assert meter.stats("a").samples_per_s == pytest.approx(16, rel=0.1)
+    for _ in range(30):
+        clock.now += 0.5
+        meter.look(clock.now)
+    assert meter.stats("a").samples_per_s == 0
+    assert meter.stats("a").verdict == "nothing was taken from the loader in the last 10 s"
+
+
+def test_the_wait_for_the_first_batch_is_not_counted(boards: tuple[Board, Board], clock: Clock) -> None:
+    counter, meter = Counter(boards[0]), Meter(boards[1])
+    clock.now += 60
+    boards[0].trainer.add(TrainerCell.WAIT_NS, 60_000_000_000)
+    counter.count(8, 0)
+    for _ in range(4):
+        meter.look(clock.now)
+        clock.now += 1
+        counter.count(8, 0)
+    assert counter.stats("a", 0).trainer_wait_ratio == meter.stats("a").trainer_wait_ratio == 0
+    assert counter.stats("a", 0).samples_per_s == pytest.approx(8)
+
+
+def test_a_snapshot_survives_json_and_fields_of_another_version() -> None:
+    stats = Meter(Board(None, 0)).stats("a")
+    text = json.loads(json.dumps(stats.as_dict()))
+    assert Stats.from_dict(text) == stats
+    assert Stats.from_dict({**text, "new": 1, "slots": {**text["slots"], "lost": 0}}) == stats
+
+
+@pytest.mark.parametrize("given", [{}, {"name": 1}, {"slots": 3}, {"slots": [], "workers": {}, "memory": ""}])
+def test_what_is_no_snapshot_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises((KeyError, TypeError, AttributeError)):
+        Stats.from_dict(given)
