@@ -56,15 +56,6 @@ def test_a_trainer_that_waits_hears_of_the_supervisors_death() -> None:
         killer.join()
 
 
-def test_a_stopped_supervisor_is_killed_by_close() -> None:
-    loader = Loader(SOURCE, 5, workers=2)
-    take(loader)
-    pids = [supervisor_of(loader), *workers_of(loader, 2)]
-    os.kill(pids[0], signal.SIGSTOP)
-    loader.close()
-    wait_until_gone(pids)
-
-
 def test_a_supervisor_that_dies_while_it_boots_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "deadly_elsewhere.py").write_text(
         "import os, sys\nif 'loader.supervise.boot' in sys.modules:\n    os._exit(7)\ndef step(sample, rng):\n    return sample\n"
