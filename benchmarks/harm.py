@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 # Between two harms: up to five a second, of which more than four are kills.
-GAP_S = (0.05, 0.35)
+GAP_S = (0.05, 0.3)
 LOOK_S = 0.005
 STOPPED_S = (0.01, 0.3)
 # Within the pauses between tries: 0.05, 0.2, 0.8 s.

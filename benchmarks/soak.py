@@ -31,7 +31,7 @@ import psutil
 from benchmarks.harm import Harm, Harms
 from loader import Loader, LoaderError, NpyFiles
 
-FILES, SHAPE, BATCH, SLOTS = 500, (32, 32), 16, 8
+FILES, SHAPE, BATCH, SLOTS = 500, (32, 32), 8, 8
 WORKERS, MOST_WORKERS = 3, 5
 PAUSE_S = 0.0007
 TIMEOUT_S = 1.5
