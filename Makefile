@@ -26,7 +26,7 @@ test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order"), except thos
 test-torch: $(TORCH) ## run the tests that need PyTorch, which it installs
 	@$(BIN)/python -m pytest -m torch $(PYTEST_ARGS)
 
-faults: $(READY) ## make every fault happen at every moment, and print the table of docs/faults.md (about eight minutes)
+faults: $(READY) ## make every fault happen at every moment, and print the table of docs/faults.md (five to ten minutes)
 	@$(BIN)/python -m pytest -v tests/faults/test_table.py $(PYTEST_ARGS)
 
 soak: $(READY) ## train for 30 minutes while workers are killed three times a second (SOAK_ARGS="--minutes 5 --seed 2")

@@ -11,7 +11,7 @@ from tests.conftest import kill_with_stacks
 from tests.faults.table import HOWS, POSSIBLE, SHORT, WHENS, cell
 from tests.scripts import Script
 
-WIDTH = 10
+WIDTH = 11
 
 
 @pytest.fixture

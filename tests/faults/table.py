@@ -212,7 +212,7 @@ class Cell:
     @property
     def name(self) -> str:
         """For people and for pytest."""
-        return f"{self.when.key} × {self.how.key}"
+        return f"{self.when.key}: {self.how.key}"
 
 
 def cell(when: When, how: How) -> Cell:
