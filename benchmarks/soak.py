@@ -9,6 +9,7 @@ Exits with 1 if a batch differs, an error is raised, memory or descriptors grow,
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
 import json
 import os
@@ -46,6 +47,7 @@ SUPERVISOR_IS_REPLACED = False
 def main(arguments: list[str] | None = None) -> int:
     """Run a soak; return the exit status."""
     options = _parser().parse_args(arguments)
+    faulthandler.enable()  # a soak that dies itself has to say where
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         soak = Soak(Path(folder), options)
         report = soak.run()
