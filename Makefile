@@ -5,6 +5,7 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 FUZZ_ARGS ?= 100000
+SOAK_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ READY := $(VENV)/.ready
 TORCH := $(VENV)/.torch
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch lint bench bench-auto fuzz docs clean
+.PHONY: help demo test test-torch faults soak lint bench bench-auto fuzz docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,10 +22,16 @@ demo: $(READY) ## train a small network on handwritten digits, fed by the loader
 	@$(BIN)/python examples/digits.py $(DEMO_ARGS)
 
 test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order"), except those that need PyTorch
-	@$(BIN)/python -m pytest -m "not torch" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m "not torch and not faults" $(PYTEST_ARGS)
 
 test-torch: $(TORCH) ## run the tests that need PyTorch, which it installs
 	@$(BIN)/python -m pytest -m torch $(PYTEST_ARGS)
+
+faults: $(READY) ## make every fault happen at every moment, and print the table of docs/faults.md (five to ten minutes)
+	@$(BIN)/python -m pytest -v tests/faults/test_table.py $(PYTEST_ARGS)
+
+soak: $(READY) ## train for 30 minutes while workers are killed three times a second (SOAK_ARGS="--minutes 5 --seed 2")
+	@$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 lint: $(READY) ## check style and types
 	@$(BIN)/ruff check .
@@ -40,8 +47,9 @@ bench-auto: $(READY) ## measure workers="auto" against fixed numbers of workers
 fuzz: $(READY) ## feed damaged .npy files to the reader (FUZZ_ARGS="1000000 --seed 1")
 	@$(BIN)/python -m tests.fuzz.npy_header $(FUZZ_ARGS)
 
-docs: $(READY) ## write docs/settings.md from the code
+docs: $(READY) ## write docs/settings.md and docs/faults.md from the code
 	@PYTHONPATH=. $(BIN)/python docs/make_settings.py
+	@PYTHONPATH=. $(BIN)/python docs/make_faults.py
 
 clean: ## remove .venv, caches and what was built
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,23 +28,6 @@ for number, batch in enumerate(loader.batches()):
     if number == 20:
         say("ready")
 """
-WAITING = """
-def hang(sample, rng):
-    time.sleep(1000 if sample[0][0] > 100 else 0.001)
-    return sample
-loader = Loader(source, 4, workers=2, transforms=[hang])
-for number, batch in enumerate(loader):
-    if number == 5:
-        say("ready")
-"""
-IN_THE_FIRST_SAMPLE = """
-def hang(sample, rng):
-    open(FILE, "w").write("ready\\n")
-    time.sleep(1000)
-FILE = os.path.abspath("said")
-loader = Loader(source, 4, workers=2, transforms=[hang])
-next(iter(loader))
-"""
 IMPORTING = """
 sys.path.insert(0, os.getcwd())
 open("slow_elsewhere.py", "w").write('''
@@ -66,7 +49,6 @@ loader = Loader(source, 4, workers=2)
 for batch in loader.batches():
     time.sleep(0.0005)
 """
-MOMENTS = {"iterating": ITERATING, "waiting": WAITING, "in the first sample": IN_THE_FIRST_SAMPLE, "importing": IMPORTING}
 
 
 class Script:

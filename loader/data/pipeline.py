@@ -61,20 +61,27 @@ class Pipeline:
     def probe(self) -> list[SampleSpec]:
         """Run the first sample through everything; return the spec of what each callable segment makes of it, for `compile`.
 
+        What fails with an OSError is tried again, as in `fill`.
+
         Runs in: a process of its own, since the user's code may crash or hang; or the trainer with `workers=0`.
 
         Raises:
             BadSample: the source or a transform failed on the first sample.
             ConfigError: the transforms do not fit the samples.
         """
-        try:
-            return self._build(None)
-        except (BadSample, ConfigError):
-            raise
-        except BaseException as error:
-            if not is_fault_of_sample(error):
+        retry = 0
+        while True:
+            try:
+                return self._build(None)
+            except (BadSample, ConfigError):
                 raise
-            raise BadSample(0) from error
+            except BaseException as error:
+                if not is_fault_of_sample(error):
+                    raise
+                if not isinstance(error, OSError) or retry == self.io_retries:
+                    raise BadSample(0) from error
+            _pause(retry)
+            retry += 1
 
     def compile(self, specs: Sequence[SampleSpec]) -> SampleSpec:
         """Prepare to `fill`, with what `probe` found; return the spec of a finished sample."""
@@ -132,7 +139,7 @@ class Pipeline:
             except BadSample as bad:
                 if not isinstance(bad.__cause__, OSError) or retry == self.io_retries:
                     raise
-                time.sleep(min(_FIRST_PAUSE_S * _PAUSE_GROWTH**retry, _LONGEST_PAUSE_S))
+                _pause(retry)
 
     def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> None:
         own = out[: self._own_leaves]
@@ -188,3 +195,8 @@ class Pipeline:
             self.class_weight.apply(out[parts.index(1)], out[parts.index(2)], multiply=len(out) == self._own_leaves)
         except RowError as error:
             raise BadSample(int(indices[error.row]), "y") from error
+
+
+def _pause(retry: int) -> None:
+    """Wait before trying again what failed with an OSError."""
+    time.sleep(min(_FIRST_PAUSE_S * _PAUSE_GROWTH**retry, _LONGEST_PAUSE_S))

@@ -15,15 +15,17 @@ import pytest
 from loader import Loader, NpyArrays
 from tests.batches import assert_same, copied, inline, take
 from tests.processes import wait_until_gone
-from tests.scripts import AT_ONCE, ITERATING, MOMENTS, Script
+from tests.scripts import AT_ONCE, IMPORTING, ITERATING, Script
 
 SOURCE = NpyArrays(np.arange(200 * 3000, dtype=np.float32).reshape(200, 3000))
 
 
-@pytest.mark.parametrize("moment", [*MOMENTS, "training"])
+TRAINING = ITERATING.replace("time.sleep(0.001)", "time.sleep(0.001 if number < 21 else 1000)")
+
+
+@pytest.mark.parametrize("moment", [IMPORTING, TRAINING], ids=["importing", "training"])
 def test_control_c_ends_a_script_with_one_traceback(moment: str, start: Callable[[str], Script]) -> None:
-    text = ITERATING.replace("time.sleep(0.001)", "time.sleep(0.001 if number < 21 else 1000)") if moment == "training" else MOMENTS[moment]
-    script = start(text)
+    script = start(moment)
     pids = script.wait_until_ready()
     os.killpg(script.process.pid, signal.SIGINT)
     script.wait_until_gone()

@@ -19,7 +19,7 @@ import pytest
 
 from loader import Loader, MapSource, NpyArrays, NpyFiles, PipelineError, SampleError, SampleTimeout
 from tests.batches import assert_same, assert_same_batch, copied, first_numbers, inline, take
-from tests.processes import alive, wait_until, workers_of
+from tests.processes import wait_until, workers_of
 
 ROWS, BATCH = 240, 12
 SOURCE = NpyArrays(np.arange(ROWS * 500, dtype=np.float32).reshape(ROWS, 500) // 500)
@@ -131,17 +131,6 @@ def test_a_killed_worker_is_replaced_while_nobody_asks_for_batches() -> None:
         for pid in before:
             kill(pid)
         wait_until(lambda: len(set(workers_of(loader)) - set(before)) == 2, "both are replaced")
-
-
-def test_a_stopped_worker_is_replaced(quiet: list[Any]) -> None:
-    with Loader(SOURCE, BATCH, shuffle=True, workers=2, transforms=[slowly()], sample_timeout_s=0.3) as loader:
-        iterator = iter(loader)
-        found = [copied(next(iterator))]
-        victim = workers_of(loader, 2)[0]
-        kill(victim, signal.SIGSTOP)
-        found += [copied(batch) for batch in iterator]
-        assert_same(found + take(loader, 3), quiet)
-        assert not alive(victim)
 
 
 # A sample that kills.
@@ -275,11 +264,10 @@ def test_samples_that_each_stay_within_the_limit_are_no_timeout() -> None:
 # The first sample.
 
 
-@pytest.mark.parametrize(("how", "said"), [("exit", "exited with status 1"), ("segfault", "SIGSEGV"), ("kill", "SIGKILL")])
-def test_a_first_sample_that_kills_is_an_error_at_the_first_use(how: str, said: str, npy_folder: Any) -> None:
-    with Loader(NpyFiles(npy_folder(10)), 5, workers=2, transforms=[deadly(0, crash(how))]) as loader:
+def test_a_first_sample_that_kills_is_an_error_at_the_first_use(npy_folder: Any) -> None:
+    with Loader(NpyFiles(npy_folder(10)), 5, workers=2, transforms=[deadly(0, crash("segfault"))]) as loader:
         for use in (lambda: loader.spec, lambda: next(iter(loader))):
-            with pytest.raises(PipelineError, match=said) as caught:
+            with pytest.raises(PipelineError, match="SIGSEGV") as caught:
                 use()
             assert "000000.npy" in str(caught.value)
 

@@ -1,0 +1,242 @@
+"""What happens when something goes wrong: which fault, at which moment, and what must hold afterwards. Data only, readable from top to bottom.
+
+`tests/faults/test_table.py` makes every cell happen to real processes, `docs/make_faults.py` writes docs/faults.md from it.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import Literal
+
+# --- outcomes -------------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What must hold after a fault, besides: within a deadline, and nothing left behind.
+
+    Attributes:
+        word: in the matrix.
+        text: what a user sees.
+        error: class name of the error that is raised; None for none.
+        says: part of its message.
+        lasting: whether the next epochs raise it, too; else they are those of a quiet run.
+    """
+
+    word: Literal["same", "error", "ends", "stops"]
+    text: str
+    error: str | None = None
+    says: str = ""
+    lasting: bool = False
+
+
+def raises(error: str, says: str, *, lasting: bool = False) -> Outcome:
+    """Return the outcome that the batch in question, and it alone, raises `error`; or each use from then on."""
+    return Outcome("error", f"`{error}` that says “{says}”", error, says, lasting)
+
+
+SAME = Outcome("same", "the batches of a quiet run, bit for bit")
+ENDS = Outcome("ends", "supervisor and workers end at once, in silence")
+STOPS = Outcome("stops", "one traceback, the user's own, ends the script")
+
+SHORT = {
+    "same": SAME.text,
+    "error": "one error that says what happened, when its batch is due",
+    "ends": ENDS.text,
+    "stops": STOPS.text,
+    "-": "can't happen at that moment, or is the same as at another",
+}
+
+# The one place that says what the death of a supervisor means.
+SUPERVISOR_KILLED = SAME
+
+# --- when -----------------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class When:
+    """A moment in the life of a loader.
+
+    Attributes:
+        key: short name.
+        text: in words.
+        how: it is brought about.
+        code: whether a process of the loader is in code of the user's, or reads a file of theirs, at that moment.
+        after: `(epoch, batch)`: the trainer waits for the moment when it has taken this batch; None: before the first.
+        waits: whether the trainer stays away from the loader until the fault has happened.
+    """
+
+    key: str
+    text: str
+    how: str
+    code: bool = True
+    after: tuple[int, int] | None = (0, 1)
+    waits: bool = False
+
+
+WHENS = (
+    When("boots", "the supervisor boots", "the process that tries the first sample waits in it", after=None),
+    When(
+        "idle", "before a worker's first ticket", "a worker that was killed while all slots were full has just been replaced", code=False, waits=True
+    ),
+    When("reads", "a worker reads", "it waits between two rows, inside the source's `read`"),
+    When("transforms", "a worker transforms", "it waits inside a function of the user's"),
+    When(
+        "reports", "between the last byte and the report", "it hangs in the write of its report: the supervisor is stopped, its pipe full", code=False
+    ),
+    When("full", "every slot is full", "the trainer takes nothing until no slot is free and none is being filled", code=False, waits=True),
+    When("leases", "the trainer holds leases", "it holds the arrays of two batches, and looks at them again at the end of the epoch"),
+    When("epoch", "at an epoch's boundary", "the trainer has taken the last batch; a worker is at the first batch of the next epoch", after=(0, 11)),
+    When("resize", "during resize", "`resize(4)` and `resize(1)` have been sent while a worker works"),
+    When("close", "during close", "`close()` waits for a supervisor that is stopped for the moment, while a worker works", waits=True),
+)
+
+# --- how ------------------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class How:
+    """A fault.
+
+    Attributes:
+        key: short name.
+        text: in words.
+        by: who brings it about: "code" of the user's in a worker; a "signal" to a worker; a "file" that fails; the "supervisor" or the "trainer" to
+            which something happens; the "machine", which is so from the start.
+        outcome: what must hold, unless `at` says otherwise.
+        at: outcomes of single moments.
+        only: moments to which it is limited, and why.
+        place: where the worker waits: inside the source or inside a function.
+        signal: to send.
+        every: whether it happens each time, not once.
+        timeout_s: `sample_timeout_s` of the loader.
+    """
+
+    key: str
+    text: str
+    by: Literal["code", "signal", "file", "supervisor", "trainer", "machine"]
+    outcome: Outcome
+    at: dict[str, Outcome]
+    only: tuple[tuple[str, ...], str] | None = None
+    place: Literal["transform", "read"] = "transform"
+    signal: int = 0
+    every: bool = False
+    timeout_s: float = 60.0
+
+
+def _first(says: str) -> dict[str, Outcome]:
+    """While booting, the process that is hit tries the first sample; at the end, nobody wants the batch any more."""
+    return {"boots": raises("PipelineError", says, lasting=True), "close": SAME}
+
+
+def _bad(says: str, *, every: bool = True) -> dict[str, Outcome]:
+    return {"boots": raises("SampleError", says, lasting=every), "close": SAME}
+
+
+_MACHINE = ("boots", "full"), "a state of the machine, not an event"
+_CLOSED = {"close": SAME}
+_ALL_KILLED = {"close": SAME}
+
+HOWS = (
+    How("exception", "a function raises an exception", "code", raises("SampleError", "a fault of the test"), _bad("a fault of the test")),
+    How("sys.exit", "a function calls `sys.exit(3)`", "code", raises("SampleError", "SystemExit: 3"), _bad("SystemExit: 3")),
+    How("MemoryError", "a function asks for more memory than there is", "code", raises("SampleError", "MemoryError"), _bad("MemoryError")),
+    How("os._exit", "a function calls `os._exit(3)`, once", "code", SAME, _first("exited with status 3")),
+    How(
+        "crash",
+        "a sample crashes each worker that touches it",
+        "code",
+        raises("SampleError", "killed its worker", lasting=True),
+        _first("SIGSEGV"),
+        every=True,
+    ),
+    How("SIGKILL", "a worker is killed by SIGKILL, as by the OOM killer", "signal", SAME, _first("SIGKILL"), signal=signal.SIGKILL),
+    How("SIGSEGV", "a worker is killed by SIGSEGV", "signal", SAME, _first("SIGSEGV"), signal=signal.SIGSEGV),
+    How("SIGTERM", "a worker is killed by SIGTERM", "signal", SAME, _first("SIGTERM"), signal=signal.SIGTERM),
+    How(
+        "SIGSTOP",
+        "a worker is stopped by SIGSTOP: it hangs",
+        "signal",
+        SAME,
+        {"boots": raises("SampleTimeout", "took more than 1.0 s", lasting=True), "close": SAME},
+        signal=signal.SIGSTOP,
+        timeout_s=1.0,
+    ),
+    How("SIGBUS", "a mapped file is cut off under a worker, and whole again later", "file", SAME, _first("SIGBUS"), place="read"),
+    How("ENOENT", "a file is missing for a moment", "file", SAME, {}, place="read"),
+    How("EACCES", "a file may not be read for a moment", "file", SAME, {}, place="read"),
+    How("EIO", "the kernel gives EIO for a file, for a moment", "file", SAME, {}, place="read"),
+    How("gone", "a file is missing for good", "file", raises("SampleError", "No such file", lasting=True), _bad("No such file"), place="read"),
+    How("kill -9", "the supervisor is killed by SIGKILL", "supervisor", SUPERVISOR_KILLED, _ALL_KILLED, signal=signal.SIGKILL),
+    How("kill", "the supervisor is killed by SIGTERM", "supervisor", SUPERVISOR_KILLED, _ALL_KILLED, signal=signal.SIGTERM),
+    How(
+        "stopped",
+        "the supervisor is stopped by SIGSTOP",
+        "supervisor",
+        raises("SupervisorDied", "no sign of life for", lasting=True),
+        _CLOSED,
+        only=(("transforms", "close"), "takes a minute each time, and is played once"),
+        signal=signal.SIGSTOP,
+    ),
+    How("killed", "the trainer is killed by SIGKILL", "trainer", ENDS, {}, signal=signal.SIGKILL),
+    How("Ctrl-C", "Ctrl-C: SIGINT to all processes of the terminal", "trainer", STOPS, {}, signal=signal.SIGINT),
+    How("fork ends", "the trainer forks, and the child ends by `sys.exit`", "trainer", SAME, {}),
+    How("fork stays", "the trainer forks, and the child outlives it", "trainer", SAME, {}),
+    How("no descriptor", "the trainer has no descriptor left, of 64", "trainer", SAME, {}),
+    How(
+        "leak",
+        "a worker has no descriptor left",
+        "code",
+        raises("SampleError", "Too many open files", lasting=True),
+        _CLOSED | {"boots": raises("SampleError", "Too many open files", lasting=True)},
+        place="read",
+        every=True,
+    ),
+    How("small shm", "`/dev/shm` has 64 MB, the batches need more", "machine", SAME, {}, only=_MACHINE),
+    How("no shm", "`/dev/shm` can't be written to", "machine", SAME, {}, only=_MACHINE),
+)
+
+# --- the matrix -----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A fault at a moment. `outcome` is None where it can't happen, and `reason` says why."""
+
+    when: When
+    how: How
+    outcome: Outcome | None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people and for pytest."""
+        return f"{self.when.key}: {self.how.key}"
+
+
+def cell(when: When, how: How) -> Cell:
+    """Return what the table says of a fault at a moment."""
+    if how.only and when.key not in how.only[0]:
+        return Cell(when, how, None, how.only[1])
+    if how.by == "code" and not when.code:
+        return Cell(when, how, None, "no code of the user's runs at that moment")
+    if how.by == "file" and not when.code:
+        return Cell(when, how, None, "no file is read at that moment")
+    return Cell(when, how, how.at.get(when.key, how.outcome))
+
+
+CELLS = tuple(cell(when, how) for how in HOWS for when in WHENS)
+POSSIBLE = tuple(cell for cell in CELLS if cell.outcome)
+
+
+def sample() -> frozenset[str]:
+    """Return the names of the cells that `make test` runs: for the n-th fault, the first possible moment from the n-th on, in a circle.
+
+    There are more faults than moments, so that each moment occurs, too; a test looks after that.
+    """
+    chosen = []
+    for number, how in enumerate(HOWS):
+        moments = [WHENS[(number + step) % len(WHENS)] for step in range(len(WHENS))]
+        chosen.append(next(found.name for when in moments if (found := cell(when, how)).outcome and (how.key, when.key) != ("stopped", "transforms")))
+    return frozenset(chosen)
