@@ -57,6 +57,7 @@ class Inheritance:
         max_workers: rows for workers on the board.
         workers: how many to begin with.
         auto: whether their number is found out.
+        limit: of memory, in bytes, as it was set for the supervisor before this one; 0 if it was not.
         epoch, batch: to begin with; not 0 where the supervisor follows one that died.
     """
 
@@ -72,6 +73,7 @@ class Inheritance:
     max_workers: int
     workers: int
     auto: int
+    limit: int
     epoch: int
     batch: int
 
@@ -134,7 +136,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
     rank, world = config.shard
     plan = EpochPlan(len(pipeline.source), config.batch_size, config.drop_last, rank, world)
     payload_bytes = os.fstat(inherited.payload).st_size
-    layout, limit = _lay_out(config, plan, pipeline, probed, payload_bytes)
+    layout, limit = _lay_out(config, plan, pipeline, probed, payload_bytes, inherited.limit)
     board.supervisor[SupervisorCell.ARENA_BYTES_GAUGE] = layout.nbytes
     board.supervisor[SupervisorCell.PAYLOAD_BYTES_GAUGE] = payload_bytes
     memfd.allocate(inherited.arena, layout.nbytes)
@@ -158,7 +160,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
         workers=inherited.workers,
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=bool(inherited.auto)),
-        memory=MemoryControl(board.supervisor, limit, layout.nbytes + payload_bytes, is_default=config.memory_limit is None),
+        memory=MemoryControl(board.supervisor, limit, layout.nbytes + payload_bytes, is_default=not inherited.limit and config.memory_limit is None),
         findings=Findings(production, board, BadSamples(plan.samples, config.max_errors, config.quarantine)),
     )
 
@@ -177,13 +179,13 @@ def _unpickle(fd: int) -> tuple[Pipeline, Config]:
     return pipeline, config
 
 
-def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: Probed, payload_bytes: int) -> tuple[ArenaLayout, int]:
-    """Return the arena's layout and the memory limit, given or derived, that it keeps to."""
+def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: Probed, payload_bytes: int, changed: int) -> tuple[ArenaLayout, int]:
+    """Return the arena's layout and the memory limit that it keeps to: the one that was `changed` while running, or was given, or is derived."""
     workers, size = config.worker_count, plan.batch_size
     capacity = sizing.slot_capacity(pipeline.spec.nbytes * size, plan.batches)
     wanted = config.slots or _default_slots(config, round(probed.row_ns), pipeline.spec.nbytes * size * capacity)
     least = _need(_arena(config, plan, pipeline, config.slots or 2, 1), payload_bytes, workers)
-    limit = config.memory_limit_bytes or budget.default_limit(least)
+    limit = changed or config.memory_limit_bytes or budget.default_limit(least)
     layout = _arena(config, plan, pipeline, wanted, capacity)
     if capacity > 1 and budget.fitting_slots(_need(layout, payload_bytes, workers), limit) < wanted:
         layout = _arena(config, plan, pipeline, wanted, 1)

@@ -26,6 +26,7 @@ from loader.train.life import Life
 from loader.train.notices import warn_of_first_bad
 from loader.train.relay import Relay
 from loader.train.restarts import MOST_RESTARTS, WINDOW_S, Restarts
+from loader.train.wanted import Wanted
 
 # How often it looks at what is printed while it waits.
 _LOOK_MS = 500
@@ -57,8 +58,7 @@ class Remote:
         self._substitutes = config.on_error == "substitute"  # until the first bad sample has been told of
         self._plan = plan
         self._silence_s = silence_s
-        self._max_workers, self._workers, self._auto = config.worker_ceiling, config.worker_count, config.workers == "auto"
-        self._workers_before = 0  # when they were resized, so that it shows whether that has been heard
+        self._max_workers = config.worker_ceiling
         self._position = 0, 0  # epoch and batch that a slot is wanted for, or was last
         self._batches: list[tuple[Array, ...]] = []  # of the slot that is being taken, in reverse
         self._error: LoaderError | None = None  # what follows them
@@ -80,6 +80,7 @@ class Remote:
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0  # there is no supervisor yet
         self.cells = self.board.trainer
         introduce(self.cells, config.name)
+        self._wanted = Wanted(config, self.board.supervisor)
         self._relay = Relay()
         self._life = self._new_life()
         try:
@@ -98,7 +99,7 @@ class Remote:
         epoch, batch = self._position
         self._life.start(
             {"payload": self._payload, "board": self._board_fd, **self._relay.descriptors},
-            {"max_workers": self._max_workers, "workers": self._workers, "auto": int(self._auto), "epoch": epoch, "batch": batch},
+            {"max_workers": self._max_workers, **self._wanted.numbers(), "epoch": epoch, "batch": batch},
         )
 
     def check_owner(self) -> None:
@@ -165,8 +166,7 @@ class Remote:
 
     def resize(self, workers: int) -> None:
         """Run `workers` workers from now on."""
-        self._workers, self._auto = workers, False
-        self._workers_before = self.board.supervisor[SupervisorCell.WORKERS_GAUGE]
+        self._wanted.resized(workers)
         self._life.outbox.send(Resize(workers).pack())
 
     def close(self) -> None:
@@ -286,9 +286,7 @@ class Remote:
         return f"the supervisor{which} died: {life.death}"
 
     def _restart(self, died: str) -> None:
-        running = self.board.supervisor[SupervisorCell.WORKERS_GAUGE]
-        if running and running != self._workers_before:  # by the tuner, or by an operator
-            self._workers, self._auto = running, bool(self.board.supervisor[SupervisorCell.AUTO_GAUGE])
+        self._wanted.remember()
         self.board.bury()
         try:
             self._life = self._new_life()

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from loader.supervise.budget import mib
 from loader.watch.client import NoAnswer, loaders
 from loader.watch.status import choose
 
@@ -33,12 +34,14 @@ def set_command(name: str, assignments: tuple[tuple[str, Any], ...]) -> None:
 
     \b
     Settings:
-      workers=N    run N worker processes from now on, from 1 to the loader's max_workers
+      workers=N            run N worker processes from now on, from 1 to the loader's max_workers
+      workers=auto         let the loader find out how many
+      memory_limit=SIZE    such as 3GiB: ceiling of its memory from now on; the arena stays as it is
 
     \b
     Examples:
       loader set train workers=6
-      loader set 4711 workers=2
+      loader set 4711 workers=auto memory_limit=3GiB
     """
     with loaders() as found:
         chosen = choose(found, name)
@@ -55,4 +58,5 @@ def set_command(name: str, assignments: tuple[tuple[str, Any], ...]) -> None:
         click.echo(f"loader set: {answer.get('error', answer)}", err=True)
         sys.exit(1)
     for setting, change in answer["changed"].items():
-        click.echo(f"{chosen[0].name}: {setting} {change['old']} → {change['new']}")
+        old, new = (mib(value) if setting == "memory_limit" else value for value in (change["old"], change["new"]))
+        click.echo(f"{chosen[0].name}: {setting} {old} → {new}")

@@ -148,6 +148,32 @@ def test_set_changes_the_workers_and_not_the_batches(folder: Path) -> None:
         assert_same(batches, expected)
 
 
+def test_set_changes_the_memory_limit_and_lets_the_loader_choose_its_workers(running: Loader) -> None:
+    before = running.stats().memory.limit_bytes
+    with connect(running) as client:
+        changed = answer_to(client, b'{"do": "set", "memory_limit": "300MiB", "workers": "auto"}\n')["changed"]
+        assert changed == {"memory_limit": {"old": before, "new": 300 * 2**20}, "workers": {"old": 2, "new": "auto (2 now)"}}
+        stats = running.stats().memory
+        assert (stats.limit_bytes, stats.limit_is_default) == (300 * 2**20, False)
+        assert "1.0 MiB is too little" in answer_to(client, b'{"do": "set", "workers": 3, "memory_limit": 1048576}\n')["error"]
+        for value in (b'"much"', b"0", b"-5", b"true", b"null"):
+            assert "a size such as" in answer_to(client, b'{"do": "set", "memory_limit": ' + value + b"}\n")["error"]
+        assert answer_to(client, b'{"do": "set", "workers": 4}\n') == {"changed": {"workers": {"old": "auto (2 now)", "new": 4}}}
+    assert running.stats().memory.limit_bytes == 300 * 2**20
+
+
+@pytest.mark.filterwarnings("ignore:the supervisor:RuntimeWarning")
+def test_what_an_operator_has_set_outlives_the_supervisor(running: Loader) -> None:
+    with connect(running) as client:
+        answer_to(client, b'{"do": "set", "workers": 3, "memory_limit": "300MiB"}\n')
+    wait_until(lambda: len(workers_of(running)) == 3, "3 workers run")
+    os.kill(supervisor_of(running), signal.SIGKILL)
+    take(running, epochs=2)
+    wait_until(lambda: len(workers_of(running)) == 3, "the next supervisor runs 3 workers, too")
+    assert running.stats().supervisor_restarts == 1
+    assert running.stats().memory.limit_bytes == 300 * 2**20
+
+
 def test_a_killed_supervisors_file_is_removed_by_who_asks_and_by_the_next_start(folder: Path) -> None:
     for remove in (found_loaders, lambda: take(Loader(SOURCE, 8, workers=1))):
         script = Loader(SOURCE, 8, workers=1)
