@@ -247,6 +247,7 @@ class Supervisor:
         self._adjust()
 
     def _tune(self, now: float) -> None:
+        self._tuning.ceiling = self._memory.count(len(self._board.workers))
         if workers := self._tuning.look(now, self._target, self._schedule.counts()[1]):
             self._target = workers
             self._adjust()

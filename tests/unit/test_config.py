@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -162,3 +163,22 @@ def test_what_is_no_size_is_none(size: Any) -> None:
 def test_the_page_of_settings_is_what_the_code_says() -> None:
     namespace = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "make_settings.py"))
     assert namespace["PAGE"].read_text() == namespace["page"](), "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    ("files", "most"),
+    [
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, 10**6),
+        ({"cpu.max": "nonsense"}, 10**6),
+        ({"cpu/cpu.cfs_quota_us": "100000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 10**6),
+        ({}, 10**6),
+    ],
+)
+def test_a_containers_share_of_the_cores_counts(files: dict[str, str], most: int, tmp_path: Path) -> None:
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert config_module.available_cores(tmp_path) == min(most, len(os.sched_getaffinity(0)))
