@@ -23,7 +23,7 @@ from loader.train.pace import Pace, Probe, Stretch
 if TYPE_CHECKING:
     from loader.train.loader import Loader
 
-_ENOUGH_S = 5.0  # less is noise: one slow file would be more than a tenth of it
+_ENOUGH_S = 10.0  # as far as `stats()` looks back, whose figures of the workers are part of the warning
 _LONG_S = 60.0  # who trains for hours on one epoch shall not hear of it at its end only
 
 
