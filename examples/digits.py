@@ -70,7 +70,8 @@ def fit_digits(folder: Path, epochs: int, workers: int | str, batch_size: int) -
         Loader(validation, batch_size, transforms=scale, workers=0 if workers == 0 else 1, name="val") as val,
     ):
         keras.utils.set_random_seed(SEED)
-        build_model(epochs * len(train)).fit(train, validation_data=val, epochs=epochs, verbose=2)
+        report = [train.report_callback()]  # loader_wait and samples_per_s, beside the loss
+        build_model(epochs * len(train)).fit(train, validation_data=val, epochs=epochs, verbose=2, callbacks=report)
         print(train.stats())
 
 

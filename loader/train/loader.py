@@ -22,10 +22,10 @@ from loader.errors import ConfigError, LoaderClosed, PipelineError
 from loader.ipc.identity import default_name, set_name
 from loader.ipc.stats import Stats
 from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms, checked_workers
+from loader.train.companions import Companions
 from loader.train.counter import Counter
 from loader.train.epoch import EpochIterator
 from loader.train.inline import Inline
-from loader.train.keras import KerasAdapter
 from loader.train.position import Position
 from loader.train.state import State
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from loader.train.remote import Remote
 
 
-class Loader(KerasAdapter):
+class Loader(Companions):
     """Batches of a source, made by a pool of worker processes and handed out without a copy.
 
     Returns at once: the supervisor and its workers start in the background, and what goes wrong there is raised by the first use. Give it to
@@ -215,20 +215,6 @@ class Loader(KerasAdapter):
         saved = State.from_dict(state)
         saved.check_against(self._state_at(0, 0), self.plan.batches, self.name)
         self._position.move(saved.epoch, saved.batch)
-
-    def resume_callback(self, folder: str | os.PathLike[str], *, every: int | None = None) -> Any:
-        """Return a Keras callback that saves model and position in `folder`, and goes on from there when the script is started again.
-
-        Saves at the end of each epoch and, within one, after `every` steps. See docs/resume.md.
-
-        Example: `model.fit(train, epochs=20, callbacks=[train.resume_callback("runs/digits", every=500)])`
-        """
-        self._check_open()
-        try:
-            from loader.train.resume import ResumeCallback
-        except ModuleNotFoundError as error:
-            raise ConfigError("resume_callback() needs Keras: pip install 'npy-loader[tensorflow]', or [jax], or [torch]") from error
-        return ResumeCallback(self, folder, every)
 
     def _state_at(self, epoch: int, batch: int) -> State:
         return State(

@@ -27,6 +27,7 @@ def test_the_digits_are_learned_to_97_percent(run_script, tmp_path) -> None:
     result = run_script(EXAMPLES / "digits.py", "--data", tmp_path / "digits", timeout=180)
     assert result.returncode == 0, result.stderr
     assert last_val_accuracy(result.stdout) >= 0.97
+    assert 0 <= last("loader_wait", result.stdout) <= 1
     assert "verdict" in result.stdout.lower()
     assert len(list((tmp_path / "digits").glob("*/*/*.npy"))) == 1797
 

@@ -107,6 +107,23 @@ with tempfile.TemporaryDirectory() as folder:
     )
 
 
+def test_the_report_is_in_what_tensorboard_shows(keras_script: Run) -> None:
+    keras_script(
+        """
+import tempfile, pathlib
+train, val = Loader(NpyArrays(*separable()), 32, workers=1), Loader(NpyArrays(*separable(64, 1)), 32, workers=0)
+with tempfile.TemporaryDirectory() as folder:
+    board = keras.callbacks.TensorBoard(folder, write_graph=False)
+    no_warnings()
+    reports = [train.report_callback(), val.report_callback()]
+    classifier().fit(train, validation_data=val, epochs=2, verbose=0, callbacks=[*reports, board])
+    for part in "train", "validation":
+        (events,) = (pathlib.Path(folder) / part).glob("events*")
+        assert events.read_bytes().count(b"epoch_loader_wait") >= 2, part
+"""
+    )
+
+
 STRATEGY = """
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]

@@ -1,0 +1,71 @@
+"""A progress bar for one epoch of a plain loop."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from loader.data.spec import Sample
+from loader.train.pace import Pace, Probe, between
+
+if TYPE_CHECKING:
+    from loader.train.loader import Loader
+
+# Drawing takes about a millisecond, so ten in a second are a hundredth of the time.
+_REDRAW_S = 0.1
+
+
+def progress(loader: Loader, file: IO[str] | None) -> Iterator[Sample]:
+    """Return an iterator over one epoch that draws a bar on `file` while it goes; see `Loader.progress`."""
+    console = Console(file=file, stderr=file is None)
+    return _drawn(loader, console) if _can_draw(console) else iter(loader)
+
+
+def _can_draw(console: Console) -> bool:
+    if console.is_jupyter:
+        return importlib.util.find_spec("ipywidgets") is not None  # rich draws there with it
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def _drawn(loader: Loader, console: Console) -> Iterator[Sample]:
+    """Yield the batches of one epoch. A generator that is left by `break` or by an exception is closed there, and so are bar and epoch."""
+    epoch, done = loader._position.upcoming
+    columns = (
+        TextColumn(f"{loader.name} epoch {epoch}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+    )
+    probe = Probe(loader._producer.board)
+    began = None  # with the first batch, whose wait is the start of the workers
+    redraw_at = 0.0
+    batches = loader.epoch_iterator(leased=False)
+    with Progress(*columns, console=console, auto_refresh=False) as bar:  # no thread: who does not come to draw has no news
+        task = bar.add_task("", total=len(loader), completed=done, figures="")
+        bar.refresh()
+        try:
+            for batch in batches:
+                done += 1
+                now = probe.moment()
+                began = began or now
+                if now.at_s >= redraw_at:
+                    bar.update(task, completed=done, figures=_figures(between(began, now)), refresh=True)
+                    redraw_at = time.monotonic() + _REDRAW_S
+                yield batch
+                del batch  # its slot may go back while the next one is waited for
+        finally:
+            batches.close()
+            if began is not None:
+                bar.update(task, completed=done, figures=_figures(between(began, probe.moment())))
+
+
+def _figures(pace: Pace) -> str:
+    if not pace.samples:
+        return ""
+    return f"{pace.samples_per_s:,.0f} samples/s, waits {pace.wait_ratio:.0%}"

@@ -1,0 +1,165 @@
+"""Keras says how long it waited for the loader, where it says the loss, on TensorFlow, JAX and PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+Run = Callable[..., str]
+
+SETUP = """
+import time, tempfile
+from loader.train.report import ReportCallback
+X, Y = separable()
+FIGURES = {"loader_wait", "samples_per_s"}
+def make(seconds=0.0, **more):
+    "Return a loader of 10 batches that takes so long for each of its samples."
+    def sleep(sample, rng):
+        import time
+        time.sleep(seconds)
+        return sample
+    return Loader(NpyArrays(X, Y), 32, **{"workers": 1, "transforms": [sleep] if seconds else [], **more})
+class Slow(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.03)
+def figures(history):
+    return {key for key in history if key.endswith(tuple(FIGURES))}
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_figures_are_in_the_bar_and_in_the_history(keras_script: Run, workers: int) -> None:
+    printed = keras_script(
+        SETUP
+        + f"""
+no_warnings()
+with make(workers={workers}) as train, make(workers={workers}) as val:
+    history = classifier().fit(train, validation_data=val, epochs=3, callbacks=[train.report_callback()]).history
+    assert figures(history) == FIGURES, history
+    assert all(len(history[key]) == 3 for key in FIGURES), history
+    assert all(0 <= share <= 1 for share in history["loader_wait"]) and all(rate > 0 for rate in history["samples_per_s"]), history
+"""
+    )
+    assert printed.count("loader_wait: ") > 3  # within epochs, too
+    assert "samples_per_s: " in printed
+    assert "val_loader_wait" not in printed
+
+
+def test_the_callback_of_the_validation_loader_adds_figures_of_the_validation(keras_script: Run) -> None:
+    printed = keras_script(
+        SETUP
+        + """
+no_warnings()
+with make() as train, make(0.002) as val:
+    model = classifier()
+    both = [train.report_callback(), val.report_callback()]
+    history = model.fit(train, validation_data=val, validation_freq=2, epochs=4, verbose=0, callbacks=both).history
+    assert figures(history) == FIGURES | {f"val_{key}" for key in FIGURES}, history
+    assert [len(history[key]) for key in sorted(figures(history))] == [4, 4, 2, 2], history
+    assert all(0 <= share <= 1 for share in history["val_loader_wait"]) and min(history["val_samples_per_s"]) > 0, history
+    found = model.evaluate(val, return_dict=True, callbacks=[both[1]])
+    assert not FIGURES & set(found), found
+    assert len(model.predict(val, verbose=0, callbacks=[both[1]])) == len(X)
+"""
+    )
+    assert "loader_wait: " in printed
+
+
+def test_the_share_is_that_of_the_training_steps_alone(keras_script: Run) -> None:
+    keras_script(
+        SETUP
+        + """
+with make(0.004) as train, make(0.004) as val, make() as quick:
+    waits = train.report_callback(warn_above=None)
+    history = classifier().fit(train, validation_data=quick, steps_per_epoch=8, epochs=2, verbose=0, callbacks=[waits]).history
+    assert history["loader_wait"][-1] > 0.5, history
+    history = classifier().fit(quick, validation_data=val, epochs=3, verbose=0, callbacks=[Slow(), quick.report_callback()]).history
+    assert history["loader_wait"][-1] < 0.5, history
+"""
+    )
+
+
+def test_waiting_is_warned_of_once_and_in_words(keras_script: Run) -> None:
+    keras_script(
+        SETUP
+        + """
+def warned(loader, callback, more=(), **fit):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        classifier().fit(loader, epochs=5, verbose=0, callbacks=[callback, *more], **fit)
+    return [str(warning.message) for warning in caught if "of training: " in str(warning.message)]
+
+with make(0.002, name="train") as train, make() as quick:
+    (words,) = warned(train, ReportCallback(train, 0.1, None, enough_s=0.5))
+    assert re.match(r"train, over the last \\d+ s of training: the loader is the slow part: the trainer waits", words), words
+    assert not warned(train, train.report_callback(), steps_per_epoch=4)  # some seconds at most are no evidence
+    assert not warned(train, ReportCallback(train, None, None, enough_s=0.5))
+    assert not warned(quick, ReportCallback(quick, 0.5, None, enough_s=0.5), [Slow()], validation_data=train)
+with make(0.002, workers=0) as train:
+    (words,) = warned(train, ReportCallback(train, 0.1, None, enough_s=0.5))
+    assert "workers=1 would do that beside it" in words, words
+"""
+    )
+
+
+def test_other_callbacks_behind_it_and_beside_it(keras_script: Run) -> None:
+    keras_script(
+        SETUP
+        + """
+no_warnings()
+with tempfile.TemporaryDirectory() as folder, make() as train, make() as val:
+    log = keras.callbacks.CSVLogger(f"{folder}/log.csv")
+    saves = train.resume_callback(f"{folder}/saves", every=3)
+    model = classifier()
+    history = model.fit(train, epochs=2, verbose=0, callbacks=[saves, train.report_callback(log_dir=f"{folder}/events"), log]).history
+    assert len(history["loader_wait"]) == 2, history
+    assert FIGURES <= set(open(f"{folder}/log.csv").readline().strip().split(",")), open(f"{folder}/log.csv").read()
+    (events,) = os.listdir(f"{folder}/events")
+    assert open(f"{folder}/events/{events}", "rb").read().count(b"epoch_loader_wait") == 2
+"""
+    )
+
+
+def test_keras_waits_for_the_device_no_more_often_because_of_it(keras_script: Run) -> None:
+    keras_script(
+        SETUP
+        + """
+class Watched(keras.callbacks.Callback):
+    async_safe = True
+    def on_train_batch_end(self, batch, logs=None):
+        import threading
+        threads.add(threading.current_thread() is threading.main_thread())
+with make() as train:
+    seen = []
+    for callbacks in [], [train.report_callback()]:
+        threads = set()
+        classifier().fit(train, verbose=0, callbacks=[*callbacks, Watched()])
+        seen.append(threads)
+    assert seen[0] == seen[1], seen
+"""
+    )
+
+
+def test_wrong_shares_and_closed_loaders_are_refused(keras_script: Run) -> None:
+    keras_script(
+        SETUP
+        + """
+from loader import LoaderClosed
+loader = make(workers=0)
+for wrong in 10, -0.1, "much", True:
+    try:
+        loader.report_callback(warn_above=wrong)
+    except ConfigError as error:
+        assert "warn_above" in str(error)
+    else:
+        raise AssertionError(wrong)
+loader.close()
+try:
+    loader.report_callback()
+except LoaderClosed:
+    pass
+else:
+    raise AssertionError("a closed loader")
+"""
+    )
