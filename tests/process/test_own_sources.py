@@ -159,3 +159,17 @@ def test_a_sample_that_takes_all_descriptors_of_a_fresh_worker_is_named_with_the
                 found.extend(copied(batch) for batch in itertools.islice(loader, 25))
             assert caught.value.index == 77
             assert first_numbers(found) == list(range(72))
+
+
+@pytest.mark.filterwarnings("ignore:sample .* is bad, and another one takes its place:RuntimeWarning")
+def test_another_sample_takes_the_place_of_one_that_takes_all_descriptors() -> None:
+    class Refusing(Leaking):
+        def sample(self, index: int) -> Any:
+            if index == self.greedy:
+                raise ValueError(index)
+            return np.full(3, index, np.float32)
+
+    expected = inline(Refusing(greedy=77), BATCH, 2, on_error="substitute", shuffle=True)
+    with Loader(Leaking(greedy=77), BATCH, workers=2, on_error="substitute", shuffle=True) as loader:
+        assert_same(take(loader, 2), expected)
+        assert loader.stats().quarantined == 1
