@@ -1,7 +1,8 @@
-"""Does a loader stay right for hours while its workers are killed? `python -m benchmarks.soak --minutes 30 --seed 1`, or `make soak`.
+"""Does a loader stay right for hours while its processes are killed? `python -m benchmarks.soak --minutes 30 --seed 1`, or `make soak`.
 
-A training-like loop takes batches at full speed. Meanwhile `benchmarks.harm` kills and stops workers, changes their number and makes files fail for
-a while. Every batch is compared, bit for bit, with that of a loader without processes, which reads an untouched copy of the files in step.
+A training-like loop takes batches at full speed. Meanwhile `benchmarks.harm` kills and stops workers, kills the supervisor, changes the number of
+workers and makes files fail for a while. Every batch is compared, bit for bit, with that of a loader without processes, which reads an untouched
+copy of the files in step.
 
 Exits with 1 if a batch differs, an error is raised, memory or descriptors grow, or anything is left behind.
 """
@@ -40,8 +41,6 @@ TIMEOUT_S = 1.5
 AFTERMATH_S = 0.3
 GROWTH_BYTES = 24 * 2**20
 KILLS = {"SIGKILL", "SIGSEGV", "SIGTERM", "stopped for good", "supervisor"}
-# Whether the loader goes on when its supervisor is killed.
-SUPERVISOR_IS_REPLACED = True
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,9 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=30.0, help="how long (default: 30)")
     parser.add_argument("--seed", type=int, default=1, help="of the harm and of the data's order (default: 1)")
     parser.add_argument("--workers", type=int, default=WORKERS, help=f"to begin and to end with (default: {WORKERS})")
-    parser.add_argument(
-        "--supervisor-kills", action=argparse.BooleanOptionalAction, default=SUPERVISOR_IS_REPLACED, help="kill the supervisor, too, twice a minute"
-    )
+    parser.add_argument("--supervisor-kills", action=argparse.BooleanOptionalAction, default=True, help="kill the supervisor, too, twice a minute")
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser
 

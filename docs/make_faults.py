@@ -19,7 +19,7 @@ file is left behind.
 
 def page() -> str:
     """Return the text of the page."""
-    return HEAD + _meanings() + _moments() + _matrix() + _errors() + _reasons()
+    return HEAD + _meanings() + _moments() + _matrix() + _errors() + _warnings() + _reasons()
 
 
 def _meanings() -> str:
@@ -53,6 +53,15 @@ def _errors() -> str:
                 found.setdefault((outcome.text, then), []).append(when.key)
         lines += [f"| {how.text} | {', '.join(keys)} | {text} | {then} |\n" for (text, then), keys in found.items()]
     head = "## The errors\n\nBatches before the one in question are delivered.\n\n| fault | at | error | then |\n|---|---|---|---|\n"
+    return head + "".join(lines) + "\n"
+
+
+def _warnings() -> str:
+    lines = []
+    for how in HOWS:
+        said = sorted({outcome.warns for when in WHENS if (outcome := cell(when, how).outcome) and outcome.warns})
+        lines += [f"| {how.text} | “{words}” |\n" for words in said]
+    head = "## The warnings\n\nTraining goes on, and one `RuntimeWarning` says why.\n\n| fault | it says |\n|---|---|\n"
     return head + "".join(lines) + "\n"
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from loader.data.class_weight import ClassWeight
+from loader.data.descriptors import is_descriptor_limit, limit_in_words
+from loader.data.read_rows import read_rows
 from loader.data.rng import SampleGenerator
 from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe
 from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
@@ -40,7 +42,8 @@ class Pipeline:
         transforms: applied in this order.
         seed: of all random transforms.
         class_weight: applied last, or None.
-        io_retries: how often rows whose reading failed with an OSError are produced again, after pauses of 0.05, 0.2, 0.8, … seconds.
+        io_retries: how often rows whose reading failed with an OSError are produced again, after pauses of 0.05, 0.2, 0.8, … seconds; not
+            for want of a descriptor (EMFILE), which this process itself would have to close.
     """
 
     spec: SampleSpec
@@ -78,7 +81,7 @@ class Pipeline:
             except BaseException as error:
                 if not is_fault_of_sample(error):
                     raise
-                if not isinstance(error, OSError) or retry == self.io_retries:
+                if not _may_pass(error) or retry == self.io_retries:
                     raise BadSample(0) from error
             _pause(retry)
             retry += 1
@@ -137,14 +140,14 @@ class Pipeline:
                 self._fill(indices, epoch, out, progress, first)
                 return
             except BadSample as bad:
-                if not isinstance(bad.__cause__, OSError) or retry == self.io_retries:
+                if not _may_pass(bad.__cause__) or retry == self.io_retries:
                     raise
                 _pause(retry)
 
     def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> None:
         own = out[: self._own_leaves]
         if not self._segments:
-            self.source.read(indices, own)
+            read_rows(self.source, indices, own)
         else:
             step = self._chunk_rows or len(indices)
             for start in range(0, len(indices), step):
@@ -152,6 +155,13 @@ class Pipeline:
                 self._run(rows, [leaf[start : start + step] for leaf in own])
         if self.class_weight is not None:
             self._weigh(indices, out)
+
+    def name_of(self, index: int) -> str | None:
+        """Return the path or ID of a sample; None where it has none, or a source of the user's can't tell."""
+        try:
+            return self.source.name_of(index)
+        except Exception:
+            return None
 
     def error(self, bad: BadSample, worker: int | None = None) -> LoaderError:
         """Return the error that the user sees for a bad sample: it names the sample and what was wrong with it.
@@ -168,8 +178,8 @@ class Pipeline:
         cause = bad.__cause__ or bad
         return SampleError(
             index=bad.index,
-            name=bad.name or self.source.name_of(bad.index),
-            reason=in_words(cause),
+            name=bad.name or self.name_of(bad.index),
+            reason=in_words(cause) + limit_in_words(cause),
             worker=worker,
             remote_traceback="" if worker is None else remote_traceback(cause),
             field=bad.field,
@@ -195,6 +205,10 @@ class Pipeline:
             self.class_weight.apply(out[parts.index(1)], out[parts.index(2)], multiply=len(out) == self._own_leaves)
         except RowError as error:
             raise BadSample(int(indices[error.row]), "y") from error
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and not is_descriptor_limit(error)
 
 
 def _pause(retry: int) -> None:

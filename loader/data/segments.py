@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from loader.data.read_rows import read_rows
 from loader.data.rng import SampleGenerator
 from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
 from loader.data.spec import Array, Sample, SampleSpec
@@ -98,7 +99,7 @@ class LeafSegment(Segment):
             np.empty((count, *leaf.shape), leaf.dtype) if chain else target
             for leaf, chain, target in zip(self._spec.leaves, self._chains, out, strict=True)
         ]
-        rows.source.read(rows.indices, targets)
+        read_rows(rows.source, rows.indices, targets)
         return targets
 
     def _run_chain(self, indices: Indices, number: int, array: Array, out: Array, draws: dict[int, list[Any]]) -> None:

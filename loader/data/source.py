@@ -84,6 +84,7 @@ class Source(ABC):
 
         Raises:
             BadSample: names the sample that failed, from its cause. Rows before it are written, rows after it may not be.
+                A source that raises anything else is asked again, row by row, to find out which one it is.
         """
         for row, index in enumerate(indices.tolist()):
             try:

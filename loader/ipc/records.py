@@ -94,24 +94,33 @@ class Failed(NamedTuple):
         return _INBOX.pack(_FAILED, self.worker, self.ticket, self.good_rows, 0)
 
 
+class Lack(IntEnum):
+    """What a worker has run out of."""
+
+    MEMORY = 0
+    DESCRIPTORS = 1
+
+
 class Exhausted(NamedTuple):
-    """A worker got no more memory for the first ticket that it holds, and is about to exit.
+    """A worker got no more memory, or descriptors, for the first ticket that it holds, and is about to exit.
 
     Attributes:
         worker: number of the worker.
         row: of the ticket that it was at, or `UNKNOWN_ROW`; the worker's text area then says why.
         size: of its data (private writable mappings) that it was allowed in all, in bytes.
-        fresh: whether it was its first ticket, so that nothing but this ticket can have taken the memory.
+        fresh: whether it was its first ticket, so that nothing but this ticket can have taken what is missing.
+        lack: what it is.
     """
 
     worker: int
     row: int
     size: int
     fresh: bool
+    lack: Lack = Lack.MEMORY
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_EXHAUSTED, self.worker, self.row << 1 | self.fresh, self.size, 0)
+        return _INBOX.pack(_EXHAUSTED, self.worker, self.row << 1 | self.fresh, self.size, self.lack)
 
 
 UNKNOWN_ROW = 2**32
@@ -183,7 +192,7 @@ def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
         elif kind == _FAILED:
             yield Failed(small, first, second)
         elif kind == _EXHAUSTED:
-            yield Exhausted(small, first >> 1, second, bool(first & 1))
+            yield Exhausted(small, first >> 1, second, bool(first & 1), Lack(third))
         elif kind == _SKIP:
             yield Skip(small, first, second)
         elif kind == _RESIZE:

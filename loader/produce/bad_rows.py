@@ -7,7 +7,7 @@ from loader.data.source import BadSample
 from loader.ipc.board import Cells, WorkerCell
 from loader.ipc.journal import Journal
 from loader.ipc.records import Ticket
-from loader.produce.exhaustion import NoMemory, is_exhaustion
+from loader.produce.exhaustion import RanOut, exhaustion
 
 KIND = "bad"
 """`kind` of these records in the journal."""
@@ -39,10 +39,11 @@ class BadRows:
         self._cells[WorkerCell.ATTEMPT_GAUGE] = attempt
 
     def met(self, bad: BadSample, row: int) -> None:
-        """Tell of a bad sample at row `row` of the ticket. Raises NoMemory where memory was all that it lacked."""
-        if is_exhaustion(bad):
+        """Tell of a bad sample at row `row` of the ticket. Raises RanOut where memory, or a descriptor, was all that it lacked."""
+        lack = exhaustion(bad)
+        if lack is not None:
             self._cells.write_failure(self.ticket.number, self._pipeline.error(bad, self._worker).to_record())
-            raise NoMemory(row) from bad
+            raise RanOut(row, lack) from bad
         self._cells.add(WorkerCell.BAD, 1)  # a sign of progress, too
         error = self._pipeline.sample_error(bad, self._worker).to_record()
         del error["message"]  # is made from the rest

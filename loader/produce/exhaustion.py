@@ -1,7 +1,9 @@
-"""Telling "there is no more memory" from all that can go wrong with a sample.
+"""Telling "there is no more memory", or "no more descriptors", from all that can go wrong with a sample.
 
 A worker has an allowance (RLIMIT_DATA), and what passes it is an allocation that fails. Whoever made it says so in its own way: Python and NumPy
 by MemoryError, the system calls by ENOMEM, OpenCV and PyTorch by errors of their own; and a function of the user may have put another one on top.
+
+Descriptors are the process's, too: what was opened for other samples and never closed is missing for this one (EMFILE).
 """
 
 from __future__ import annotations
@@ -10,37 +12,44 @@ import errno
 import resource
 
 from loader.errors import in_words
+from loader.ipc.records import Lack
 
 # What libraries say that do not raise MemoryError: OpenCV, PyTorch, and Python about the stack of a new thread.
 _WORDS = ("insufficient memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "can't start new thread", "std::bad_alloc")
+_NO_DESCRIPTORS = "too many open files"
 _DEEPEST = 20
 
 
-class NoMemory(Exception):
-    """A sample could not be produced for want of memory.
+class RanOut(Exception):
+    """A sample could not be produced for want of something that the process has run out of.
 
     Attributes:
         row: of the ticket.
+        lack: what it is.
     """
 
-    def __init__(self, row: int) -> None:
-        super().__init__(row)
+    def __init__(self, row: int, lack: Lack) -> None:
+        super().__init__(row, lack)
         self.row = row
+        self.lack = lack
 
 
-def is_exhaustion(error: BaseException) -> bool:
-    """Return whether `error`, or one that it was raised from, means that memory could not be allocated."""
+def exhaustion(error: BaseException) -> Lack | None:
+    """Return what is used up if `error`, or one that it was raised from, says so; else None."""
     chain: BaseException | None = error
     for _ in range(_DEEPEST):
         if chain is None:
-            return False
-        if isinstance(chain, MemoryError) or (isinstance(chain, OSError) and chain.errno == errno.ENOMEM):
-            return True
+            return None
+        number = chain.errno if isinstance(chain, OSError) else None
+        if isinstance(chain, MemoryError) or number == errno.ENOMEM:
+            return Lack.MEMORY
         text = in_words(chain).lower()
         if any(words in text for words in _WORDS):
-            return True
+            return Lack.MEMORY
+        if number in (errno.EMFILE, errno.ENFILE) or _NO_DESCRIPTORS in text:
+            return Lack.DESCRIPTORS
         chain = chain.__cause__ or chain.__context__
-    return False
+    return None
 
 
 def data_limit() -> int:

@@ -1,8 +1,8 @@
 """The worker: take a ticket, produce its rows straight into the slot, report.
 
 A worker is a fork of the supervisor and inherits everything that is large, mapped and ready. It holds no lock, ignores SIGINT, sleeps in
-`read` while it has no ticket, and dies with its supervisor. One that gets no more memory says so and exits: whatever it holds is free then,
-and its tickets are issued again, to a successor or to fewer workers that may have more.
+`read` while it has no ticket, and dies with its supervisor. One that gets no more memory, or no descriptor, says
+so and exits: whatever it holds is free then, and its tickets are issued again, to a successor or to fewer workers that may have more.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from loader.ipc.board import Cells, WorkerCell, WorkerState
 from loader.ipc.channels import read_records
 from loader.ipc.journal import Journal
 from loader.ipc.outcasts import Outcasts
-from loader.ipc.records import TICKET_BYTES, UNKNOWN_ROW, Done, Exhausted, Failed, Ticket, TicketKind, unpack_tickets
+from loader.ipc.records import TICKET_BYTES, UNKNOWN_ROW, Done, Exhausted, Failed, Lack, Ticket, TicketKind, unpack_tickets
 from loader.produce import last_words
 from loader.produce.bad_rows import BadRows
-from loader.produce.exhaustion import NoMemory, data_limit, is_exhaustion
+from loader.produce.exhaustion import RanOut, data_limit, exhaustion
 
 _PR_SET_PDEATHSIG = 1
 
@@ -123,15 +123,15 @@ class _Worker:
         try:
             report = self._work(ticket)
         except MemoryError:  # not in the code of a sample: the row is not known
-            return self._exhausted(allowed, UNKNOWN_ROW)
-        except NoMemory as failure:
-            return self._exhausted(allowed, failure.row)
+            return self._exhausted(allowed, UNKNOWN_ROW, Lack.MEMORY)
+        except RanOut as failure:
+            return self._exhausted(allowed, failure.row, failure.lack)
         self._fresh = self._fresh and ticket.kind != TicketKind.ROWS
         return report
 
-    def _exhausted(self, allowed: int, row: int) -> Exhausted:
+    def _exhausted(self, allowed: int, row: int, lack: Lack) -> Exhausted:
         # The supervisor may have moved the allowance meanwhile; what counts is the one that was too little for sure.
-        return Exhausted(self._number, row, min(allowed, data_limit()), self._fresh)
+        return Exhausted(self._number, row, min(allowed, data_limit()), self._fresh, lack)
 
     def _work(self, ticket: Ticket) -> Done | Failed:
         started = time.monotonic_ns()
@@ -145,8 +145,8 @@ class _Worker:
                 self._fill(ticket)
             except BadSample as bad:
                 self._cells.write_failure(ticket.number, self._pipeline.error(bad, self._number).to_record())
-                if is_exhaustion(bad):
-                    raise NoMemory(self._row(ticket, bad)) from bad
+                if (lack := exhaustion(bad)) is not None:
+                    raise RanOut(self._row(ticket, bad), lack) from bad
                 return Failed(self._number, ticket.number, self._good_rows(ticket, bad))
             self._cells.add(WorkerCell.SAMPLES, ticket.rows)
         busy = time.monotonic_ns() - started

@@ -73,23 +73,23 @@ class Findings:
         reason = f"it {how}, {DEATHS_TO_ACCUSE} times in a row while it was the only one in its ticket; the last worker: {death}"
         return self._accused(issued, worker, SampleTimeout if issued.timed_out else SampleError, reason, last_words)
 
-    def accused_of_memory(self, issued: Issued, worker: int, told: dict[str, Any], arithmetic: str) -> dict[str, Any] | None:
-        """Do the same for a sample that got no more memory, although its worker was the only one.
+    def accused_of_exhausting(self, issued: Issued, worker: int, told: dict[str, Any], why: str) -> dict[str, Any] | None:
+        """Do the same for a sample that got no more memory, or no descriptor, although its worker had all that there is.
 
         Args:
             issued: the ticket of the row.
             worker: that met it.
             told: the error as the worker met it; empty where it could not say.
-            arithmetic: how much there was, in words.
+            why: it must be the sample, in words.
         """
-        reason = f"{told.get('reason', 'MemoryError')}; {arithmetic}"
+        reason = f"{told.get('reason', 'MemoryError')}; {why}"
         return self._accused(issued, worker, SampleError, reason, told.get("remote_traceback", ""))
 
     def _accused(self, issued: Issued, worker: int, kind: type[SampleError], reason: str, trace: str) -> dict[str, Any] | None:
         ticket, production = issued.ticket, self._production
         own = int(production.order.indices(ticket.epoch, production.plan.positions(ticket.first, ticket.first + 1))[0])
         index = substitute(production.pipeline.seed, ticket.epoch, own, ticket.attempt, production.plan.samples)
-        name = production.pipeline.source.name_of
+        name = production.pipeline.name_of
         error = kind(index=index, name=name(index), reason=reason, worker=worker, remote_traceback=trace)
         self._board.supervisor.add(SupervisorCell.ERRORS, 1)
         beyond = self._note(error.to_record())

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import Any
 
 from loader.errors import PipelineError
 from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
-from loader.ipc.records import UNKNOWN_ROW, Exhausted, TicketKind
+from loader.ipc.records import UNKNOWN_ROW, Exhausted, Lack, TicketKind
 from loader.produce import last_words
 from loader.produce.worker import Production
 from loader.supervise.findings import Findings
@@ -65,6 +66,7 @@ class Postmortem:
         self._timed_out: set[int] = set()
         self._exhausted: dict[int, Exhausted] = {}  # last reports of workers that are about to exit
         self._deaths = 0
+        self._warned = False
 
     @property
     def asking(self) -> bool:
@@ -76,7 +78,7 @@ class Postmortem:
         self._deaths = 0
 
     def expect(self, report: Exhausted) -> None:
-        """A worker got no more memory, and is about to exit."""
+        """A worker got no more memory, or no descriptor, and is about to exit."""
         self._exhausted[report.worker] = report
 
     def end_stalled(self, now: float) -> None:
@@ -136,19 +138,31 @@ class Postmortem:
             self._judge(accused, self._findings.accused_of_killing(accused, number, how, death.last_words))
 
     def _issue_exhausting(self, report: Exhausted, target: int) -> None:
-        """Issue again what a worker held that got no more memory. A row is accused if it had all that there is, and nothing before had taken any."""
+        """Issue again what a worker held that ran out of something. A row that had all there is, with nothing taken before it, is accused."""
         number = report.worker
         cells = self._board.workers[number]
-        waiting = len(self._pool.children) >= self._memory.count(target)
         ticket = self._schedule.first_ticket(number)
         row = None
-        if self._memory.exhausted(report, time.monotonic(), waiting, target) and ticket.kind is TicketKind.ROWS:
+        if report.lack is Lack.DESCRIPTORS:
+            took_all, why = report.fresh, "its worker was a fresh one, which had opened nothing before"
+            self._warn_of_descriptors()
+        else:
+            waiting = len(self._pool.children) >= self._memory.count(target)
+            took_all, why = self._memory.exhausted(report, time.monotonic(), waiting, target), self._memory.arithmetic()
+        if took_all and ticket.kind is TicketKind.ROWS:
             self._deaths += 1
             row = -1 if report.row == UNKNOWN_ROW else report.row
         accused = self._schedule.worker_died(number, row, attempt=cells[WorkerCell.ATTEMPT_GAUGE], certain=True)
         if accused is not None:
             told = cells.read_failure(ticket.number)
-            self._judge(accused, self._findings.accused_of_memory(accused, number, told, self._memory.arithmetic()))
+            self._judge(accused, self._findings.accused_of_exhausting(accused, number, told, why))
+
+    def _warn_of_descriptors(self) -> None:
+        self._board.supervisor.add(SupervisorCell.RESTARTS, 1)
+        if not self._warned:
+            self._warned = True
+            likely = "the source or a transform opens files and does not close them"
+            print(f"loader: a worker has no file descriptor left and is replaced; likely cause: {likely}", file=sys.stderr, flush=True)
 
     def _judge(self, accused: Issued, error: dict[str, Any] | None) -> None:
         """A sample has been accused: have another one tried in its place, or fail its batch with `error`."""

@@ -67,9 +67,9 @@ def probe(pipeline: Pipeline, trainer: int, timeout_s: float) -> Probed:
         status = os.waitpid(pid, 0)[1]
     if answer is None:
         reason = f"the first sample took more than {timeout_s} s (sample_timeout_s)"
-        raise SampleTimeout(index=0, name=pipeline.source.name_of(0), reason=reason)
+        raise SampleTimeout(index=0, name=pipeline.name_of(0), reason=reason)
     if not answer.strip():
-        name = pipeline.source.name_of(0) or "sample 0"
+        name = pipeline.name_of(0) or "sample 0"
         how = death_in_words(status)
         raise PipelineError(f"the process that tried the first sample ({name}) died, {how}; likely cause: the source or a transform")
     told = json.loads(answer)

@@ -246,7 +246,7 @@ class Remote:
                 self._replace()
         elif life.silence_s >= self._silence_s:
             life.kill()
-            self._replace(f"it gave no sign of life for {life.silence_s:.0f} s")
+            self._replace(f"it gave no sign of life for {life.silence_s:.0f} s and was killed")
 
     def _meet(self, life: Life) -> None:
         if life is self._met or life.arena is None:

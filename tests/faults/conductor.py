@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from loader.ipc.records import Released
 from tests.conftest import kill_with_stacks, script_environment
 from tests.faults import stage
 from tests.faults.table import Cell, How
-from tests.faults.trainer import digest, settings, steps, times
+from tests.faults.trainer import digest, fatal_sample, settings, steps, times
 from tests.processes import alive, wait_until
 from tests.scripts import session
 
@@ -58,6 +59,24 @@ def quiet(many_times: int) -> tuple[list[list[str]], list[list[list[int]]]]:
                 digests.append([digest(batch) for batch in batches])
                 samples.append([batch[1].tolist() for batch in batches])
         return digests, samples
+
+
+@functools.cache
+def substituted(bad: int) -> list[list[str]]:
+    """Return digests of all batches, by epoch, of a run without processes in which sample `bad` can't be used and another one takes its place."""
+
+    def refuse(sample: Any, rng: Any) -> Any:
+        if sample[1] == bad:
+            raise ValueError(bad)
+        return sample
+
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        stage.write_data(Path(folder))
+        how = next(how for how in _hows() if how.options.get("on_error") == "substitute")
+        without = {"workers": 0, "max_workers": None, "slots": None}
+        with Loader(stage.data(Path(folder), False), **{**settings(how), **without}, transforms=[*steps(None, how, 0), refuse]) as loader:
+            return [[digest(batch) for batch in loader] for _ in range(stage.EPOCHS)]
 
 
 def _hows() -> tuple[How, ...]:
@@ -205,8 +224,6 @@ class Conductor:
 
     @property
     def _file(self) -> Path:
-        from tests.faults.trainer import fatal_sample
-
         sample = fatal_sample(self.when, self.how, quiet(1)[1])
         return self.folder / "data" / ("x.npy" if self.how.key == "SIGBUS" else f"files/{sample:03d}.npy")
 
@@ -274,8 +291,8 @@ class Conductor:
     def judge(self) -> None:
         """Assert that the outcome is the one in the table."""
         assert not list((self.folder / "tmp").rglob("*"))
-        sockets = list((self.folder / "run").rglob("*"))
-        assert not sockets or self.how.by == "supervisor", sockets
+        sockets = [path for path in (self.folder / "run").rglob("*") if not path.is_dir()]  # their folder stays
+        assert not sockets or (self.how.by == "supervisor" and self.when.key == "close"), sockets  # the next supervisor removes it
         outcome = self.cell.outcome
         assert outcome is not None
         if outcome.word == "ends":
@@ -287,6 +304,8 @@ class Conductor:
             assert self.stderr.rstrip().endswith("KeyboardInterrupt"), self.stderr
         else:
             assert self.process.returncode == 0, self.stderr
+            assert self.stderr.count("RuntimeWarning: ") == bool(outcome.warns), self.stderr
+            assert outcome.warns in self.stderr, self.stderr
             self._judge_batches()
 
     def _judge_batches(self) -> None:
@@ -295,6 +314,10 @@ class Conductor:
         assert not result["changed"], "batches that were held have changed"
         assert not result["left"], result["left"]
         expected, _ = quiet(times(self.how))
+        if outcome.word == "stand-in":
+            bad = substituted(fatal_sample(self.when, self.how, quiet(1)[1]))
+            whole = 1 if self.when.key == "epoch" else 0  # the sample is armed when the first epoch has used it
+            expected = [*expected[:whole], *bad[whole:]]
         found: list[list[str]] = [[] for _ in expected]
         for epoch, number, value in result["batches"]:
             assert number == len(found[epoch])

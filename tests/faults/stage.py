@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -97,9 +98,15 @@ ACTS: dict[str, Any] = {
     "exception": fail,
     "sys.exit": lambda: sys.exit(3),
     "MemoryError": lambda: np.empty(1 << 60, np.uint8),
+    "memory": lambda: np.empty(1 << 31, np.uint8),
     "os._exit": lambda: os._exit(3),
     "crash": lambda: ctypes.string_at(0),
     "leak": use_up_descriptors,
+    "leaks": use_up_descriptors,
+    "exception, substitute": fail,
+    "exit, substitute": lambda: os._exit(3),
+    "kill, substitute": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "hang, substitute": lambda: time.sleep(1000),
 }
 
 

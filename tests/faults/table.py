@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 # --- outcomes -------------------------------------------------------------------------------------------------------------------------
 
@@ -22,13 +22,15 @@ class Outcome:
         error: class name of the error that is raised; None for none.
         says: part of its message.
         lasting: whether the next epochs raise it, too; else they are those of a quiet run.
+        warns: part of the warning that is printed; "" for none.
     """
 
-    word: Literal["same", "error", "ends", "stops"]
+    word: Literal["same", "stand-in", "error", "ends", "stops"]
     text: str
     error: str | None = None
     says: str = ""
     lasting: bool = False
+    warns: str = ""
 
 
 def raises(error: str, says: str, *, lasting: bool = False) -> Outcome:
@@ -40,16 +42,26 @@ SAME = Outcome("same", "the batches of a quiet run, bit for bit")
 ENDS = Outcome("ends", "supervisor and workers end at once, in silence")
 STOPS = Outcome("stops", "one traceback, the user's own, ends the script")
 
+SUBSTITUTED = Outcome(
+    "stand-in",
+    "the batches of a quiet run, but for the bad sample's row, in which another one stands, the same as with `workers=0`",
+    warns="is bad, and another one takes its place",
+)
+
 SHORT = {
     "same": SAME.text,
+    "stand-in": SUBSTITUTED.text,
     "error": "one error that says what happened, when its batch is due",
     "ends": ENDS.text,
     "stops": STOPS.text,
     "-": "can't happen at that moment, or is the same as at another",
 }
 
-# The one place that says what the death of a supervisor means.
-SUPERVISOR_KILLED = SAME
+
+def replaced(death: str) -> Outcome:
+    """Return the outcome that another supervisor goes on, and a warning says how the first one died."""
+    return Outcome("same", SAME.text, warns=death)
+
 
 # --- when -----------------------------------------------------------------------------------------------------------------------------
 
@@ -111,6 +123,7 @@ class How:
         signal: to send.
         every: whether it happens each time, not once.
         timeout_s: `sample_timeout_s` of the loader.
+        options: more settings of the loader.
     """
 
     key: str
@@ -123,6 +136,7 @@ class How:
     signal: int = 0
     every: bool = False
     timeout_s: float = 60.0
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def _first(says: str) -> dict[str, Outcome]:
@@ -134,14 +148,23 @@ def _bad(says: str, *, every: bool = True) -> dict[str, Outcome]:
     return {"boots": raises("SampleError", says, lasting=every), "close": SAME}
 
 
-_MACHINE = ("boots", "full"), "a state of the machine, not an event"
 _CLOSED = {"close": SAME}
-_ALL_KILLED = {"close": SAME}
+_SUBSTITUTE = {"on_error": "substitute"}
+_MACHINE = ("boots", "full"), "a state of the machine, not an event"
 
 HOWS = (
     How("exception", "a function raises an exception", "code", raises("SampleError", "a fault of the test"), _bad("a fault of the test")),
     How("sys.exit", "a function calls `sys.exit(3)`", "code", raises("SampleError", "SystemExit: 3"), _bad("SystemExit: 3")),
-    How("MemoryError", "a function asks for more memory than there is", "code", raises("SampleError", "MemoryError"), _bad("MemoryError")),
+    How("MemoryError", "a function asks for more memory than there is, once", "code", SAME, _bad("MemoryError")),
+    How(
+        "memory",
+        "a sample takes more memory than `memory_limit` leaves",
+        "code",
+        raises("SampleError", "for one worker, and it was the only one", lasting=True),
+        _CLOSED,
+        every=True,
+        options={"memory_limit": "1GiB"},
+    ),
     How("os._exit", "a function calls `os._exit(3)`, once", "code", SAME, _first("exited with status 3")),
     How(
         "crash",
@@ -150,6 +173,43 @@ HOWS = (
         raises("SampleError", "killed its worker", lasting=True),
         _first("SIGSEGV"),
         every=True,
+    ),
+    How(
+        "exception, substitute",
+        'a sample raises an exception, `on_error="substitute"`',
+        "code",
+        SUBSTITUTED,
+        _bad("a fault of the test"),
+        every=True,
+        options=_SUBSTITUTE,
+    ),
+    How(
+        "exit, substitute",
+        'a sample ends its worker by `os._exit(3)`, `on_error="substitute"`',
+        "code",
+        SUBSTITUTED,
+        _first("exited with status 3"),
+        every=True,
+        options=_SUBSTITUTE,
+    ),
+    How(
+        "kill, substitute",
+        'a sample kills its worker by SIGKILL, `on_error="substitute"`',
+        "code",
+        SUBSTITUTED,
+        _first("SIGKILL"),
+        every=True,
+        options=_SUBSTITUTE,
+    ),
+    How(
+        "hang, substitute",
+        'a sample hangs, `on_error="substitute"`',
+        "code",
+        SUBSTITUTED,
+        {"boots": raises("SampleTimeout", "took more than 1.0 s", lasting=True), "close": SAME},
+        every=True,
+        timeout_s=1.0,
+        options=_SUBSTITUTE,
     ),
     How("SIGKILL", "a worker is killed by SIGKILL, as by the OOM killer", "signal", SAME, _first("SIGKILL"), signal=signal.SIGKILL),
     How("SIGSEGV", "a worker is killed by SIGSEGV", "signal", SAME, _first("SIGSEGV"), signal=signal.SIGSEGV),
@@ -168,13 +228,13 @@ HOWS = (
     How("EACCES", "a file may not be read for a moment", "file", SAME, {}, place="read"),
     How("EIO", "the kernel gives EIO for a file, for a moment", "file", SAME, {}, place="read"),
     How("gone", "a file is missing for good", "file", raises("SampleError", "No such file", lasting=True), _bad("No such file"), place="read"),
-    How("kill -9", "the supervisor is killed by SIGKILL", "supervisor", SUPERVISOR_KILLED, _ALL_KILLED, signal=signal.SIGKILL),
-    How("kill", "the supervisor is killed by SIGTERM", "supervisor", SUPERVISOR_KILLED, _ALL_KILLED, signal=signal.SIGTERM),
+    How("kill -9", "the supervisor is killed by SIGKILL", "supervisor", replaced("killed by SIGKILL"), _CLOSED, signal=signal.SIGKILL),
+    How("kill", "the supervisor is killed by SIGTERM", "supervisor", replaced("killed by SIGTERM"), _CLOSED, signal=signal.SIGTERM),
     How(
         "stopped",
         "the supervisor is stopped by SIGSTOP",
         "supervisor",
-        raises("SupervisorDied", "no sign of life for", lasting=True),
+        replaced("it gave no sign of life for 60 s and was killed"),
         _CLOSED,
         only=(("transforms", "close"), "takes a minute each time, and is played once"),
         signal=signal.SIGSTOP,
@@ -184,12 +244,13 @@ HOWS = (
     How("fork ends", "the trainer forks, and the child ends by `sys.exit`", "trainer", SAME, {}),
     How("fork stays", "the trainer forks, and the child outlives it", "trainer", SAME, {}),
     How("no descriptor", "the trainer has no descriptor left, of 64", "trainer", SAME, {}),
+    How("leak", "a worker has no descriptor left, of 64", "code", SAME, _bad("may have 64 files open"), place="read"),
     How(
-        "leak",
-        "a worker has no descriptor left",
+        "leaks",
+        "a sample takes all descriptors of each worker",
         "code",
-        raises("SampleError", "Too many open files", lasting=True),
-        _CLOSED | {"boots": raises("SampleError", "Too many open files", lasting=True)},
+        raises("SampleError", "its worker was a fresh one, which had opened nothing before", lasting=True),
+        _bad("may have 64 files open"),
         place="read",
         every=True,
     ),

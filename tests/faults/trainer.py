@@ -45,6 +45,7 @@ def settings(how: How) -> dict[str, Any]:
         "slots": MANY_SLOTS if how.by == "machine" else SLOTS,
         "sample_timeout_s": how.timeout_s,
         "io_retries": 4 if how.outcome.error is None else 1,
+        **how.options,
     }
 
 

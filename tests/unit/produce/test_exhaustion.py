@@ -5,7 +5,8 @@ import errno
 import numpy as np
 import pytest
 
-from loader.produce.exhaustion import is_exhaustion
+from loader.ipc.records import Lack
+from loader.produce.exhaustion import exhaustion
 
 
 class Cv2Error(Exception):
@@ -31,15 +32,28 @@ def raised_from(cause: BaseException) -> BaseException:
     ],
 )
 def test_what_means_that_there_is_no_memory(error: BaseException) -> None:
-    assert is_exhaustion(error)
+    assert exhaustion(error) is Lack.MEMORY
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.ENFILE, "Too many open files in system"),
+        raised_from(OSError(errno.EMFILE, "Too many open files")),
+        RuntimeError("unable to open file (errno = 24, error message = 'Too many open files')"),
+    ],
+)
+def test_what_means_that_there_is_no_descriptor(error: BaseException) -> None:
+    assert exhaustion(error) is Lack.DESCRIPTORS
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), OSError(errno.EIO, "Input/output error"), raised_from(KeyError("x")), KeyboardInterrupt()])
 def test_what_does_not(error: BaseException) -> None:
-    assert not is_exhaustion(error)
+    assert exhaustion(error) is None
 
 
 def test_numpys_own_kind_counts() -> None:
     with pytest.raises(MemoryError) as caught:
         np.empty(2**60, np.uint8)
-    assert is_exhaustion(caught.value)
+    assert exhaustion(caught.value) is Lack.MEMORY
