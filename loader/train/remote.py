@@ -23,7 +23,7 @@ from loader.ipc.records import Resize
 from loader.train.interrupts import interrupts_later
 from loader.train.lease import Interrupt, collect_young, drop_tensorflow_references
 from loader.train.life import Life
-from loader.train.notices import warn_of_first_bad
+from loader.train.notices import warn_of_first_bad, warn_of_replacement
 from loader.train.relay import Relay
 from loader.train.restarts import MOST_RESTARTS, WINDOW_S, Restarts
 
@@ -80,7 +80,7 @@ class Remote:
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0  # there is no supervisor yet
         self.cells = self.board.trainer
         introduce(self.cells, config.name)
-        self._relay = Relay()
+        self._relay = Relay(self.cells)
         self._life = self._new_life()
         try:
             with interrupts_later():
@@ -271,9 +271,7 @@ class Remote:
                 self._restart(died)
         if not allowed:
             raise SupervisorDied(f"{died}. It was not replaced: {MOST_RESTARTS} others have died within {WINDOW_S:.0f} s.{self._last_words}")
-        epoch, batch = self._position
-        where = f"goes on with batch {batch} of epoch {epoch}"
-        warnings.warn(f"{died}; another one {where}, and no batch is lost or repeated", RuntimeWarning, stacklevel=8)
+        warn_of_replacement(died, *self._position)
 
     def _bury(self, reason: str) -> str:
         life = self._life
