@@ -16,8 +16,9 @@ from loader.ipc.identity import identity
 from loader.ipc.logs import HANDLED, from_line, to_record
 from loader.ipc.output import LIMIT_BYTES, Output
 
-# A look takes place every 0.1 s at most, so a flood takes a tenth of the trainer's time.
+# A look takes place every 0.1 s at most, or every 0.5 s while the trainer waits: a flood takes a tenth of its time.
 _TURN_S = 0.01
+_IDLE_TURN_S = 0.05
 
 # For the rest, when the writers have gone: 8 MiB take half a second, but the handlers are the user's.
 _END_S = 5.0
@@ -43,16 +44,17 @@ class LogRelay:
         self._rest = b""  # a line that is not complete yet
         self._pending: deque[dict[str, Any]] = deque()  # of one chunk; what is not handed over yet when a handler raises
 
-    def pass_on(self, ended: bool) -> None:
+    def pass_on(self, *, idle: bool = False, ended: bool = False) -> None:
         """Hand over what there is, as far as time allows. One `fstat` where there is nothing.
 
         Args:
+            idle: whether the trainer waits.
             ended: whether the writers are gone.
         """
-        started = time.monotonic()
+        deadline = time.monotonic() + (_END_S if ended else _IDLE_TURN_S if idle else _TURN_S)
         while self._pending or self._read():
             self._hand_over(self._pending.popleft())
-            if time.monotonic() - started >= (_END_S if ended else _TURN_S):
+            if time.monotonic() >= deadline:
                 if ended:
                     self._give_up()
                 return

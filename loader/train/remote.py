@@ -238,7 +238,7 @@ class Remote:
         self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
         if self._closed:
             raise LoaderClosed("this loader was closed while it waited for a batch")
-        self._relay.look()
+        self._relay.look(idle=not arrived)
         if arrived:
             if life.read():
                 self._meet(life)

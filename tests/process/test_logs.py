@@ -150,18 +150,20 @@ def test_records_of_a_killed_supervisor_are_handed_over_and_the_next_one_logs_to
         batches = iter(loader)
         found = [copied(next(batches))]
         os.kill(supervisor_of(loader), signal.SIGKILL)
-        with pytest.warns(RuntimeWarning, match="another one goes on"):
+        with pytest.warns(RuntimeWarning, match="another one goes on") as warned:
             found += map(copied, batches)
     assert_same(found, inline(LARGE, 10))
     texts = texts_of(caplog, "augment")
     assert set(texts) == {f"saw {number}" for number in range(100)}
     assert len({record.process for record in records_of(caplog, "augment")}) > 2
+    assert [warning.filename for warning in warned] == [__file__]
     (replaced,) = texts_of(caplog, "loader.trainer")
     assert "killed by SIGKILL" in replaced
 
 
 def test_a_substituted_sample_is_told_at_info(caplog: pytest.LogCaptureFixture) -> None:
     def fails(sample: Any, rng: np.random.Generator) -> Any:
+        logging.getLogger("augment").info("saw %d", sample[0][0] // 30)
         if sample[0][0] in (30 * 20, 30 * 60):
             raise ValueError("too dark")
         return sample
@@ -171,6 +173,9 @@ def test_a_substituted_sample_is_told_at_info(caplog: pytest.LogCaptureFixture) 
         take(loader, 2)
     texts = [text for text in texts_of(caplog, "loader.supervisor") if "another one" in text]
     assert [re.findall(r"sample (\d+) .*: ValueError: too dark", text) for text in sorted(texts)] == [["20"], ["60"]]
+    seen = [record for record in records_of(caplog, "augment") if record.worker is not None]
+    assert len(seen) > 200
+    assert all(record.getMessage() == f"saw {record.sample}" for record in seen)  # also the one that takes another's place
 
 
 def test_a_read_that_is_tried_again_is_told_at_info(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -32,17 +32,17 @@ def line(message: str, created: float = 0.0, *, level: int = logging.ERROR, hand
 
 def test_records_are_handed_over_in_the_order_of_time(relay: LogRelay, caplog: pytest.LogCaptureFixture) -> None:
     os.write(relay.output.fd, line("b", 2.0) + line("a", 1.0) + line("c", 3.0)[:-20])
-    relay.pass_on(ended=False)
+    relay.pass_on()
     assert caplog.messages == ["a", "b"]
     os.write(relay.output.fd, line("d", 4.0))  # c has been killed
-    relay.pass_on(ended=False)
+    relay.pass_on()
     assert caplog.messages == ["a", "b", "d"]
 
 
 def test_the_levels_of_now_decide(relay: LogRelay, caplog: pytest.LogCaptureFixture) -> None:
     os.write(relay.output.fd, line("loud") + line("quiet", level=logging.INFO))
     caplog.set_level(logging.WARNING)
-    relay.pass_on(ended=False)
+    relay.pass_on()
     assert caplog.messages == ["loud"]
 
 
@@ -52,7 +52,7 @@ def test_the_last_resort_is_for_what_nobody_has_handled(handled: bool, relay: Lo
     logger.propagate = False
     try:
         os.write(relay.output.fd, line("said", handled=handled, name=logger.name))
-        relay.pass_on(ended=False)
+        relay.pass_on()
     finally:
         logger.propagate = True
     assert capsys.readouterr().err == ("" if handled else "said\n")
@@ -62,7 +62,7 @@ def test_a_flood_is_handed_over_bit_by_bit(relay: LogRelay, caplog: pytest.LogCa
     monkeypatch.setattr(module, "_TURN_S", 0.0)
     os.write(relay.output.fd, b"".join(line(str(number)) for number in range(5)))
     for number in range(5):
-        relay.pass_on(ended=False)
+        relay.pass_on()
         assert caplog.messages == [str(each) for each in range(number + 1)]
     os.write(relay.output.fd, b"".join(line(str(number)) for number in range(5, 1000)))
     relay.pass_on(ended=True)
@@ -71,7 +71,7 @@ def test_a_flood_is_handed_over_bit_by_bit(relay: LogRelay, caplog: pytest.LogCa
 
 def test_of_a_great_flood_the_end_comes_after_a_word_on_the_rest(relay: LogRelay, caplog: pytest.LogCaptureFixture) -> None:
     os.write(relay.output.fd, line("first"))
-    relay.pass_on(ended=False)
+    relay.pass_on()
     piece = b"".join(line("y" * 10_000) for _ in range(1000))
     os.write(relay.output.fd, piece + piece)
     Output(relay.output.fd).trim()
@@ -103,8 +103,8 @@ def test_a_handler_that_raises_loses_its_own_record_alone(relay: LogRelay, caplo
     logging.getLogger("theirs").addHandler(handler)
     try:
         with pytest.raises(RuntimeError):
-            relay.pass_on(ended=False)
-        relay.pass_on(ended=False)
+            relay.pass_on()
+        relay.pass_on()
     finally:
         logging.getLogger("theirs").removeHandler(handler)
     assert caplog.messages == ["a", "b"]
