@@ -76,7 +76,7 @@ class LogWriter(logging.Handler):
         self._whereabouts: Callable[[], dict[str, Any]] = dict
 
     def enter(self, process: str, whereabouts: Callable[[], dict[str, Any]]) -> None:
-        """Write for another process from now on. Runs in: that process, a fork.
+        """Write for another process from now on. Runs in: that process, a fork, or before it is forked.
 
         Args:
             process: its name.

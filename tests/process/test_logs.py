@@ -70,6 +70,8 @@ def test_no_record_is_lost_and_each_process_keeps_its_order(caplog: pytest.LogCa
         take(loader)
     records = records_of(caplog, "augment")
     assert {record.getMessage() for record in records} == {f"saw {number}" for number in range(100)}
+    assert all(record.getMessage() == f"saw {record.sample}" for record in records)
+    assert {record.processName.split(" ", 1)[1] for record in records} <= {"first sample", "worker 0", "worker 1"}
     for worker in range(2):
         times = [record.created for record in records if getattr(record, "worker", None) == worker]
         assert times == sorted(times)
