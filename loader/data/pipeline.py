@@ -7,10 +7,11 @@ touches an array writes it into the slot, and an array that nothing touches is r
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -30,6 +31,8 @@ _CHUNK_BYTES = 1024 * 1024
 _FIRST_PAUSE_S = 0.05
 _PAUSE_GROWTH = 4
 _LONGEST_PAUSE_S = 5.0
+
+_log = logging.getLogger("loader.worker")
 
 
 class Pipeline:
@@ -83,7 +86,7 @@ class Pipeline:
                     raise
                 if not _may_pass(error) or retry == self.io_retries:
                     raise BadSample(0) from error
-            _pause(retry)
+                _pause(retry, 0, error)
             retry += 1
 
     def compile(self, specs: Sequence[SampleSpec]) -> SampleSpec:
@@ -142,7 +145,7 @@ class Pipeline:
             except BadSample as bad:
                 if not _may_pass(bad.__cause__) or retry == self.io_retries:
                     raise
-                _pause(retry)
+                _pause(retry, bad.index, bad.__cause__)
 
     def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> None:
         own = out[: self._own_leaves]
@@ -207,10 +210,12 @@ class Pipeline:
             raise BadSample(int(indices[error.row]), "y") from error
 
 
-def _may_pass(error: BaseException | None) -> bool:
+def _may_pass(error: BaseException | None) -> TypeGuard[OSError]:
     return isinstance(error, OSError) and not is_descriptor_limit(error)
 
 
-def _pause(retry: int) -> None:
-    """Wait before trying again what failed with an OSError."""
-    time.sleep(min(_FIRST_PAUSE_S * _PAUSE_GROWTH**retry, _LONGEST_PAUSE_S))
+def _pause(retry: int, index: int, error: OSError) -> None:
+    """Wait before trying again what failed with `error` at sample `index`."""
+    pause_s = min(_FIRST_PAUSE_S * _PAUSE_GROWTH**retry, _LONGEST_PAUSE_S)
+    _log.info("sample %d could not be read, and is tried again in %.2g s (retry %d): %s", index, pause_s, retry + 1, in_words(error))
+    time.sleep(pause_s)

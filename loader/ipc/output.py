@@ -1,4 +1,4 @@
-"""What supervisor and workers print: two memfds that stand where their standard output and standard error would be.
+"""What supervisor and workers print: memfds that stand where their standard output and standard error would be.
 
 A memfd takes whatever is written at any time, so a chatty transform never waits for a reader, and keeps it after everyone who wrote has been
 killed. It is opened with O_APPEND: writes of several processes follow one another and do not overwrite. `loader.train.relay` reads it.
@@ -43,15 +43,19 @@ class Output:
         """Free what is older than the last `LIMIT_BYTES`. For a process that lives beside the writers, every now and then."""
         self._free(_oldest(os.fstat(self.fd).st_size))
 
-    def read(self) -> tuple[bytes, int]:
-        """Return what has been written since the last call, and how many bytes of it were dropped before that. Frees what it returns."""
+    def read(self, most_bytes: int = LIMIT_BYTES) -> tuple[bytes, int]:
+        """Return what has been written since the last call, and how many bytes of it were dropped before that. Frees what it returns.
+
+        Args:
+            most_bytes: to return; the rest is kept for the next call, or dropped before that.
+        """
         size = os.fstat(self.fd).st_size
         if size == self._position:
             return b"", 0
         if size < self._position:  # someone has opened /dev/stderr for writing, which empties it
             self._position = self._freed = 0
         start = max(self._position, _oldest(size))
-        raw = os.pread(self.fd, size - start, start)
+        raw = os.pread(self.fd, min(size - start, most_bytes), start)
         # Whoever trims goes by the size, too: what is not older than that now has not been touched while it was read.
         untouched = min(max(start, _oldest(os.fstat(self.fd).st_size)), start + len(raw))
         dropped = untouched - self._position

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +22,12 @@ from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.source import BadSample, Indices
 from loader.data.spec import Array
-from loader.data.substitute import Substitution
+from loader.data.substitute import Substitution, substitute
 from loader.ipc.arena import Arena
 from loader.ipc.board import Cells, WorkerCell, WorkerState
 from loader.ipc.channels import read_records
 from loader.ipc.journal import Journal
+from loader.ipc.logs import LogWriter
 from loader.ipc.outcasts import Outcasts
 from loader.ipc.records import TICKET_BYTES, UNKNOWN_ROW, Done, Exhausted, Failed, Lack, Ticket, TicketKind, unpack_tickets
 from loader.produce import last_words
@@ -46,6 +48,7 @@ class Production:
         pipeline, order, plan, arena: what to produce, and where.
         journal: for what a report has no room for.
         outcasts: samples that are not to be tried again.
+        logs: for log records.
         substitute: whether other samples take the place of bad ones.
     """
 
@@ -55,6 +58,7 @@ class Production:
     arena: Arena
     journal: Journal
     outcasts: Outcasts
+    logs: LogWriter
     substitute: bool = False
 
 
@@ -73,6 +77,7 @@ def run(number: int, production: Production, cells: Cells, tickets: int, last_wo
     die_with(supervisor)
     last_words.leave_in(last_words_fd)
     worker = _Worker(number, production, cells)
+    production.logs.enter(f"worker {number}", worker.whereabouts)
     cells[WorkerCell.PID_GAUGE] = os.getpid()
     cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
     while raw := read_records(tickets, TICKET_BYTES):
@@ -116,6 +121,17 @@ class _Worker:
         self._journal = BadRows(number, production.pipeline, production.journal, cells)
         self._substitution = Substitution(production.pipeline, self._journal, production.outcasts) if production.substitute else None
         self._substituted = 0
+        self._ticket: Ticket | None = None
+
+    def whereabouts(self) -> dict[str, Any]:
+        """Return the attributes that a log record of this moment gets: the worker, and the sample that a function of the user is at."""
+        ticket, row = self._ticket, self._progress[0]
+        if ticket is None or row < 0:
+            return {"worker": self._number}
+        sample = int(self._indices(ticket)[row])
+        if attempt := self._cells[WorkerCell.ATTEMPT_GAUGE]:
+            sample = substitute(self._pipeline.seed, ticket.epoch, sample, attempt, self._plan.samples)
+        return {"worker": self._number, "sample": sample, "path": self._pipeline.source.name_of(sample)}
 
     def work(self, ticket: Ticket) -> Done | Failed | Exhausted:
         """Do what a ticket asks for and return the report."""
@@ -138,6 +154,7 @@ class _Worker:
         self._cells[WorkerCell.TICKET_STARTED_NS_GAUGE] = started
         self._cells[WorkerCell.TICKET_GAUGE] = ticket.number
         self._substituted = 0
+        self._ticket = ticket if ticket.kind == TicketKind.ROWS else None
         if ticket.kind == TicketKind.ORDER:
             self._make_order(ticket)
         else:

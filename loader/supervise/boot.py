@@ -8,6 +8,7 @@ What goes wrong on the way is sent to the trainer as `Fatal` and raised there by
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -28,6 +29,7 @@ from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell
 from loader.ipc.channels import Outlet
 from loader.ipc.journal import Journal
+from loader.ipc.logs import LogWriter, report_to
 from loader.ipc.outcasts import Outcasts
 from loader.ipc.records import Look
 from loader.produce.worker import Production
@@ -43,10 +45,12 @@ from loader.supervise.tuning import Tuning
 
 _TRAINER_CHECK_S = 0.2
 
+_log = logging.getLogger("loader.supervisor")
+
 
 @dataclass(frozen=True)
 class Inheritance:
-    """Descriptors and numbers that the trainer passed on; the supervisor owns its copies.
+    """Descriptors, numbers and levels that the trainer passed on; the supervisor owns its copies.
 
     Attributes:
         trainer: pid of the trainer.
@@ -54,6 +58,8 @@ class Inheritance:
         inbox_read, inbox_write: ends of the inbox.
         ready: writing end of the ready pipe.
         stdout, stderr: what is printed goes there; the standard streams are copies.
+        logs: log records go there.
+        levels: of the trainer's loggers, by name, when it started this process.
         max_workers: rows for workers on the board.
         workers: how many to begin with.
         auto: whether their number is found out.
@@ -70,6 +76,8 @@ class Inheritance:
     ready: int
     stdout: int
     stderr: int
+    logs: int
+    levels: dict[str, int]
     max_workers: int
     workers: int
     auto: int
@@ -88,11 +96,14 @@ def main(given: dict[str, Any]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a trainer that ignores it hands that on, and then no child can be waited for
     output.print_lines()
     inherited = Inheritance(**given)
+    logs = LogWriter(inherited.logs)
+    report_to(logs, inherited.levels)
     board = Board(inherited.board, inherited.max_workers)
     trainer = _watch_trainer_while_booting(inherited.trainer, board)
     status = 1
     try:
-        _boot(inherited, board, trainer).run()
+        _boot(inherited, board, trainer, logs).run()
+        _log.debug("the supervisor ends")
         status = 0
     except LoaderError as error:
         _announce(board, Outlet(inherited.ready), Phase.FAILED, error.to_record())
@@ -126,12 +137,15 @@ def _watch_trainer_while_booting(trainer: int, board: Board) -> int:
     return pidfd
 
 
-def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
+def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -> Supervisor:
     pipeline, config = _unpickle(inherited.payload)
+    report_to(logs, inherited.levels)
     refuse_tensorflow(pipeline)
     importlib.import_module("numpy.random")  # lazy: 20 ms and 4.5 MB in every worker otherwise (docs/measurements.md)
     prepare_to_fork()
+    logs.enter("first sample", lambda: {"sample": 0, "path": pipeline.source.name_of(0)})  # the child's; this process only waits
     probed = probe(pipeline, trainer, config.sample_timeout_s)
+    logs.enter("supervisor", dict)
     pipeline.compile(probed.specs)
     rank, world = config.shard
     plan = EpochPlan(len(pipeline.source), config.batch_size, config.drop_last, rank, world)
@@ -144,10 +158,11 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
     ready = Outlet(inherited.ready)
     _announce(board, ready, Phase.RUNNING, layout.to_json())
     substitute = config.on_error == "substitute"
-    production = Production(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, Journal(), Outcasts(), substitute)
+    production = Production(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, Journal(), Outcasts(), logs, substitute)
     blocks = Blocks(plan, layout.block_rows, layout.blocks) if config.shuffle else None
     schedule = Schedule(plan, layout.slots, layout.slot.capacity, blocks, probed.row_ns, inherited.epoch, inherited.batch)
     signal.setitimer(signal.ITIMER_REAL, 0)
+    _log.debug("the supervisor is ready: %d workers, %d slots, memory limit %s", inherited.workers, layout.slots, budget.mib(limit))
     prepare_to_fork()
     return Supervisor(
         schedule=schedule,
@@ -156,7 +171,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int) -> Supervisor:
         trainer=trainer,
         inbox=(inherited.inbox_read, inherited.inbox_write),
         ready=ready,
-        outputs=[output.Output(inherited.stdout), output.Output(inherited.stderr)],
+        outputs=[output.Output(fd) for fd in (inherited.stdout, inherited.stderr, inherited.logs)],
         workers=inherited.workers,
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=bool(inherited.auto)),

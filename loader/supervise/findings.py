@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, NamedTuple
 
 from loader.data.bad_samples import BadSamples
@@ -11,6 +12,8 @@ from loader.ipc.board import Board, SupervisorCell
 from loader.produce.bad_rows import KIND
 from loader.produce.worker import Production
 from loader.supervise.suspects import DEATHS_TO_ACCUSE, Issued
+
+_log = logging.getLogger("loader.supervisor")
 
 
 class Beyond(NamedTuple):
@@ -115,7 +118,10 @@ class Findings:
     def _note(self, record: dict[str, Any]) -> dict[str, Any] | None:
         error = from_record(record)
         assert isinstance(error, SampleError)
+        before = len(self._known)
         beyond = self._known.note(error)
+        if self._production.substitute and beyond is None and len(self._known) > before:
+            _log.info("sample %d (%s) is bad, and another one takes its place: %s", error.index, error.name or "no name", error.reason)
         if self._known.first is not None and not self._board.supervisor[SupervisorCell.QUARANTINED]:
             self._board.first_bad.write_text(error.to_record())  # before the count, which tells the trainer to look
         self._board.supervisor[SupervisorCell.QUARANTINED] = len(self._known)

@@ -10,8 +10,10 @@ Does not count: what programs take that a transform starts (they inherit the all
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import resource
+import sys
 from collections import deque
 from collections.abc import Set
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from loader.supervise.memory import Gauges, read_statm
 from loader.supervise.memory_policy import Decision, MemoryPolicy, Replace, Run, allowances
 
 _DECISIONS = 100
+_log = logging.getLogger("loader.supervisor")
 _CALM_PAUSE_S, _TENSE_PAUSE_S = 1.0, 0.05
 
 # The kernel adds this many thousandths of all memory to a worker's size when it looks for a victim: a worker can be replaced, others can't.
@@ -154,7 +157,7 @@ class MemoryControl:
 
     def set_limit(self, limit: int, now: float) -> None:
         """Change the limit, which `check` has found large enough. `share_out` must follow."""
-        self._note(now, f"memory_limit changed from {mib(self._limit)} to {mib(limit)}")
+        self._note(now, f"memory_limit changed from {mib(self._limit)} to {mib(limit)}", logging.DEBUG)  # `loader set` is logged where it is answered
         self._policy.forgive()
         self._announce(limit, False)
 
@@ -191,9 +194,12 @@ class MemoryControl:
                     self._cells.add(SupervisorCell.MEMORY_REPLACED, 1)
                     self._note(now, f"worker {worker} replaced: {why}")
                 case Run(workers, why):
+                    fewer = workers is not None and workers < (self._cells[SupervisorCell.MEMORY_WORKERS_GAUGE] or sys.maxsize)
                     self._cells[SupervisorCell.MEMORY_WORKERS_GAUGE] = workers or 0
-                    self._note(now, f"{'all' if workers is None else f'at most {workers}'} workers run: {why}")
+                    text = f"{'all' if workers is None else f'at most {workers}'} workers run: {why}"
+                    self._note(now, text, logging.WARNING if fewer else logging.INFO)
         return replaced
 
-    def _note(self, now: float, text: str) -> None:
+    def _note(self, now: float, text: str, level: int = logging.INFO) -> None:
         self.decisions.append((now, text))
+        _log.log(level, "memory: %s", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 import traceback
@@ -13,6 +14,8 @@ from typing import NamedTuple
 from loader.ipc import deaths
 from loader.ipc.channels import Outlet, open_pipe
 from loader.produce import last_words
+
+_log = logging.getLogger("loader.supervisor")
 
 
 class Death(NamedTuple):
@@ -82,6 +85,7 @@ class Pool:
         os.close(read)
         child = Child(number, pid, os.pidfd_open(pid), Outlet(write), words)
         self.children[number] = child
+        _log.debug("worker %d started (pid %d)", number, pid)
         return child
 
     def _be_worker(self, number: int, read: int, write: int, words: int) -> None:

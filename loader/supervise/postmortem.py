@@ -5,6 +5,7 @@ Workers that make no progress are killed from here as well; they are asked for t
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -22,6 +23,8 @@ from loader.supervise.pool import Death, Pool, death_in_words
 from loader.supervise.schedule import Schedule
 from loader.supervise.stalls import Stalls
 from loader.supervise.suspects import Issued
+
+_log = logging.getLogger("loader.supervisor")
 
 # A worker that hangs writes its stacks at once, if it can run at all.
 STACK_S = 0.05
@@ -115,6 +118,8 @@ class Postmortem:
                 self._issue_again(number, death, how, timed_out, oom)
             else:
                 self._issue_exhausting(report, target)
+        else:
+            _log.debug("worker %d was dismissed", number)
         self._exhausted.pop(number, None)
         self._asked.pop(number, None)
         self._timed_out.discard(number)
@@ -129,6 +134,9 @@ class Postmortem:
     def _issue_again(self, number: int, death: Death, how: str, timed_out: bool, oom: bool) -> None:
         self._deaths += 1
         cells = self._board.workers[number]
+        words = f"; its stack:\n{death.last_words}" if death.last_words else ""
+        again = f"{self._schedule.held(number)} tickets are issued again"
+        _log.warning("worker %d (pid %d) died, %s; %s%s", number, cells[WorkerCell.PID_GAUGE], how, again, words)
         self._board.supervisor.add(SupervisorCell.RESTARTS, 1)
         working = cells[WorkerCell.TICKET_GAUGE] == self._schedule.current(number)
         # Where several ran, the one that the kernel killed for want of memory is not the one to blame.

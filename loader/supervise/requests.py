@@ -7,6 +7,7 @@ anything else                   {"error": "…"}
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from loader.config import parse_bytes
 from loader.errors import ConfigError, MemoryLimitError
 
 _SHOWN_CHARACTERS = 60
+_log = logging.getLogger("loader.supervisor")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Desk:
             old = setting.get()
             setting.put(value)
             changed[name] = {"old": old, "new": setting.get()}
+            _log.info("loader set: %s %s → %s", name, old, changed[name]["new"])
         return changed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from loader.supervise.tuner import Tuner
 
 _EVERY_S = 0.5
 _REMEMBERED = 64
+_log = logging.getLogger("loader.supervisor")
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Tuning:
         if advice is None:
             return None
         self.decisions.append(Decision(now, workers, advice.workers, advice.reason))
+        _log.info("workers %d → %d: %s", workers, advice.workers, advice.reason)
         return advice.workers
 
     def _counters(self, now: float) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from loader.ipc import memfd
+from loader.ipc import logs, memfd
 
 _BOOT = """
 import sys
@@ -37,9 +37,9 @@ def start_supervisor(descriptors: dict[str, int], numbers: dict[str, int]) -> su
 
     Args:
         descriptors: those that `loader.supervise.boot.Inheritance` names; `stdout` and `stderr` become its standard streams as well.
-        numbers: the rest of it, but for the trainer's pid.
+        numbers: the rest of it, but for the trainer's pid and the levels of its loggers.
     """
-    given = {"path": _search_path(), "trainer": os.getpid(), **numbers, **descriptors}
+    given = {"path": _search_path(), "trainer": os.getpid(), "levels": logs.levels(), **numbers, **descriptors}
     inheritance = memfd.create("inheritance")
     try:
         os.pwrite(inheritance, json.dumps(given).encode(), 0)

@@ -1,10 +1,16 @@
-"""The one warning that a loader gives when samples are being substituted."""
+"""What a loader warns of while it goes on.
+
+It is a Python warning, which scripts know how to filter; the log has it at INFO, so that nobody reads it twice who has not asked for more.
+"""
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping
 from typing import Any
+
+_log = logging.getLogger("loader.trainer")
 
 
 def warn_of_first_bad(error: Mapping[str, Any], quarantine: object) -> None:
@@ -22,3 +28,16 @@ def warn_of_first_bad(error: Mapping[str, Any], quarantine: object) -> None:
         RuntimeWarning,
         stacklevel=6,
     )
+
+
+def warn_of_replacement(died: str, epoch: int, batch: int) -> None:
+    """Warn of a supervisor that was replaced, in the name of the caller of `EpochIterator.__next__`.
+
+    Args:
+        died: which one, and how, in words.
+        epoch: with which the new one goes on.
+        batch: of that epoch.
+    """
+    what = f"{died}; another one goes on with batch {batch} of epoch {epoch}, and no batch is lost or repeated"
+    _log.info(what)
+    warnings.warn(what, RuntimeWarning, stacklevel=9)

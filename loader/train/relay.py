@@ -1,4 +1,4 @@
-"""What supervisor and workers print appears where the script prints: in its terminal, its notebook cell, its captured test.
+"""What supervisor and workers print appears where the script prints: in its terminal, its notebook cell, its captured test. So does what they log.
 
 No thread does that. The trainer looks when it takes a new slot, while it waits for one, at `stats()` and at `close()`.
 """
@@ -11,9 +11,11 @@ import sys
 import time
 from collections import deque
 
+from loader.ipc.board import Cells
 from loader.ipc.output import LIMIT_BYTES, Output
+from loader.train.log_relay import LogRelay
 
-# A look costs two `fstat`, 3.7 µs, and the reading of the clock that saves it 0.2 µs (docs/measurements.md); a person sees no difference.
+# A look costs three `fstat`, 4.2 µs, and the reading of the clock that saves it 0.2 µs (docs/measurements.md); a person sees no difference.
 _LOOK_S = 0.1
 
 # Only whole lines are relayed, but for one that is longer than that: a progress bar may never end its line.
@@ -23,33 +25,43 @@ _LAST_LINES = 20
 
 
 class Relay:
-    """Standard output and standard error of all processes of a loader.
+    """Standard output, standard error and log of all processes of a loader.
 
     Owns their memory; `close` frees it. They are the same for every supervisor that follows another.
+
+    Args:
+        trainer: the trainer's row of the board.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, trainer: Cells) -> None:
         self._streams = [_Stream("stdout"), _Stream("stderr")]
+        self._log = LogRelay(trainer)
         self._next_look = 0.0
 
     @property
     def descriptors(self) -> dict[str, int]:
         """What the supervisor inherits, by name of the stream."""
-        return {stream.name: stream.output.fd for stream in self._streams}
+        return {"logs": self._log.output.fd, **{stream.name: stream.output.fd for stream in self._streams}}
 
-    def look(self) -> None:
-        """Relay whole lines, unless that has been done a moment ago. Costs the reading of a clock then."""
+    def look(self, *, idle: bool = False) -> None:
+        """Relay whole lines, unless that has been done a moment ago. Costs the reading of a clock then.
+
+        Args:
+            idle: as `pass_on` takes it.
+        """
         if time.monotonic() >= self._next_look:
-            self.pass_on()
+            self.pass_on(idle=idle)
 
-    def pass_on(self, *, ended: bool = False) -> None:
+    def pass_on(self, *, idle: bool = False, ended: bool = False) -> None:
         """Relay what is new now.
 
         Args:
+            idle: whether this process waits, and has more time for log records.
             ended: whether the writers are gone, so that an incomplete last line will stay so and is relayed as well.
         """
         for stream in self._streams:
             stream.pass_on(ended)
+        self._log.pass_on(idle=idle, ended=ended)
         self._next_look = time.monotonic() + _LOOK_S
 
     def last_words(self) -> str:
@@ -61,8 +73,8 @@ class Relay:
         try:
             self.pass_on(ended=True)
         finally:
-            for stream in self._streams:
-                os.close(stream.output.fd)
+            for fd in self.descriptors.values():
+                os.close(fd)
 
 
 class _Stream:

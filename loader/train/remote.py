@@ -23,7 +23,7 @@ from loader.ipc.records import Resize
 from loader.train.interrupts import interrupts_later
 from loader.train.lease import Interrupt, collect_young, drop_tensorflow_references
 from loader.train.life import Life
-from loader.train.notices import warn_of_first_bad
+from loader.train.notices import warn_of_first_bad, warn_of_replacement
 from loader.train.relay import Relay
 from loader.train.restarts import MOST_RESTARTS, WINDOW_S, Restarts
 from loader.train.wanted import Wanted
@@ -81,7 +81,7 @@ class Remote:
         self.cells = self.board.trainer
         introduce(self.cells, config.name)
         self._wanted = Wanted(config, self.board.supervisor)
-        self._relay = Relay()
+        self._relay = Relay(self.cells)
         self._life = self._new_life()
         try:
             with interrupts_later():
@@ -238,7 +238,7 @@ class Remote:
         self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
         if self._closed:
             raise LoaderClosed("this loader was closed while it waited for a batch")
-        self._relay.look()
+        self._relay.look(idle=not arrived)
         if arrived:
             if life.read():
                 self._meet(life)
@@ -271,9 +271,7 @@ class Remote:
                 self._restart(died)
         if not allowed:
             raise SupervisorDied(f"{died}. It was not replaced: {MOST_RESTARTS} others have died within {WINDOW_S:.0f} s.{self._last_words}")
-        epoch, batch = self._position
-        where = f"goes on with batch {batch} of epoch {epoch}"
-        warnings.warn(f"{died}; another one {where}, and no batch is lost or repeated", RuntimeWarning, stacklevel=8)
+        warn_of_replacement(died, *self._position)
 
     def _bury(self, reason: str) -> str:
         life = self._life

@@ -141,6 +141,23 @@ def test_a_notebook_may_define_redefine_interrupt_and_go_on(run_notebook: Any) -
     assert outputs == OUTPUTS
 
 
+LOGS = """
+import logging
+logging.basicConfig(stream=sys.stdout, format="%(message)s in %(processName)s")
+def step(sample, rng):
+    if sample[0] == 4:
+        logging.getLogger("mine").warning("saw %d", sample[0])
+    return sample
+with Loader(NpyArrays(np.arange(5)), 5, workers=1, transforms=[step], name="train") as loader:
+    list(loader)
+"""
+
+
+def test_a_notebook_shows_what_the_workers_log(run_notebook: Any) -> None:
+    _, printed = run_notebook(CELLS["define"], LOGS)
+    assert set(printed.splitlines()) == {"saw 4 in train worker 0"}
+
+
 @pytest.mark.parametrize("how", ["graceful", "immediate"])
 def test_a_notebook_that_never_closes_leaves_nothing_when_its_kernel_ends(how: str, run_notebook: Any) -> None:
     pids = "import psutil\nprint([process.pid for process in psutil.Process().children(recursive=True)])"

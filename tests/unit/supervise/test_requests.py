@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -28,10 +29,12 @@ def test_status_is_what_the_supervisor_says() -> None:
     assert Pretended().desk.answer({"do": "status"}) == {"name": "train"}
 
 
-def test_set_tells_old_and_new() -> None:
+def test_set_tells_old_and_new(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     pretended = Pretended()
     assert pretended.desk.answer({"do": "set", "workers": 6}) == {"changed": {"workers": {"old": 2, "new": 6}}}
     assert pretended.workers == 6
+    assert caplog.messages == ["loader set: workers 2 → 6"]
 
 
 @pytest.mark.parametrize("value", [0, -1, 9, pytest.param(10**5000, id="huge"), 2.0, True, None, "6", [6], {}])

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import logging
 import os
 import time
+
+import pytest
 
 from loader.ipc.board import Board, TrainerCell, WorkerCell, WorkerState
 from loader.supervise.intervals import Intervals, Observation
@@ -39,10 +42,12 @@ def simulated(seconds: float, *, active: bool) -> Tuning:
     return tuning
 
 
-def test_decisions_are_kept_with_their_reasons() -> None:
+def test_decisions_are_kept_and_logged_with_their_reasons(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     decision = simulated(5, active=True).decisions[0]
     assert (decision.before, decision.after) == (2, 8)
     assert "the trainer waits 100% of the time" in decision.reason
+    assert caplog.messages[0] == f"workers 2 → 8: {decision.reason}"
 
 
 def test_what_is_switched_off_decides_nothing() -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from loader.ipc.board import Cells
 from loader.train import relay as module
 from loader.train.relay import Relay
 
 
 @pytest.fixture
 def relay() -> Iterator[Relay]:
-    relay = Relay()
+    relay = Relay(Cells.private())
     yield relay
     relay.close()
 
