@@ -80,6 +80,7 @@ class Remote:
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0  # there is no supervisor yet
         self.cells = self.board.trainer
         introduce(self.cells, config.name)
+        self.board.stages.write_text({"names": pipeline.stage_names()})
         self._relay = Relay()
         self._life = self._new_life()
         try:
