@@ -66,8 +66,7 @@ class SupervisorCell(IntEnum):
     MEMORY_WORKERS_GAUGE = 15
     SUBSTITUTED = 16
     QUARANTINED = 17
-    NO_SLOT_FREE_NS = 24
-    SLOTS_HANDED_NS = 25
+    NOTHING_TO_FILL_NS = 24
 
 
 class Phase(IntEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loader.config import available_cores
@@ -20,7 +21,8 @@ class Moment:
         batches, samples, wait_ns, copies: of the trainer.
         busy_ns: of each worker.
         made: samples, of all workers.
-        no_slot_free_ns, slots_handed_ns: of the supervisor.
+        nothing_to_fill_ns: for how long all slots were filled.
+        lent: slots that the trainer holds.
         timing: of the stopwatches, added up.
     """
 
@@ -31,8 +33,8 @@ class Moment:
     copies: int
     busy_ns: tuple[int, ...]
     made: int
-    no_slot_free_ns: int
-    slots_handed_ns: int
+    nothing_to_fill_ns: int
+    lent: int
     timing: tuple[int, ...]
 
     @classmethod
@@ -49,22 +51,24 @@ class Moment:
             trainer[TrainerCell.COPIES],
             tuple(_busy_ns(cells, at) for cells in board.workers),
             sum(cells[WorkerCell.SAMPLES] for cells in makers) if board.workers else trainer[TrainerCell.SAMPLES],
-            supervisor[SupervisorCell.NO_SLOT_FREE_NS],
-            supervisor[SupervisorCell.SLOTS_HANDED_NS],
+            supervisor[SupervisorCell.NOTHING_TO_FILL_NS],
+            trainer[TrainerCell.LENT_GAUGE],
             tuple(map(sum, zip(*timings, strict=True))) if timings else (0,) * TIMING_CELLS,
         )
 
 
 class Window:
-    """The time between two moments.
+    """The time between the first and the last of some moments.
 
     Args:
         board: for what is no counter.
-        then, now: the moments.
+        moments: two or more.
     """
 
-    def __init__(self, board: Board, then: Moment, now: Moment) -> None:
+    def __init__(self, board: Board, moments: Sequence[Moment]) -> None:
         self._board = board
+        then, now = moments[0], moments[-1]
+        self._lent = sum(moment.lent for moment in moments) / len(moments)
         self._then, self._now = then, now
         self._timing = [new - old for new, old in zip(now.timing, then.timing, strict=True)]
         self.elapsed_s = max(now.at - then.at, 1e-9)
@@ -104,9 +108,9 @@ class Window:
             ceiling=len(self._board.workers),
             reduced_to=supervisor[SupervisorCell.MEMORY_WORKERS_GAUGE] or None,
             wanted=supervisor[SupervisorCell.WORKERS_GAUGE],
-            no_slot_free=min(1.0, (now.no_slot_free_ns - then.no_slot_free_ns) / 1e9 / self.elapsed_s),
+            nothing_to_fill=min(1.0, (now.nothing_to_fill_ns - then.nothing_to_fill_ns) / 1e9 / self.elapsed_s),
             slots=slots,
-            slots_handed=(now.slots_handed_ns - then.slots_handed_ns) / 1e9 / self.elapsed_s,
+            lent=self._lent,
             copied=(now.copies - then.copies) / max(1, batches),
             slow_share=min(1.0, timing[Timing.SLOW_NS] / busy_ns),
             slow_samples=timing[Timing.SLOW_TICKETS] / made,

@@ -31,9 +31,9 @@ class Measurements:
         ceiling: most workers that may be asked for.
         wanted: workers that are asked for.
         reduced_to: workers that memory allows, where these are fewer.
-        no_slot_free: share of the time in which no slot was free.
+        nothing_to_fill: share of the time in which all slots were filled, and taken or not.
         slots: in all.
-        slots_handed: that the trainer had, on average, taken or not.
+        lent: slots that the trainer kept, on average.
         copied: batches that were copied because all slots were kept, per batch.
         slow_share: of the busy time that slow tickets took longer than usual.
         slow_samples: slow tickets per sample.
@@ -54,9 +54,9 @@ class Measurements:
     ceiling: int = 1
     wanted: int = 1
     reduced_to: int | None = None
-    no_slot_free: float = 0.0
+    nothing_to_fill: float = 0.0
     slots: int = 0
-    slots_handed: float = 0.0
+    lent: float = 0.0
     copied: float = 0.0
     slow_share: float = 0.0
     slow_samples: float = 0.0
@@ -67,7 +67,12 @@ class Measurements:
     @property
     def share(self) -> float:
         """Share of the time that the workers were busy, on average."""
-        return sum(self.busy) / len(self.busy) if self.busy else 1.0
+        return sum(self.busy) / len(self.busy) if self.busy else 0.0
+
+    @property
+    def pressed(self) -> float:
+        """The same share of the time in which there was something to do: a trainer that pauses leaves nothing."""
+        return min(1.0, self.share / max(1 - self.nothing_to_fill, 1e-9))
 
     @property
     def most_gain(self) -> float:

@@ -207,7 +207,7 @@ class Meter:
         at = time.monotonic()
         self.look(at)
         now = Moment.of(self._board, at)
-        window = Window(self._board, self._moments[0], now)
+        window = Window(self._board, [*self._moments, now])
         workers = self._workers(window)
         stages = window.stages()
         verdict = judge(window.measurements([worker.busy_ratio for worker in workers], stages))

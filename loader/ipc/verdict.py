@@ -28,8 +28,8 @@ _SLOW_SAMPLES = 0.1
 _COMPUTING = 0.75
 _QUEUEING = 0.15
 _CORES_USED = 0.85
-_HANDED = 0.4
-_NO_SLOT_FREE = 0.5
+_KEPT = 0.5
+_NOTHING_TO_FILL = 0.2
 _COPIED = 0.25
 
 
@@ -146,7 +146,7 @@ def _model(seen: Measurements) -> Verdict | None:
 
 
 def _memory(seen: Measurements) -> Verdict | None:
-    if seen.reduced_to is None or seen.share < _BUSY:
+    if seen.reduced_to is None or seen.pressed < _BUSY:
         return None
     gain = seen.gain_with(max(seen.wanted, len(seen.busy)))
     allowed = f"memory allows only {seen.reduced_to} of {seen.wanted} workers"
@@ -154,10 +154,10 @@ def _memory(seen: Measurements) -> Verdict | None:
 
 
 def _slots(seen: Measurements) -> Verdict | None:
-    kept = seen.slots > 0 and seen.slots_handed >= _HANDED * seen.slots and seen.no_slot_free >= _NO_SLOT_FREE
+    kept = seen.slots > 0 and seen.lent >= _KEPT * seen.slots and seen.nothing_to_fill >= _NOTHING_TO_FILL
     if seen.share >= _BUSY or not (kept or seen.copied >= _COPIED):
         return None
-    why = f"the workers wait for slots, of which the trainer keeps {seen.slots_handed:.1f} of {seen.slots}"
+    why = f"the workers wait for slots, of which the trainer keeps {seen.lent:.1f} of {seen.slots}"
     return _slow(
         seen, Kind.SLOTS, f"{why}; keep copies of what you need of a batch, or give more slots=", min(seen.most_gain, 1 / max(seen.share, 0.1))
     )
@@ -175,7 +175,7 @@ def _straggler(seen: Measurements) -> Verdict | None:
 
 
 def _cores(seen: Measurements) -> Verdict | None:
-    if seen.share < _BUSY and seen.queueing < _QUEUEING:
+    if seen.pressed < _BUSY and seen.queueing < _QUEUEING:
         return None
     used = sum(seen.busy) * seen.computing
     short_of = seen.queueing >= _QUEUEING and used + sum(seen.busy) * seen.queueing >= _CORES_USED * seen.cores
@@ -191,7 +191,7 @@ def _cores(seen: Measurements) -> Verdict | None:
 
 def _stage(seen: Measurements) -> Verdict | None:
     largest = seen.largest
-    if seen.share < _BUSY or largest is None or largest.share < _DOMINANT or largest.name in ("write", "order"):
+    if seen.pressed < _BUSY or largest is None or largest.share < _DOMINANT or largest.name in ("write", "order"):
         return None
     if largest.name != "read":
         gain = min(seen.most_gain, 1 / max(1 - largest.share / 2, 0.1))
@@ -203,12 +203,12 @@ def _stage(seen: Measurements) -> Verdict | None:
 
 
 def _workers(seen: Measurements) -> Verdict | None:
-    if seen.share < _BUSY:
+    if seen.pressed < _BUSY:
         return None
     why = f"all {len(seen.busy)} workers are busy" if len(seen.busy) != 1 else "the only worker is busy"
     more = _or_more_workers(seen).removeprefix(", or ")
     cure = more or f"no more are allowed (max_workers={seen.ceiling})" if len(seen.busy) >= seen.ceiling else more or "more of them would not help"
-    return _slow(seen, Kind.WORKERS, f"{why} {seen.share:.0%} of the time; {cure}", seen.gain_with(seen.useful))
+    return _slow(seen, Kind.WORKERS, f"{why} {seen.pressed:.0%} of the time; {cure}", seen.gain_with(seen.useful))
 
 
 def _unclear(seen: Measurements) -> Verdict:

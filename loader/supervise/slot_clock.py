@@ -1,4 +1,4 @@
-"""Where the slots are now, and for how long they have been there: a look now and then would miss what happens between batches."""
+"""Where the slots are now, and for how long the workers had none to fill: a look now and then would miss what happens between batches."""
 
 from __future__ import annotations
 
@@ -22,11 +22,8 @@ class SlotClock:
         cells = self._cells
         elapsed_ns = now_ns - (self._since_ns or now_ns)
         self._since_ns = now_ns
-        was_free, _, was_handed = self._counts
-        if not was_free:
-            cells.add(SupervisorCell.NO_SLOT_FREE_NS, elapsed_ns)
-        if was_handed:
-            cells.add(SupervisorCell.SLOTS_HANDED_NS, was_handed * elapsed_ns)
+        if self._counts[0] == self._counts[1] == 0:
+            cells.add(SupervisorCell.NOTHING_TO_FILL_NS, elapsed_ns)
         if (free, filling, handed) != self._counts:
             self._counts = free, filling, handed
             cells[SupervisorCell.SLOTS_FREE_GAUGE] = free

@@ -17,7 +17,7 @@ BLUR = (StageStats("read", 0.2, 1.0), StageStats("blur", 0.71, 3.5), StageStats(
 READ = (StageStats("read", 0.8, 4.0), StageStats("blur", 0.15, 0.75), StageStats("write", 0.05, 0.2))
 EVEN = (StageStats("read", 0.4, 2.0), StageStats("blur", 0.4, 2.0), StageStats("write", 0.2, 1.0))
 
-USUAL = Measurements(wait=0.5, busy=(0.95, 0.97), computing=0.1, cores=8, ceiling=16, wanted=2, slots=4, no_slot_free=0.9, stages=EVEN)
+USUAL = Measurements(wait=0.5, busy=(0.95, 0.97), computing=0.1, cores=8, ceiling=16, wanted=2, slots=4, stages=EVEN)
 """Two workers that are busy, mostly with waiting, and too slow."""
 
 CASES = {
@@ -28,7 +28,7 @@ CASES = {
     Kind.TOO_MANY: replace(USUAL, wait=0.01, busy=(0.1,) * 8),
     Kind.BALANCED: replace(USUAL, wait=0.04, busy=(0.9, 0.92)),
     Kind.MEMORY: replace(USUAL, reduced_to=2, wanted=6, stages=BLUR),
-    Kind.SLOTS: replace(USUAL, busy=(0.2, 0.3), slots_handed=3.2),
+    Kind.SLOTS: replace(USUAL, busy=(0.2, 0.3), lent=3.2, nothing_to_fill=0.6),
     Kind.STRAGGLER: replace(USUAL, slow_share=0.6, slow_samples=0.01, slow_ms=300.0, slow_sample=37, stages=READ),
     Kind.CORES: replace(USUAL, computing=0.98, cores=2),
     Kind.READING: replace(USUAL, stages=READ),
@@ -86,6 +86,10 @@ def test_at_the_ceiling_the_ceiling_is_named() -> None:
     assert "max_workers=2" in judge(replace(USUAL, ceiling=2)).sentence
 
 
+def test_a_pause_of_the_trainer_does_not_make_the_workers_look_idle() -> None:
+    assert judge(replace(CASES[Kind.TRANSFORMING], busy=(0.5, 0.5), nothing_to_fill=0.45)).kind is Kind.TRANSFORMING
+
+
 def test_copies_show_that_slots_are_kept() -> None:
     assert judge(replace(USUAL, busy=(0.2, 0.3), copied=0.5)).kind is Kind.SLOTS
 
@@ -125,15 +129,15 @@ def test_each_kind_has_a_short_form_for_a_table(kind: Kind) -> None:
         ceiling=st.integers(1, 64),
         wanted=st.integers(0, 64),
         reduced_to=st.none() | st.integers(1, 64),
-        no_slot_free=RATIO,
+        nothing_to_fill=RATIO,
         slots=st.integers(0, 64),
-        slots_handed=st.floats(0, 64),
+        lent=st.floats(0, 64),
         copied=RATIO,
         slow_share=RATIO,
         slow_samples=RATIO,
         slow_ms=st.floats(0, 1e6),
         slow_sample=st.none() | st.integers(0, 10**9),
-        stages=st.lists(st.builds(StageStats, st.sampled_from(["read", "write", "blur"]), RATIO, st.floats(0, 1e5)), max_size=5).map(tuple),
+        stages=st.lists(st.builds(StageStats, st.sampled_from(["read", "write", "blur"]), RATIO, st.floats(1e-3, 1e5)), max_size=5).map(tuple),
     )
 )
 def test_there_is_always_one_plain_sentence_and_a_gain_that_can_be_believed(seen: Measurements) -> None:
