@@ -57,7 +57,7 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import auto, bare, fit, ours, scale
+    from benchmarks import auto, bare, fit, ours, scale, stats
 
     match what["kind"]:
         case "ours":
@@ -80,6 +80,8 @@ def _single(what: Measured, data: Path) -> Measured:
             return scale.epoch_gap(data, what["workers"])
         case "rows":
             return scale.rows(data)
+        case "stats":
+            return stats.measure(data, what["workers"], rounds=int(8 * what["seconds"]))
         case _:
             return ours.memory(data)
 
@@ -227,6 +229,18 @@ def _fit(arguments: argparse.Namespace, backend: str, name: str, wanted: tuple[f
     return {"name": name, **found}
 
 
+def _stats(arguments: argparse.Namespace) -> Measured:
+    WORKLOADS["mnist"].write(arguments.data, _note)
+    figures = {
+        "cpu_all": ("% more CPU time for a batch, all statistics", "wanted ≤ 2"),
+        "cpu_stages": ("% more CPU time for a batch, stages", "wanted < 1"),
+        "time_all": ("% more time for a batch, all statistics", ""),
+        "time_stages": ("% more time for a batch, stages", ""),
+        "batches_per_s": ("batches/s", ""),
+    }
+    return _several(arguments, "stats", figures, workers=arguments.workers, seconds=arguments.seconds)
+
+
 _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "empty": _empty,
     "first_batch": _first_batch,
@@ -239,6 +253,7 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "epoch_gap": _epoch_gap,
     "auto": _auto,
     "rows": _rows,
+    "stats": _stats,
 }
 
 

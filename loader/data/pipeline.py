@@ -22,6 +22,7 @@ from loader.data.rng import SampleGenerator
 from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe
 from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
 from loader.data.spec import Array, SampleSpec
+from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_names
 from loader.data.transforms import LeafTransform, RowError
 from loader.errors import ConfigError, LoaderError, PipelineError, SampleError, in_words, remote_traceback
 
@@ -47,9 +48,14 @@ class Pipeline:
         class_weight: applied last, or None.
         io_retries: how often rows whose reading failed with an OSError are produced again, after pauses of 0.05, 0.2, 0.8, … seconds; not
             for want of a descriptor (EMFILE), which this process itself would have to close.
+
+    Attributes:
+        spec: of a finished sample; see `compile`.
+        watch: to be told how long each stage of the next `fill` takes, or None.
     """
 
     spec: SampleSpec
+    watch: Stopwatch | None = None
 
     def __init__(
         self, source: Source, transforms: Sequence[Transform], seed: int, class_weight: ClassWeight | None = None, io_retries: int = 0
@@ -63,6 +69,10 @@ class Pipeline:
     def parts(self) -> list[tuple[str, object]]:
         """Return all that may hold code of the user, with a description."""
         return [("the source", self.source), *((describe(place, transform), transform) for place, transform in enumerate(self.transforms))]
+
+    def stage_names(self) -> list[str]:
+        """Return a name for each stage that `watch` is told of."""
+        return stage_names(self.transforms)
 
     def probe(self) -> list[SampleSpec]:
         """Run the first sample through everything; return the spec of what each callable segment makes of it, for `compile`.
@@ -151,13 +161,17 @@ class Pipeline:
         own = out[: self._own_leaves]
         if not self._segments:
             read_rows(self.source, indices, own)
+            if self.watch is not None:
+                self.watch.lap(READ)
         else:
             step = self._chunk_rows or len(indices)
             for start in range(0, len(indices), step):
-                rows = Rows(self.source, indices[start : start + step], epoch, progress, first + start)
+                rows = Rows(self.source, indices[start : start + step], epoch, progress, first + start, watch=self.watch)
                 self._run(rows, [leaf[start : start + step] for leaf in own])
         if self.class_weight is not None:
             self._weigh(indices, out)
+            if self.watch is not None:
+                self.watch.lap(WRITE)
 
     def name_of(self, index: int) -> str | None:
         """Return the path or ID of a sample; None where it has none, or a source of the user's can't tell."""

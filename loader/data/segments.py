@@ -13,6 +13,7 @@ from loader.data.read_rows import read_rows
 from loader.data.rng import SampleGenerator
 from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
 from loader.data.spec import Array, Sample, SampleSpec
+from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_of
 from loader.data.transforms import LeafTransform, RowError
 from loader.errors import PipelineError
 
@@ -30,6 +31,7 @@ class Rows:
         progress: one writable cell for the row that a user's function is at, so that a death names it.
         first: number of the first of these rows in the whole work.
         arrays: what the segments before made of them, one array per leaf; None while they are still in the source.
+        watch: to be told what was done, where these rows are timed.
     """
 
     source: Source
@@ -38,6 +40,7 @@ class Rows:
     progress: memoryview
     first: int
     arrays: list[Array] | None = None
+    watch: Stopwatch | None = None
 
 
 class Segment(ABC):
@@ -84,13 +87,20 @@ class LeafSegment(Segment):
         arrays = rows.arrays if rows.arrays is not None else self._read(rows, out)
         for number, chain in enumerate(self._chains):
             if chain:
-                self._run_chain(rows.indices, number, arrays[number], out[number], draws)
+                self._run_chain(rows, number, arrays[number], out[number], draws)
             elif arrays[number] is not out[number]:
                 out[number][...] = arrays[number]
+                if rows.watch is not None:
+                    rows.watch.lap(WRITE)
 
     def _draw(self, rows: Rows) -> dict[int, list[Any]]:
         at, indices = self._generator.at, rows.indices.tolist()
-        return {place: [transform.draw(at(rows.epoch, index, place)) for index in indices] for place, transform in self._random}
+        draws = {}
+        for place, transform in self._random:
+            draws[place] = [transform.draw(at(rows.epoch, index, place)) for index in indices]
+            if rows.watch is not None:
+                rows.watch.lap(stage_of(place))
+        return draws
 
     def _read(self, rows: Rows, out: list[Array]) -> list[Array]:
         """Read the rows from the source: to scratch what will be transformed, the rest to its place."""
@@ -100,16 +110,20 @@ class LeafSegment(Segment):
             for leaf, chain, target in zip(self._spec.leaves, self._chains, out, strict=True)
         ]
         read_rows(rows.source, rows.indices, targets)
+        if rows.watch is not None:
+            rows.watch.lap(READ)
         return targets
 
-    def _run_chain(self, indices: Indices, number: int, array: Array, out: Array, draws: dict[int, list[Any]]) -> None:
+    def _run_chain(self, rows: Rows, number: int, array: Array, out: Array, draws: dict[int, list[Any]]) -> None:
         chain = self._chains[number]
         for step, (place, transform, leaf) in enumerate(chain, 1):
-            target = out if step == len(chain) else np.empty((len(indices), *leaf.shape), leaf.dtype)
+            target = out if step == len(chain) else np.empty((len(rows.indices), *leaf.shape), leaf.dtype)
             try:
                 transform.apply(array, target, draws.get(place, ()))
             except RowError as error:
-                raise BadSample(int(indices[error.row]), leaf.name) from error
+                raise BadSample(int(rows.indices[error.row]), leaf.name) from error
+            if rows.watch is not None:
+                rows.watch.lap(stage_of(place))
             array = target
 
 
@@ -129,19 +143,25 @@ class CallSegment(Segment):
     def probe(self, sample: Sample) -> tuple[Sample, SampleSpec]:
         """Run the first sample and return what comes out, with its spec."""
         *_, (last, _) = self._transforms
-        made = self._call(sample, 0, 0)
+        made = self._call(sample, 0, 0, None)
         try:
             return made, SampleSpec.of(made)
         except (TypeError, ValueError) as error:
             raise PipelineError(f"{self._describe(last)} returned what can't be a sample: {error}") from error
 
     def run(self, rows: Rows, out: list[Array]) -> None:
+        watch = rows.watch
         for row, index in enumerate(rows.indices.tolist()):
             rows.progress[0] = rows.first + row
             try:
-                made = self._call(self._sample(rows, row, index), rows.epoch, index)
+                sample = self._sample(rows, row, index)
+                if watch is not None:
+                    watch.lap(READ if rows.arrays is None else WRITE)
+                made = self._call(sample, rows.epoch, index, watch)
                 for target, leaf in zip(out, self._checked(made), strict=True):
                     target[row] = leaf
+                if watch is not None:
+                    watch.lap(WRITE)
             except BadSample:
                 raise
             except BaseException as error:
@@ -154,11 +174,13 @@ class CallSegment(Segment):
         # A copy: the function may change its arguments or keep them, and scratch rows are used again.
         return rows.source.fetch(index) if rows.arrays is None else self._spec.unflatten([array[row].copy() for array in rows.arrays])
 
-    def _call(self, sample: Sample, epoch: int, index: int) -> Sample:
+    def _call(self, sample: Sample, epoch: int, index: int, watch: Stopwatch | None) -> Sample:
         for place, transform in self._transforms:
             sample = transform(sample, self._generator.at(epoch, index, place))
             if sample is None:
                 raise PipelineError(f"{self._describe(place)} returned None; it must return the sample: (x,), (x, y) or (x, y, sample_weight)")
+            if watch is not None:
+                watch.lap(stage_of(place))
         return sample
 
     def _checked(self, made: Sample) -> list[Array]:

@@ -5,8 +5,11 @@ grow, unless the name says that they are a gauge.
 
     row 0        written by the trainer      TrainerCell
     row 1        written by the supervisor   SupervisorCell
-    row 2 + n    written by worker n         WorkerCell
-    last row     written by the supervisor   the first bad sample, as text
+    row 2 + n    written by worker n of N    WorkerCell
+    row 2 + N    written by the supervisor   the first bad sample, as text
+    row 3 + N    written by the trainer      the names of the stages, as text
+
+Who makes batches also writes how long their stages take, to the last cells of its row (`loader.data.stopwatch`).
 
 Each row is followed by a text area for JSON; see `write_text`.
 """
@@ -17,6 +20,7 @@ import json
 from enum import IntEnum
 from typing import Any
 
+from loader.data.stopwatch import TIMING_CELLS
 from loader.ipc import memfd
 
 _CELLS = 64
@@ -62,6 +66,7 @@ class SupervisorCell(IntEnum):
     MEMORY_WORKERS_GAUGE = 15
     SUBSTITUTED = 16
     QUARANTINED = 17
+    NOTHING_TO_FILL_NS = 24
 
 
 class Phase(IntEnum):
@@ -130,6 +135,10 @@ class Cells:
         """Return one cell as a writable view of one element."""
         return self._cells[cell : cell + 1]
 
+    def timing(self) -> memoryview:
+        """Return the cells of a stopwatch, writable."""
+        return self._cells[_CELLS - TIMING_CELLS :]
+
     def write_text(self, value: Any) -> None:
         """Put a JSON-able value into the text area, before a record that tells about it is sent."""
         write_text(self._text, value)
@@ -171,11 +180,12 @@ class Board:
         self.supervisor = self._row(1)
         self.workers = [self._row(2 + number) for number in range(max_workers)]
         self.first_bad = self._row(2 + max_workers)
+        self.stages = self._row(3 + max_workers)
 
     @staticmethod
     def create(max_workers: int) -> int:
         """Return the descriptor of memory for a board; the caller owns it. Untouched rows take no memory."""
-        return memfd.create("board", (3 + max_workers) * _ROW_BYTES)
+        return memfd.create("board", (4 + max_workers) * _ROW_BYTES)
 
     def bury(self) -> None:
         """Clear what a supervisor and its workers showed, for the trainer after they have died. Counters go on."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
-from loader.ipc.verdict import verdict
+from loader.ipc.evidence import Moment, Window
+from loader.ipc.stages import StageStats, in_words
+from loader.ipc.verdict import judge
 
 _WINDOW_S = 10.0
 _STEP_S = 0.5
@@ -95,12 +97,14 @@ class Stats:
         slots: where the slots are.
         workers: one entry per worker process.
         memory: what is used.
-        errors: samples that failed.
-        supervisor_restarts: how often the supervisor has died and been replaced.
         errors: samples that failed, each time that they did.
+        supervisor_restarts: how often the supervisor has died and been replaced.
         substituted: rows that hold another sample than their own, which was bad.
         quarantined: different samples that have been bad.
-        verdict: which side is the slow one, by how much, and what would help.
+        verdict: which side is the slow one, by how much, and what would help (docs/tuning.md).
+        verdict_kind: the same for programs, a `loader.ipc.verdict.Kind`.
+        verdict_gain: how many times as fast training could be expected to run after that; 1.0 where nothing is to be gained.
+        stages: what the time of the workers went into, over the last 10 s; of the trainer with `workers=0`.
     """
 
     name: str
@@ -116,6 +120,9 @@ class Stats:
     substituted: int
     quarantined: int
     verdict: str
+    verdict_kind: str = ""
+    verdict_gain: float = 1.0
+    stages: list[StageStats] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON-able data."""
@@ -127,6 +134,7 @@ class Stats:
         known = _known(cls, given)
         known["slots"] = SlotStats(**_known(SlotStats, known["slots"]))
         known["workers"] = [WorkerStats(**_known(WorkerStats, worker)) for worker in known["workers"]]
+        known["stages"] = [StageStats(**_known(StageStats, stage)) for stage in known.get("stages", [])]
         known["memory"] = MemoryStats(**_known(MemoryStats, known["memory"]))
         return cls(**known)
 
@@ -140,6 +148,7 @@ class Stats:
             ("trainer waits", f"{self.trainer_wait_ratio:.0%} of the time"),
             ("slots", f"{slots.free} free, {slots.filling} filling, {slots.ready} ready, {slots.lent} lent"),
             *((f"worker {worker.pid}", f"{worker.state}, {worker.samples:,} samples, busy {worker.busy_ratio:.0%}") for worker in self.workers),
+            *([("stages", in_words(self.stages))] if self.stages else []),
             ("memory", f"{self.memory}"),
             ("errors", f"{self.errors}"),
             *([("supervisor", f"replaced {self.supervisor_restarts} times")] if self.supervisor_restarts else []),
@@ -162,15 +171,6 @@ def _known(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name in names}
 
 
-@dataclass(frozen=True)
-class _Moment:
-    at: float
-    batches: int
-    samples: int
-    wait_ns: int
-    busy_ns: tuple[int, ...]
-
-
 class Meter:
     """Reads a board and remembers the last ten seconds of it. Has no part in the counting, so any process may have one.
 
@@ -182,7 +182,7 @@ class Meter:
         self._board = board
         self._begun = False  # whether anything had been handed out at the first moment
         self._next = 0.0
-        self._moments: deque[_Moment] = deque()
+        self._moments: deque[Moment] = deque()
         self.look(time.monotonic())
 
     def look(self, now: float) -> None:
@@ -192,7 +192,7 @@ class Meter:
         """
         if self._begun and now < self._next:
             return
-        moment = self._moment(now)
+        moment = Moment.of(self._board, now)
         if not self._begun:
             self._moments.clear()
             self._begun = moment.batches > 0
@@ -205,18 +205,17 @@ class Meter:
         """Return a snapshot of the loader called `name`."""
         at = time.monotonic()
         self.look(at)
-        then, now = self._moments[0], self._moment(at)
-        elapsed = max(now.at - then.at, 1e-9)
-        wait_ratio = min(1.0, (now.wait_ns - then.wait_ns) / 1e9 / elapsed)
-        samples_per_s = (now.samples - then.samples) / elapsed
-        workers = self._workers(now, then, elapsed)
-        busy = [worker.busy_ratio for worker in workers]
+        now = Moment.of(self._board, at)
+        window = Window(self._board, [*self._moments, now])
+        workers = self._workers(window)
+        stages = window.stages()
+        verdict = judge(window.measurements([worker.busy_ratio for worker in workers], stages))
         return Stats(
             name=name,
             epoch=self._board.trainer[TrainerCell.EPOCH_GAUGE],
             batches_delivered=now.batches,
-            samples_per_s=samples_per_s,
-            trainer_wait_ratio=wait_ratio,
+            samples_per_s=window.samples_per_s,
+            trainer_wait_ratio=window.wait_ratio,
             slots=self._slots(),
             workers=workers,
             memory=self._memory(),
@@ -224,13 +223,11 @@ class Meter:
             supervisor_restarts=self._board.trainer[TrainerCell.SUPERVISOR_RESTARTS],
             substituted=self._supervisor(SupervisorCell.SUBSTITUTED) + self._board.trainer[TrainerCell.SUBSTITUTED],
             quarantined=self._supervisor(SupervisorCell.QUARANTINED) + self._board.trainer[TrainerCell.QUARANTINED],
-            verdict=verdict(wait_ratio, busy, delivered=now.samples > then.samples, inline=not self._board.workers),
+            verdict=verdict.sentence,
+            verdict_kind=verdict.kind.value,
+            verdict_gain=verdict.gain,
+            stages=stages,
         )
-
-    def _moment(self, at: float) -> _Moment:
-        trainer = self._board.trainer
-        busy = tuple(cells[WorkerCell.BUSY_NS] for cells in self._board.workers)
-        return _Moment(at, trainer[TrainerCell.BATCHES], trainer[TrainerCell.SAMPLES], trainer[TrainerCell.WAIT_NS], busy)
 
     def _supervisor(self, cell: SupervisorCell) -> int:
         return self._board.supervisor[cell]
@@ -240,13 +237,13 @@ class Meter:
         lent = self._board.trainer[TrainerCell.LENT_GAUGE]
         return SlotStats(free, filling, max(0, handed - lent), lent)
 
-    def _workers(self, now: _Moment, then: _Moment, elapsed: float) -> list[WorkerStats]:
+    def _workers(self, window: Window) -> list[WorkerStats]:
         return [
             WorkerStats(
                 pid=cells[WorkerCell.PID_GAUGE],
                 state=WorkerState(cells[WorkerCell.STATE_GAUGE]).name.lower(),
                 samples=cells[WorkerCell.SAMPLES],
-                busy_ratio=min(1.0, (now.busy_ns[number] - then.busy_ns[number]) / 1e9 / elapsed),
+                busy_ratio=window.busy_ratio(number),
             )
             for number, cells in enumerate(self._board.workers)
             if cells[WorkerCell.STATE_GAUGE] != WorkerState.ABSENT

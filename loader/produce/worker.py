@@ -22,6 +22,7 @@ from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.source import BadSample, Indices
 from loader.data.spec import Array
+from loader.data.stopwatch import Stopwatch
 from loader.data.substitute import Substitution, substitute
 from loader.ipc.arena import Arena
 from loader.ipc.board import Cells, WorkerCell, WorkerState
@@ -122,6 +123,7 @@ class _Worker:
         self._substitution = Substitution(production.pipeline, self._journal, production.outcasts) if production.substitute else None
         self._substituted = 0
         self._ticket: Ticket | None = None
+        self._stopwatch = Stopwatch(cells.timing(), clocks=True)
 
     def whereabouts(self) -> dict[str, Any]:
         """Return the attributes that a log record of this moment gets: the worker, and the sample that a function of the user is at."""
@@ -157,7 +159,9 @@ class _Worker:
         self._ticket = ticket if ticket.kind == TicketKind.ROWS else None
         if ticket.kind == TicketKind.ORDER:
             self._make_order(ticket)
+            self._stopwatch.ordered(time.monotonic_ns() - started)
         else:
+            watch = self._pipeline.watch = self._stopwatch.begin(started, ticket.rows)
             try:
                 self._fill(ticket)
             except BadSample as bad:
@@ -168,6 +172,11 @@ class _Worker:
             self._cells.add(WorkerCell.SAMPLES, ticket.rows)
         busy = time.monotonic_ns() - started
         self._cells.add(WorkerCell.BUSY_NS, busy)
+        if ticket.kind == TicketKind.ROWS:
+            if watch is not None:
+                watch.end(busy, ticket.rows)
+            if busy > self._stopwatch.limit_ns * ticket.rows:
+                self._stopwatch.slow(busy, ticket.rows, lambda: int(self._indices(ticket)[0]))
         return Done(self._number, ticket.number, busy, self._substituted)
 
     def _make_order(self, ticket: Ticket) -> None:

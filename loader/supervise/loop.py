@@ -23,6 +23,7 @@ from loader.supervise.pool import Pool
 from loader.supervise.postmortem import STACK_S, Postmortem
 from loader.supervise.requests import Desk, memory_setting, workers_setting
 from loader.supervise.schedule import Schedule
+from loader.supervise.slot_clock import SlotClock
 from loader.supervise.tuning import Tuning
 
 _TICK_S = 1.0
@@ -83,6 +84,7 @@ class Supervisor:
         self._pool = Pool(self._run_worker, [self._inbox, ready.fd, trainer, self._epoll.fileno()])
         self._pid, self._trainer_pid = os.getpid(), os.getppid()
         self._meter = Meter(board)
+        self._slot_clock = SlotClock(board.supervisor)
         settings = {
             "workers": workers_setting(len(board.workers), self._workers_in_words, self._resize),
             "memory_limit": memory_setting(lambda: memory.limit, memory.check, self._set_memory_limit),
@@ -278,11 +280,7 @@ class Supervisor:
     def _carry_out(self) -> None:
         for command in self._schedule.commands():
             self._carry_out_one(command)
-        free, filling, handed = self._schedule.counts()
-        cells = self._board.supervisor
-        cells[SupervisorCell.SLOTS_FREE_GAUGE] = free
-        cells[SupervisorCell.SLOTS_FILLING_GAUGE] = filling
-        cells[SupervisorCell.SLOTS_HANDED_GAUGE] = handed
+        self._slot_clock.note(*self._schedule.counts(), time.monotonic_ns())
 
     def _carry_out_one(self, command: Command) -> None:
         match command:

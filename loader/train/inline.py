@@ -16,6 +16,7 @@ from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.source import BadSample
 from loader.data.spec import Array, SampleSpec
+from loader.data.stopwatch import Stopwatch
 from loader.data.substitute import NoOutcasts, Substitution
 from loader.errors import SampleError, remote_traceback
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
@@ -44,6 +45,8 @@ class Inline:
         self.board = Board(None, 0)
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0
         self.cells = self.board.trainer
+        self.board.stages.write_text({"names": pipeline.stage_names()})
+        self._stopwatch = Stopwatch(self.cells.timing(), clocks=False)
         self.pid = os.getpid()
 
     @property
@@ -63,6 +66,7 @@ class Inline:
         out = [aligned_empty((rows, *leaf.shape), leaf.dtype) for leaf in self.spec.leaves]
         first = batch * self._plan.batch_size
         indices = self._order.indices(epoch, self._plan.positions(first, first + rows))
+        watch = self._pipeline.watch = self._stopwatch.begin(time.monotonic_ns(), rows)
         try:
             if self._substitution is None:
                 self._pipeline.fill(indices, epoch, out, self._progress)
@@ -71,7 +75,10 @@ class Inline:
         except BadSample as bad:
             self._note(bad)
             raise self._pipeline.error(bad) from bad.__cause__
-        self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
+        elapsed = time.perf_counter_ns() - started
+        self.cells.add(TrainerCell.WAIT_NS, elapsed)
+        if watch is not None:
+            watch.end(elapsed, rows)
         if self._substitution is not None and self._known.first is not None and not self._warned:
             self._warned = True
             warn_of_first_bad(self._known.first.fields(), self._quarantine)

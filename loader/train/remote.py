@@ -81,6 +81,7 @@ class Remote:
         self.cells = self.board.trainer
         introduce(self.cells, config.name)
         self._wanted = Wanted(config, self.board.supervisor)
+        self.board.stages.write_text({"names": pipeline.stage_names()})
         self._relay = Relay(self.cells)
         self._life = self._new_life()
         try:

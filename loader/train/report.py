@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from loader.errors import ConfigError
-from loader.ipc.verdict import verdict
 from loader.train.event_file import EventFile
 from loader.train.pace import Pace, Probe, Stretch
 
@@ -117,9 +116,8 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if self._warn_above is None or share <= self._warn_above:
             return
         self._warn_above = None
-        busy = [worker.busy_ratio for worker in self._loader.stats().workers]
-        words = verdict(share, busy, delivered=True, inline=not self._loader._producer.board.workers)
-        warnings.warn(f"{self._loader.name}, over the last {elapsed_s:.0f} s of training: {words}", RuntimeWarning, stacklevel=2)
+        waited = f"training waited for {self._loader.name} {share:.0%} of the last {elapsed_s:.0f} s"
+        warnings.warn(f"{waited}. What its stats() say: {self._loader.stats().verdict}", RuntimeWarning, stacklevel=2)
 
 
 def _put(logs: Any, pace: Pace, prefix: str = "") -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from loader.ipc.stats import aligned
+from loader.ipc.verdict import short
 from loader.watch.client import Found, loaders
 
 _WIDTH = 80
@@ -75,15 +76,7 @@ def _row(one: Found) -> tuple[str, ...]:
         return (one.name, str(one.pid), "", "", "", "", "does not answer")
     memory = size(stats.memory.arena_bytes + stats.memory.private_bytes)
     rate, wait = f"{stats.samples_per_s:,.0f}", f"{stats.trainer_wait_ratio:.0%}"
-    return (one.name, str(one.pid), rate, wait, str(len(stats.workers)), memory, _short(stats.verdict))
-
-
-def _short(verdict: str) -> str:
-    """Return what a verdict begins with: the slow side. The details have the rest."""
-    for side in ("model", "loader"):
-        if verdict.startswith(f"the {side} is the slow part"):
-            return f"{side} is slower"
-    return "nothing is taken" if verdict.startswith("nothing was taken") else verdict
+    return (one.name, str(one.pid), rate, wait, str(len(stats.workers)), memory, short(stats.verdict_kind) or stats.verdict)
 
 
 def size(nbytes: int) -> str:

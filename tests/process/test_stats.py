@@ -47,6 +47,9 @@ def test_the_keys_are_those_of_the_design_and_json_can_hold_them(workers: int) -
         "substituted",
         "quarantined",
         "verdict",
+        "verdict_kind",
+        "verdict_gain",
+        "stages",
     ]
     assert list(found) == keys
     assert list(found["slots"]) == ["free", "filling", "ready", "lent"]

@@ -1,0 +1,130 @@
+"""What a verdict is based on, read from the board: the counters at two moments, and what they say about the time between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loader.config import available_cores
+from loader.data.stopwatch import TIMING_CELLS, Timing
+from loader.ipc.board import Board, Cells, SupervisorCell, TrainerCell, WorkerCell
+from loader.ipc.measurements import Measurements
+from loader.ipc.stages import StageStats, stages
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The counters of a board at one time.
+
+    Attributes:
+        at: time.monotonic() in seconds.
+        batches, samples, wait_ns, copies: of the trainer.
+        busy_ns: of each worker.
+        made: samples, of all workers.
+        nothing_to_fill_ns: for how long all slots were filled.
+        lent: slots that the trainer holds.
+        timing: of the stopwatches, added up.
+    """
+
+    at: float
+    batches: int
+    samples: int
+    wait_ns: int
+    copies: int
+    busy_ns: tuple[int, ...]
+    made: int
+    nothing_to_fill_ns: int
+    lent: int
+    timing: tuple[int, ...]
+
+    @classmethod
+    def of(cls, board: Board, at: float) -> Moment:
+        """Read the counters. Takes some µs for each worker."""
+        trainer, supervisor = board.trainer, board.supervisor
+        makers = [cells for cells in board.workers if cells[WorkerCell.PID_GAUGE] or cells[WorkerCell.BUSY_NS]] if board.workers else [trainer]
+        timings = [cells.timing().tolist() for cells in makers]
+        return cls(
+            at,
+            trainer[TrainerCell.BATCHES],
+            trainer[TrainerCell.SAMPLES],
+            trainer[TrainerCell.WAIT_NS],
+            trainer[TrainerCell.COPIES],
+            tuple(_busy_ns(cells, at) for cells in board.workers),
+            sum(cells[WorkerCell.SAMPLES] for cells in makers) if board.workers else trainer[TrainerCell.SAMPLES],
+            supervisor[SupervisorCell.NOTHING_TO_FILL_NS],
+            trainer[TrainerCell.LENT_GAUGE],
+            tuple(map(sum, zip(*timings, strict=True))) if timings else (0,) * TIMING_CELLS,
+        )
+
+
+class Window:
+    """The time between the first and the last of some moments.
+
+    Args:
+        board: for what is no counter.
+        moments: two or more.
+    """
+
+    def __init__(self, board: Board, moments: Sequence[Moment]) -> None:
+        self._board = board
+        then, now = moments[0], moments[-1]
+        self._lent = sum(moment.lent for moment in moments) / len(moments)
+        self._then, self._now = then, now
+        self._timing = [new - old for new, old in zip(now.timing, then.timing, strict=True)]
+        self.elapsed_s = max(now.at - then.at, 1e-9)
+        self.samples_per_s = (now.samples - then.samples) / self.elapsed_s
+        self.wait_ratio = min(1.0, (now.wait_ns - then.wait_ns) / 1e9 / self.elapsed_s)
+
+    def busy_ratio(self, worker: int) -> float:
+        """Return the share of the time that a worker was busy."""
+        return max(0.0, min(1.0, (self._now.busy_ns[worker] - self._then.busy_ns[worker]) / 1e9 / self.elapsed_s))
+
+    def stages(self) -> list[StageStats]:
+        """Return what the time went into."""
+        known = self._board.stages.read_text().get("names", ["read", "write"])
+        return stages(self._timing, known, self._now.made - self._then.made)
+
+    def measurements(self, busy: list[float], found: list[StageStats]) -> Measurements:
+        """Return what a verdict needs to know.
+
+        Args:
+            busy: share of each worker that runs.
+            found: what `stages` returned.
+        """
+        then, now, timing, supervisor = self._then, self._now, self._timing, self._board.supervisor
+        batches, made = now.batches - then.batches, max(1, now.made - then.made)
+        busy_ns = max(1, sum(now.busy_ns) - sum(then.busy_ns))
+        slots = sum(supervisor[cell] for cell in range(3))
+        return Measurements(
+            delivered=now.samples > then.samples,
+            inline=not self._board.workers,
+            wait=self.wait_ratio,
+            step_s=self.elapsed_s / max(1, batches),
+            busy=tuple(busy),
+            work_s=busy_ns / 1e9 / made * (now.samples - then.samples) / max(1, batches),
+            computing=min(1.0, timing[Timing.CPU_NS] / busy_ns),
+            queueing=min(1.0, timing[Timing.QUEUE_NS] / busy_ns),
+            cores=available_cores(),
+            ceiling=len(self._board.workers),
+            reduced_to=supervisor[SupervisorCell.MEMORY_WORKERS_GAUGE] or None,
+            wanted=supervisor[SupervisorCell.WORKERS_GAUGE],
+            nothing_to_fill=min(1.0, (now.nothing_to_fill_ns - then.nothing_to_fill_ns) / 1e9 / self.elapsed_s),
+            slots=slots,
+            lent=self._lent,
+            copied=(now.copies - then.copies) / max(1, batches),
+            slow_share=min(1.0, timing[Timing.SLOW_NS] / busy_ns),
+            slow_samples=timing[Timing.SLOW_TICKETS] / made,
+            slow_ms=timing[Timing.SLOW_NS] / 1e6 / max(1, timing[Timing.SLOW_TICKETS]),
+            slow_sample=self._slow_sample(),
+            stages=tuple(found),
+        )
+
+    def _slow_sample(self) -> int | None:
+        gauges = (cells.timing()[Timing.SLOW_SAMPLE_GAUGE] for cells in self._board.workers)
+        return next((gauge - 1 for gauge in gauges if gauge), None)
+
+
+def _busy_ns(cells: Cells, at: float) -> int:
+    """Return how long a worker has been busy; a slow sample counts while it lasts, not all at once when it is done."""
+    under_way = int(at * 1e9) - cells[WorkerCell.TICKET_STARTED_NS_GAUGE] if cells[WorkerCell.TICKET_GAUGE] else 0
+    return cells[WorkerCell.BUSY_NS] + max(0, under_way)

@@ -1,0 +1,101 @@
+"""What a verdict needs to know, and what follows from it by arithmetic alone. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from loader.ipc.stages import StageStats
+
+MOST_GAIN = 10.0
+"""Beyond that, a figure promises more than a measurement of waiting can tell."""
+
+# Work takes its time; with less than this in hand, workers are late now and then.
+_ROOM = 0.85
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurements:
+    """What is known about some seconds of a loader. Shares are from 0 to 1.
+
+    Attributes:
+        delivered: whether anything was handed out.
+        inline: whether the trainer makes the batches itself.
+        wait: share of the time that the trainer waited for data.
+        step_s: of the trainer, from batch to batch.
+        busy: share of the time that each worker was busy.
+        work_s: of all workers together, for one batch.
+        computing: share of their busy time that the workers had a core.
+        queueing: share of their busy time that they were ready to run and had none.
+        cores: that the loader may use.
+        ceiling: most workers that may be asked for.
+        wanted: workers that are asked for.
+        reduced_to: workers that memory allows, where these are fewer.
+        nothing_to_fill: share of the time in which all slots were filled, and taken or not.
+        slots: in all.
+        lent: slots that the trainer kept, on average.
+        copied: batches that were copied because all slots were kept, per batch.
+        slow_share: of the busy time that slow tickets took longer than usual.
+        slow_samples: slow tickets per sample.
+        slow_ms: how much longer than usual one of them takes.
+        slow_sample: index of one, if one is known.
+        stages: what the busy time went into.
+    """
+
+    delivered: bool = True
+    inline: bool = False
+    wait: float = 0.0
+    step_s: float = 0.1
+    busy: tuple[float, ...] = ()
+    work_s: float = 0.01
+    computing: float = 0.0
+    queueing: float = 0.0
+    cores: int = 1
+    ceiling: int = 1
+    wanted: int = 1
+    reduced_to: int | None = None
+    nothing_to_fill: float = 0.0
+    slots: int = 0
+    lent: float = 0.0
+    copied: float = 0.0
+    slow_share: float = 0.0
+    slow_samples: float = 0.0
+    slow_ms: float = 0.0
+    slow_sample: int | None = None
+    stages: tuple[StageStats, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Share of the time that the workers were busy, on average."""
+        return sum(self.busy) / len(self.busy) if self.busy else 0.0
+
+    @property
+    def pressed(self) -> float:
+        """The same share of the time in which there was something to do: a trainer that pauses leaves nothing."""
+        return min(1.0, self.share / max(1 - self.nothing_to_fill, 1e-9))
+
+    @property
+    def most_gain(self) -> float:
+        """How many times as fast training would run with data always there."""
+        return min(MOST_GAIN, 1 / max(1 - self.wait, 1e-9))
+
+    @property
+    def needed(self) -> int:
+        """Workers with which the trainer would not wait, if each did as much as now."""
+        return max(1, math.ceil(sum(self.busy) * self.most_gain / _ROOM - 0.1))
+
+    @property
+    def useful(self) -> int:
+        """Workers that could be used: as many as are needed, allowed, and served by the cores."""
+        served = self.ceiling if self.computing < 1 / max(self.ceiling, 1) else max(1, round(self.cores / self.computing))
+        return min(self.needed, self.ceiling, max(served, len(self.busy)))
+
+    def gain_with(self, workers: int) -> float:
+        """Return how many times as fast training would run with another number of workers, if each does as much as now."""
+        capacity = workers / max(sum(self.busy), 1e-9)
+        return max(1.0, min(self.most_gain, capacity * _ROOM))
+
+    @property
+    def largest(self) -> StageStats | None:
+        """The stage that takes most of the time."""
+        return max(self.stages, key=lambda stage: stage.share, default=None)
