@@ -108,6 +108,7 @@ class Postmortem:
         oom = death.status == signal.SIGKILL and not timed_out and self._memory.killed_by_oom(time.monotonic(), target)
         how = death_in_words(death.status, timed_out=timed_out, out_of_memory=oom)
         if self._schedule.has(number):
+            self._board.workers[number].add(WorkerCell.RESTARTS, 1)
             report = self._exhausted.pop(number, None)
             if report is None:
                 self._issue_again(number, death, how, timed_out, oom)
@@ -140,7 +141,7 @@ class Postmortem:
         number = report.worker
         cells = self._board.workers[number]
         waiting = len(self._pool.children) >= self._memory.count(target)
-        ticket = self._schedule.first_ticket(number)
+        ticket = self._schedule.tickets(number)[0]
         row = None
         if self._memory.exhausted(report, time.monotonic(), waiting, target) and ticket.kind is TicketKind.ROWS:
             self._deaths += 1
