@@ -44,7 +44,7 @@ def screen(view: View, width: int, height: int, glyphs: Glyphs = FINE) -> list[T
         blocks += _blocks(view, view.status, width, glyphs)
     elif not view.name:
         blocks += [Block([Text(), *_wrapped("", "no loader of yours is running; the next one will be shown here", "", width)])]
-    lines = arranged(blocks, height - len(footer))
+    lines = [_fit(line, width, glyphs) for line in arranged(blocks, height - len(footer))]
     return [*lines, *[Text()] * (height - len(lines) - len(footer)), *footer]
 
 
@@ -94,13 +94,13 @@ def _blocks(view: View, status: Mapping[str, Any], width: int, glyphs: Glyphs) -
 def _title(view: View, width: int, glyphs: Glyphs) -> Text:
     if not view.name:
         return Text(cut("loader top", width, glyphs), "bold")
-    line = Text(printable(view.name), "bold")
+    line = Text().append(printable(view.name), "bold")
     if view.state == "ended":
         line.append("  ").append(" ended ", "reverse red")
     elif view.state == "silent":
         line.append("  ").append(f" does not answer for {span(view.age_s)} ", "reverse yellow")
     status = view.status or {}
-    told = [status.get("script") or None, f"trainer {status['trainer_pid']}" if "trainer_pid" in status else None]
+    told = [str(status.get("script") or "").rpartition("/")[2], f"trainer {status['trainer_pid']}" if "trainer_pid" in status else None]
     told += [f"supervisor {status['pid']}" if "pid" in status else None]
     line.append("  ").append(f"  {glyphs.dot}  ".join(printable(str(one)) for one in told if one), "dim")
     right = f"{view.place} of {view.count}" if view.count > 1 else ""
@@ -247,7 +247,7 @@ def _footer(view: View, width: int, glyphs: Glyphs) -> Text:
 
 
 def _labelled(label: str, width: int = _LABEL) -> Text:
-    return Text(f"{label:<{width}}", "dim")
+    return Text().append(f"{label:<{width}}", "dim")
 
 
 def _wrapped(label: str, text: str, style: str, width: int, hang: int = 0) -> list[Text]:
