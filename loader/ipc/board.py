@@ -17,7 +17,7 @@ Each row is followed by a text area for JSON; see `write_text`.
 from __future__ import annotations
 
 import json
-from enum import IntEnum
+from enum import IntEnum, unique
 from typing import Any
 
 from loader.data.stopwatch import TIMING_CELLS
@@ -29,6 +29,7 @@ _TEXT_BYTES = 64 * 1024
 _ROW_BYTES = _CELL_BYTES + _TEXT_BYTES
 
 
+@unique
 class TrainerCell(IntEnum):
     """Counters of the trainer."""
 
@@ -43,8 +44,10 @@ class TrainerCell(IntEnum):
     EPOCH_GAUGE = 8
     LENT_GAUGE = 9
     NAME_PID = 10
+    BATCH_GAUGE = 11
 
 
+@unique
 class SupervisorCell(IntEnum):
     """Counters and gauges of the supervisor."""
 
@@ -80,8 +83,9 @@ class Phase(IntEnum):
     """Nothing more will come; the text is the error."""
 
 
+@unique
 class WorkerCell(IntEnum):
-    """Counters of a worker; they go on when a dead one is replaced."""
+    """Counters of a worker; they go on when a dead one is replaced. The supervisor writes for a dead one."""
 
     PID_GAUGE = 0
     STATE_GAUGE = 1
@@ -92,6 +96,7 @@ class WorkerCell(IntEnum):
     TICKET_GAUGE = 6
     ATTEMPT_GAUGE = 7
     BAD = 8
+    RESTARTS = 9
 
 
 class WorkerState(IntEnum):

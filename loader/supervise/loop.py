@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import select
 import time
-from dataclasses import asdict
 from typing import Any
 
 from loader.ipc.board import Board, SupervisorCell, write_text
 from loader.ipc.channels import Outlet, drain_records
-from loader.ipc.identity import identity
 from loader.ipc.output import Output
 from loader.ipc.records import INBOX_BYTES, Close, Done, Exhausted, Failed, InboxRecord, Ready, Released, Resize, Skip, unpack_inbox
-from loader.ipc.stats import Meter
 from loader.produce.worker import Production, run
 from loader.supervise.commands import Command, Dismiss, Issue
 from loader.supervise.control import Control
@@ -24,6 +21,7 @@ from loader.supervise.postmortem import STACK_S, Postmortem
 from loader.supervise.requests import Desk, memory_setting, workers_setting
 from loader.supervise.schedule import Schedule
 from loader.supervise.slot_clock import SlotClock
+from loader.supervise.status import Status
 from loader.supervise.tuning import Tuning
 
 _TICK_S = 1.0
@@ -82,14 +80,14 @@ class Supervisor:
         self._memory = memory
         self._epoll = select.epoll()
         self._pool = Pool(self._run_worker, [self._inbox, ready.fd, trainer, self._epoll.fileno()])
-        self._pid, self._trainer_pid = os.getpid(), os.getppid()
-        self._meter = Meter(board)
+        self._pid = os.getpid()
         self._slot_clock = SlotClock(board.supervisor)
+        self._status = Status(board=board, production=production, schedule=schedule, memory=memory, tuning=tuning)
         settings = {
             "workers": workers_setting(len(board.workers), self._workers_in_words, self._resize),
             "memory_limit": memory_setting(lambda: memory.limit, memory.check, self._set_memory_limit),
         }
-        self._control = Control(self._epoll, Desk(self._status, settings).answer)
+        self._control = Control(self._epoll, Desk(lambda: self._status.answer(self._target), settings).answer)
         self._leaving: set[int] = set()
         self._postmortem = Postmortem(
             schedule=schedule,
@@ -232,10 +230,11 @@ class Supervisor:
         self._ready.flush()
         for output in self._outputs:
             output.trim()
-        self._meter.look(now)
+        self._status.look(now)
         self._control.tick(now)
 
     def _resize(self, workers: int | str) -> None:
+        self._status.note(time.monotonic(), f"workers set to {workers} by an operator")
         self._tuning.active = workers == "auto"
         if isinstance(workers, int):
             self._target = workers
@@ -253,10 +252,6 @@ class Supervisor:
         if workers := self._tuning.look(now, self._target, self._schedule.counts()[1]):
             self._target = workers
             self._adjust()
-
-    def _status(self) -> dict[str, Any]:
-        who = asdict(identity(self._board.trainer))
-        return {**self._meter.stats(who.pop("name")).as_dict(), "pid": self._pid, "trainer_pid": self._trainer_pid, **who}
 
     def _adjust(self) -> None:
         """Start or dismiss workers until as many stay as are wanted and memory allows. One that leaves has its place until it has gone."""

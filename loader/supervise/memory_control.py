@@ -53,11 +53,13 @@ class MemoryControl:
     Attributes:
         decisions: the latest ones, as (seconds on the monotonic clock, one line of text).
         pause_s: how long to wait until the next look.
+        sizes: bytes that each worker has for itself, by its number, as far as they have been measured.
     """
 
     def __init__(self, cells: Cells, limit: int, shared_bytes: int, *, is_default: bool) -> None:
         self.decisions: deque[tuple[float, str]] = deque(maxlen=_DECISIONS)
         self.pause_s = _TENSE_PAUSE_S
+        self.sizes: dict[int, int] = {}
         self._cells = cells
         self._shared_bytes = shared_bytes
         self._policy = MemoryPolicy()
@@ -102,9 +104,9 @@ class MemoryControl:
         found = self._gauges.look(pids, now)
         self._cells[SupervisorCell.PRIVATE_BYTES_GAUGE] = sum(found.values())
         known = self._gauges.all_known(pids)
-        sizes = {number: found[child.pid] for number, child in self._children.items() if found[child.pid]}
+        self.sizes = {number: found[child.pid] for number, child in self._children.items() if found[child.pid]}
         room = self._limit - self._shared_bytes - found[self._pid]
-        decisions = self._policy.look(now, room, sizes, leaving, wanted)
+        decisions = self._policy.look(now, room, self.sizes, leaving, wanted)
         replaced = self._take(now, decisions)
         self.pause_s = max(self._gauges.pause_s, _TENSE_PAUSE_S if self._policy.tense or not known else _CALM_PAUSE_S)
         return replaced

@@ -113,6 +113,7 @@ class Postmortem:
         oom = death.status == signal.SIGKILL and not timed_out and self._memory.killed_by_oom(time.monotonic(), target)
         how = death_in_words(death.status, timed_out=timed_out, out_of_memory=oom)
         if self._schedule.has(number):
+            self._board.workers[number].add(WorkerCell.RESTARTS, 1)
             report = self._exhausted.pop(number, None)
             if report is None:
                 self._issue_again(number, death, how, timed_out, oom)
@@ -149,7 +150,7 @@ class Postmortem:
         """Issue again what a worker held that ran out of something. A row that had all there is, with nothing taken before it, is accused."""
         number = report.worker
         cells = self._board.workers[number]
-        ticket = self._schedule.first_ticket(number)
+        ticket = self._schedule.tickets(number)[0]
         row = None
         if report.lack is Lack.DESCRIPTORS:
             took_all, why = report.fresh, "its worker was a fresh one, which had opened nothing before"

@@ -74,9 +74,9 @@ class Schedule:
         held = self._hands.held(worker)
         return held[0].ticket.number if held else None
 
-    def first_ticket(self, worker: int) -> Ticket:
-        """Return the ticket that a worker has to do first; it must hold one."""
-        return self._hands.held(worker)[0].ticket
+    def tickets(self, worker: int) -> list[Ticket]:
+        """Return the tickets that a worker holds, in the order in which it does them."""
+        return [issued.ticket for issued in self._hands.held(worker)]
 
     def slack_ns(self) -> float:
         """Return for how long, by estimate, no worker will run dry even if nothing is dealt."""

@@ -20,14 +20,16 @@ class Counter:
         self._batches_cell = board.trainer.cell(TrainerCell.BATCHES)
         self._samples_cell = board.trainer.cell(TrainerCell.SAMPLES)
         self._epoch_cell = board.trainer.cell(TrainerCell.EPOCH_GAUGE)
+        self._batch_cell = board.trainer.cell(TrainerCell.BATCH_GAUGE)
         self._batches = self._samples = self._epoch = 0
 
-    def count(self, rows: int, epoch: int) -> None:
-        """Count one batch of `rows` rows; the next one belongs to `epoch`."""
+    def count(self, rows: int, epoch: int, batch: int = 0) -> None:
+        """Count one batch of `rows` rows; the next one is number `batch` of `epoch`."""
         self._batches += 1
         self._samples += rows
         self._batches_cell[0] = self._batches
         self._samples_cell[0] = self._samples
+        self._batch_cell[0] = batch
         if epoch != self._epoch:
             self._go_to(epoch)
         self._meter.look(time.monotonic())

@@ -78,7 +78,7 @@ class Position:
         if not self._running:
             self.epoch, self.batch = self.epoch + 1, 0
         if self._peeked is None:
-            self._counter.count(len(arrays[0]), self.epoch)
+            self._counter.count(len(arrays[0]), self.epoch, self.batch)
         else:
             self._looked.append(arrays)
         return arrays

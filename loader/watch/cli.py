@@ -17,6 +17,7 @@ from loader.errors import LoaderError
 from loader.watch import tune
 from loader.watch.set_command import set_command
 from loader.watch.status import status
+from loader.watch.top import top
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,6 +27,7 @@ def main() -> None:
 
 
 main.add_command(status)
+main.add_command(top)
 main.add_command(set_command)
 
 

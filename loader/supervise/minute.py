@@ -1,0 +1,74 @@
+"""The last minute, a point for each second: how fast the trainer took samples, and who waited. What `loader top` draws as curves."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any, NamedTuple
+
+from loader.ipc.board import Board, Cells, TrainerCell, WorkerCell, WorkerState
+
+_STEP_S = 1.0
+_POINTS = 60
+
+
+class _Point(NamedTuple):
+    samples_per_s: float
+    trainer_wait_ratio: float
+    worker_wait_ratio: float
+
+
+class _Moment(NamedTuple):
+    at: float
+    samples: int
+    wait_ns: int
+    busy_ns: int
+
+
+class Minute:
+    """Reads a board once a second, and remembers sixty points. Costs some µs each time, and nobody else anything.
+
+    Args:
+        board: whose counters to read.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._points: deque[_Point] = deque(maxlen=_POINTS)
+        self._before: _Moment | None = None
+
+    def look(self, now: float) -> None:
+        """Add a point, where the last one is a second old. `now` is time.monotonic()."""
+        before = self._before
+        if before is not None and now < before.at + _STEP_S:
+            return
+        self._before = moment = self._moment(now)
+        if before is None:
+            return
+        elapsed = now - before.at
+        workers = sum(cells[WorkerCell.STATE_GAUGE] != WorkerState.ABSENT for cells in self._board.workers)
+        busy = (moment.busy_ns - before.busy_ns) / 1e9 / elapsed / max(1, workers)
+        self._points.append(
+            _Point((moment.samples - before.samples) / elapsed, _ratio((moment.wait_ns - before.wait_ns) / 1e9 / elapsed), _ratio(1 - busy))
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the points, the oldest first: a list for each quantity, and the seconds between two points."""
+        lists = {name: [round(point[place], 3) for point in self._points] for place, name in enumerate(_Point._fields)}
+        return {"step_s": _STEP_S, **lists}
+
+    def _moment(self, now: float) -> _Moment:
+        trainer = self._board.trainer
+        return _Moment(now, trainer[TrainerCell.SAMPLES], trainer[TrainerCell.WAIT_NS], sum(map(_busy_ns, self._board.workers)))
+
+
+def _busy_ns(cells: Cells) -> int:
+    """Return how long a worker has worked, with the ticket that it is at: a slow one counts while it lasts, not all at once when it is done."""
+    busy = cells[WorkerCell.BUSY_NS]
+    if cells[WorkerCell.TICKET_GAUGE] and cells[WorkerCell.STATE_GAUGE] != WorkerState.ABSENT:
+        busy += max(0, time.monotonic_ns() - cells[WorkerCell.TICKET_STARTED_NS_GAUGE])
+    return busy
+
+
+def _ratio(value: float) -> float:
+    return min(1.0, max(0.0, value))
