@@ -20,7 +20,7 @@ def draw(points: Sequence[Point], chosen: Point, reason: str, path: Path) -> Non
         points: what was measured; the curve is that of the slots which were measured with most worker counts.
         chosen: the recommended one.
         reason: shown below it.
-        path: of a PNG (or what else the ending says).
+        path: of a PNG, whatever its name ends with.
     """
     numbers = [point.slots for point in points]
     slots = max(set(numbers), key=numbers.count)
@@ -41,4 +41,4 @@ def draw(points: Sequence[Point], chosen: Point, reason: str, path: Path) -> Non
     axes.set_xticks([point.workers for point in curve])
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", frameon=False)
-    figure.savefig(path)
+    figure.savefig(path, format="png")
