@@ -14,7 +14,7 @@ import loader
 from loader.data.npy import NpyHeader, inspect_file
 from loader.data.npy_files import NpyFiles
 from loader.errors import LoaderError
-from loader.watch import tune
+from loader.watch import bench, tune
 from loader.watch.set_command import set_command
 from loader.watch.status import status
 
@@ -64,6 +64,7 @@ def inspect(path: Path, as_json: bool, everything: bool, jobs: int | None, repor
 
 
 main.add_command(tune.command)
+main.add_command(bench.command)
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Point:
 def recommend(points: Sequence[Point], needed: float | None = None) -> tuple[Point, str]:
     """Return the point to take, and why.
 
-    It is the one with the fewest workers, and among those the least memory (to within a tenth), that is as good as the best; or that delivers what the model needs.
+    It is as good as the best, or delivers what the model needs, with the fewest workers, and among those the least memory to within a tenth.
     Never the one with 0 workers if there is another: its work would be done in turn with the model's, not beside it.
 
     Args:
