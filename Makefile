@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 TORCH := $(VENV)/.torch
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch faults soak lint bench bench-auto fuzz docs clean
+.PHONY: help demo test test-torch faults soak lint bench bench-auto fuzz docs pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ fuzz: $(READY) ## feed damaged .npy files to the reader (FUZZ_ARGS="1000000 --se
 docs: $(READY) ## write docs/settings.md and docs/faults.md from the code
 	@PYTHONPATH=. $(BIN)/python docs/make_settings.py
 	@PYTHONPATH=. $(BIN)/python docs/make_faults.py
+
+pictures: $(READY) ## make the pictures of docs/ anew (some minutes, on a machine that does nothing else)
+	@PYTHONPATH=. $(BIN)/python docs/make_pictures.py
 
 clean: ## remove .venv, caches and what was built
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -77,13 +77,14 @@ def make_loader(target: str) -> Loader:
     """
     loader = call(target)
     if not isinstance(loader, Loader):
-        raise click.UsageError(f"{target!r} returned {_a(loader)}; it must return a Loader")
+        raise click.UsageError(f"{target!r} returned {described(loader)}; it must return a Loader")
     with suppress(LoaderError):  # what goes wrong in its processes goes wrong again in the first one that is measured, and is told there
         loader.close()
     return loader
 
 
-def _a(thing: object) -> str:
+def described(thing: object) -> str:
+    """Return what a function returned, in words."""
     return "None" if thing is None else f"an object of class {type(thing).__name__}"
 
 

@@ -14,7 +14,7 @@ from loader.ipc.board import TrainerCell
 from loader.train.loader import Loader
 from loader.watch.headroom import Stamp
 from loader.watch.replay import Replay
-from loader.watch.script import ScriptError
+from loader.watch.script import ScriptError, described
 from loader.watch.takes import leaves
 
 _STRETCHES = 5
@@ -145,9 +145,7 @@ def trainee(made: Any, target: str) -> Trainee:
             raise click.UsageError(f"{target!r} returned a model that is not compiled: call model.compile(optimizer, loss) before")
         return KerasModel(made, target)
     if not callable(made):
-        raise click.UsageError(
-            f"{target!r} returned an object of class {type(made).__name__}; it must return a Keras model or a function step(batch)"
-        )
+        raise click.UsageError(f"{target!r} returned {described(made)}; it must return a compiled Keras model or a function step(batch)")
     return Step(made, target)
 
 
