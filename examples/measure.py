@@ -1,14 +1,16 @@
 """Find the number of workers for a store that lets one wait, and which side limits training.
 
 The store answers 8 ms after it was asked, as one behind a network does, and serves any number of readers at once. So one worker is far too slow,
-and more of them help although there may be two cores only. Run as it is, it trains for some seconds.
+and more of them help although there may be two cores only. By itself it trains for some seconds.
 
+    python examples/measure.py --epochs 4
     loader tune examples/measure.py:make_loader
     loader bench examples/measure.py:make_loader --model examples/measure.py:make_model
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 
@@ -53,8 +55,11 @@ def make_model() -> object:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Train on a store that answers late, and say who waited for whom.")
+    parser.add_argument("--epochs", type=int, default=4, help="passes over the store (default: 4)")
+    options = parser.parse_args()
     with make_loader() as loader:
-        make_model().fit(loader, epochs=4, verbose=2)
+        make_model().fit(loader, epochs=options.epochs, verbose=2)
         print(loader.stats())
 
 
