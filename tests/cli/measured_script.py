@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from loader import Loader, NpyArrays
+from loader import Loader, MapSource, NpyArrays
 
 SOURCE = NpyArrays(np.arange(160, dtype="f4").reshape(80, 2), np.zeros(80, "i4"))
 
@@ -77,3 +77,7 @@ def step_until_told() -> object:
             time.sleep(1)
 
     return step
+
+
+def broken_source() -> object:
+    return MapSource([np.zeros(3), np.full(3, np.nan), "text", np.zeros(4), np.zeros(3)])
