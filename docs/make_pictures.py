@@ -12,7 +12,7 @@ PICTURES = Path(__file__).parent / "pictures"
 
 def curve() -> None:
     """Make `tuning.png`: what `loader tune` draws of `examples/measure.py`. Takes a minute or two."""
-    words = ["tune", "examples/measure.py:make_loader", "--rounds", "5", "--seconds", "1", "--step-ms", "40"]
+    words = ["tune", "examples/measure.py:make_loader"]
     subprocess.run([sys.executable, "-m", "loader", *words, "--png", PICTURES / "tuning.png"], cwd=ROOT, check=True)
 
 
