@@ -27,10 +27,10 @@ CLASSES = 4
 
 
 class Store:
-    """2,000 images: noise, brighter by the number of their class."""
+    """1,000 images: noise, brighter by the number of their class."""
 
     def __len__(self) -> int:
-        return 2000
+        return 1000
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
         time.sleep(ANSWER_S)
