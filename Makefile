@@ -51,7 +51,7 @@ docs: $(READY) ## write docs/settings.md and docs/faults.md from the code
 	@PYTHONPATH=. $(BIN)/python docs/make_settings.py
 	@PYTHONPATH=. $(BIN)/python docs/make_faults.py
 
-pictures: $(READY) ## draw the pictures in docs/pictures from real runs (a minute or two)
+pictures: $(READY) ## draw docs/pictures from real runs (some minutes, on a machine that does nothing else)
 	@PYTHONPATH=. $(BIN)/python docs/make_pictures.py
 
 clean: ## remove .venv, caches and what was built

@@ -69,7 +69,7 @@ class SupervisorCell(IntEnum):
     MEMORY_WORKERS_GAUGE = 15
     SUBSTITUTED = 16
     QUARANTINED = 17
-    NOTHING_TO_FILL_NS = 24
+    NOTHING_TO_FILL_NS = 18
 
 
 class Phase(IntEnum):

@@ -14,7 +14,7 @@ import loader
 from loader.data.npy import NpyHeader, inspect_file
 from loader.data.npy_files import NpyFiles
 from loader.errors import LoaderError
-from loader.watch import tune
+from loader.watch import bench, tune
 from loader.watch.set_command import set_command
 from loader.watch.status import status
 from loader.watch.top import top
@@ -32,13 +32,15 @@ main.add_command(set_command)
 
 
 @main.command()
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@click.argument("target", metavar="PATH")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.option("--verify", "everything", is_flag=True, help="Read all bytes of all files; name the bad ones. Exit status 1 if there are any.")
 @click.option("--jobs", type=click.IntRange(1), help="With --verify: processes that read. Default: one per core.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="With --verify: write the bad files to this file, as JSON lines.")
-def inspect(path: Path, as_json: bool, everything: bool, jobs: int | None, report: Path | None) -> None:
+def inspect(target: str, as_json: bool, everything: bool, jobs: int | None, report: Path | None) -> None:
     r"""Say what PATH holds: a .npy file, or a folder of them.
+
+    With --verify also SCRIPT:FUNCTION, which returns a Loader or a source: all samples are made, by source and transforms.
 
     Reads headers only, unless --verify is given. A folder of folders is shown as classes, as `NpyFiles.from_folder` reads it.
 
@@ -47,12 +49,16 @@ def inspect(path: Path, as_json: bool, everything: bool, jobs: int | None, repor
       loader inspect data/x.npy
       loader inspect data/train --json
       loader inspect data/train --verify --report bad.jsonl
+      loader inspect train.py:make_loader --verify
     """
+    path = Path(target)
+    if not path.exists() and not (everything and ":" in target):
+        raise click.UsageError(f"Path {target!r} does not exist." + ("" if everything else " SCRIPT:FUNCTION needs --verify."))
     try:
         if everything:
             from loader.watch.verify import verify
 
-            sys.exit(verify(path, jobs, report, as_json))
+            sys.exit(verify(target, jobs, report, as_json))
         found = _folder(path) if path.is_dir() else _file(path)
     except (LoaderError, OSError) as error:
         click.echo(f"loader inspect: {error}", err=True)
@@ -66,6 +72,7 @@ def inspect(path: Path, as_json: bool, everything: bool, jobs: int | None, repor
 
 
 main.add_command(tune.command)
+main.add_command(bench.command)
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from loader.watch.recommend import Point
 
 _LINE = "#1f6fb4"
 _GREY = "#666666"
+_TITLE_COLUMNS = 80
 
 
 def draw(points: Sequence[Point], chosen: Point, reason: str, path: Path) -> None:
@@ -19,8 +21,8 @@ def draw(points: Sequence[Point], chosen: Point, reason: str, path: Path) -> Non
     Args:
         points: what was measured; the curve is that of the slots which were measured with most worker counts.
         chosen: the recommended one.
-        reason: shown below it.
-        path: of a PNG (or what else the ending says).
+        reason: shown above it.
+        path: of a PNG, whatever its name ends with.
     """
     numbers = [point.slots for point in points]
     slots = max(set(numbers), key=numbers.count)
@@ -35,10 +37,10 @@ def draw(points: Sequence[Point], chosen: Point, reason: str, path: Path) -> Non
             axes.plot(point.workers, point.rate, "x", color=_GREY)
             axes.annotate(f"{point.slots} slots", (point.workers, point.rate), textcoords="offset points", xytext=(6, -4), fontsize=8, color=_GREY)
     axes.plot(chosen.workers, chosen.rate, "o", markersize=13, markerfacecolor="none", markeredgecolor="black")
-    axes.set(xlabel="workers", ylabel="samples/s", title=reason)
+    axes.set(xlabel="workers", ylabel="samples/s", title=textwrap.fill(reason, _TITLE_COLUMNS))
     axes.title.set_fontsize(10)
     axes.set_ylim(bottom=0)
     axes.set_xticks([point.workers for point in curve])
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", frameon=False)
-    figure.savefig(path)
+    figure.savefig(path, format="png")

@@ -9,8 +9,11 @@ from typing import Any
 
 # Less than this below the best one is no difference that anybody would notice in training.
 _AS_GOOD_AS_THE_BEST = 0.95
+_AS_LIGHT = 1.1
 # A model that is fed exactly as fast as it eats waits at every hiccup.
 _HEADROOM = 1.1
+# Between the slowest and the fastest of five rounds; a quiet machine has 2 to 10 %.
+_NOISE = 0.3
 
 
 @dataclass
@@ -54,17 +57,22 @@ class Point:
 def recommend(points: Sequence[Point], needed: float | None = None) -> tuple[Point, str]:
     """Return the point to take, and why.
 
-    It is the one with the fewest workers, and among those the least memory, that is as good as the best; or that delivers what the model needs.
+    It is as good as the best, or delivers what the model needs, with the fewest workers, and among those the least memory to within a tenth.
+    Never the one with 0 workers if there is another: its work would be done in turn with the model's, not beside it.
 
     Args:
         points: at least one with a measurement.
         needed: samples per second that the model takes, where that is known.
     """
+    points = [point for point in points if point.workers] or points
     best = max(points, key=lambda point: point.rate)
     enough = _AS_GOOD_AS_THE_BEST * best.rate
     if needed is not None and best.rate >= _HEADROOM * needed:
         enough = min(enough, _HEADROOM * needed)
-    chosen = min((point for point in points if point.rate >= enough), key=lambda point: (point.workers, point.memory_bytes))
+    good = [point for point in points if point.rate >= enough]
+    fewest = [point for point in good if point.workers == min(point.workers for point in good)]
+    lightest = min(point.memory_bytes for point in fewest)
+    chosen = max((point for point in fewest if point.memory_bytes <= _AS_LIGHT * lightest), key=lambda point: point.rate)
     return chosen, _reason(chosen, best, needed)
 
 
@@ -73,15 +81,28 @@ def _reason(chosen: Point, best: Point, needed: float | None) -> str:
     words = f"{_count(chosen.workers, 'worker')}: {share}"
     if chosen is best:
         words = f"{_count(chosen.workers, 'worker')}: the best of all"
-    elif best.memory_bytes and chosen.memory_bytes < best.memory_bytes:
-        words += f" ({_count(best.workers, 'worker')}) at {chosen.memory_bytes / best.memory_bytes:.0%} of its memory"
     elif chosen.workers < best.workers:
         words += f", which takes {_count(best.workers, 'worker')}"
+    elif chosen.slots != best.slots:
+        words += f", which takes {_count(best.slots, 'slot')}"
+    if _AS_LIGHT * chosen.memory_bytes < best.memory_bytes:
+        words += f" and {best.memory_bytes / chosen.memory_bytes:.1f} times the memory"
     if needed is None:
         return words
     if chosen.rate >= needed:
         return f"{words}, and {chosen.rate / needed:.1f} times what the model takes"
     return f"{words}; the model takes {needed:,.0f} samples/s, so it will wait {1 - chosen.rate / needed:.0%} of its time"
+
+
+def doubt(points: Sequence[Point], rounds: int) -> str:
+    """Return a warning where the rounds differ so much that the choice is left to chance, else an empty text."""
+    spreads = [point.spread for point in points if len(point.rates) > 1]
+    if not spreads or median(spreads) < _NOISE:
+        return ""
+    return (
+        f"the rounds differ by {median(spreads):.0%}: something else uses this machine, or its storage, at times; "
+        f"wait until it is quiet, or give --rounds {2 * rounds}"
+    )
 
 
 def climbs(rates: Sequence[float]) -> bool:

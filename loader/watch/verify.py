@@ -1,4 +1,4 @@
-"""`loader inspect --verify`: all files are read beforehand, and the bad ones named."""
+"""`loader inspect --verify`: all files are read, or all samples made, beforehand, and the bad ones named."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from typing import Any
 
 import click
 
+from loader.data.class_weight import ClassWeight
 from loader.data.npy_files import NpyFiles
+from loader.data.source import Source
 from loader.data.verify import usual_form
+from loader.train.loader import Loader
+from loader.watch.script import call, described
+from loader.watch.verify_checks import Check, FileCheck, SampleCheck
 from loader.watch.verify_pool import Found, Verifier
 
 _SHOWN = 20
@@ -23,17 +28,23 @@ _STALL_S = 60.0
 _INTERRUPTED = 130
 
 
-def verify(path: Path, jobs: int | None, report: Path | None, as_json: bool) -> int:
-    """Read all files that `path` means and print what is wrong; return the exit status: 0 all good, 1 some bad, 130 after Ctrl-C."""
-    files = _files(path)
-    target = None if report is None else report.open("w")  # before the work: a report that can't be written is worth knowing now
-    usual = usual_form(files)
+def verify(target: str, jobs: int | None, report: Path | None, as_json: bool) -> int:
+    """Check what `target` means and print what is wrong; return the exit status: 0 all good, 1 some bad, 130 after Ctrl-C.
+
+    Args:
+        target: a path, or SCRIPT:FUNCTION.
+        jobs: processes; None for one per core.
+        report: is written, with a line for each bad item.
+        as_json: prints JSON instead of sentences.
+    """
+    check = _check(target)
+    lines = None if report is None else report.open("w")  # before the work: a report that can't be written is worth knowing now
     interrupted: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number))
     began = time.monotonic()
-    verifier = Verifier(files, usual, jobs or len(os.sched_getaffinity(0)), _STALL_S)
+    verifier = Verifier(check, jobs or len(os.sched_getaffinity(0)), _STALL_S)
     try:
-        with _progress(len(files)) as show:
+        with _progress(len(check), check.noun) as show:
             verifier.run(lambda: bool(interrupted), show)
     finally:
         verifier.close()
@@ -41,19 +52,34 @@ def verify(path: Path, jobs: int | None, report: Path | None, as_json: bool) -> 
     verifier.count()
     found, seconds = verifier.found, time.monotonic() - began
     bad = [found.bad[index] for index in sorted(found.bad)]
-    if target is not None:
-        with target:
-            target.writelines(entry.line() for entry in bad)
-    summary = _summary(path, files, found, seconds, bool(interrupted))
+    if lines is not None:
+        with lines:
+            lines.writelines(entry.line() for entry in bad)
+    summary = _summary(target, check, found, seconds, bool(interrupted))
     if as_json:
         click.echo(json.dumps(summary | {"bad": [json.loads(entry.line()) for entry in bad]}))
     else:
         for entry in bad[:_SHOWN]:
-            click.echo(f"{entry.path}: {entry.reason}")
+            click.echo(f"{entry.path or f'sample {entry.index}'}: {entry.reason}")
         if len(bad) > _SHOWN:
             click.echo(f"... and {len(bad) - _SHOWN:,} more" + ("" if report else "; --report FILE writes all of them"))
-        click.echo(_sentence(summary, len(bad)))
+        click.echo(_sentence(summary, check.noun, len(bad)))
     return _INTERRUPTED if interrupted else int(bool(bad))
+
+
+def _check(target: str) -> Check:
+    if Path(target).exists():
+        files = _files(Path(target))
+        return FileCheck(files, usual_form(files))
+    made = call(target)
+    if isinstance(made, Source):
+        return SampleCheck(made, transforms=(), seed=0)
+    if not isinstance(made, Loader):
+        raise click.UsageError(f"{target!r} returned {described(made)}; it must return a Loader or a source")
+    made.close()  # its workers would be in the way
+    config = made._config
+    weights = None if config.class_weight is None else ClassWeight(config.class_weight)
+    return SampleCheck(made.source, transforms=made.transforms, seed=config.seed, class_weight=weights, io_retries=config.io_retries)
 
 
 def _files(path: Path) -> NpyFiles:
@@ -63,39 +89,39 @@ def _files(path: Path) -> NpyFiles:
     return NpyFiles.from_manifest(path) if path.suffix in (".csv", ".txt") else NpyFiles([path])
 
 
-def _summary(path: Path, files: NpyFiles, found: Found, seconds: float, interrupted: bool) -> dict[str, Any]:
+def _summary(target: str, check: Check, found: Found, seconds: float, interrupted: bool) -> dict[str, Any]:
     first = min(found.floats, default=None)
     return {
-        "path": str(path),
-        "files": len(files),
+        "path": target,
+        check.noun: len(check),
         "verified": found.files,
         "bytes": found.bytes,
         "seconds": round(seconds, 3),
         "interrupted": interrupted,
         "not finite": {
-            "files": len(found.floats),
+            check.noun: len(found.floats),
             "nan": sum(nan for nan, _ in found.floats.values()),
             "infinite": sum(infinite for _, infinite in found.floats.values()),
-            "first": None if first is None else files.name_of(first),
+            "first": None if first is None else check.name_of(first) or f"sample {first}",
         },
     }
 
 
-def _sentence(summary: dict[str, Any], bad: int) -> str:
+def _sentence(summary: dict[str, Any], noun: str, bad: int) -> str:
     seconds = max(summary["seconds"], 0.001)
-    rate = f"{summary['verified'] / seconds:,.0f} files/s, {summary['bytes'] / seconds / 1e6:,.1f} MB/s"
-    lines = [f"{summary['verified']:,} of {summary['files']:,} files verified in {seconds:.1f} s ({rate}): {bad:,} bad"]
+    rate = f"{summary['verified'] / seconds:,.0f} {noun}/s, {summary['bytes'] / seconds / 1e6:,.1f} MB/s"
+    lines = [f"{summary['verified']:,} of {summary[noun]:,} {noun} verified in {seconds:.1f} s ({rate}): {bad:,} bad"]
     if summary["interrupted"]:
         lines[0] = f"Interrupted. {lines[0]} so far"
     odd = summary["not finite"]
-    if odd["files"]:
+    if odd[noun]:
         values = f"{odd['nan']:,} NaN and {odd['infinite']:,} infinite values"
-        lines.append(f"Remark: {odd['files']:,} files hold {values}, {odd['first']} is the first")
+        lines.append(f"Remark: {odd[noun]:,} {noun} hold {values}, {odd['first']} is the first")
     return "\n".join(lines)
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[Found], None]]:
+def _progress(total: int, noun: str) -> Iterator[Callable[[Found], None]]:
     """Yield a function that shows how far the work is: on standard error, where that is a terminal, else not at all."""
     if not sys.stderr.isatty():
         yield lambda found: None
@@ -110,7 +136,7 @@ def _progress(total: int) -> Iterator[Callable[[Found], None]]:
 
         def show(found: Found) -> None:
             seconds = max(time.monotonic() - began, 0.001)
-            rate = f"{found.files / seconds:,.0f} files/s {found.bytes / seconds / 1e6:,.1f} MB/s {len(found.bad):,} bad"
+            rate = f"{found.files / seconds:,.0f} {noun}/s {found.bytes / seconds / 1e6:,.1f} MB/s {len(found.bad):,} bad"
             bar.update(task, completed=found.files, rate=rate, refresh=True)
 
         yield show

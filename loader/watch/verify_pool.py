@@ -15,11 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from loader.data.npy_files import NpyFiles
 from loader.data.quarantine import BadEntry
-from loader.data.verify import Usual
 from loader.errors import LoaderError
 from loader.ipc import memfd, payload
+from loader.watch.verify_checks import Check
 from loader.watch.verify_worker import Cell
 
 _POLL_S = 0.1
@@ -51,18 +50,18 @@ class _Hand:
 
 
 class Verifier:
-    """Reads all files of a source in processes of its own; `run` once, then `close`."""
+    """Checks all files, or all samples, in processes of its own; `run` once, then `close`."""
 
-    def __init__(self, files: NpyFiles, usual: Usual | None, jobs: int, stall_s: float) -> None:
+    def __init__(self, check: Check, jobs: int, stall_s: float) -> None:
         self.found = Found()
-        self._files = files
-        self._jobs = min(jobs, len(files))
+        self._check = check
+        self._jobs = min(jobs, len(check))
         self._stall_s = stall_s
-        self._payload = payload.dump((files, usual))
+        self._payload = payload.dump(check)
         self._board = memfd.create("verify", self._jobs * len(Cell) * 8)
         self._cells = memfd.attach(self._board).view("int64").reshape(-1, len(Cell))
-        step = max(1, min(_LARGEST_RANGE, len(files) // (8 * self._jobs)))
-        self._ranges = deque((start, min(start + step, len(files))) for start in range(0, len(files), step))
+        step = max(1, min(_LARGEST_RANGE, len(check) // (8 * self._jobs)))
+        self._ranges = deque((start, min(start + step, len(check))) for start in range(0, len(check), step))
         self._deaths: Counter[int] = Counter()
         self._accused = 0
         self._hands: dict[int, _Hand] = {}
@@ -175,7 +174,7 @@ class Verifier:
         return hand.process.wait()
 
     def _accuse(self, index: int, when: str, reason: str) -> None:
-        self.found.bad[index] = BadEntry(time=when, path=self._files.name_of(index), index=index, reason=reason, traceback="")
+        self.found.bad[index] = BadEntry(time=when, path=self._check.name_of(index), index=index, reason=reason, traceback="")
 
 
 def _now() -> str:

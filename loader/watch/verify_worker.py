@@ -15,11 +15,9 @@ import sys
 from datetime import datetime, timezone
 from enum import IntEnum
 
-from loader.data.npy_files import NpyFiles
-from loader.data.verify import Usual, check_file
-from loader.errors import NpyError
 from loader.ipc import memfd, payload
 from loader.produce.worker import die_with
+from loader.watch.verify_checks import BadItem, Check
 
 
 class Cell(IntEnum):
@@ -36,9 +34,7 @@ class Cell(IntEnum):
 def main(parent: int, fd: int, payload_fd: int, board_fd: int, number: int) -> None:
     """Read files until the parent closes its end of the socket."""
     die_with(parent)
-    files: NpyFiles
-    usual: Usual | None
-    files, usual = payload.load(payload_fd)
+    check: Check = payload.load(payload_fd)
     row = memfd.attach(board_fd).view("int64").reshape(-1, len(Cell))[number]
 
     def advance(nbytes: int) -> None:
@@ -54,12 +50,11 @@ def main(parent: int, fd: int, payload_fd: int, board_fd: int, number: int) -> N
             for index in range(start, stop):
                 row[Cell.INDEX] = index
                 try:
-                    floats = check_file(files.name_of(index), usual, advance)
+                    floats = check.check(index, advance)
                     if any(floats):
                         say(floats=[index, *floats])
-                except (NpyError, OSError) as error:
-                    reason = error.problem if isinstance(error, NpyError) else error.strerror or str(error)
-                    say(bad=[index, datetime.now(timezone.utc).isoformat(), reason])
+                except BadItem as bad:
+                    say(bad=[index, datetime.now(timezone.utc).isoformat(), str(bad)])
                 row[Cell.FILES] += 1
             say(done=stop)
 

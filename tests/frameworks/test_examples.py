@@ -49,6 +49,13 @@ def test_one_large_file_is_learned_from(run_script) -> None:
 
 
 @pytest.mark.time_limit(200)
+def test_a_store_that_lets_one_wait_is_trained_on(run_script) -> None:
+    result = run_script(EXAMPLES / "measure.py", "--epochs", 1, timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert "verdict" in result.stdout.lower()
+
+
+@pytest.mark.time_limit(200)
 def test_volumes_are_learned_by_id(run_script) -> None:
     result = run_script(EXAMPLES / "volumes.py", timeout=180)
     assert result.returncode == 0, result.stderr

@@ -1,0 +1,84 @@
+"""A command that measures for a while: it shows how far it is, and Ctrl-C ends it with what it has."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from loader.errors import LoaderError
+
+INTERRUPTED = 130
+_REFRESH_S = 0.1
+
+
+class Sitting:
+    """A `with` block that measures. Ctrl-C leaves it at once and is not raised further: ask `interrupted`. An error of the loader is printed.
+
+    The bar is on standard error, where that is a terminal. No thread refreshes it, since a thread in the process that takes batches would be
+    measured, too: `tick` does.
+
+    Args:
+        command: its name, for messages.
+    """
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+        self.interrupted = False
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
+        self._bar = Progress(*columns, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("", total=None, visible=False, left="")
+        self._until = self._shown = self._started = time.monotonic()
+
+    def expect(self, what: str, seconds: float) -> None:
+        """Show `what` is being done, and that all will be over in about so many seconds."""
+        self._until = time.monotonic() + seconds
+        self._bar.update(self._task, description=what, visible=True)
+        self._show(time.monotonic())
+
+    def tick(self) -> None:
+        """Show how far it is, about ten times a second however often it is called. Raises KeyboardInterrupt if one got lost."""
+        if self.interrupted:  # Python drops what is raised in a finalizer
+            raise KeyboardInterrupt
+        now = time.monotonic()
+        if now - self._shown >= _REFRESH_S:
+            self._show(now)
+
+    def _show(self, now: float) -> None:
+        self._shown = now
+        left = max(0.0, self._until - now)
+        self._bar.update(self._task, total=now + left - self._started, completed=now - self._started, left=f"{left:.0f} s left", refresh=True)
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        self.interrupted = True
+        raise KeyboardInterrupt
+
+    def __enter__(self) -> Sitting:
+        self._before: Any = signal.signal(signal.SIGINT, self._on_interrupt)
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        self._bar.stop()
+        signal.signal(signal.SIGINT, self._before)
+        self.interrupted = self.interrupted or kind is KeyboardInterrupt
+        if isinstance(error, LoaderError | OSError):
+            click.echo(f"loader {self._command}: {error}", err=True)
+            sys.exit(1)
+        return kind is KeyboardInterrupt
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Raise OSError where a file can't be written: better now than when all has been measured."""
+    for path in paths:
+        if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise OSError(f"{path} can't be written" if path.parent.is_dir() else f"{path}: there is no folder {str(path.parent)!r}")
