@@ -1,4 +1,4 @@
-"""Draws the pictures of the documentation from real runs, into `docs/pictures/`. `make pictures`; takes two minutes, on a machine that does nothing else."""
+"""Draws the pictures of the documentation from real runs. `make pictures`; takes two minutes, on a machine that does nothing else."""
 
 from __future__ import annotations
 
