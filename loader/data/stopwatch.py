@@ -130,7 +130,7 @@ class Stopwatch:
 
 
 def queue_time_ns() -> int:
-    """Return for how long this process was ready to run but had no core; 0 where the kernel does not count it. Takes 20 µs."""
+    """Return for how long this process was ready to run but had no core; 0 where the kernel does not count it. Takes some 20 µs."""
     try:
         return int(Path("/proc/self/schedstat").read_bytes().split()[1])
     except (OSError, IndexError):
