@@ -264,7 +264,7 @@ def _wrapped(label: str, text: str, style: str, width: int, hang: int = 0) -> li
 
 def _bar(share: float, width: int, style: str, glyphs: Glyphs) -> Text:
     filled = bar(share, width)
-    return Text(glyphs.full * filled, style).append(glyphs.empty * (width - filled), "dim")
+    return Text().append(glyphs.full * filled, style).append(glyphs.empty * (width - filled), "dim")
 
 
 def _colour(waiting: float) -> str:
