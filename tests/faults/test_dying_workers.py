@@ -160,8 +160,7 @@ def deadly(index: int, act: Any) -> Any:
     return step
 
 
-@pytest.mark.parametrize("how", ["exit", "segfault", "kill"])
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("how", "workers"), [("exit", 3), ("segfault", 1), ("kill", 3)])
 def test_a_sample_that_kills_its_worker_is_named_and_no_other_one(how: str, workers: int) -> None:
     with Loader(SOURCE, BATCH, shuffle=True, workers=workers, transforms=[deadly(101, crash(how))]) as loader:
         for epoch in range(2):
