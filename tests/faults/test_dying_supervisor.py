@@ -116,6 +116,7 @@ def test_a_supervisor_that_is_killed_while_it_boots_is_replaced(delay_s: float) 
         assert_same(take(loader), inline(SOURCE, 5))
 
 
+@pytest.mark.filterwarnings("ignore:all 3 slots hold batches that are still in use:RuntimeWarning")
 def test_leases_on_all_slots_outlive_their_supervisor() -> None:
     expected = inline(SOURCE, 5)
     with Loader(SOURCE, 5, workers=2, slots=3, transforms=[slowly]) as loader:  # slow enough for one batch in a slot
