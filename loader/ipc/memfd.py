@@ -5,7 +5,6 @@ A memfd has no name: it can't collide with another one, can't outlive the proces
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 from typing import Any
@@ -55,6 +54,8 @@ def _as_bytes(mapping: Any) -> npt.NDArray[np.uint8]:
 
 def appendable(fd: int) -> None:
     """Have every write to `fd`, by whomever, go to its end in one piece (`O_APPEND`, open(2))."""
+    import fcntl  # not on Windows, where `workers=0` imports this module too
+
     fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
 
 

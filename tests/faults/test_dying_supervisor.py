@@ -78,7 +78,7 @@ def test_a_killed_supervisor_takes_its_workers_along_and_is_replaced(how: signal
 
 
 @silently
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("source", "batch_size"), [(SOURCE, 7), (TINY, 3)], ids=["large", "many batches in a slot"])
 def test_batches_stay_the_same_through_kills_at_random_moments(source: NpyArrays, batch_size: int, seed: int) -> None:
     draw = random.Random(seed)
@@ -107,7 +107,7 @@ def test_a_trainer_that_waits_gets_its_batch_from_the_next_supervisor() -> None:
 
 
 @silently
-@pytest.mark.parametrize("delay_s", [0, 0.02, 0.08, 0.15, 0.25])
+@pytest.mark.parametrize("delay_s", [0, 0.05, 0.15])
 def test_a_supervisor_that_is_killed_while_it_boots_is_replaced(delay_s: float) -> None:
     with Loader(SOURCE, 5, workers=2) as loader:
         time.sleep(delay_s)
@@ -116,6 +116,7 @@ def test_a_supervisor_that_is_killed_while_it_boots_is_replaced(delay_s: float) 
         assert_same(take(loader), inline(SOURCE, 5))
 
 
+@pytest.mark.filterwarnings("ignore:all 3 slots hold batches that are still in use:RuntimeWarning")
 def test_leases_on_all_slots_outlive_their_supervisor() -> None:
     expected = inline(SOURCE, 5)
     with Loader(SOURCE, 5, workers=2, slots=3, transforms=[slowly]) as loader:  # slow enough for one batch in a slot

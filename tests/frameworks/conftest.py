@@ -141,12 +141,21 @@ class Session:
         os.close(self._answers)
 
 
+@pytest.fixture(scope="session")
+def sessions() -> Iterator[dict[str, Session]]:
+    """Those that were started, by backend: a test that asks for one backend only, between others, starts none."""
+    started: dict[str, Session] = {}
+    yield started
+    for session in started.values():
+        session.close()
+
+
 @pytest.fixture(scope="session", params=BACKENDS)
-def keras_script(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+def keras_script(request: pytest.FixtureRequest, sessions: dict[str, Session], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Return `run(script, timeout=90)`: once for each backend of Keras, in a process that has imported it."""
     backend = request.param
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    session = Session(backend, tmp_path_factory.mktemp(backend))
-    yield session.run
-    session.close()
+    if backend not in sessions:
+        sessions[backend] = Session(backend, tmp_path_factory.mktemp(backend))
+    return sessions[backend].run

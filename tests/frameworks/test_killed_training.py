@@ -54,23 +54,27 @@ if kill_at in ("writing", "renamed"):  # the second save before its rename, or t
         really(fd)
     os.fsync = sync
 model.fit(train, validation_data=val, epochs=2, verbose=0, callbacks=[keeper, Kill()])
+train.close()
+os.close(log)
 """
 
 
 @pytest.mark.time_limit(200)
 @pytest.mark.parametrize(
     ("kill_at", "before", "saved"),
-    [("step 6", 6, 6), ("step 3", 3, 2), ("writing", 4, 2), ("renamed", 2, 2), ("validation", 7, 6)],
+    [("step 3", 3, 2), ("writing", 4, 2), ("renamed", 2, 2), ("validation", 7, 6)],
     ids=str,
 )
-def test_what_was_not_saved_is_trained_again_and_all_else_once(kill_at: str, before: int, saved: int, run_script, tmp_path: Path) -> None:
+@pytest.mark.parametrize("keras_script", ["tensorflow"], indirect=True)
+def test_what_was_not_saved_is_trained_again_and_all_else_once(
+    kill_at: str, before: int, saved: int, run_script, keras_script, tmp_path: Path
+) -> None:
     """Saves are due after 2, 4, 6 and 7 of 7 steps; the one at the end of the epoch follows validation."""
     killed = run_script(RECORDED, kill_at, timeout=90, env={"KERAS_BACKEND": "tensorflow"})
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     first = (tmp_path / "trained").read_text().splitlines()
     assert len(first) == before
-    again = run_script(RECORDED, "never", timeout=90, env={"KERAS_BACKEND": "tensorflow"})
-    assert again.returncode == 0, again.stderr
+    keras_script(f"import os, sys\nos.chdir({str(tmp_path)!r})\nsys.argv[1:] = ['never']\n{RECORDED}")
     rest = (tmp_path / "trained").read_text().splitlines()[before:]
     assert rest[: before - saved] == first[saved:]
     whole = [number for line in first[:saved] + rest for number in map(int, line.split())]

@@ -131,40 +131,39 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 x, y = separable()
 make = lambda workers: Loader(NpyArrays(x, y), 32, shuffle=True, seed=4, workers=workers)
-with strategy.scope():
-    model = classifier()
-    alone = classifier()
-    loader, val = make(2), Loader(NpyArrays(x, y), 32, workers=1)
-    count = Batches()
-    model.fit(loader{how}, validation_data=val{how}, epochs=2, verbose=0, callbacks=[count])
-    assert count.steps == [10, 10] and count.validations == 20, (count.steps, count.validations)
-    reference = Loader(NpyArrays(x, y), 32, shuffle=True, seed=4, workers=0)
-    {skip}
-    whole = tf.data.Dataset.from_generator(lambda: (batch for _ in range(2) for batch in reference), output_signature=(
-        tf.TensorSpec((32, 6), tf.float32), tf.TensorSpec((32,), tf.int32)))
-    alone.fit(whole, epochs=1, steps_per_epoch=20, verbose=0)
-    assert_same_weights(model, alone)
-    model.fit(loader{how}, steps_per_epoch=4, epochs=3, verbose=0, callbacks=[count := Batches()]){repeated}
-print("done")
+for as_dataset in (False, True):
+    with strategy.scope():
+        model = classifier()
+        alone = classifier()
+        loader, val = make(2), Loader(NpyArrays(x, y), 32, workers=1)
+        given, validation = (loader.as_tf_dataset(), val.as_tf_dataset()) if as_dataset else (loader, val)
+        count = Batches()
+        model.fit(given, validation_data=validation, epochs=2, verbose=0, callbacks=[count])
+        assert count.steps == [10, 10] and count.validations == 20, (count.steps, count.validations)
+        reference = Loader(NpyArrays(x, y), 32, shuffle=True, seed=4, workers=0)
+        whole = tf.data.Dataset.from_generator(lambda: (batch for _ in range(2) for batch in reference), output_signature=(
+            tf.TensorSpec((32, 6), tf.float32), tf.TensorSpec((32,), tf.int32)))
+        alone.fit(whole, epochs=1, steps_per_epoch=20, verbose=0)
+        assert_same_weights(model, alone)
+        model.fit(given, steps_per_epoch=4, epochs=3, verbose=0, callbacks=[count := Batches()])
 """
 
 
-@pytest.mark.parametrize("how", ["", ".as_tf_dataset()"])
-def test_a_mirrored_strategy_on_two_devices_trains_on_the_same_batches(how: str, keras_script: Run, run_script: Callable[..., object]) -> None:
+def test_a_mirrored_strategy_on_two_devices_trains_on_the_same_batches(keras_script: Run, run_script: Callable[..., object]) -> None:
     """Logical devices can only be made before anything has run, so this has a process of its own."""
-    script = PREAMBLE + STRATEGY.replace("{how}", how).replace("{skip}", "").replace("{repeated}", "")
-    result = run_script(script, env={"KERAS_BACKEND": "tensorflow"}, timeout=100)
+    result = run_script(PREAMBLE + STRATEGY, env={"KERAS_BACKEND": "tensorflow"}, timeout=100)
     assert result.returncode == 0, result.stderr  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("first", ["keras", "loader"])
-def test_it_does_not_matter_what_is_imported_first(first: str, keras_script: Run, run_script: Callable[..., object]) -> None:
-    lines = ["import keras", "from loader import Loader, NpyArrays\nimport numpy as np\nloader = Loader(NpyArrays(np.zeros((8, 2))), 4, workers=1)"]
-    use = """
+def test_keras_may_be_imported_after_a_loader_was_made(keras_script: Run, run_script: Callable[..., object]) -> None:
+    script = """
+from loader import Loader, NpyArrays
+import numpy as np
+loader = Loader(NpyArrays(np.zeros((8, 2))), 4, workers=1)
+import keras
 model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
 assert model.predict(loader, verbose=0).shape == (8, 1)
 assert type(loader) is Loader and isinstance(loader, Loader)
 """
-    script = "\n".join(lines if first == "keras" else lines[::-1]) + use
     result = run_script(script, env={"KERAS_BACKEND": "tensorflow"}, timeout=100)
     assert result.returncode == 0, result.stderr  # type: ignore[attr-defined]

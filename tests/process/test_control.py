@@ -230,8 +230,9 @@ def test_requests_in_pieces_and_many_at_once_are_answered_in_order(running: Load
         assert [answer["changed"]["workers"]["new"] for answer in answers] == [1 + number % 3 for number in range(12)]
 
 
-def test_a_client_that_does_not_read_its_answers_is_dropped(running: Loader) -> None:
-    with connect(running) as client:
+def test_clients_that_are_silent_or_do_not_read_their_answers_cost_nobody_anything_and_are_dropped(running: Loader) -> None:
+    with connect(running) as silent, connect(running) as half, connect(running) as client:
+        half.sendall(b'{"do": "sta')
         client.setblocking(False)
         request, sent = encode({"do": "status"}) * 100, 0
         deadline = time.monotonic() + 60
@@ -245,12 +246,6 @@ def test_a_client_that_does_not_read_its_answers_is_dropped(running: Loader) -> 
             pytest.fail("it was never dropped")
         except (BrokenPipeError, ConnectionResetError):
             pass
-    assert found_loaders()[0].stats is not None
-
-
-def test_a_silent_client_costs_nobody_anything_and_is_dropped(running: Loader) -> None:
-    with connect(running) as silent, connect(running) as half:
-        half.sendall(b'{"do": "sta')
         for _ in range(3):
             assert found_loaders()[0].stats is not None
             take(running)

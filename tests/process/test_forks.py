@@ -237,8 +237,10 @@ if other == 0:
 PARENT_ENDS = {"by itself": "", "os._exit": "os._exit(0)", "SIGKILL": "os.kill(os.getpid(), signal.SIGKILL)"}
 
 
-@pytest.mark.parametrize("end", PARENT_ENDS)
-@pytest.mark.parametrize("stay", STAYS)
+@pytest.mark.parametrize(
+    ("stay", "end"),
+    [("a fork", "by itself"), ("a fork", "SIGKILL"), ("a program with all descriptors", "os._exit"), ("a program with all descriptors", "SIGKILL")],
+)
 def test_a_process_that_outlives_the_trainer_keeps_nothing_of_ours_alive(stay: str, end: str, run_script: Any, tmp_path: Path) -> None:
     text = OUTLIVING.replace("STAY", STAYS[stay]).replace("END", PARENT_ENDS[end])
     result = run_script(START + TAKE + CHILD + text)

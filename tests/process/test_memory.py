@@ -112,6 +112,7 @@ def test_arrays_of_the_script_are_stored_once() -> None:
         assert x.nbytes <= loader.stats().memory.arena_bytes < 2 * x.nbytes
 
 
+@pytest.mark.filterwarnings("ignore:.*names variable table, which takes 31 MiB:RuntimeWarning")
 def test_arrays_in_a_function_of_the_script_are_stored_once_too() -> None:
     table = np.random.default_rng(0).random(4_000_000)  # 32 MB
 

@@ -72,7 +72,7 @@ def test_a_new_limit_moves_the_allowances_at_once(pids: list[int], room: int) ->
 def test_a_new_limit_that_leaves_nothing_for_a_worker_is_refused_with_the_arithmetic(pids: list[int], room: int) -> None:
     control, cells = control_of(room, pids)
     with pytest.raises(MemoryLimitError, match=r"100\.0 MiB arena .* supervisor \+ 4\.0 MiB one worker = .* what to do: allow"):
-        control.set_limit(SHARED, time.monotonic())
+        control.check(SHARED)
     assert cells[SupervisorCell.LIMIT_BYTES_GAUGE] == room
 
 

@@ -20,7 +20,7 @@ from loader import Loader, NpyArrays, SampleError
 from loader.supervise import cgroups
 from tests.batches import assert_same, take
 from tests.conftest import script_environment
-from tests.processes import anonymous_bytes, family, workers_of
+from tests.processes import anonymous_bytes, family, wait_until, workers_of
 
 MIB = 2**20
 TOLERANCE = 1.05
@@ -159,7 +159,7 @@ def test_workers_are_the_first_to_go_when_the_system_runs_out_of_memory() -> Non
     with Loader(source(20), 4, workers=1) as loader:
         (worker,) = workers_of(loader)
         own = int(Path("/proc/self/oom_score_adj").read_text())
-        assert int(Path(f"/proc/{worker}/oom_score_adj").read_text()) > own
+        wait_until(lambda: int(Path(f"/proc/{worker}/oom_score_adj").read_text()) > own, "the supervisor has said so, once the worker runs")
 
 
 # --- in a control group of its own ------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def test_resizing_up_and_down_loses_and_repeats_nothing() -> None:
         assert_same(found, expected)
 
 
-@pytest.mark.parametrize("workers", [1, 3, 4])
+@pytest.mark.parametrize("workers", [1, 4])
 def test_as_many_workers_run_as_were_asked_for_last(workers: int) -> None:
     with Loader(SOURCE, 8, workers=2, max_workers=4) as loader:
         for number in (4, 1, 3, 1, workers):
@@ -56,11 +56,12 @@ def test_resizing_before_the_first_batch_works() -> None:
         wait_until(lambda: running(loader) == 3, "3 workers run")
 
 
-@pytest.mark.parametrize("workers", [0, -1, 4, 2.0, True, "3", None])
-def test_a_number_of_workers_out_of_range_is_refused(workers: Any) -> None:
+def test_a_number_of_workers_out_of_range_is_refused() -> None:
+    wrong: list[Any] = [0, -1, 4, 2.0, True, "3", None]
     with Loader(SOURCE, 8, workers=2, max_workers=3) as loader:
-        with pytest.raises(ConfigError, match="from 1 to 3"):
-            loader.resize(workers)
+        for workers in wrong:
+            with pytest.raises(ConfigError, match="from 1 to 3"):
+                loader.resize(workers)
         assert_same(take(loader), inline(SOURCE, 8))
 
 

@@ -58,7 +58,7 @@ def test_another_loader_goes_on_where_the_first_one_was(taken: int, workers: int
         assert_same([copied(next(stream)) for _ in range(taken)], quiet[:taken])
         state = through_json(first.state_dict())
     assert (state["epoch"], state["batch"]) == divmod(taken, BATCHES)
-    for others in (0, 1, 3):
+    for others in (0, 3):
         with make(others) as second:
             second.load_state_dict(state)
             assert second.state_dict() == state
@@ -130,7 +130,7 @@ def test_batches_that_were_only_looked_at_are_still_to_come(workers: int, quiet:
         assert_same([copied(batch) for batch in loader], quiet[4:BATCHES])
 
 
-@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize("world", [2, 4])
 def test_other_ranks_with_the_same_global_batch_go_on_with_the_same_batches(world: int, workers: int) -> None:
     whole = inline(SOURCE, 8, 2, drop_last=True, transforms=[noise], **SETTINGS)
     with make(drop_last=True) as single:

@@ -110,11 +110,13 @@ def test_exactly_the_bad_rows_hold_other_samples_with_their_own_labels_and_rando
     assert_same(rows, [by_sample[row // N, number] for row, number in enumerate(numbers)])
 
 
-@pytest.mark.parametrize("transforms", PIPELINES.values(), ids=PIPELINES)
-@pytest.mark.parametrize(("workers", "batch_size", "slots"), [(1, 6, None), (3, 6, 4), (2, 1, 2), (2, 40, None)])
-def test_the_batches_are_those_of_one_process(transforms: Any, workers: int, batch_size: int, slots: int | None, damaged: Any) -> None:
+@pytest.mark.parametrize(
+    ("pipeline", "workers", "batch_size", "slots"),
+    [*((pipeline, 3, 6, 4) for pipeline in PIPELINES), ("both", 1, 6, None), ("both", 2, 1, 2), ("as they are", 2, 1, 2), ("both", 2, 40, None)],
+)
+def test_the_batches_are_those_of_one_process(pipeline: str, workers: int, batch_size: int, slots: int | None, damaged: Any) -> None:
     source, _ = damaged
-    settings = {"transforms": transforms, "class_weight": {number: number / 7 for number in range(N)}}
+    settings = {"transforms": PIPELINES[pipeline], "class_weight": {number: number / 7 for number in range(N)}}
     expected = found(source, 2, batch_size, workers=0, **settings)
     assert labels(expected) == wanted(2, DAMAGE)
     assert [float(w) for batch in expected for w in batch[2]] == [np.float32(number / 7) for number in wanted(2, DAMAGE)]

@@ -29,7 +29,7 @@ LOADS = {
 
 # A simulation takes half a second: a failing load is reported as it was found, not made smaller.
 some_loads = settings(
-    max_examples=8, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.too_slow]
+    max_examples=5, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.too_slow]
 )
 
 
