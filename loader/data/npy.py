@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +28,7 @@ MAX_HEADER_BYTES = 65_536
 """Longest header that is read: all that format 1.0 can express. A supported array needs less than 1,000 bytes; only structured arrays of
 thousands of fields need more. Damaged length fields, up to 4 GiB in formats 2.0 and 3.0, end here instead of in an allocation."""
 
+_ADDRESSES = 2**47  # that a process has on today's 64-bit machines
 _MAX_DIMS = 32  # of numpy 1; numpy 2 has 64, but no sample needs them and a batch has one more
 _FIRST_READ_BYTES = 512  # holds every header that np.save writes for a supported array
 _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
@@ -249,7 +249,7 @@ def _shape(text: str, itemsize: int, path: str) -> tuple[int, ...]:
         return ()
     matches = [_DIMENSION.fullmatch(part) for part in parts]
     shape = tuple(int(match[1]) for match in matches if match is not None)
-    # as numpy does, leave out the zeros: numpy refuses an empty array, too, of more bytes per item than memory has addresses
-    if len(shape) < len(matches) or math.prod(length for length in shape if length) * itemsize > sys.maxsize:
+    # The zeros are left out, as numpy does it: a batch of empty arrays has a shape that numpy must be able to hold, too.
+    if len(shape) < len(matches) or math.prod(length for length in shape if length) * itemsize > _ADDRESSES:
         raise NpyError(path, f"its header is damaged: its shape is ({text[:80]})")
     return shape

@@ -305,7 +305,7 @@ def refusal(raw: bytes, shape: tuple[Any, ...], dtype: np.dtype[Any], offset: in
         return "more than 32 dimensions"
     if any(isinstance(length, bool) or length < 0 for length in shape):
         return "a length that is negative or a bool"
-    if np.prod([length for length in shape if length], dtype=object) * dtype.itemsize > sys.maxsize:
+    if np.prod([length for length in shape if length], dtype=object) * dtype.itemsize > 2**47:
         return "more bytes than there are addresses"
     if len(text) > MAX_HEADER_BYTES:
         return "header too long"

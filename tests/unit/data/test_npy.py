@@ -214,7 +214,7 @@ def test_a_missing_file_and_a_folder_are_errors_that_name_the_path(tmp_path: Pat
 
 def test_a_huge_shape_over_a_small_file_allocates_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
-    path.write_bytes(header_bytes(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({2**59},)}}"))
+    path.write_bytes(header_bytes(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({2**40},)}}"))
     with pytest.raises(NpyError, match="truncated"):
         read_array(str(path))
 
@@ -227,3 +227,12 @@ def test_nothing_stays_open(tmp_path: Path) -> None:
     with pytest.raises(NpyError):
         read_array(str(tmp_path / "b.npy"))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("shape", ["(1111111111111111111, 3, 0)", "(0, 9223372036854775807)", "(1, 0, 4611686018427387904)"])
+def test_an_empty_array_whose_batch_numpy_could_not_hold_is_refused(tmp_path: Path, shape: str) -> None:
+    path = tmp_path / "x.npy"
+    text = f"{{'descr': '<f2', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode())
+    with pytest.raises(NpyError, match="its header is damaged: its shape is"):
+        inspect_file(str(path))
