@@ -15,7 +15,7 @@ ON_JAX = {"KERAS_BACKEND": "jax"} if importlib.util.find_spec("jax") else {}
 
 def last(name: str, output: str) -> float:
     """Return the value that `name` had in the last epoch."""
-    found = re.findall(rf"\b{name}: ([0-9.]+)", output)
+    found = re.findall(rf"\b{name}: ([0-9.]+(?:e[-+][0-9]+)?)", output)
     assert found, output
     return float(found[-1])
 
