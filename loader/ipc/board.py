@@ -162,9 +162,18 @@ class Cells:
         write_text(self._half(self._failures), {"ticket": ticket, **error})
 
     def read_failure(self, ticket: int) -> dict[str, Any]:
-        """Return the error that was written for a ticket, or an empty dict if none was."""
-        found: list[dict[str, Any]] = [read_text(self._half(number)) for number in range(2)]
-        return next((error for error in found if error.pop("ticket", None) == ticket), {})
+        """Return the error that was written for a ticket, or an empty dict if none was.
+
+        The worker may be writing the next one into the other half meanwhile, which then holds a bit of this and a bit of that.
+        """
+        for number in range(2):
+            try:
+                error = read_text(self._half(number))
+            except ValueError:  # from json
+                continue
+            if isinstance(error, dict) and error.pop("ticket", None) == ticket:
+                return error
+        return {}
 
     def _half(self, number: int) -> memoryview:
         middle = len(self._text) // 2

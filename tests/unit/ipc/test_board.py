@@ -145,3 +145,13 @@ def test_two_failures_are_kept_until_they_are_read() -> None:
         cells.write_failure(first + 1, {"error": f"the {first + 1}th"})
         assert cells.read_failure(first) == {"error": f"the {first}th"}
         assert cells.read_failure(first + 1) == {"error": f"the {first + 1}th"}
+
+
+@pytest.mark.parametrize("torn", [b"\xff\xff\xff\xff", b'\x08\x00\x00\x00{"ticket": 7', b"\x02\x00\x00\x00[]", b"\x04\x00\x00\x00\xff\xfe{{"])
+@pytest.mark.parametrize("half", [0, 1])
+def test_a_failure_is_read_while_the_next_one_is_being_written(torn: bytes, half: int) -> None:
+    cells = Cells.private()
+    for ticket in range(1, half + 2):
+        cells.write_failure(ticket, {"error": "mine"})
+    cells._half(half)[: len(torn)] = torn  # the half that the next failure goes to
+    assert cells.read_failure(half + 1) == {"error": "mine"}
