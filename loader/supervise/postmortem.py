@@ -136,7 +136,8 @@ class Postmortem:
         self._deaths += 1
         cells = self._board.workers[number]
         words = f"; its stack:\n{death.last_words}" if death.last_words else ""
-        again = f"{self._schedule.held(number)} tickets are issued again"
+        held = self._schedule.held(number)
+        again = "1 ticket is issued again" if held == 1 else f"{held} tickets are issued again"
         _log.warning("worker %d (pid %d) died, %s; %s%s", number, cells[WorkerCell.PID_GAUGE], how, again, words)
         self._board.supervisor.add(SupervisorCell.RESTARTS, 1)
         working = cells[WorkerCell.TICKET_GAUGE] == self._schedule.current(number)
