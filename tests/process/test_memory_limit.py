@@ -39,12 +39,11 @@ def expected(samples: int, batch_size: int) -> list[Any]:
 def watched(loader: Loader) -> Iterator[list[int]]:
     """Sample what the loader's processes and its arena take, every 20 ms, as the kernel tells it."""
     found, over = [0], threading.Event()
-    known = set(family(os.getpid()))
 
     def watch() -> None:
         while not over.wait(0.02):
             nbytes = loader.stats().memory.arena_bytes
-            for pid in set(family(os.getpid())) | known:
+            for pid in [loader.pid, *family(loader.pid)]:
                 with contextlib.suppress(OSError, ValueError):
                     nbytes += anonymous_bytes(pid)
             found.append(nbytes)
