@@ -76,7 +76,7 @@ class Phase(IntEnum):
     """How far a supervisor is; its text area says more."""
 
     BOOTING = 0
-    """No text yet."""
+    """No text yet, or it is being written."""
     RUNNING = 1
     """The arena exists; the text is its layout."""
     FAILED = 2

@@ -229,6 +229,7 @@ def _need(layout: ArenaLayout, payload_bytes: int, workers: int) -> budget.Need:
 
 
 def _announce(board: Board, ready: Outlet, phase: Phase, text: dict[str, Any]) -> None:
+    board.supervisor[SupervisorCell.PHASE_GAUGE] = Phase.BOOTING  # so that nobody takes one text for the other, or both for one
     board.supervisor.write_text(text)
     board.supervisor[SupervisorCell.PHASE_GAUGE] = phase
     ready.send(Look().pack())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -21,12 +22,21 @@ from loader.ipc import baggage
 from loader.ipc.channels import open_pipe, wait_readable
 from loader.produce.worker import die_with
 from loader.supervise.pool import death_in_words
+from loader.supervise.suspects import DEATHS_TO_ACCUSE
+
+_log = logging.getLogger("loader.supervisor")
 
 _FAST_NS = 5_000_000
 _REPEATED_ROWS = 8
 
 # Finding out what a sample looks like runs it at most twice, timing a slow one once more.
 _RUNS_IN_A_STEP = 2
+
+# Sent from outside, as a rule, such as by the kernel when memory runs out; code that crashes dies of others.
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
+
+# An answer without it is one that death cut off.
+_END = b"}\n"
 
 
 @dataclass(frozen=True)
@@ -46,13 +56,38 @@ def probe(pipeline: Pipeline, trainer: int, timeout_s: float) -> Probed:
     """Run the first sample in a child and return what it told.
 
     Runs in: the supervisor, while it boots.
-    Blocks: until the child answers or dies, the trainer (a pidfd) dies, or the sample has had `timeout_s` each time that it was run.
+    Blocks: until the child answers or dies, the trainer (a pidfd) dies, or the sample has had `timeout_s` each time that it was run. A child that
+    was killed is replaced as often as a worker would be.
 
     Raises:
         LoaderError: the sample's own error.
         PipelineError: the child died.
         SampleTimeout: no answer in time.
     """
+    told = json.loads(_answer(pipeline, trainer, timeout_s))
+    if "error" in told:
+        raise from_record(told)
+    return Probed([SampleSpec.from_json(spec) for spec in told["specs"]], told["row_ns"])
+
+
+def _answer(pipeline: Pipeline, trainer: int, timeout_s: float) -> bytes:
+    deaths = 0
+    while True:
+        answer, status = _ask_child(pipeline, trainer, timeout_s)
+        if answer is None:
+            reason = f"the first sample took more than {timeout_s} s (sample_timeout_s)"
+            raise SampleTimeout(index=0, name=pipeline.name_of(0), reason=reason)
+        if answer.endswith(_END):
+            return answer
+        deaths += 1
+        name, how = pipeline.name_of(0) or "sample 0", death_in_words(status)
+        if deaths == DEATHS_TO_ACCUSE or not os.WIFSIGNALED(status) or os.WTERMSIG(status) not in _FROM_OUTSIDE:
+            raise PipelineError(f"the process that tried the first sample ({name}) died, {how}; likely cause: the source or a transform")
+        _log.warning("the process that tried the first sample (%s) died, %s; another one tries it again", name, how)
+
+
+def _ask_child(pipeline: Pipeline, trainer: int, timeout_s: float) -> tuple[bytes | None, int]:
+    """Return what a child wrote, or None if it was silent for too long, and its wait status."""
     supervisor = os.getpid()
     read, write = open_pipe()
     pid = os.fork()
@@ -65,17 +100,7 @@ def probe(pipeline: Pipeline, trainer: int, timeout_s: float) -> Probed:
         os.close(read)
         os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
-    if answer is None:
-        reason = f"the first sample took more than {timeout_s} s (sample_timeout_s)"
-        raise SampleTimeout(index=0, name=pipeline.name_of(0), reason=reason)
-    if not answer.strip():
-        name = pipeline.name_of(0) or "sample 0"
-        how = death_in_words(status)
-        raise PipelineError(f"the process that tried the first sample ({name}) died, {how}; likely cause: the source or a transform")
-    told = json.loads(answer)
-    if "error" in told:
-        raise from_record(told)
-    return Probed([SampleSpec.from_json(spec) for spec in told["specs"]], told["row_ns"])
+    return answer, status
 
 
 def refuse_tensorflow(pipeline: Pipeline) -> None:
@@ -109,7 +134,7 @@ def _be_child(pipeline: Pipeline, write: int, supervisor: int) -> None:
     try:
         signal.setitimer(signal.ITIMER_REAL, 0)
         die_with(supervisor)
-        answer = json.dumps(_try(pipeline, write)).encode()
+        answer = json.dumps(_try(pipeline, write)).encode() + b"\n"
         sys.stdout.flush()
         while answer:
             answer = answer[os.write(write, answer) :]

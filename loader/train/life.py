@@ -122,8 +122,19 @@ class Life:
         if phase == Phase.FAILED:
             raise from_record(self._cells.read_text())
         if raw and phase == Phase.RUNNING and self.arena is None:
-            self.arena = Arena(self._arena_fd, ArenaLayout.from_json(self._cells.read_text()))
+            self._map_arena()
         return bool(raw)
+
+    def _map_arena(self) -> None:
+        """Map the arena, unless its layout is just being overwritten by an error, which follows."""
+        try:
+            layout = self._cells.read_text()
+        except ValueError:
+            if self._cells[SupervisorCell.PHASE_GAUGE] == Phase.RUNNING:
+                raise
+        else:
+            if self._cells[SupervisorCell.PHASE_GAUGE] == Phase.RUNNING:
+                self.arena = Arena(self._arena_fd, ArenaLayout.from_json(layout))
 
     # Slots.
 

@@ -211,9 +211,9 @@ HOWS = (
         timeout_s=1.0,
         options=_SUBSTITUTE,
     ),
-    How("SIGKILL", "a worker is killed by SIGKILL, as by the OOM killer", "signal", SAME, _first("SIGKILL"), signal=signal.SIGKILL),
+    How("SIGKILL", "a worker is killed by SIGKILL, as by the OOM killer", "signal", SAME, {}, signal=signal.SIGKILL),
     How("SIGSEGV", "a worker is killed by SIGSEGV", "signal", SAME, _first("SIGSEGV"), signal=signal.SIGSEGV),
-    How("SIGTERM", "a worker is killed by SIGTERM", "signal", SAME, _first("SIGTERM"), signal=signal.SIGTERM),
+    How("SIGTERM", "a worker is killed by SIGTERM", "signal", SAME, {}, signal=signal.SIGTERM),
     How(
         "SIGSTOP",
         "a worker is stopped by SIGSTOP: it hangs",
