@@ -136,6 +136,11 @@ class Cells:
             if kind.name.endswith("_GAUGE"):
                 self._cells[kind] = 0
 
+    @property
+    def raw(self) -> memoryview:
+        """All cells as a writable view, by number."""
+        return self._cells
+
     def cell(self, cell: int) -> memoryview:
         """Return one cell as a writable view of one element."""
         return self._cells[cell : cell + 1]

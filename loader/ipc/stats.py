@@ -185,13 +185,16 @@ class Meter:
         self._moments: deque[Moment] = deque()
         self.look(time.monotonic())
 
-    def look(self, now: float) -> None:
+    def look(self, now: float) -> float:
         """Remember what the counters are, half a second after the last time at the earliest. To be called about twice a second.
 
         The wait for the first batch is not remembered: it is the start of the workers, not their speed.
+
+        Returns:
+            When to look again, by the monotonic clock; before that, nothing would happen.
         """
         if self._begun and now < self._next:
-            return
+            return self._next
         moment = Moment.of(self._board, now)
         if not self._begun:
             self._moments.clear()
@@ -200,6 +203,7 @@ class Meter:
         self._next = now + _STEP_S
         while len(self._moments) > 1 and self._moments[1].at <= now - _WINDOW_S:
             self._moments.popleft()
+        return self._next if self._begun else now
 
     def stats(self, name: str) -> Stats:
         """Return a snapshot of the loader called `name`."""

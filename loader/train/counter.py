@@ -7,9 +7,12 @@ import time
 from loader.ipc.board import Board, TrainerCell
 from loader.ipc.stats import Meter, Stats
 
+# As plain numbers: looking up a member of an enum takes longer than writing to its cell.
+_BATCHES, _SAMPLES, _BATCH = int(TrainerCell.BATCHES), int(TrainerCell.SAMPLES), int(TrainerCell.BATCH_GAUGE)
+
 
 class Counter:
-    """Counts what is handed out. It runs once per batch, so it writes to single cells, which costs a third of going through `Cells`.
+    """Counts what is handed out. It runs once per batch, so it writes to the cells itself: through `Cells` it would take three times as long.
 
     Args:
         board: of the loader.
@@ -17,22 +20,23 @@ class Counter:
 
     def __init__(self, board: Board) -> None:
         self._meter = Meter(board)
-        self._batches_cell = board.trainer.cell(TrainerCell.BATCHES)
-        self._samples_cell = board.trainer.cell(TrainerCell.SAMPLES)
-        self._epoch_cell = board.trainer.cell(TrainerCell.EPOCH_GAUGE)
-        self._batch_cell = board.trainer.cell(TrainerCell.BATCH_GAUGE)
+        self._cells = board.trainer.raw
         self._batches = self._samples = self._epoch = 0
+        self._next_look = 0.0
 
     def count(self, rows: int, epoch: int, batch: int = 0) -> None:
         """Count one batch of `rows` rows; the next one is number `batch` of `epoch`."""
-        self._batches += 1
-        self._samples += rows
-        self._batches_cell[0] = self._batches
-        self._samples_cell[0] = self._samples
-        self._batch_cell[0] = batch
+        cells = self._cells
+        self._batches = batches = self._batches + 1
+        self._samples = samples = self._samples + rows
+        cells[_BATCHES] = batches
+        cells[_SAMPLES] = samples
+        cells[_BATCH] = batch
         if epoch != self._epoch:
             self._go_to(epoch)
-        self._meter.look(time.monotonic())
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = self._meter.look(now)
 
     def stats(self, name: str, epoch: int) -> Stats:
         """Return a snapshot of the loader called `name`, whose next batch belongs to `epoch`."""
@@ -41,4 +45,4 @@ class Counter:
 
     def _go_to(self, epoch: int) -> None:
         self._epoch = epoch
-        self._epoch_cell[0] = epoch
+        self._cells[TrainerCell.EPOCH_GAUGE] = epoch
