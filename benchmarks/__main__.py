@@ -57,7 +57,7 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import auto, bare, fit, ours, scale, stats
+    from benchmarks import auto, bare, fit, ours, scale, stats, top
 
     match what["kind"]:
         case "ours":
@@ -82,6 +82,8 @@ def _single(what: Measured, data: Path) -> Measured:
             return scale.rows(data)
         case "stats":
             return stats.measure(data, what["workers"], rounds=int(8 * what["seconds"]))
+        case "top":
+            return top.measure(data, what["workers"], rounds=max(1, round(what["seconds"])))
         case _:
             return ours.memory(data)
 
@@ -241,6 +243,16 @@ def _stats(arguments: argparse.Namespace) -> Measured:
     return _several(arguments, "stats", figures, workers=arguments.workers, seconds=arguments.seconds)
 
 
+def _top(arguments: argparse.Namespace) -> Measured:
+    WORKLOADS["mnist"].write(arguments.data, _note)
+    figures = {
+        "slower": ("% less throughput beside `loader top`", "wanted ≤ 1"),
+        "supervisor_ms": ("ms of the supervisor's CPU a second", ""),
+        "top_ms": ("ms of the command's own CPU a second", ""),
+    }
+    return _several(arguments, "top", figures, workers=arguments.workers, seconds=arguments.seconds)
+
+
 _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "empty": _empty,
     "first_batch": _first_batch,
@@ -254,6 +266,7 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "auto": _auto,
     "rows": _rows,
     "stats": _stats,
+    "top": _top,
 }
 
 

@@ -1,0 +1,76 @@
+"""What it costs to watch a loader: `loader top` in a terminal of its own, refreshing every second, against nobody looking."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.workloads import WORKLOADS
+from loader.supervise.tuning import cpu_time_ns
+
+_WARM_S = 2.0
+_ROUND_S = 3.0  # some refreshes
+
+
+def measure(data: Path, workers: int, rounds: int) -> dict[str, Any]:
+    """Return by how many per cent training on `mnist` is slower beside `loader top`, and the CPU time that a refresh takes, in ms.
+
+    One loader is read in rounds, and the command is stopped in every other one.
+    """
+    workload = WORKLOADS["mnist"]
+    with workload.loader(data, workers) as loader:
+        batches = loader.batches()
+        _rate(batches, _WARM_S)
+        terminal, end = pty.openpty()
+        top = subprocess.Popen([sys.executable, "-m", "loader", "top", str(os.getpid())], stdin=end, stdout=end, stderr=subprocess.DEVNULL)
+        threading.Thread(target=_drain, args=(terminal,), daemon=True).start()
+        _rate(batches, _WARM_S)
+        supervisor = psutil.Process(loader.pid)
+        ratios, supervising, showing = [], [], []
+        for _ in range(rounds):
+            top.send_signal(signal.SIGSTOP)
+            alone, quiet_ns, _ = _round(batches, supervisor.pid, top.pid)
+            top.send_signal(signal.SIGCONT)
+            watched, busy_ns, top_ns = _round(batches, supervisor.pid, top.pid)
+            ratios.append(100 * (alone / watched - 1))
+            supervising.append((busy_ns - quiet_ns) / 1e6 / _ROUND_S)
+            showing.append(top_ns / 1e6 / _ROUND_S)
+        top.terminate()
+        status = top.wait()
+        assert status == 128 + signal.SIGTERM, f"loader top ended with {status} before it was told to"
+    return {"slower": statistics.median(ratios), "supervisor_ms": statistics.median(supervising), "top_ms": statistics.median(showing)}
+
+
+def _drain(terminal: int) -> None:
+    try:
+        while os.read(terminal, 65536):
+            pass
+    except OSError:  # nobody writes to it any more
+        pass
+
+
+def _round(batches: Any, *pids: int) -> tuple[float, int, int]:
+    """Return batches per second, and the CPU time that two processes take meanwhile."""
+    before = [cpu_time_ns(pid) for pid in pids]
+    rate = _rate(batches, _ROUND_S)
+    one, other = (cpu_time_ns(pid) - cpu for pid, cpu in zip(pids, before, strict=True))
+    return rate, one, other
+
+
+def _rate(batches: Any, seconds: float) -> float:
+    started, count = time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - started) < seconds:
+        for _ in range(16):
+            next(batches)
+        count += 16
+    return count / elapsed
