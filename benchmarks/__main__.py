@@ -83,7 +83,7 @@ def _single(what: Measured, data: Path) -> Measured:
         case "stats":
             return stats.measure(data, what["workers"], rounds=int(8 * what["seconds"]))
         case "top":
-            return top.measure(data, what["workers"], rounds=max(1, round(what["seconds"])))
+            return top.measure(data, what["workers"], rounds=int(4 * what["seconds"]))
         case _:
             return ours.memory(data)
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from loader import Loader, NpyFiles
@@ -129,6 +130,12 @@ def test_it_shows_the_loader_and_q_leaves(train: Loader) -> None:
         shown.type("q")
         assert shown.wait_for_the_end() == 0
         assert shown.left_as_found()
+
+
+def test_it_gives_way_to_training(train: Loader) -> None:
+    with top("train") as shown:
+        shown.wait_for("q quit")
+        assert psutil.Process(shown.process.pid).nice() > psutil.Process(train.pid).nice()
 
 
 def test_plus_and_minus_change_the_workers_and_a_gives_them_to_auto(train: Loader) -> None:
