@@ -7,6 +7,9 @@ BENCH_ARGS ?=
 FUZZ_ARGS ?= 100000
 SOAK_ARGS ?=
 
+# Many tests wait for processes, and the others compute on one core: so many of them run at a time.
+PYTEST := -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -22,10 +25,10 @@ demo: $(READY) ## train a small network on handwritten digits, fed by the loader
 	@$(BIN)/python examples/digits.py $(DEMO_ARGS)
 
 test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order"), except those that need PyTorch
-	@$(BIN)/python -m pytest -m "not torch and not faults" $(PYTEST_ARGS)
+	@$(BIN)/python $(PYTEST) -m "not torch and not faults" $(PYTEST_ARGS)
 
 test-torch: $(TORCH) ## run the tests that need PyTorch, which it installs
-	@$(BIN)/python -m pytest -m torch $(PYTEST_ARGS)
+	@$(BIN)/python $(PYTEST) -m torch $(PYTEST_ARGS)
 
 faults: $(READY) ## make every fault happen at every moment, and print the table of docs/faults.md (five to ten minutes)
 	@$(BIN)/python -m pytest -v tests/faults/test_table.py $(PYTEST_ARGS)

@@ -87,17 +87,17 @@ def test_waiting_is_warned_of_once_and_in_words(keras_script: Run) -> None:
 def warned(loader, callback, more=(), **fit):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        classifier().fit(loader, epochs=5, verbose=0, callbacks=[callback, *more], **fit)
+        classifier().fit(loader, epochs=3, verbose=0, callbacks=[callback, *more], **fit)
     return [str(warning.message) for warning in caught if "What its stats() say" in str(warning.message)]
 
 with make(0.002, name="train") as train, make() as quick:
-    (words,) = warned(train, ReportCallback(train, 0.1, None, enough_s=0.5))
+    (words,) = warned(train, ReportCallback(train, 0.1, None, enough_s=0.3))
     assert re.match(r"training waited for train \\d+% of the last \\d+ s. What its stats\\(\\) say: the loader is the slow part", words), words
     assert not warned(train, train.report_callback(), steps_per_epoch=4)  # some seconds at most are no evidence
-    assert not warned(train, ReportCallback(train, None, None, enough_s=0.5))
-    assert not warned(quick, ReportCallback(quick, 0.5, None, enough_s=0.5), [Slow()], validation_data=train)
+    assert not warned(train, ReportCallback(train, None, None, enough_s=0.3))
+    assert not warned(quick, ReportCallback(quick, 0.5, None, enough_s=0.3), [Slow()], validation_data=train)
 with make(0.002, workers=0) as train:
-    (words,) = warned(train, ReportCallback(train, 0.1, None, enough_s=0.5))
+    (words,) = warned(train, ReportCallback(train, 0.1, None, enough_s=0.3))
     assert "workers=1 would do that beside it" in words, words
 """
     )
