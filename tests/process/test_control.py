@@ -7,8 +7,8 @@ import json
 import os
 import signal
 import socket
-import sys
 import stat
+import sys
 import threading
 import time
 from collections.abc import Iterator
