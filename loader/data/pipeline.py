@@ -174,9 +174,10 @@ class Pipeline:
                 self.watch.lap(WRITE)
 
     def name_of(self, index: int) -> str | None:
-        """Return the path or ID of a sample; None where it has none, or a source of the user's can't tell."""
+        """Return the path or ID of a sample as text; None where it has none, or a source of the user's can't tell."""
         try:
-            return self.source.name_of(index)
+            name = self.source.name_of(index)
+            return None if name is None else str(name)  # a `Path` of the user's would be no JSON
         except Exception:
             return None
 

@@ -133,7 +133,7 @@ class _Worker:
         sample = int(self._indices(ticket)[row])
         if attempt := self._cells[WorkerCell.ATTEMPT_GAUGE]:
             sample = substitute(self._pipeline.seed, ticket.epoch, sample, attempt, self._plan.samples)
-        return {"worker": self._number, "sample": sample, "path": self._pipeline.source.name_of(sample)}
+        return {"worker": self._number, "sample": sample, "path": self._pipeline.name_of(sample)}
 
     def work(self, ticket: Ticket) -> Done | Failed | Exhausted:
         """Do what a ticket asks for and return the report."""

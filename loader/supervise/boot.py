@@ -143,7 +143,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -
     refuse_tensorflow(pipeline)
     importlib.import_module("numpy.random")  # lazy: 20 ms and 4.5 MB in every worker otherwise (docs/measurements.md)
     prepare_to_fork()
-    logs.enter("first sample", lambda: {"sample": 0, "path": pipeline.source.name_of(0)})  # the child's; this process only waits
+    logs.enter("first sample", lambda: {"sample": 0, "path": pipeline.name_of(0)})  # the child's; this process only waits
     probed = probe(pipeline, trainer, config.sample_timeout_s)
     logs.enter("supervisor", dict)
     pipeline.compile(probed.specs)

@@ -116,7 +116,7 @@ class Status:
             return None
         row = min(max(0, cells[WorkerCell.ROW_GAUGE]), ticket.rows - 1)
         index = self._index(ticket, row, max(ticket.attempt, cells[WorkerCell.ATTEMPT_GAUGE]))
-        return self._production.pipeline.source.name_of(index) or f"sample {index}"
+        return self._production.pipeline.name_of(index) or f"sample {index}"
 
     def _index(self, ticket: Ticket, row: int, attempt: int) -> int:
         production = self._production

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import Loader, NpyArrays, NpyFiles
+from loader import Loader, MapSource, NpyArrays, NpyFiles
 from loader.watch.client import loaders
 from tests.processes import wait_until, workers_of
 
@@ -84,6 +84,28 @@ def test_a_sample_without_a_name_is_called_by_its_index() -> None:
     with Loader(NpyArrays(np.arange(8.0).reshape(8, 1)), 8, workers=1, transforms=[hang]) as loader:
         workers_of(loader)
         wait_until(lambda: [worker["sample"] for worker in status()["workers"]] == ["sample 3"], "it is at sample 3")
+
+
+class Named(MapSource):
+    """Names its samples by paths; it can't find its first ones."""
+
+    def name_of(self, index: int) -> Any:
+        if index < 4:
+            raise KeyError(index)
+        return Path(f"{index}.png")
+
+
+@pytest.mark.parametrize(("index", "name"), [(3, "sample 3"), (5, "5.png")])
+def test_a_source_that_names_samples_in_its_own_way_does_not_cost_the_supervisor(index: int, name: str) -> None:
+    def hang(sample: Any, rng: Any) -> Any:
+        if sample[0][0] == index:
+            time.sleep(100)
+        return sample
+
+    with Loader(Named(np.arange(8.0).reshape(8, 1)), 8, workers=1, transforms=[hang]) as loader:
+        workers_of(loader)
+        wait_until(lambda: [worker["sample"] for worker in status()["workers"]] == [name], f"it is at {name}")
+        assert loader.stats().supervisor_restarts == 0
 
 
 def test_a_worker_that_died_is_counted_under_its_number(train: Loader) -> None:
