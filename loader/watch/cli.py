@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ import click
 
 import loader
 from loader.data.npy import NpyHeader, inspect_file
-from loader.data.npy_files import NpyFiles
 from loader.errors import LoaderError
 from loader.watch import bench, tune
 from loader.watch.set_command import set_command
 from loader.watch.status import status
 from loader.watch.top import top
+from loader.watch.verify_checks import files_in
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,8 +80,7 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def _folder(path: Path) -> dict[str, Any]:
-    has_classes = any(entry.is_dir() for entry in os.scandir(path))
-    source = NpyFiles.from_folder(str(path)) if has_classes else NpyFiles(str(path))
+    source = files_in(path)
     first = source.name_of(0)
     assert first is not None
     return {

@@ -20,12 +20,12 @@ from loader.data.source import Source
 from loader.data.verify import usual_form
 from loader.train.loader import Loader
 from loader.watch.script import call, described
-from loader.watch.verify_checks import Check, FileCheck, SampleCheck
+from loader.watch.sitting import INTERRUPTED
+from loader.watch.verify_checks import Check, FileCheck, SampleCheck, files_in
 from loader.watch.verify_pool import Found, Verifier
 
 _SHOWN = 20
 _STALL_S = 60.0
-_INTERRUPTED = 130
 
 
 def verify(target: str, jobs: int | None, report: Path | None, as_json: bool) -> int:
@@ -64,7 +64,7 @@ def verify(target: str, jobs: int | None, report: Path | None, as_json: bool) ->
         if len(bad) > _SHOWN:
             click.echo(f"... and {len(bad) - _SHOWN:,} more" + ("" if report else "; --report FILE writes all of them"))
         click.echo(_sentence(summary, check.noun, len(bad)))
-    return _INTERRUPTED if interrupted else int(bool(bad))
+    return INTERRUPTED if interrupted else int(bool(bad))
 
 
 def _check(target: str) -> Check:
@@ -84,8 +84,7 @@ def _check(target: str) -> Check:
 
 def _files(path: Path) -> NpyFiles:
     if path.is_dir():
-        has_classes = any(entry.is_dir() and not entry.name.startswith(".") for entry in os.scandir(path))
-        return NpyFiles.from_folder(path) if has_classes else NpyFiles(path)
+        return files_in(path)
     return NpyFiles.from_manifest(path) if path.suffix in (".csv", ".txt") else NpyFiles([path])
 
 

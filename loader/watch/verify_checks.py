@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +15,13 @@ from loader.data.pipeline import Pipeline
 from loader.data.source import BadSample, Source
 from loader.data.verify import Usual, check_file
 from loader.errors import NpyError
+
+
+def files_in(folder: Path) -> NpyFiles:
+    """Return the files of a folder, as classes where it has sub-folders; names that begin with a dot count for nothing, as everywhere."""
+    with os.scandir(folder) as entries:
+        has_classes = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
+    return NpyFiles.from_folder(folder) if has_classes else NpyFiles(folder)
 
 
 class BadItem(Exception):

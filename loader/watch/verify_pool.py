@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import signal
 import socket
 import subprocess
 import sys
@@ -13,11 +12,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 
-from loader.data.quarantine import BadEntry
+from loader.data.quarantine import BadEntry, utc_now
 from loader.errors import LoaderError
-from loader.ipc import memfd, payload
+from loader.ipc import deaths, memfd, payload
 from loader.watch.verify_checks import Check
 from loader.watch.verify_worker import Cell
 
@@ -47,6 +45,7 @@ class _Hand:
     rest: bytes = b""
     seen: tuple[int, int] = (-1, -1)
     since: float = field(default_factory=time.monotonic)
+    stalled: bool = False  # and killed for it
 
 
 class Verifier:
@@ -138,13 +137,13 @@ class Verifier:
         """Hand on what a dead worker held; accuse the file that it died of once too often."""
         status = self._bury(hand)
         if hand.held is not None:
-            start, stop = hand.held
-            index = min(max(int(self._cells[hand.number, Cell.INDEX]), start), stop - 1)
-            if self._cells[hand.number, Cell.INDEX] < 0:
-                index = start
+            stop = hand.held[1]
+            at = int(self._cells[hand.number, Cell.INDEX])
+            index = first_left(hand.held, at)
+            if at < 0:
                 self._deaths[-1] += 1
                 if self._deaths[-1] >= _DEATHS:
-                    raise LoaderError(f"the processes that read end before they begin, with status {status}")
+                    raise LoaderError(f"the processes that read end before they begin; the last one {deaths.in_words(status)}")
             else:
                 self._deaths[index] += 1
             if index + 1 < stop:
@@ -152,9 +151,9 @@ class Verifier:
             if self._deaths[index] < _DEATHS:
                 self._ranges.appendleft((index, index + 1))
             else:
-                how = signal.Signals(-status).name if status < 0 else f"status {status}"
+                how = f"got no further for {self._stall_s:g} s" if hand.stalled else f"died, {deaths.in_words(status)}"
                 self._accused += 1
-                self._accuse(index, _now(), f"the process that read it ended with {how}, {_DEATHS} times")
+                self._accuse(index, utc_now(), f"the process that read it {how}, {_DEATHS} times")
         self._start(hand.number)
 
     def _kill_stalled(self) -> None:
@@ -165,6 +164,7 @@ class Verifier:
             if seen != hand.seen:
                 hand.seen, hand.since = seen, now
             elif now - hand.since > self._stall_s:
+                hand.stalled = True
                 hand.process.kill()
 
     def _bury(self, hand: _Hand) -> int:
@@ -177,5 +177,12 @@ class Verifier:
         self.found.bad[index] = BadEntry(time=when, path=self._check.name_of(index), index=index, reason=reason, traceback="")
 
 
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat()
+def first_left(held: tuple[int, int], at: int) -> int:
+    """Return the first item of a range that its reader has not finished.
+
+    Args:
+        held: first item, and the one behind the last.
+        at: item that the reader was last seen at; one outside the range is of the range before, and this one was not begun.
+    """
+    start, stop = held
+    return at if start <= at < stop else start

@@ -12,9 +12,9 @@ import json
 import os
 import socket
 import sys
-from datetime import datetime, timezone
 from enum import IntEnum
 
+from loader.data.quarantine import utc_now
 from loader.ipc import memfd, payload
 from loader.produce.worker import die_with
 from loader.watch.verify_checks import BadItem, Check
@@ -54,7 +54,7 @@ def main(parent: int, fd: int, payload_fd: int, board_fd: int, number: int) -> N
                     if any(floats):
                         say(floats=[index, *floats])
                 except BadItem as bad:
-                    say(bad=[index, datetime.now(timezone.utc).isoformat(), str(bad)])
+                    say(bad=[index, utc_now(), str(bad)])
                 row[Cell.FILES] += 1
             say(done=stop)
 

@@ -29,6 +29,13 @@ def test_a_folder_of_folders_is_described_as_classes(npy_folder) -> None:
     assert (found["files"], found["classes"], found["shape"]) == (7, ["c0", "c1", "c2"], [4, 3])
 
 
+def test_a_hidden_folder_is_no_class(npy_folder) -> None:
+    folder = npy_folder(7)
+    (folder / ".ipynb_checkpoints").mkdir()
+    found = json.loads(loader("inspect", folder, "--json").stdout)
+    assert (found["files"], found["classes"]) == (7, [])
+
+
 def test_what_is_no_npy_file_is_an_error_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 100)
     result = loader("inspect", tmp_path / "x.npy")

@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import psutil
 
+from loader.watch.verify_pool import Verifier
 from tests.processes import wait_until
 
 COMMAND = [sys.executable, "-m", "loader", "inspect", "--verify"]
@@ -145,3 +147,30 @@ def test_control_c_says_what_was_verified_so_far(npy_folder) -> None:
     out, _ = process.communicate(timeout=30)
     found = json.loads(out)
     assert (process.returncode, found["interrupted"], found["verified"]) == (130, True, 7)
+
+
+class Hanging:
+    """Three items, of which the second one is never read."""
+
+    noun = "items"
+
+    def __len__(self) -> int:
+        return 3
+
+    def name_of(self, index: int) -> str | None:
+        return None
+
+    def check(self, index: int, advance: Callable[[int], None]) -> tuple[int, int]:
+        while index == 1:
+            time.sleep(1)
+        return 0, 0
+
+
+def test_a_file_that_hangs_is_said_to_hang_and_all_others_are_read() -> None:
+    verifier = Verifier(Hanging(), jobs=1, stall_s=4.0)
+    try:
+        verifier.run(lambda: False, lambda found: None)
+    finally:
+        verifier.close()
+    assert {index: entry.reason for index, entry in verifier.found.bad.items()} == {1: "the process that read it got no further for 4 s, 3 times"}
+    assert verifier.found.files == 3
