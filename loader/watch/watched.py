@@ -152,6 +152,7 @@ class Watched:
             if status.get("auto"):
                 self.say("auto is on already", now)
                 return None
+            seen.asked = None  # of what is asked in one go, only the last is told
             return Request(seen.answer.pid, "auto")
         workers = wanted + (1 if key == "+" else -1)
         if not 1 <= workers <= most:

@@ -43,6 +43,15 @@ def test_plus_and_minus_count_on_before_the_answer_is_there() -> None:
     assert watched.view(60).message == ""
 
 
+def test_a_number_that_auto_has_overtaken_is_forgotten() -> None:
+    watched = Watched()
+    watched.answered([answer(10, "train", wanted_workers=1, auto=False)], 0)
+    assert [watched.press(key, 0) for key in "++a"] == [Request(10, 2), Request(10, 3), Request(10, "auto")]
+    watched.told(Request(10, "auto"), {"changed": {"workers": {"old": 1, "new": "auto (1 now)"}}}, 1)
+    watched.answered([answer(10, "train", wanted_workers=1)], 2)
+    assert watched.press("+", 2) == Request(10, 2)
+
+
 def test_limits_are_named() -> None:
     watched = Watched()
     watched.answered([answer(10, "train", wanted_workers=4)], 0)
