@@ -34,12 +34,21 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         warn_above: share of the time, 0 to 1; None never warns.
         log_dir: for an event file of its own, or None.
         enough_s: seconds of training that are judged together, at least.
+        long_s: seconds after which an epoch that goes on is judged.
     """
 
     # Keras calls it in a thread, and so need not wait for the device after each batch on its account. It reads, and writes to the logs only.
     async_safe = True
 
-    def __init__(self, loader: Loader, warn_above: float | None, log_dir: str | os.PathLike[str] | None, enough_s: float = _ENOUGH_S) -> None:
+    def __init__(
+        self,
+        loader: Loader,
+        warn_above: float | None,
+        log_dir: str | os.PathLike[str] | None,
+        *,
+        enough_s: float = _ENOUGH_S,
+        long_s: float = _LONG_S,
+    ) -> None:
         super().__init__()
         wrong = isinstance(warn_above, bool) or not isinstance(warn_above, int | float) or not 0 <= warn_above <= 1
         if warn_above is not None and wrong:
@@ -47,6 +56,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._loader = loader
         self._warn_above = warn_above
         self._enough_s = enough_s
+        self._long_s = long_s
         self._probe = Probe(loader._producer.board)
         self._events = None if log_dir is None else EventFile(log_dir)
         self._start()
@@ -62,12 +72,15 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._tested = None
         self._training.begin()
-        self._judge_at = time.monotonic() + _LONG_S
+        self._judge_at = time.monotonic() + self._long_s
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._training.step()
-        if time.monotonic() > self._judge_at:
-            self._judge_at += _LONG_S
+        now = time.monotonic()
+        if not self._training.warm:
+            self._training.step()
+            self._judge_at = now + self._long_s  # the first steps are not judged
+        elif now > self._judge_at:
+            self._judge_at = now + self._long_s
             pace = self._training.pace
             self._judge(pace.elapsed_s, pace.waited_s)
 

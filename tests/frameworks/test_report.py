@@ -103,6 +103,22 @@ with make(0.002, workers=0) as train:
     )
 
 
+def test_the_first_steps_are_not_judged_however_long_they_take(keras_script: Run) -> None:
+    keras_script(
+        SETUP
+        + """
+class LongFirstStep(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.5 if batch == 0 else 0.0)
+
+no_warnings()
+with make(0.003) as train:  # which its first batch takes 0.1 s, and the others have been made by then
+    report = ReportCallback(train, 0.05, None, long_s=0.3)
+    classifier().fit(train, steps_per_epoch=4, epochs=1, verbose=0, callbacks=[LongFirstStep(), report])
+"""
+    )
+
+
 def test_other_callbacks_behind_it_and_beside_it(keras_script: Run) -> None:
     keras_script(
         SETUP
