@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,6 +132,7 @@ def _receive(read: int, trainer: int, silence_s: float) -> bytes | None:
 
 
 def _be_child(pipeline: Pipeline, write: int, supervisor: int) -> None:
+    status = 1
     try:
         signal.setitimer(signal.ITIMER_REAL, 0)
         die_with(supervisor)
@@ -138,8 +140,12 @@ def _be_child(pipeline: Pipeline, write: int, supervisor: int) -> None:
         sys.stdout.flush()
         while answer:
             answer = answer[os.write(write, answer) :]
+        status = 0
+    except BaseException:  # of no sample: its traceback is all that will be known of it
+        traceback.print_exc()
     finally:
-        os._exit(0)
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _try(pipeline: Pipeline, write: int) -> dict[str, Any]:

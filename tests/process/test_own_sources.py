@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import Loader, SampleError, Source
+from loader import Loader, PipelineError, SampleError, Source
 from loader import transforms as T
 from loader.data.source import BadSample
 from loader.ipc.board import SupervisorCell
@@ -49,6 +49,15 @@ class Moody(Numbers):
         if len(indices) > 1 and BAD in indices:
             raise RuntimeError("too many at once")
         super().read(indices, out)
+
+
+class OpenedOnce(Numbers):
+    opened = False
+
+    def open(self) -> None:
+        if self.opened:
+            raise RuntimeError("it is open already")
+        self.opened = True
 
 
 class Unnamed(Numbers):
@@ -110,6 +119,12 @@ def test_another_sample_takes_the_place_of_one_that_read_cant_read(workers: int)
     expected = inline(Numbers(ValueError("no")), BATCH, 2, on_error="substitute", shuffle=True)
     with Loader(Numbers(ValueError("no")), BATCH, workers=workers, on_error="substitute", shuffle=True) as loader:
         assert_same(take(loader, 2), expected)
+
+
+def test_what_fails_beside_the_first_sample_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    with Loader(OpenedOnce(), BATCH, workers=1) as loader, pytest.raises(PipelineError, match="exited with status 1"):
+        take(loader)
+    assert "RuntimeError: it is open already" in capfd.readouterr().err
 
 
 # Descriptors.
