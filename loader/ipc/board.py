@@ -185,6 +185,17 @@ class Cells:
         return self._text[middle:] if number % 2 else self._text[:middle]
 
 
+def busy_ns(worker: Cells, now_ns: int) -> int:
+    """Return for how long a worker has been busy; a slow ticket counts while it lasts, not all at once when it is done.
+
+    Args:
+        worker: its row of the board.
+        now_ns: of the monotonic clock.
+    """
+    under_way = now_ns - worker[WorkerCell.TICKET_STARTED_NS_GAUGE] if worker[WorkerCell.TICKET_GAUGE] else 0
+    return worker[WorkerCell.BUSY_NS] + max(0, under_way)
+
+
 class Board:
     """All counters of a loader, over one piece of shared memory.
 

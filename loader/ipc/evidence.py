@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loader.config import available_cores
 from loader.data.stopwatch import TIMING_CELLS, Timing
-from loader.ipc.board import Board, Cells, SupervisorCell, TrainerCell, WorkerCell
+from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, busy_ns
 from loader.ipc.measurements import Measurements
 from loader.ipc.stages import StageStats, stages
 
@@ -49,7 +49,7 @@ class Moment:
             trainer[TrainerCell.SAMPLES],
             trainer[TrainerCell.WAIT_NS],
             trainer[TrainerCell.COPIES],
-            tuple(_busy_ns(cells, at) for cells in board.workers),
+            tuple(busy_ns(cells, int(at * 1e9)) for cells in board.workers),
             sum(cells[WorkerCell.SAMPLES] for cells in makers) if board.workers else trainer[TrainerCell.SAMPLES],
             supervisor[SupervisorCell.NOTHING_TO_FILL_NS],
             trainer[TrainerCell.LENT_GAUGE],
@@ -122,9 +122,3 @@ class Window:
     def _slow_sample(self) -> int | None:
         gauges = (cells.timing()[Timing.SLOW_SAMPLE_GAUGE] for cells in self._board.workers)
         return next((gauge - 1 for gauge in gauges if gauge), None)
-
-
-def _busy_ns(cells: Cells, at: float) -> int:
-    """Return how long a worker has been busy; a slow sample counts while it lasts, not all at once when it is done."""
-    under_way = int(at * 1e9) - cells[WorkerCell.TICKET_STARTED_NS_GAUGE] if cells[WorkerCell.TICKET_GAUGE] else 0
-    return cells[WorkerCell.BUSY_NS] + max(0, under_way)

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import Any, NamedTuple
 
-from loader.ipc.board import Board, Cells, TrainerCell, WorkerCell, WorkerState
+from loader.ipc.board import Board, TrainerCell, WorkerCell, WorkerState, busy_ns
 
 _STEP_S = 1.0
 _POINTS = 60
@@ -58,16 +58,9 @@ class Minute:
         return {"step_s": _STEP_S, **lists}
 
     def _moment(self, now: float) -> _Moment:
-        trainer = self._board.trainer
-        return _Moment(now, trainer[TrainerCell.SAMPLES], trainer[TrainerCell.WAIT_NS], sum(map(_busy_ns, self._board.workers)))
-
-
-def _busy_ns(cells: Cells) -> int:
-    """Return how long a worker has worked, with the ticket that it is at: a slow one counts while it lasts, not all at once when it is done."""
-    busy = cells[WorkerCell.BUSY_NS]
-    if cells[WorkerCell.TICKET_GAUGE] and cells[WorkerCell.STATE_GAUGE] != WorkerState.ABSENT:
-        busy += max(0, time.monotonic_ns() - cells[WorkerCell.TICKET_STARTED_NS_GAUGE])
-    return busy
+        trainer, now_ns = self._board.trainer, time.monotonic_ns()
+        busy = sum(busy_ns(cells, now_ns) for cells in self._board.workers)
+        return _Moment(now, trainer[TrainerCell.SAMPLES], trainer[TrainerCell.WAIT_NS], busy)
 
 
 def _ratio(value: float) -> float:

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from loader.ipc.board import Board, TrainerCell, WorkerCell, WorkerState
+from loader.ipc.board import Board, TrainerCell, WorkerCell, WorkerState, busy_ns
 from loader.supervise.intervals import Observation
 from loader.supervise.tuner import Tuner
 
@@ -104,11 +104,9 @@ class Tuning:
             if not pid:
                 continue
             made += cells[WorkerCell.SAMPLES]
-            busy += cells[WorkerCell.BUSY_NS]
+            busy += busy_ns(cells, time.monotonic_ns())
             if cells[WorkerCell.STATE_GAUGE] != WorkerState.ABSENT:
                 self._read_clocks(number, pid)
-                if cells[WorkerCell.TICKET_GAUGE]:  # a slow sample counts while it lasts, not all at once when it is done
-                    busy += max(0, time.monotonic_ns() - cells[WorkerCell.TICKET_STARTED_NS_GAUGE])
         taken = (trainer[TrainerCell.WAIT_NS], trainer[TrainerCell.BATCHES], trainer[TrainerCell.SAMPLES])
         return (now, *taken, made, busy, self._cpu_ns, self._queue_ns)
 
