@@ -31,6 +31,7 @@ import numpy as np
 import psutil
 
 from benchmarks.harm import Harm, Harms
+from benchmarks.held import held
 from loader import Loader, LoaderError, NpyFiles
 
 FILES, SHAPE, BATCH, SLOTS = 500, (32, 32), 8, 8
@@ -134,10 +135,10 @@ class Soak:
     def run(self) -> dict[str, Any]:
         """Run it and return the report."""
         self._write_files()
-        before = _held()
+        before = held()
         start, end, happened = self._train()
         gc.collect()
-        left = [f"{count} × {what}" for what, count in (_held() - before).items()] + [f"process {child.pid}" for child in _children_after_close()]
+        left = [f"{count} × {what}" for what, count in (held() - before).items()] + [f"process {child.pid}" for child in _children_after_close()]
         kinds = Counter(harm.kind for harm in happened)
         stalls = {kind: {"median_s": statistics.median(waits), "largest_s": max(waits)} for kind, waits in self.stalls.by_kind.items()}
         wrong = [*self.remarks, *_growth(start, end), *(f"left behind: {what}" for what in left)]
@@ -264,17 +265,6 @@ def _growth(start: Holdings, end: Holdings) -> list[str]:
         if after > before + (GROWTH_BYTES if name.endswith("bytes") else 0):
             grown.append(f"{name} grew from {before:,} to {after:,}")
     return grown
-
-
-def _held() -> Counter[str]:
-    """Count the descriptors and shared mappings of this process by kind."""
-    found: Counter[str] = Counter()
-    for entry in os.listdir("/proc/self/fd"):
-        try:
-            found[re.sub(r":.[0-9]+.$", "", os.readlink(f"/proc/self/fd/{entry}"))] += 1
-        except OSError:
-            continue  # of the listing itself
-    return found + Counter(line[line.index("/memfd:") :] for line in Path("/proc/self/maps").read_text().splitlines() if "/memfd:" in line)
 
 
 def _children_after_close() -> list[psutil.Process]:

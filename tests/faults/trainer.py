@@ -13,16 +13,15 @@ import gc
 import hashlib
 import json
 import os
-import re
 import resource
 import signal
 import sys
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.held import held
 from loader import Loader, LoaderError
 from loader import transforms as T
 from tests.faults.stage import BATCHES, EPOCHS, SAMPLES, SETTINGS, Gate, Stage, Step, data
@@ -62,18 +61,6 @@ def steps(gate: Gate | None, how: How, pause_s: float = 0.0005) -> list[Any]:
 def digest(batch: Any) -> str:
     """Return a fingerprint of a batch."""
     return hashlib.blake2b(b"".join(part.tobytes() for part in batch), digest_size=8).hexdigest()
-
-
-def held() -> Counter[str]:
-    """Count the descriptors and mappings of this process by kind."""
-    found: Counter[str] = Counter()
-    for entry in os.listdir("/proc/self/fd"):
-        try:
-            found[re.sub(r":.[0-9]+.$", "", os.readlink(f"/proc/self/fd/{entry}"))] += 1
-        except OSError:
-            continue  # of the listing itself
-    mappings = Path("/proc/self/maps").read_text().splitlines()
-    return found + Counter(line[line.index("/memfd:") :] for line in mappings if "/memfd:" in line)
 
 
 def fatal_sample(when: When, how: How, order: list[list[list[int]]]) -> int:
