@@ -72,6 +72,10 @@ class SupervisorCell(IntEnum):
     NOTHING_TO_FILL_NS = 18
 
 
+SLOT_GAUGES = (SupervisorCell.SLOTS_FREE_GAUGE, SupervisorCell.SLOTS_FILLING_GAUGE, SupervisorCell.SLOTS_HANDED_GAUGE)
+"""Each slot is in one of them."""
+
+
 class Phase(IntEnum):
     """How far a supervisor is; its text area says more."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loader.config import available_cores
 from loader.data.stopwatch import TIMING_CELLS, Timing
-from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, busy_ns
+from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, TrainerCell, WorkerCell, busy_ns
 from loader.ipc.measurements import Measurements
 from loader.ipc.stages import StageStats, stages
 
@@ -94,7 +94,7 @@ class Window:
         then, now, timing, supervisor = self._then, self._now, self._timing, self._board.supervisor
         batches, made = now.batches - then.batches, max(1, now.made - then.made)
         busy_ns = max(1, sum(now.busy_ns) - sum(then.busy_ns))
-        slots = sum(supervisor[cell] for cell in range(3))
+        slots = sum(supervisor[cell] for cell in SLOT_GAUGES)
         return Measurements(
             delivered=now.samples > then.samples,
             inline=not self._board.workers,

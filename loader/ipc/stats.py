@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
+from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
 from loader.ipc.evidence import Moment, Window
 from loader.ipc.stages import StageStats, in_words
 from loader.ipc.verdict import judge
@@ -237,7 +237,7 @@ class Meter:
         return self._board.supervisor[cell]
 
     def _slots(self) -> SlotStats:
-        free, filling, handed = (self._supervisor(SupervisorCell(cell)) for cell in range(3))
+        free, filling, handed = map(self._supervisor, SLOT_GAUGES)
         lent = self._board.trainer[TrainerCell.LENT_GAUGE]
         return SlotStats(free, filling, max(0, handed - lent), lent)
 

@@ -62,7 +62,7 @@ class Status:
         self._minute.look(now)
 
     def note(self, now: float, text: str) -> None:
-        """Remember what the script or an operator wanted: it is shown among the decisions."""
+        """Remember what an operator wanted: it is shown among the decisions."""
         self._orders.append((now, text))
 
     def answer(self, wanted: int) -> dict[str, Any]:
