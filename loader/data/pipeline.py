@@ -20,7 +20,7 @@ from loader.data.descriptors import is_descriptor_limit, limit_in_words
 from loader.data.read_rows import read_rows
 from loader.data.rng import SampleGenerator
 from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe
-from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
+from loader.data.source import BadSample, Indices, Source, is_fault_of_sample, told_name
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_names
 from loader.data.transforms import LeafTransform, RowError
@@ -175,11 +175,7 @@ class Pipeline:
 
     def name_of(self, index: int) -> str | None:
         """Return the path or ID of a sample as text; None where it has none, or a source of the user's can't tell."""
-        try:
-            name = self.source.name_of(index)
-            return None if name is None else str(name)  # a `Path` of the user's would be no JSON
-        except Exception:
-            return None
+        return told_name(self.source, index)
 
     def error(self, bad: BadSample, worker: int | None = None) -> LoaderError:
         """Return the error that the user sees for a bad sample: it names the sample and what was wrong with it.

@@ -50,6 +50,15 @@ def is_fault_of_sample(error: BaseException) -> bool:
     return isinstance(error, (Exception, SystemExit)) or signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
+def told_name(source: Source, index: int) -> str | None:
+    """Return what a source calls a sample, as text; None where it has no name for it, or a source of the user's can't tell."""
+    try:
+        name = source.name_of(index)
+        return None if name is None else str(name)  # a `Path` of the user's would be no JSON
+    except Exception:
+        return None
+
+
 class Source(ABC):
     """A sequence of samples that workers can read."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.npy_arrays import NpyArrays
-from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
+from loader.data.source import BadSample, Indices, Source, is_fault_of_sample, told_name
 from loader.data.spec import PART_NAMES, Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError, LabelError
 
@@ -50,7 +50,7 @@ class _Input:
 
     def name_of(self, index: int) -> str | None:
         """Return the path or ID of what the source contributes to sample `index`."""
-        return self.source.name_of(index if self.places is None else int(self.places[index]))
+        return told_name(self.source, index if self.places is None else int(self.places[index]))
 
     def leaves(self) -> list[Leaf]:
         """Return the arrays that the source contributes, as they stand in the zipped sample."""
@@ -150,7 +150,7 @@ class Zip(Source):
                 row = int(np.flatnonzero(inner == bad.index)[0])
                 if row:  # sources that come later are unread in the rows before the bad one, which must be whole
                     self.read(indices[:row], [target[:row] for target in out])
-                name = bad.name or entry.source.name_of(bad.index)
+                name = bad.name or told_name(entry.source, bad.index)
                 raise BadSample(int(indices[row]), entry.name, name) from bad.__cause__
             first += len(leaves)
 

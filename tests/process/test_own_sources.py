@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from loader import Loader, PipelineError, SampleError, Source
+from loader import Loader, MapSource, PipelineError, SampleError, Source, Zip
 from loader import transforms as T
 from loader.data.source import BadSample
 from loader.ipc.board import SupervisorCell
@@ -111,6 +112,29 @@ def test_a_source_that_cant_name_its_samples_is_named_by_their_number(workers: i
     with Loader(Unnamed(ValueError("not a picture")), BATCH, workers=workers) as loader, pytest.raises(SampleError, match=f"sample {BAD}") as caught:
         take(loader)
     assert caught.value.name is None
+
+
+class Pathlike(Unnamed):
+    def sample(self, index: int) -> Any:
+        return super().sample(index)[:1]
+
+    read = Source.read
+
+    def name_of(self, index: int) -> Any:
+        return Path(f"{index}.png")
+
+
+class Nameless(Pathlike):
+    name_of = Unnamed.name_of
+
+
+@with_and_without_a_pool
+@pytest.mark.parametrize(("kind", "name"), [(Pathlike, f"{BAD}.png"), (Nameless, None)])
+def test_names_that_are_no_text_do_not_stand_in_the_way_of_the_error(kind: type[Pathlike], name: str | None, workers: int) -> None:
+    with Loader(Zip(kind(ValueError("not a picture")), MapSource(range(SAMPLES))), BATCH, workers=workers) as loader:
+        with pytest.raises(SampleError, match="not a picture") as caught:
+            take(loader)
+        assert (caught.value.name, caught.value.index, caught.value.field) == (name, BAD, "x")
 
 
 @pytest.mark.filterwarnings("ignore:sample .* is bad, and another one takes its place:RuntimeWarning")
