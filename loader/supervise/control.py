@@ -154,9 +154,12 @@ class Control:
             if len(self._clients) >= _CONNECTIONS:
                 self._drop(next(iter(self._clients.values())))
             connection.setblocking(False)
-            client = _Client(connection, now)
-            self._clients[connection.fileno()] = client
-            self._epoll.register(connection, select.EPOLLIN)
+            try:
+                self._epoll.register(connection, select.EPOLLIN)
+            except OSError:  # this user may have no more of them (/proc/sys/fs/epoll/max_user_watches)
+                connection.close()
+                return
+            client = self._clients[connection.fileno()] = _Client(connection, now)
             self._read(client)  # who asks at once need not fear that newer ones take its place
 
     def _serve(self, client: _Client) -> None:

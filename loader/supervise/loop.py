@@ -170,9 +170,7 @@ class Supervisor:
             case Skip():
                 self._schedule.skip(record)
             case Resize(workers):
-                self._tuning.active = False
-                self._target = workers
-                self._adjust()
+                self._resize(workers, "the script")
             case Close():
                 self._open = False
 
@@ -233,8 +231,8 @@ class Supervisor:
         self._status.look(now)
         self._control.tick(now)
 
-    def _resize(self, workers: int | str) -> None:
-        self._status.note(time.monotonic(), f"workers set to {workers} by an operator")
+    def _resize(self, workers: int | str, by: str = "an operator") -> None:
+        self._status.note(time.monotonic(), f"workers set to {workers} by {by}")
         self._tuning.active = workers == "auto"
         if isinstance(workers, int):
             self._target = workers

@@ -19,6 +19,9 @@ _ANSWER_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 64 * 1024
 _AGAIN_S = 0.02
 
+# What has arrived in time is read even if others took all of it, but not for ever.
+_GRACE_S = 1.0
+
 
 class NoAnswer(Exception):
     """A supervisor did not answer, or not in words that this version understands."""
@@ -129,7 +132,10 @@ def _answer(connection: socket.socket, deadline: float) -> dict[str, Any]:
     lines = Lines(_ANSWER_BYTES)
     try:
         while (line := lines.take()) is None:
-            connection.settimeout(max(deadline - time.monotonic(), _AGAIN_S))
+            left_s = deadline - time.monotonic()
+            if left_s < -_GRACE_S:
+                raise NoAnswer("it has not finished its answer")
+            connection.settimeout(max(left_s, _AGAIN_S))
             raw = connection.recv(_READ_BYTES)
             if not raw:
                 raise NoAnswer("it closed the connection")

@@ -226,7 +226,7 @@ for slots in (2, ALIVE + 2):
     gc.enable() if collecting else gc.disable()
     try:
         model.fit(loader, epochs=2, verbose=0, callbacks=[count])
-        if slots > 2 or BACKEND != "jax":  # JAX may be some steps behind, and nothing here waits for it
+        if BACKEND != "jax":  # it may be any number of steps behind, and nothing here waits for it
             model.evaluate(loader, verbose=0)
             model.predict(loader, verbose=0)
     finally:
