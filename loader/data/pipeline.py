@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from loader.data import forks
 from loader.data.class_weight import ClassWeight
 from loader.data.descriptors import is_descriptor_limit, limit_in_words
 from loader.data.read_rows import read_rows
@@ -147,12 +148,14 @@ class Pipeline:
         Raises:
             BadSample: names the sample that failed, from its cause.
         """
+        depth = forks.depth()
         for retry in range(self.io_retries + 1):
             progress[0] = -1
             try:
                 self._fill(indices, epoch, out, progress, first)
                 return
             except BadSample as bad:
+                forks.end_if_deeper(depth)
                 if not _may_pass(bad.__cause__) or retry == self.io_retries:
                     raise
                 _pause(retry, bad.index, bad.__cause__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from loader.data import forks
 from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
 from loader.data.spec import Array
 
@@ -17,9 +18,11 @@ def read_rows(source: Source, indices: Indices, out: Sequence[Array]) -> None:
     Raises:
         BadSample: names the sample that failed, from its cause.
     """
+    depth = forks.depth()
     try:
         source.read(indices, out)
     except BaseException as error:
+        forks.end_if_deeper(depth)
         if not is_fault_of_sample(error) or (isinstance(error, BadSample) and error.index in indices):
             raise
         if len(indices) == 1:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from loader.data import forks
 from loader.data.read_rows import read_rows
 from loader.data.rng import SampleGenerator
 from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
@@ -150,7 +151,7 @@ class CallSegment(Segment):
             raise PipelineError(f"{self._describe(last)} returned what can't be a sample: {error}") from error
 
     def run(self, rows: Rows, out: list[Array]) -> None:
-        watch = rows.watch
+        watch, depth = rows.watch, forks.depth()
         for row, index in enumerate(rows.indices.tolist()):
             rows.progress[0] = rows.first + row
             try:
@@ -158,6 +159,7 @@ class CallSegment(Segment):
                 if watch is not None:
                     watch.lap(READ if rows.arrays is None else WRITE)
                 made = self._call(sample, rows.epoch, index, watch)
+                forks.end_if_deeper(depth)
                 for target, leaf in zip(out, self._checked(made), strict=True):
                     target[row] = leaf
                 if watch is not None:

@@ -16,6 +16,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
+from loader.data import forks
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError
 
@@ -95,9 +96,11 @@ class Source(ABC):
             BadSample: names the sample that failed, from its cause. Rows before it are written, rows after it may not be.
                 A source that raises anything else is asked again, row by row, to find out which one it is.
         """
+        depth = forks.depth()
         for row, index in enumerate(indices.tolist()):
             try:
                 leaves = self.spec.flatten(self.sample(index))
+                forks.end_if_deeper(depth)
                 for target, leaf in zip(out, leaves, strict=True):
                     target[row] = leaf
             except BaseException as error:

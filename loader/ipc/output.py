@@ -8,6 +8,7 @@ killed. It is opened with O_APPEND: writes of several processes follow one anoth
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
@@ -82,3 +83,9 @@ def print_lines() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(line_buffering=True, write_through=False)
+
+
+def flush_stdout() -> None:
+    """Write what was printed. The stream may be one of the user's that stands in its place, and closed, or none; that is not our business."""
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from loader.data import forks
 from loader.data.order import Order
 from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
@@ -30,6 +31,7 @@ from loader.ipc.channels import read_records
 from loader.ipc.journal import Journal
 from loader.ipc.logs import LogWriter
 from loader.ipc.outcasts import Outcasts
+from loader.ipc.output import flush_stdout
 from loader.ipc.records import TICKET_BYTES, UNKNOWN_ROW, Done, Exhausted, Failed, Lack, Ticket, TicketKind, unpack_tickets
 from loader.produce import last_words
 from loader.produce.bad_rows import BadRows
@@ -76,6 +78,7 @@ def run(number: int, production: Production, cells: Cells, tickets: int, last_wo
         supervisor: pid of the supervisor; the worker ends when it is no longer its child.
     """
     die_with(supervisor)
+    forks.count()
     last_words.leave_in(last_words_fd)
     worker = _Worker(number, production, cells)
     production.logs.enter(f"worker {number}", worker.whereabouts)
@@ -85,12 +88,16 @@ def run(number: int, production: Production, cells: Cells, tickets: int, last_wo
         cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY
         for ticket in unpack_tickets(raw):
             report = worker.work(ticket)
+            forks.end_if_deeper(0)
             cells[WorkerCell.TICKET_GAUGE] = 0
-            sys.stdout.flush()  # before the report: what a batch has printed is there when the batch is
+            flush_stdout()  # before the report: what a batch has printed is there when the batch is
             try:
                 os.write(inbox, report.pack())
             except BrokenPipeError:  # the supervisor has died, and this process is about to
                 return
+            except OSError:  # the user's code has closed the descriptor: the sample that did so is to be found
+                cells[WorkerCell.TICKET_GAUGE] = ticket.number
+                raise
             if isinstance(report, Exhausted):
                 return
         cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE

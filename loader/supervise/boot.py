@@ -92,8 +92,7 @@ def main(given: dict[str, Any]) -> None:
     Args:
         given: the fields of `Inheritance`.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a trainer that ignores it hands that on, and then no child can be waited for
+    _set_signals()
     output.print_lines()
     inherited = Inheritance(**given)
     logs = LogWriter(inherited.logs)
@@ -113,6 +112,11 @@ def main(given: dict[str, Any]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _set_signals() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a trainer that ignores it hands that on, and then no child can be waited for
 
 
 def _watch_trainer_while_booting(trainer: int, board: Board) -> int:
@@ -181,14 +185,18 @@ def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -
 
 
 def _unpickle(fd: int) -> tuple[Pipeline, Config]:
+    on_alarm = signal.getsignal(signal.SIGALRM)
     try:
         pipeline, config = payload.load(fd)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         trace = traceback.format_exc()
         raise PipelineError(
             f"the pipeline can't start in the workers: {type(error).__name__}: {error}. Likely cause: a module that only the script can import, "
             f"or that fails when it is imported again\n\n{trace}"
         ) from error
+    _set_signals()  # once more: a module of the user's may have set them when it was imported
+    signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, _TRAINER_CHECK_S, _TRAINER_CHECK_S)
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(0)  # its threads do not survive a fork
     return pipeline, config

@@ -15,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from loader.data import forks
 from loader.data.pipeline import Pipeline
 from loader.data.source import BadSample
 from loader.data.spec import SampleSpec
 from loader.errors import ConfigError, PipelineError, SampleTimeout, from_record
 from loader.ipc import baggage
 from loader.ipc.channels import open_pipe, wait_readable
+from loader.ipc.output import flush_stdout
 from loader.produce.worker import die_with
 from loader.supervise.pool import death_in_words
 from loader.supervise.suspects import DEATHS_TO_ACCUSE
@@ -35,6 +37,11 @@ _RUNS_IN_A_STEP = 2
 
 # Sent from outside, as a rule, such as by the kernel when memory runs out; code that crashes dies of others.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
+
+_DYING_S = 1.0
+
+# Exit status of the child.
+_NO_WAY_TO_ANSWER = 74
 
 # An answer without it is one that death cut off.
 _END = b"}\n"
@@ -97,11 +104,26 @@ def _ask_child(pipeline: Pipeline, trainer: int, timeout_s: float) -> tuple[byte
     os.close(write)
     try:
         answer = _receive(read, trainer, _RUNS_IN_A_STEP * timeout_s)
+        lives = answer is not None and not _is_dying(pid)
     finally:
         os.close(read)
         os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
+    if answer is not None and not answer.endswith(_END) and (lives or status == _NO_WAY_TO_ANSWER << 8):
+        which = pipeline.name_of(0) or "sample 0"
+        reason = "the source or a transform has closed descriptors that are not its own, such as by os.closerange"
+        raise PipelineError(f"the process that tried the first sample ({which}) can't answer: {reason}")
     return answer, status
+
+
+def _is_dying(pid: int) -> bool:
+    """Return whether a child whose answer has ended is dead, or is so within a moment: its descriptors are closed before it can be waited for."""
+    deadline = time.monotonic() + _DYING_S
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True
 
 
 def refuse_tensorflow(pipeline: Pipeline) -> None:
@@ -115,7 +137,7 @@ def refuse_tensorflow(pipeline: Pipeline) -> None:
 
 
 def _receive(read: int, trainer: int, silence_s: float) -> bytes | None:
-    """Return all that the child wrote, or None if it wrote nothing for `silence_s`."""
+    """Return what the child wrote, to the end of its answer or of itself, or None if it wrote nothing for `silence_s`."""
     pieces: list[bytes] = []
     deadline = time.monotonic() + silence_s
     while (left := deadline - time.monotonic()) > 0:
@@ -127,6 +149,8 @@ def _receive(read: int, trainer: int, silence_s: float) -> bytes | None:
             if not piece:
                 return b"".join(pieces)
             pieces.append(piece)
+            if piece.endswith(_END):  # the end of the pipe may be long in coming, where the user's code has started a process that holds it
+                return b"".join(pieces)
             deadline = time.monotonic() + silence_s
     return None
 
@@ -136,15 +160,19 @@ def _be_child(pipeline: Pipeline, write: int, supervisor: int) -> None:
     try:
         signal.setitimer(signal.ITIMER_REAL, 0)
         die_with(supervisor)
+        forks.count()
         answer = json.dumps(_try(pipeline, write)).encode() + b"\n"
-        sys.stdout.flush()
+        forks.end_if_deeper(0)
+        flush_stdout()
         while answer:
             answer = answer[os.write(write, answer) :]
         status = 0
+    except OSError:
+        status = _NO_WAY_TO_ANSWER
     except BaseException:  # of no sample: its traceback is all that will be known of it
         traceback.print_exc()
-    finally:
         sys.stderr.flush()
+    finally:
         os._exit(status)
 
 

@@ -37,7 +37,7 @@ class EpochIterator:
 
     def arrays(self) -> tuple[Array, ...]:
         """Return the arrays of the next batch, flat. Raises StopIteration at the end."""
-        if not self._left:
+        if self._left <= 0:  # below it where it was closed in the middle of `take`: by another thread, a signal handler, a transform
             raise StopIteration
         loader = self._loader
         if self._token != loader._position.token:
