@@ -39,7 +39,7 @@ def command(
     json_path: Path | None,
     png_path: Path | None,
 ) -> None:
-    r"""Find the worker count for the loader that FUNCTION in SCRIPT returns.
+    """Find the worker count for the loader that FUNCTION in SCRIPT returns.
 
     Takes batches as fast as they come, with no model: what is measured is the loader alone. The rounds of all configurations are interleaved,
     so that what else the machine does hits all of them alike; still, let nothing else run. Ctrl-C ends it early and keeps what was measured.
