@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loader.config import available_cores
 from loader.data.stopwatch import TIMING_CELLS, Timing
-from loader.ipc.board import Board, Cells, SupervisorCell, TrainerCell, WorkerCell
+from loader.ipc.board import Board, Cells, SupervisorCell, TrainerCell, WorkerCell, WorkerState
 from loader.ipc.measurements import Measurements
 from loader.ipc.stages import StageStats, stages
 
@@ -20,6 +20,7 @@ class Moment:
         at: time.monotonic() in seconds.
         batches, samples, wait_ns, copies: of the trainer.
         busy_ns: of each worker.
+        running: whether each worker runs.
         made: samples, of all workers.
         nothing_to_fill_ns: for how long all slots were filled.
         lent: slots that the trainer holds.
@@ -32,6 +33,7 @@ class Moment:
     wait_ns: int
     copies: int
     busy_ns: tuple[int, ...]
+    running: tuple[bool, ...]
     made: int
     nothing_to_fill_ns: int
     lent: int
@@ -50,6 +52,7 @@ class Moment:
             trainer[TrainerCell.WAIT_NS],
             trainer[TrainerCell.COPIES],
             tuple(_busy_ns(cells, at) for cells in board.workers),
+            tuple(cells[WorkerCell.STATE_GAUGE] != WorkerState.ABSENT for cells in board.workers),
             sum(cells[WorkerCell.SAMPLES] for cells in makers) if board.workers else trainer[TrainerCell.SAMPLES],
             supervisor[SupervisorCell.NOTHING_TO_FILL_NS],
             trainer[TrainerCell.LENT_GAUGE],
@@ -69,26 +72,38 @@ class Window:
         self._board = board
         then, now = moments[0], moments[-1]
         self._lent = sum(moment.lent for moment in moments) / len(moments)
-        self._then, self._now = then, now
+        self._moments, self._then, self._now = moments, then, now
         self._timing = [new - old for new, old in zip(now.timing, then.timing, strict=True)]
         self.elapsed_s = max(now.at - then.at, 1e-9)
         self.samples_per_s = (now.samples - then.samples) / self.elapsed_s
         self.wait_ratio = min(1.0, (now.wait_ns - then.wait_ns) / 1e9 / self.elapsed_s)
 
     def busy_ratio(self, worker: int) -> float:
-        """Return the share of the time that a worker was busy."""
-        return max(0.0, min(1.0, (self._now.busy_ns[worker] - self._then.busy_ns[worker]) / 1e9 / self.elapsed_s))
+        """Return the share of the time that a worker was busy, of that in which it ran: one that has just started is not one that was idle."""
+        return self._busy_ratio(worker, self._since(worker))
+
+    def _busy_ratio(self, worker: int, then: Moment) -> float:
+        return max(0.0, min(1.0, (self._now.busy_ns[worker] - then.busy_ns[worker]) / 1e9 / max(self._now.at - then.at, 1e-9)))
+
+    def _since(self, worker: int) -> Moment:
+        """Return the first moment from which on a worker was seen to run."""
+        since = self._now
+        for moment in reversed(self._moments):
+            if not moment.running[worker]:
+                break
+            since = moment
+        return since
 
     def stages(self) -> list[StageStats]:
         """Return what the time went into."""
         known = self._board.stages.read_text().get("names", ["read", "write"])
         return stages(self._timing, known, self._now.made - self._then.made)
 
-    def measurements(self, busy: list[float], found: list[StageStats]) -> Measurements:
+    def measurements(self, workers: Sequence[int], found: list[StageStats]) -> Measurements:
         """Return what a verdict needs to know.
 
         Args:
-            busy: share of each worker that runs.
+            workers: numbers of those that run.
             found: what `stages` returned.
         """
         then, now, timing, supervisor = self._then, self._now, self._timing, self._board.supervisor
@@ -100,7 +115,8 @@ class Window:
             inline=not self._board.workers,
             wait=self.wait_ratio,
             step_s=self.elapsed_s / max(1, batches),
-            busy=tuple(busy),
+            busy=tuple(self._busy_ratio(worker, then) for worker in workers),
+            present=sum((now.at - self._since(worker).at) / self.elapsed_s for worker in workers),
             work_s=busy_ns / 1e9 / made * (now.samples - then.samples) / max(1, batches),
             computing=min(1.0, timing[Timing.CPU_NS] / busy_ns),
             queueing=min(1.0, timing[Timing.QUEUE_NS] / busy_ns),

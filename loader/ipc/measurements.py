@@ -24,6 +24,7 @@ class Measurements:
         wait: share of the time that the trainer waited for data.
         step_s: of the trainer, from batch to batch.
         busy: share of the time that each worker was busy.
+        present: workers that ran, on average; fewer than there are where some have just started. None: all of them all the time.
         work_s: of all workers together, for one batch.
         computing: share of their busy time that the workers had a core.
         queueing: share of their busy time that they were ready to run and had none.
@@ -47,6 +48,7 @@ class Measurements:
     wait: float = 0.0
     step_s: float = 0.1
     busy: tuple[float, ...] = ()
+    present: float | None = None
     work_s: float = 0.01
     computing: float = 0.0
     queueing: float = 0.0
@@ -66,8 +68,9 @@ class Measurements:
 
     @property
     def share(self) -> float:
-        """Share of the time that the workers were busy, on average."""
-        return sum(self.busy) / len(self.busy) if self.busy else 0.0
+        """Share of the time that the workers were busy, on average, of that in which they ran."""
+        present = len(self.busy) if self.present is None else self.present
+        return min(1.0, sum(self.busy) / max(present, 1e-9)) if self.busy else 0.0
 
     @property
     def pressed(self) -> float:

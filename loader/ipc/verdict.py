@@ -223,7 +223,7 @@ def _or_more_workers(seen: Measurements) -> str:
     """Return what more workers would bring, if anything."""
     if seen.useful <= len(seen.busy):
         return ""
-    return f", or use {seen.useful} workers, with which it would run about {_times(seen.gain_with(seen.useful))}"
+    return f", or use {seen.useful} workers, with which it would run {_times(seen.gain_with(seen.useful), 'about ')}"
 
 
 def _slow(seen: Measurements, kind: Kind, why: str, gain: float) -> Verdict:
@@ -231,5 +231,5 @@ def _slow(seen: Measurements, kind: Kind, why: str, gain: float) -> Verdict:
     return Verdict(kind, f"the loader is the slow part: {could}; {why}", round(max(1.0, gain), 2))
 
 
-def _times(gain: float) -> str:
-    return f"{gain:.1f} times as fast" if gain < MOST_GAIN else "many times as fast"
+def _times(gain: float, about: str = "") -> str:
+    return f"{about}{gain:.1f} times as fast" if gain < MOST_GAIN else "many times as fast"

@@ -70,6 +70,23 @@ def test_while_the_trainer_hangs_the_window_moves_on(boards: tuple[Board, Board]
     assert meter.stats("a").verdict == "nothing was taken from the loader in the last 10 s"
 
 
+def test_a_worker_that_has_just_started_is_not_one_that_was_idle(boards: tuple[Board, Board], clock: Clock) -> None:
+    counter, meter, workers = Counter(boards[0]), Meter(boards[1]), boards[1].workers
+    workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
+    for step in range(20):
+        clock.now += 0.5
+        if step == 12:
+            workers[1][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
+        for cells in workers[: 2 if step > 12 else 1]:
+            cells.add(WorkerCell.BUSY_NS, 450_000_000)
+        boards[0].trainer.add(TrainerCell.WAIT_NS, 250_000_000)
+        counter.count(8, 0)
+        meter.look(clock.now)
+    found = meter.stats("a")
+    assert [worker.busy_ratio for worker in found.workers] == pytest.approx([0.9, 0.9])
+    assert found.verdict_kind == "workers"  # "unclear" if half of them seemed to be idle
+
+
 def test_the_wait_for_the_first_batch_is_not_counted(boards: tuple[Board, Board], clock: Clock) -> None:
     counter, meter = Counter(boards[0]), Meter(boards[1])
     clock.now += 60
