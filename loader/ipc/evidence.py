@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from loader.config import available_cores
 from loader.data.stopwatch import TIMING_CELLS, Timing
@@ -60,6 +61,11 @@ class Moment:
         )
 
 
+# Shorter than this, nothing is a pause, and a pause is this many times as long as a step usually takes.
+_PAUSE_S = 1.0
+_PAUSE_STEPS = 4
+
+
 class Window:
     """The time between the first and the last of some moments.
 
@@ -71,7 +77,6 @@ class Window:
     def __init__(self, board: Board, moments: Sequence[Moment]) -> None:
         self._board = board
         then, now = moments[0], moments[-1]
-        self._lent = sum(moment.lent for moment in moments) / len(moments)
         self._moments, self._then, self._now = moments, then, now
         self._timing = [new - old for new, old in zip(now.timing, then.timing, strict=True)]
         self.elapsed_s = max(now.at - then.at, 1e-9)
@@ -107,6 +112,8 @@ class Window:
             found: what `stages` returned.
         """
         then, now, timing, supervisor = self._then, self._now, self._timing, self._board.supervisor
+        spans = without_pauses(self._moments)
+        taking_s = max(1e-9, sum(new.at - old.at for old, new in spans))
         batches, made = now.batches - then.batches, max(1, now.made - then.made)
         busy_ns = max(1, sum(now.busy_ns) - sum(then.busy_ns))
         slots = sum(supervisor[cell] for cell in range(3))
@@ -125,8 +132,9 @@ class Window:
             reduced_to=supervisor[SupervisorCell.MEMORY_WORKERS_GAUGE] or None,
             wanted=supervisor[SupervisorCell.WORKERS_GAUGE],
             nothing_to_fill=min(1.0, (now.nothing_to_fill_ns - then.nothing_to_fill_ns) / 1e9 / self.elapsed_s),
+            filled_up=min(1.0, sum(new.nothing_to_fill_ns - old.nothing_to_fill_ns for old, new in spans) / 1e9 / taking_s),
             slots=slots,
-            lent=self._lent,
+            lent=sum(new.lent for _, new in spans) / max(1, len(spans)),
             copied=(now.copies - then.copies) / max(1, batches),
             slow_share=min(1.0, timing[Timing.SLOW_NS] / busy_ns),
             slow_samples=timing[Timing.SLOW_TICKETS] / made,
@@ -138,6 +146,35 @@ class Window:
     def _slow_sample(self) -> int | None:
         gauges = (cells.timing()[Timing.SLOW_SAMPLE_GAUGE] for cells in self._board.workers)
         return next((gauge - 1 for gauge in gauges if gauge), None)
+
+
+def without_pauses(moments: Sequence[Moment]) -> list[tuple[Moment, Moment]]:
+    """Return the spans from each moment to the next in which the trainer did not pause, nor began or ended a pause.
+
+    While it validates or compiles, all slots are filled and some are lent, as where it keeps them for good.
+    """
+    spans = list(pairwise(moments))
+    elapsed, batches = moments[-1].at - moments[0].at, max(1, moments[-1].batches - moments[0].batches)
+    kept = set(range(len(spans)))
+    for first, last in _runs(spans):
+        then, now = spans[first][0], spans[last][1]
+        length = now.at - then.at
+        if _waited(then, now) < 0.5 and length > max(_PAUSE_S, _PAUSE_STEPS * (elapsed - length) / batches):
+            kept -= set(range(first - 1, last + 2))
+    return [spans[number] for number in sorted(kept)]
+
+
+def _runs(spans: Sequence[tuple[Moment, Moment]]) -> list[tuple[int, int]]:
+    """Return first and last of spans that belong together: a trainer looks when it takes a batch, a supervisor several times in a pause."""
+    runs: list[tuple[int, int]] = []
+    for number, (then, now) in enumerate(spans):
+        again = number > 0 and now.batches == then.batches == spans[number - 1][0].batches
+        runs.append((runs.pop()[0] if again else number, number))
+    return runs
+
+
+def _waited(then: Moment, now: Moment) -> float:
+    return (now.wait_ns - then.wait_ns) / 1e9 / max(now.at - then.at, 1e-9)
 
 
 def _busy_ns(cells: Cells, at: float) -> int:

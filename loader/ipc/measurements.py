@@ -33,8 +33,9 @@ class Measurements:
         wanted: workers that are asked for.
         reduced_to: workers that memory allows, where these are fewer.
         nothing_to_fill: share of the time in which all slots were filled, and taken or not.
+        filled_up: the same share of the time in which the trainer took batches, without its pauses.
         slots: in all.
-        lent: slots that the trainer kept, on average.
+        lent: slots that the trainer kept, on average, without its pauses.
         copied: batches that were copied because all slots were kept, per batch.
         slow_share: of the busy time that slow tickets took longer than usual.
         slow_samples: slow tickets per sample.
@@ -57,6 +58,7 @@ class Measurements:
     wanted: int = 1
     reduced_to: int | None = None
     nothing_to_fill: float = 0.0
+    filled_up: float = 0.0
     slots: int = 0
     lent: float = 0.0
     copied: float = 0.0

@@ -154,8 +154,10 @@ def _memory(seen: Measurements) -> Verdict | None:
 
 
 def _slots(seen: Measurements) -> Verdict | None:
-    kept = seen.slots > 0 and seen.lent >= _KEPT * seen.slots and seen.nothing_to_fill >= _NOTHING_TO_FILL
-    if seen.share >= _BUSY or not (kept or seen.copied >= _COPIED):
+    filled_up = seen.filled_up >= _NOTHING_TO_FILL
+    kept = seen.slots > 0 and seen.lent >= _KEPT * seen.slots and filled_up
+    only_in_pauses = seen.pressed >= _BUSY and not filled_up
+    if seen.share >= _BUSY or only_in_pauses or not (kept or seen.copied >= _COPIED):
         return None
     why = f"the workers wait for slots, of which the trainer keeps {seen.lent:.1f} of {seen.slots}"
     return _slow(
