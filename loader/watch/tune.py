@@ -81,6 +81,8 @@ def _words(series: Series, chosen: Point, reason: str, rounds: int) -> Iterator[
     yield f"take workers={chosen.workers}{slots}: {reason}"
     if series.refused:
         yield f"not measured, for want of memory: {', '.join(map(str, sorted(series.refused)))} slots"
+    if len(series.measured) > 1 and chosen.workers == max(point.workers for point in series.measured) < series.loader.worker_ceiling:
+        yield f"{chosen.workers} are the most workers that were measured; more may be faster still"
     if noise := doubt(series.measured, rounds):
         yield noise
 
@@ -118,7 +120,7 @@ def _table(points: Sequence[Point], chosen: Point) -> Table:
             f"{point.workers}",
             f"{point.slots}" if point.workers else "",
             f"{point.rate:,.0f}",
-            f"{point.spread:.0%}",
+            f"{point.spread:.0%}" if len(point.rates) > 1 else "",
             f"{point.rate / best:.0%}" if best else "",
             f"{point.memory_bytes / 2**20:,.0f} MiB" if point.memory_bytes else "",
             "← take this" if point is chosen else "",
