@@ -214,7 +214,9 @@ def _workers(seen: Measurements) -> Verdict | None:
 
 
 def _unclear(seen: Measurements) -> Verdict:
-    why = f"the workers are busy only {seen.share:.0%} of their time, and have slots to fill"
+    filled = seen.nothing_to_fill >= _NOTHING_TO_FILL
+    room = f"and all slots are filled for {seen.nothing_to_fill:.0%} of the time" if filled else "and have slots to fill"
+    why = f"the workers are busy only {seen.share:.0%} of their time, {room}"
     return _slow(seen, Kind.UNCLEAR, f"{why}; the machine may be busy with something else, or a batch may have been slow to come now and then", 1.0)
 
 

@@ -90,6 +90,12 @@ def test_a_pause_of_the_trainer_does_not_make_the_workers_look_idle() -> None:
     assert judge(replace(CASES[Kind.TRANSFORMING], busy=(0.5, 0.5), nothing_to_fill=0.45)).kind is Kind.TRANSFORMING
 
 
+def test_slots_to_fill_are_told_only_where_there_are_some() -> None:
+    assert "have slots to fill" in judge(CASES[Kind.UNCLEAR]).sentence
+    words = judge(replace(CASES[Kind.UNCLEAR], wait=0.14, nothing_to_fill=0.6)).sentence
+    assert "busy only 25% of their time, and all slots are filled for 60% of the time" in words
+
+
 def test_copies_show_that_slots_are_kept() -> None:
     assert judge(replace(USUAL, busy=(0.2, 0.3), copied=0.5)).kind is Kind.SLOTS
     # Where workers have nothing to fill only while the trainer pauses, copies hold nobody up.
