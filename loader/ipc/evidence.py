@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from loader.config import available_cores
 from loader.data.stopwatch import TIMING_CELLS, Timing
-from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, TrainerCell, WorkerCell, busy_ns
+from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState, busy_ns
 from loader.ipc.measurements import Measurements
 from loader.ipc.stages import StageStats, stages
 
@@ -20,6 +21,7 @@ class Moment:
         at: time.monotonic() in seconds.
         batches, samples, wait_ns, copies: of the trainer.
         busy_ns: of each worker.
+        running: whether each worker runs.
         made: samples, of all workers.
         nothing_to_fill_ns: for how long all slots were filled.
         lent: slots that the trainer holds.
@@ -32,6 +34,7 @@ class Moment:
     wait_ns: int
     copies: int
     busy_ns: tuple[int, ...]
+    running: tuple[bool, ...]
     made: int
     nothing_to_fill_ns: int
     lent: int
@@ -50,11 +53,17 @@ class Moment:
             trainer[TrainerCell.WAIT_NS],
             trainer[TrainerCell.COPIES],
             tuple(busy_ns(cells, int(at * 1e9)) for cells in board.workers),
+            tuple(cells[WorkerCell.STATE_GAUGE] != WorkerState.ABSENT for cells in board.workers),
             sum(cells[WorkerCell.SAMPLES] for cells in makers) if board.workers else trainer[TrainerCell.SAMPLES],
             supervisor[SupervisorCell.NOTHING_TO_FILL_NS],
             trainer[TrainerCell.LENT_GAUGE],
             tuple(map(sum, zip(*timings, strict=True))) if timings else (0,) * TIMING_CELLS,
         )
+
+
+# Shorter than this, nothing is a pause, and a pause is this many times as long as a step usually takes.
+_PAUSE_S = 1.0
+_PAUSE_STEPS = 4
 
 
 class Window:
@@ -68,30 +77,43 @@ class Window:
     def __init__(self, board: Board, moments: Sequence[Moment]) -> None:
         self._board = board
         then, now = moments[0], moments[-1]
-        self._lent = sum(moment.lent for moment in moments) / len(moments)
-        self._then, self._now = then, now
+        self._moments, self._then, self._now = moments, then, now
         self._timing = [new - old for new, old in zip(now.timing, then.timing, strict=True)]
         self.elapsed_s = max(now.at - then.at, 1e-9)
         self.samples_per_s = (now.samples - then.samples) / self.elapsed_s
         self.wait_ratio = min(1.0, (now.wait_ns - then.wait_ns) / 1e9 / self.elapsed_s)
 
     def busy_ratio(self, worker: int) -> float:
-        """Return the share of the time that a worker was busy."""
-        return max(0.0, min(1.0, (self._now.busy_ns[worker] - self._then.busy_ns[worker]) / 1e9 / self.elapsed_s))
+        """Return the share of the time that a worker was busy, of that in which it ran: one that has just started is not one that was idle."""
+        return self._busy_ratio(worker, self._since(worker))
+
+    def _busy_ratio(self, worker: int, then: Moment) -> float:
+        return max(0.0, min(1.0, (self._now.busy_ns[worker] - then.busy_ns[worker]) / 1e9 / max(self._now.at - then.at, 1e-9)))
+
+    def _since(self, worker: int) -> Moment:
+        """Return the first moment from which on a worker was seen to run."""
+        since = self._now
+        for moment in reversed(self._moments):
+            if not moment.running[worker]:
+                break
+            since = moment
+        return since
 
     def stages(self) -> list[StageStats]:
         """Return what the time went into."""
         known = self._board.stages.read_text().get("names", ["read", "write"])
         return stages(self._timing, known, self._now.made - self._then.made)
 
-    def measurements(self, busy: list[float], found: list[StageStats]) -> Measurements:
+    def measurements(self, workers: Sequence[int], found: list[StageStats]) -> Measurements:
         """Return what a verdict needs to know.
 
         Args:
-            busy: share of each worker that runs.
+            workers: numbers of those that run.
             found: what `stages` returned.
         """
         then, now, timing, supervisor = self._then, self._now, self._timing, self._board.supervisor
+        spans = without_pauses(self._moments)
+        taking_s = max(1e-9, sum(new.at - old.at for old, new in spans))
         batches, made = now.batches - then.batches, max(1, now.made - then.made)
         busy_ns = max(1, sum(now.busy_ns) - sum(then.busy_ns))
         slots = sum(supervisor[cell] for cell in SLOT_GAUGES)
@@ -100,7 +122,8 @@ class Window:
             inline=not self._board.workers,
             wait=self.wait_ratio,
             step_s=self.elapsed_s / max(1, batches),
-            busy=tuple(busy),
+            busy=tuple(self._busy_ratio(worker, then) for worker in workers),
+            present=sum((now.at - self._since(worker).at) / self.elapsed_s for worker in workers),
             work_s=busy_ns / 1e9 / made * (now.samples - then.samples) / max(1, batches),
             computing=min(1.0, timing[Timing.CPU_NS] / busy_ns),
             queueing=min(1.0, timing[Timing.QUEUE_NS] / busy_ns),
@@ -109,8 +132,9 @@ class Window:
             reduced_to=supervisor[SupervisorCell.MEMORY_WORKERS_GAUGE] or None,
             wanted=supervisor[SupervisorCell.WORKERS_GAUGE],
             nothing_to_fill=min(1.0, (now.nothing_to_fill_ns - then.nothing_to_fill_ns) / 1e9 / self.elapsed_s),
+            filled_up=min(1.0, sum(new.nothing_to_fill_ns - old.nothing_to_fill_ns for old, new in spans) / 1e9 / taking_s),
             slots=slots,
-            lent=self._lent,
+            lent=sum(new.lent for _, new in spans) / max(1, len(spans)),
             copied=(now.copies - then.copies) / max(1, batches),
             slow_share=min(1.0, timing[Timing.SLOW_NS] / busy_ns),
             slow_samples=timing[Timing.SLOW_TICKETS] / made,
@@ -122,3 +146,32 @@ class Window:
     def _slow_sample(self) -> int | None:
         gauges = (cells.timing()[Timing.SLOW_SAMPLE_GAUGE] for cells in self._board.workers)
         return next((gauge - 1 for gauge in gauges if gauge), None)
+
+
+def without_pauses(moments: Sequence[Moment]) -> list[tuple[Moment, Moment]]:
+    """Return the spans from each moment to the next in which the trainer did not pause, nor began or ended a pause.
+
+    While it validates or compiles, all slots are filled and some are lent, as where it keeps them for good.
+    """
+    spans = list(pairwise(moments))
+    elapsed, batches = moments[-1].at - moments[0].at, max(1, moments[-1].batches - moments[0].batches)
+    kept = set(range(len(spans)))
+    for first, last in _runs(spans):
+        then, now = spans[first][0], spans[last][1]
+        length = now.at - then.at
+        if _waited(then, now) < 0.5 and length > max(_PAUSE_S, _PAUSE_STEPS * (elapsed - length) / batches):
+            kept -= set(range(first - 1, last + 2))
+    return [spans[number] for number in sorted(kept)]
+
+
+def _runs(spans: Sequence[tuple[Moment, Moment]]) -> list[tuple[int, int]]:
+    """Return first and last of spans that belong together: a trainer looks when it takes a batch, a supervisor several times in a pause."""
+    runs: list[tuple[int, int]] = []
+    for number, (then, now) in enumerate(spans):
+        again = number > 0 and now.batches == then.batches == spans[number - 1][0].batches
+        runs.append((runs.pop()[0] if again else number, number))
+    return runs
+
+
+def _waited(then: Moment, now: Moment) -> float:
+    return (now.wait_ns - then.wait_ns) / 1e9 / max(now.at - then.at, 1e-9)

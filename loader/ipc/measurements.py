@@ -24,6 +24,7 @@ class Measurements:
         wait: share of the time that the trainer waited for data.
         step_s: of the trainer, from batch to batch.
         busy: share of the time that each worker was busy.
+        present: workers that ran, on average; fewer than there are where some have just started. None: all of them all the time.
         work_s: of all workers together, for one batch.
         computing: share of their busy time that the workers had a core.
         queueing: share of their busy time that they were ready to run and had none.
@@ -32,8 +33,9 @@ class Measurements:
         wanted: workers that are asked for.
         reduced_to: workers that memory allows, where these are fewer.
         nothing_to_fill: share of the time in which all slots were filled, and taken or not.
+        filled_up: the same share of the time in which the trainer took batches, without its pauses.
         slots: in all.
-        lent: slots that the trainer kept, on average.
+        lent: slots that the trainer kept, on average, without its pauses.
         copied: batches that were copied because all slots were kept, per batch.
         slow_share: of the busy time that slow tickets took longer than usual.
         slow_samples: slow tickets per sample.
@@ -47,6 +49,7 @@ class Measurements:
     wait: float = 0.0
     step_s: float = 0.1
     busy: tuple[float, ...] = ()
+    present: float | None = None
     work_s: float = 0.01
     computing: float = 0.0
     queueing: float = 0.0
@@ -55,6 +58,7 @@ class Measurements:
     wanted: int = 1
     reduced_to: int | None = None
     nothing_to_fill: float = 0.0
+    filled_up: float = 0.0
     slots: int = 0
     lent: float = 0.0
     copied: float = 0.0
@@ -66,8 +70,9 @@ class Measurements:
 
     @property
     def share(self) -> float:
-        """Share of the time that the workers were busy, on average."""
-        return sum(self.busy) / len(self.busy) if self.busy else 0.0
+        """Share of the time that the workers were busy, on average, of that in which they ran."""
+        present = len(self.busy) if self.present is None else self.present
+        return min(1.0, sum(self.busy) / max(present, 1e-9)) if self.busy else 0.0
 
     @property
     def pressed(self) -> float:

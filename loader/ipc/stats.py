@@ -46,7 +46,7 @@ class WorkerStats:
         pid: process id.
         state: "idle" or "busy".
         samples: produced since the loader was made.
-        busy_ratio: share of the last 10 s in which it worked, 0 to 1.
+        busy_ratio: share of the last 10 s, or of the time since it started, in which it worked, 0 to 1.
     """
 
     pid: int
@@ -78,7 +78,7 @@ class MemoryStats:
     def __str__(self) -> str:
         text = f"{self.arena_bytes / 2**20:,.1f} MiB shared + {self.private_bytes / 2**20:,.1f} MiB private"
         if self.limit_bytes is not None:
-            text += f" of {self.limit_bytes / 2**20:,.1f}{' (default limit)' if self.limit_is_default else ''}"
+            text += f" of {self.limit_bytes / 2**20:,.1f} MiB{' (default limit)' if self.limit_is_default else ''}"
         if self.replaced_workers:
             text += f"; workers replaced: {self.replaced_workers}"
         return text if self.reduced_to is None else f"{text}; reduced to: {self.reduced_to}"
@@ -211,9 +211,9 @@ class Meter:
         self.look(at)
         now = Moment.of(self._board, at)
         window = Window(self._board, [*self._moments, now])
-        workers = self._workers(window)
+        running = [number for number, runs in enumerate(now.running) if runs]
         stages = window.stages()
-        verdict = judge(window.measurements([worker.busy_ratio for worker in workers], stages))
+        verdict = judge(window.measurements(running, stages))
         return Stats(
             name=name,
             epoch=self._board.trainer[TrainerCell.EPOCH_GAUGE],
@@ -221,7 +221,7 @@ class Meter:
             samples_per_s=window.samples_per_s,
             trainer_wait_ratio=window.wait_ratio,
             slots=self._slots(),
-            workers=workers,
+            workers=[self._worker(number, window.busy_ratio(number)) for number in running],
             memory=self._memory(),
             errors=self._supervisor(SupervisorCell.ERRORS) + self._board.trainer[TrainerCell.ERRORS],
             supervisor_restarts=self._board.trainer[TrainerCell.SUPERVISOR_RESTARTS],
@@ -241,17 +241,10 @@ class Meter:
         lent = self._board.trainer[TrainerCell.LENT_GAUGE]
         return SlotStats(free, filling, max(0, handed - lent), lent)
 
-    def _workers(self, window: Window) -> list[WorkerStats]:
-        return [
-            WorkerStats(
-                pid=cells[WorkerCell.PID_GAUGE],
-                state=WorkerState(cells[WorkerCell.STATE_GAUGE]).name.lower(),
-                samples=cells[WorkerCell.SAMPLES],
-                busy_ratio=window.busy_ratio(number),
-            )
-            for number, cells in enumerate(self._board.workers)
-            if cells[WorkerCell.STATE_GAUGE] != WorkerState.ABSENT
-        ]
+    def _worker(self, number: int, busy_ratio: float) -> WorkerStats:
+        cells = self._board.workers[number]
+        state = WorkerState(cells[WorkerCell.STATE_GAUGE])
+        return WorkerStats(cells[WorkerCell.PID_GAUGE], state.name.lower(), cells[WorkerCell.SAMPLES], busy_ratio)
 
     def _memory(self) -> MemoryStats:
         arena = self._supervisor(SupervisorCell.ARENA_BYTES_GAUGE) + self._supervisor(SupervisorCell.PAYLOAD_BYTES_GAUGE)

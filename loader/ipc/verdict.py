@@ -154,8 +154,10 @@ def _memory(seen: Measurements) -> Verdict | None:
 
 
 def _slots(seen: Measurements) -> Verdict | None:
-    kept = seen.slots > 0 and seen.lent >= _KEPT * seen.slots and seen.nothing_to_fill >= _NOTHING_TO_FILL
-    if seen.share >= _BUSY or not (kept or seen.copied >= _COPIED):
+    filled_up = seen.filled_up >= _NOTHING_TO_FILL
+    kept = seen.slots > 0 and seen.lent >= _KEPT * seen.slots and filled_up
+    only_in_pauses = seen.pressed >= _BUSY and not filled_up
+    if seen.share >= _BUSY or only_in_pauses or not (kept or seen.copied >= _COPIED):
         return None
     why = f"the workers wait for slots, of which the trainer keeps {seen.lent:.1f} of {seen.slots}"
     return _slow(
@@ -212,7 +214,9 @@ def _workers(seen: Measurements) -> Verdict | None:
 
 
 def _unclear(seen: Measurements) -> Verdict:
-    why = f"the workers are busy only {seen.share:.0%} of their time, and have slots to fill"
+    filled = seen.nothing_to_fill >= _NOTHING_TO_FILL
+    room = f"and all slots are filled for {seen.nothing_to_fill:.0%} of the time" if filled else "and have slots to fill"
+    why = f"the workers are busy only {seen.share:.0%} of their time, {room}"
     return _slow(seen, Kind.UNCLEAR, f"{why}; the machine may be busy with something else, or a batch may have been slow to come now and then", 1.0)
 
 
@@ -223,7 +227,7 @@ def _or_more_workers(seen: Measurements) -> str:
     """Return what more workers would bring, if anything."""
     if seen.useful <= len(seen.busy):
         return ""
-    return f", or use {seen.useful} workers, with which it would run about {_times(seen.gain_with(seen.useful))}"
+    return f", or use {seen.useful} workers, with which it would run {_times(seen.gain_with(seen.useful), 'about ')}"
 
 
 def _slow(seen: Measurements, kind: Kind, why: str, gain: float) -> Verdict:
@@ -231,5 +235,5 @@ def _slow(seen: Measurements, kind: Kind, why: str, gain: float) -> Verdict:
     return Verdict(kind, f"the loader is the slow part: {could}; {why}", round(max(1.0, gain), 2))
 
 
-def _times(gain: float) -> str:
-    return f"{gain:.1f} times as fast" if gain < MOST_GAIN else "many times as fast"
+def _times(gain: float, about: str = "") -> str:
+    return f"{about}{gain:.1f} times as fast" if gain < MOST_GAIN else "many times as fast"

@@ -14,6 +14,7 @@ from typing import Any
 
 from loader.config import parse_bytes
 from loader.errors import ConfigError, MemoryLimitError
+from loader.supervise.budget import mib
 
 _SHOWN_CHARACTERS = 60
 _log = logging.getLogger("loader.supervisor")
@@ -81,7 +82,7 @@ class Desk:
             old = setting.get()
             setting.put(value)
             changed[name] = {"old": old, "new": setting.get()}
-            _log.info("loader set: %s %s → %s", name, old, changed[name]["new"])
+            _log.info("loader set: %s %s → %s", name, *(mib(one) if name == "memory_limit" else one for one in changed[name].values()))
         return changed
 
 

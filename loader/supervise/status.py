@@ -126,5 +126,4 @@ class Status:
 
 
 def _in_words(decision: Decision) -> str:
-    reason = decision.reason.removesuffix(f": {decision.before} -> {decision.after} workers")
-    return f"{decision.before} → {decision.after} workers: {reason}"
+    return f"{decision.before} → {decision.after} workers: {decision.reason}"

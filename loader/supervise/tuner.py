@@ -234,18 +234,17 @@ class Tuner:
         return home // 2 if home > 1 and known.wait > WAIT_NOTICED and not tried and not alone else None
 
     def _reason(self, measure: Measure, home: int, target: int) -> str:
-        change = f"{measure.workers} -> {target} workers"
         if target == home:
             gain = self._known[home].rate / measure.rate
             found = f"{gain:.2f} times as fast as" if gain > 1 + GAIN_NOTICED else "as fast as"
-            return f"{home} workers are {found} {measure.workers}: {change}"
+            return f"{home} workers are {found} {measure.workers}"
         computing = measure.cpu_s / measure.service_s
         waits = f"the trainer waits {measure.wait:.0%} of the time"
         if target > measure.workers or target > home:
-            return f"{waits}, workers are busy {measure.busy:.0%} of theirs and compute {computing:.0%} of that: {change}"
+            return f"{waits}, workers are busy {measure.busy:.0%} of theirs and compute {computing:.0%} of that"
         known = self._known[home]
         needed = known.rate * min(one.service_s for one in self._known.values())
-        return f"{waits}, and {known.rate:,.0f} samples/s are the work of {needed:.1f} workers: {change}"
+        return f"{waits}, and {known.rate:,.0f} samples/s are the work of {needed:.1f} workers"
 
 
 def _with_room(workers: float) -> int:

@@ -129,7 +129,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if self._warn_above is None or share <= self._warn_above:
             return
         self._warn_above = None
-        waited = f"training waited for {self._loader.name} {share:.0%} of the last {elapsed_s:.0f} s"
+        waited = f"training waited for the loader {self._loader.name!r} during {share:.0%} of the last {elapsed_s:.0f} s"
         warnings.warn(f"{waited}. What its stats() say: {self._loader.stats().verdict}", RuntimeWarning, stacklevel=2)
 
 

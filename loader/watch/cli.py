@@ -37,7 +37,7 @@ main.add_command(set_command)
 @click.option("--jobs", type=click.IntRange(1), help="With --verify: processes that read. Default: one per core.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="With --verify: write the bad files to this file, as JSON lines.")
 def inspect(target: str, as_json: bool, everything: bool, jobs: int | None, report: Path | None) -> None:
-    r"""Say what PATH holds: a .npy file, or a folder of them.
+    """Say what PATH holds: a .npy file, or a folder of them.
 
     With --verify also SCRIPT:FUNCTION, which returns a Loader or a source: all samples are made, by source and transforms.
 

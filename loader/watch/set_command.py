@@ -27,7 +27,7 @@ def _assignment(given: str) -> tuple[str, Any]:
 @click.argument("name", metavar="NAME|PID")
 @click.argument("assignments", type=_assignment, nargs=-1, required=True, metavar="SETTING=VALUE...")
 def set_command(name: str, assignments: tuple[tuple[str, Any], ...]) -> None:
-    r"""Change a running loader; the batches stay the same ones.
+    """Change a running loader; the batches stay the same ones.
 
     NAME is one that `loader status` shows, or the pid of a supervisor, or of a trainer with one loader. Of several settings, either all are changed
     or none.

@@ -22,7 +22,7 @@ _NONE = "no loader of yours is running (a loader with workers=0 has no process t
 @click.argument("name", required=False, metavar="[NAME|PID]")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects, as `Loader.stats().as_dict()` has them, for programs.")
 def status(name: str | None, as_json: bool) -> None:
-    r"""Say what your running loaders are doing.
+    """Say what your running loaders are doing.
 
     A line for each: how fast it delivers, which share of the last 10 s training waited for it, and what would help. With NAME (or the pid of its
     supervisor or trainer) all about one. It asks the loader's supervisor, so it also answers when training hangs, and training does not notice.

@@ -39,7 +39,7 @@ def command(
     json_path: Path | None,
     png_path: Path | None,
 ) -> None:
-    r"""Find the worker count for the loader that FUNCTION in SCRIPT returns.
+    """Find the worker count for the loader that FUNCTION in SCRIPT returns.
 
     Takes batches as fast as they come, with no model: what is measured is the loader alone. The rounds of all configurations are interleaved,
     so that what else the machine does hits all of them alike; still, let nothing else run. Ctrl-C ends it early and keeps what was measured.
@@ -81,6 +81,8 @@ def _words(series: Series, chosen: Point, reason: str, rounds: int) -> Iterator[
     yield f"take workers={chosen.workers}{slots}: {reason}"
     if series.refused:
         yield f"not measured, for want of memory: {', '.join(map(str, sorted(series.refused)))} slots"
+    if len(series.measured) > 1 and chosen.workers == max(point.workers for point in series.measured) < series.loader.worker_ceiling:
+        yield f"{chosen.workers} are the most workers that were measured; more may be faster still"
     if noise := doubt(series.measured, rounds):
         yield noise
 
@@ -118,7 +120,7 @@ def _table(points: Sequence[Point], chosen: Point) -> Table:
             f"{point.workers}",
             f"{point.slots}" if point.workers else "",
             f"{point.rate:,.0f}",
-            f"{point.spread:.0%}",
+            f"{point.spread:.0%}" if len(point.rates) > 1 else "",
             f"{point.rate / best:.0%}" if best else "",
             f"{point.memory_bytes / 2**20:,.0f} MiB" if point.memory_bytes else "",
             "← take this" if point is chosen else "",

@@ -117,6 +117,10 @@ def test_of_two_with_one_name_set_wants_a_pid(train: Loader) -> None:
         assert command("set", supervisor_of(other), "workers=3").returncode == 0
 
 
-@pytest.mark.parametrize("name", ["status", "set"])
-def test_help_has_examples(name: str) -> None:
-    assert f"loader {name} train" in command(name, "--help").stdout
+@pytest.mark.parametrize("name", ["status", "set", "top", "tune", "bench", "inspect"])
+def test_help_has_examples_each_in_a_line_of_its_own(name: str) -> None:
+    text = command(name, "--help").stdout
+    examples = text.partition("Examples:\n")[2].partition("\n\n")[0].splitlines()
+    assert len(examples) >= 2
+    assert all(line.lstrip().startswith(("loader ", "watch ")) for line in examples)
+    assert "\\b" not in text

@@ -126,10 +126,9 @@ def test_one_worker_is_all_there_may_be() -> None:
 
 
 def test_the_reason_names_what_was_measured() -> None:
-    (_, workers, reason), *_ = simulate(Load(io_s=0.04, step_s=0.04, cores=2), workers=2).go(6).changes
+    (_, _, reason), *_ = simulate(Load(io_s=0.04, step_s=0.04, cores=2), workers=2).go(6).changes
     assert reason.startswith("the trainer waits ")
-    assert reason.endswith(f": 2 -> {workers} workers")
-    assert "compute 0% of that" in reason
+    assert reason.endswith("compute 0% of that")
 
 
 LOAD = st.builds(

@@ -70,6 +70,59 @@ def test_while_the_trainer_hangs_the_window_moves_on(boards: tuple[Board, Board]
     assert meter.stats("a").verdict == "nothing was taken from the loader in the last 10 s"
 
 
+def test_a_worker_that_has_just_started_is_not_one_that_was_idle(boards: tuple[Board, Board], clock: Clock) -> None:
+    counter, meter, workers = Counter(boards[0]), Meter(boards[1]), boards[1].workers
+    workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
+    for step in range(20):
+        clock.now += 0.5
+        if step == 12:
+            workers[1][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
+        for cells in workers[: 2 if step > 12 else 1]:
+            cells.add(WorkerCell.BUSY_NS, 450_000_000)
+        boards[0].trainer.add(TrainerCell.WAIT_NS, 250_000_000)
+        counter.count(8, 0)
+        meter.look(clock.now)
+    found = meter.stats("a")
+    assert [worker.busy_ratio for worker in found.workers] == pytest.approx([0.9, 0.9])
+    assert found.verdict_kind == "workers"  # "unclear" if half of them seemed to be idle
+
+
+def test_slots_that_are_full_while_the_trainer_pauses_are_not_kept_by_it(boards: tuple[Board, Board], clock: Clock) -> None:
+    """Training that waits for slow workers, with a validation of two seconds now and then: it holds two of three slots all the time."""
+    trainer, supervisor = boards
+    counter, meter = Counter(trainer), Meter(supervisor)
+    trainer.trainer[TrainerCell.LENT_GAUGE], supervisor.supervisor[SupervisorCell.SLOTS_HANDED_GAUGE] = 2, 3
+    supervisor.workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
+    for tenth in range(120):
+        clock.now += 0.1
+        if tenth % 40 < 20:
+            trainer.trainer.add(TrainerCell.WAIT_NS, 90_000_000)
+            supervisor.workers[0].add(WorkerCell.BUSY_NS, 100_000_000)
+            counter.count(8, 0)
+        else:
+            supervisor.supervisor.add(SupervisorCell.NOTHING_TO_FILL_NS, 100_000_000)
+        meter.look(clock.now)
+    assert (meter.stats("a").verdict_kind, counter.stats("a", 0).verdict_kind) == ("workers", "workers")
+
+
+def test_slots_that_the_trainer_keeps_are_told_also_where_steps_are_slow(boards: tuple[Board, Board], clock: Clock) -> None:
+    trainer, supervisor = boards
+    counter, meter = Counter(trainer), Meter(supervisor)
+    trainer.trainer[TrainerCell.LENT_GAUGE], supervisor.supervisor[SupervisorCell.SLOTS_HANDED_GAUGE] = 2, 3
+    supervisor.workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
+    for tenth in range(180):
+        clock.now += 0.1
+        if tenth % 15 < 5:
+            trainer.trainer.add(TrainerCell.WAIT_NS, 100_000_000)
+            supervisor.workers[0].add(WorkerCell.BUSY_NS, 100_000_000)
+        else:
+            supervisor.supervisor.add(SupervisorCell.NOTHING_TO_FILL_NS, 100_000_000)
+        if tenth % 15 == 4:
+            counter.count(8, 0)
+        meter.look(clock.now)
+    assert (meter.stats("a").verdict_kind, counter.stats("a", 0).verdict_kind) == ("slots", "slots")
+
+
 def test_the_wait_for_the_first_batch_is_not_counted(boards: tuple[Board, Board], clock: Clock) -> None:
     counter, meter = Counter(boards[0]), Meter(boards[1])
     clock.now += 60

@@ -28,7 +28,7 @@ CASES = {
     Kind.TOO_MANY: replace(USUAL, wait=0.01, busy=(0.1,) * 8),
     Kind.BALANCED: replace(USUAL, wait=0.04, busy=(0.9, 0.92)),
     Kind.MEMORY: replace(USUAL, reduced_to=2, wanted=6, stages=BLUR),
-    Kind.SLOTS: replace(USUAL, busy=(0.2, 0.3), lent=3.2, nothing_to_fill=0.6),
+    Kind.SLOTS: replace(USUAL, busy=(0.2, 0.3), lent=3.2, filled_up=0.6),
     Kind.STRAGGLER: replace(USUAL, slow_share=0.6, slow_samples=0.01, slow_ms=300.0, slow_sample=37, stages=READ),
     Kind.CORES: replace(USUAL, computing=0.98, cores=2),
     Kind.READING: replace(USUAL, stages=READ),
@@ -90,8 +90,16 @@ def test_a_pause_of_the_trainer_does_not_make_the_workers_look_idle() -> None:
     assert judge(replace(CASES[Kind.TRANSFORMING], busy=(0.5, 0.5), nothing_to_fill=0.45)).kind is Kind.TRANSFORMING
 
 
+def test_slots_to_fill_are_told_only_where_there_are_some() -> None:
+    assert "have slots to fill" in judge(CASES[Kind.UNCLEAR]).sentence
+    words = judge(replace(CASES[Kind.UNCLEAR], wait=0.14, nothing_to_fill=0.6)).sentence
+    assert "busy only 25% of their time, and all slots are filled for 60% of the time" in words
+
+
 def test_copies_show_that_slots_are_kept() -> None:
     assert judge(replace(USUAL, busy=(0.2, 0.3), copied=0.5)).kind is Kind.SLOTS
+    # Where workers have nothing to fill only while the trainer pauses, copies hold nobody up.
+    assert judge(replace(USUAL, busy=(0.5, 0.5), copied=0.5, nothing_to_fill=0.45)).kind is Kind.WORKERS
 
 
 @pytest.mark.parametrize("computing", [0.0, 0.5, 1.0])
@@ -130,6 +138,7 @@ def test_each_kind_has_a_short_form_for_a_table(kind: Kind) -> None:
         wanted=st.integers(0, 64),
         reduced_to=st.none() | st.integers(1, 64),
         nothing_to_fill=RATIO,
+        filled_up=RATIO,
         slots=st.integers(0, 64),
         lent=st.floats(0, 64),
         copied=RATIO,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.supervise.requests import Desk, workers_setting
+from loader.supervise.requests import Desk, memory_setting, workers_setting
 
 
 class Pretended:
@@ -35,6 +35,14 @@ def test_set_tells_old_and_new(caplog: pytest.LogCaptureFixture) -> None:
     assert pretended.desk.answer({"do": "set", "workers": 6}) == {"changed": {"workers": {"old": 2, "new": 6}}}
     assert pretended.workers == 6
     assert caplog.messages == ["loader set: workers 2 → 6"]
+
+
+def test_a_memory_limit_is_logged_in_words(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    limits = [2**30]
+    desk = Desk(dict, {"memory_limit": memory_setting(lambda: limits[-1], lambda _: None, limits.append)})
+    assert desk.answer({"do": "set", "memory_limit": "3GiB"}) == {"changed": {"memory_limit": {"old": 2**30, "new": 3 * 2**30}}}
+    assert caplog.messages == ["loader set: memory_limit 1,024.0 MiB → 3,072.0 MiB"]
 
 
 @pytest.mark.parametrize("value", [0, -1, 9, pytest.param(10**5000, id="huge"), 2.0, True, None, "6", [6], {}])
