@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -9,10 +10,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from benchmarks.workloads import WORKLOADS
 from loader.supervise.tuning import cpu_time_ns
@@ -30,27 +30,34 @@ def measure(data: Path, workers: int, rounds: int) -> dict[str, Any]:
     with workload.loader(data, workers) as loader:
         batches = loader.batches()
         _rate(batches, _WARM_S)
-        terminal, end = pty.openpty()
-        top = subprocess.Popen([sys.executable, "-m", "loader", "top", str(os.getpid())], stdin=end, stdout=end, stderr=subprocess.DEVNULL)
-        os.close(end)
-        screen = subprocess.Popen(["cat"], stdin=terminal, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        os.close(terminal)
-        _rate(batches, _WARM_S)
-        supervisor = psutil.Process(loader.pid)
-        ratios, supervising, showing = [], [], []
-        for _ in range(rounds):
-            top.send_signal(signal.SIGSTOP)
-            alone, quiet_ns, _ = _round(batches, supervisor.pid, top.pid)
-            top.send_signal(signal.SIGCONT)
-            watched, busy_ns, top_ns = _round(batches, supervisor.pid, top.pid)
-            ratios.append(100 * (alone / watched - 1))
-            supervising.append((busy_ns - quiet_ns) / 1e6 / _ROUND_S)
-            showing.append(top_ns / 1e6 / _ROUND_S)
-        top.terminate()
-        status = top.wait()
-        screen.wait()
-        assert status == 128 + signal.SIGTERM, f"loader top ended with {status} before it was told to"
+        with _top(os.getpid()) as top:
+            _rate(batches, _WARM_S)
+            ratios, supervising, showing = [], [], []
+            for _ in range(rounds):
+                top.send_signal(signal.SIGSTOP)
+                alone, quiet_ns, _ = _round(batches, loader.pid, top.pid)
+                top.send_signal(signal.SIGCONT)
+                watched, busy_ns, top_ns = _round(batches, loader.pid, top.pid)
+                ratios.append(100 * (alone / watched - 1))
+                supervising.append((busy_ns - quiet_ns) / 1e6 / _ROUND_S)
+                showing.append(top_ns / 1e6 / _ROUND_S)
+            assert top.poll() is None, f"loader top has ended with {top.returncode}"
     return {"slower": statistics.median(ratios), "supervisor_ms": statistics.median(supervising), "top_ms": statistics.median(showing)}
+
+
+@contextlib.contextmanager
+def _top(trainer: int) -> Iterator[subprocess.Popen[bytes]]:
+    terminal, end = pty.openpty()
+    top = subprocess.Popen([sys.executable, "-m", "loader", "top", str(trainer)], stdin=end, stdout=end, stderr=subprocess.DEVNULL)
+    os.close(end)
+    screen = subprocess.Popen(["cat"], stdin=terminal, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(terminal)
+    try:
+        yield top
+    finally:
+        top.kill()
+        top.wait()
+        screen.wait()
 
 
 def _round(batches: Any, *pids: int) -> tuple[float, int, int]:

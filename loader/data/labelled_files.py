@@ -140,10 +140,6 @@ class LabelledFiles(Source):
     def name_of(self, index: int) -> str:
         return self._index.path(index)
 
-    def id_of(self, index: int) -> str:
-        """Return the ID of a sample: its file's path relative to `root`, without extension."""
-        return self._index.id(index)
-
     def ids(self) -> list[str]:
         """Return the IDs of all samples, in order."""
         return self._index.ids()

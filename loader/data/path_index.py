@@ -79,12 +79,8 @@ class PathIndex:
         ends = self._starts[indices + 1] - 1
         return [view[start:end].tobytes() for start, end in zip(self._starts[indices].tolist(), ends.tolist(), strict=True)]
 
-    def id(self, index: int) -> str:
-        """Return the ID of path `index`: relative to `root`, without extension. A path outside `root` stays absolute."""
-        return _stem(self.relative(self.path(index)))
-
     def ids(self) -> list[str]:
-        """Return all IDs, in order: as many strings, for a moment."""
+        """Return all IDs, in order: paths relative to `root`, without extension; those outside it stay absolute. As many strings, for a moment."""
         return [_stem(name) for name in self.relative_paths()]
 
     def relative_paths(self) -> list[str]:

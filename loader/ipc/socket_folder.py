@@ -45,6 +45,16 @@ def _is_ours(path: str) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
 
 
+def clean_up_after(pid: int) -> None:
+    """Remove the socket of a supervisor that was killed; one that ends by itself does so."""
+    with contextlib.suppress(OSError):  # there is no folder, or it is not ours
+        folder = SocketFolder(home())
+        try:
+            folder.remove_stale(pid)
+        finally:
+            folder.close()
+
+
 class SocketFolder:
     """A folder of sockets, held open. Owns the descriptor `fd`; `close` closes it.
 
@@ -90,10 +100,10 @@ class SocketFolder:
             return False
         return stat.S_ISSOCK(found.st_mode) and found.st_uid == os.getuid()
 
-    def remove_stale(self) -> None:
-        """Remove the sockets at which nobody listens any more: what a killed supervisor left."""
-        for name, _ in list(self.sockets()):
-            if not self._listens(name):
+    def remove_stale(self, pid: int | None = None) -> None:
+        """Remove the sockets at which nobody listens any more: what killed supervisors left, or the one with this `pid`."""
+        for name, owner in list(self.sockets()):
+            if pid in (None, owner) and not self._listens(name):
                 self.remove(name)
         for name in os.listdir(self.fd):
             digits = name.removesuffix(_NEW)

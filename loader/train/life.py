@@ -19,6 +19,7 @@ from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Cells, Phase, SupervisorCell, read_text
 from loader.ipc.channels import open_pipe, read_records
 from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Skip, unpack_ready
+from loader.ipc.socket_folder import clean_up_after
 from loader.supervise import cgroups
 from loader.train.launch import start_supervisor
 from loader.train.lease import Interrupt, Lease, Outbox
@@ -193,7 +194,8 @@ class Life:
     def _bury(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            if self._process.wait():
+                clean_up_after(self._process.pid)
         self._free()
         self.outbox.count = None
         self.arena = None

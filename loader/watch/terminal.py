@@ -35,28 +35,33 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _DUMB_SIZE = (80, 24)
 
 
-def keys_of(raw: bytes) -> list[str]:
-    """Return the keys that were pressed, by name, from the bytes that a terminal sent for them. What means nothing is left out."""
-    text, keys = raw.decode("ascii", "replace"), []
-    while text:
-        if text[0] == "\x1b":
-            length = _sequence_length(text)
-            key = _SEQUENCES.get(text[:length])
-        else:
-            length, key = 1, _NAMES.get(text[0], text[0])
-        text = text[length:]
-        if key is not None:
-            keys.append(key)
-    return keys
+class Keys:
+    """Names the keys that were pressed. A sequence that comes in two pieces, as over a slow line, is one key."""
+
+    def __init__(self) -> None:
+        self._begun = ""
+
+    def named(self, raw: bytes) -> list[str]:
+        """Return the keys by name, from the bytes that a terminal sent for them. What means nothing is left out."""
+        text, keys = self._begun + raw.decode("ascii", "replace"), []
+        while text and (length := _length(text)):
+            key = _SEQUENCES.get(text[:length]) if text[0] == "\x1b" else _NAMES.get(text[0], text[0])
+            text = text[length:]
+            if key is not None:
+                keys.append(key)
+        self._begun = text
+        return keys
 
 
-def _sequence_length(text: str) -> int:
-    """Return how long the escape sequence is that a text begins with: CSI ends with a letter or ~, SS3 has one more character (ECMA-48)."""
-    if text[1:2] == "O":
-        return 3
-    if text[1:2] != "[":
+def _length(text: str) -> int:
+    """Return the length of the first key, 0 where its end is still to come: CSI ends with a letter or ~, SS3 has one more character (ECMA-48)."""
+    if text[0] != "\x1b":
         return 1
-    return next((place + 1 for place in range(2, len(text)) if "@" <= text[place] <= "~"), len(text))
+    if text[1:2] == "O":
+        return 3 if len(text) > 2 else 0
+    if text[1:2] == "[":
+        return next((place + 1 for place in range(2, len(text)) if "@" <= text[place] <= "~"), 0)
+    return min(1, len(text) - 1)
 
 
 class Terminal:
@@ -75,6 +80,7 @@ class Terminal:
             sys.stdout.reconfigure(errors="replace")  # a name with characters that the terminal's encoding lacks
         self._console = Console(highlight=False, markup=False, emoji=False)
         self._stopped = False
+        self._keys = Keys()
         self._live: Live | None = None
 
     @property
@@ -163,7 +169,7 @@ class Terminal:
             raw = os.read(self._input, 1024)
         except OSError:
             return None
-        return keys_of(raw) if raw else None
+        return self._keys.named(raw) if raw else None
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -11,7 +11,8 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,17 @@ def test_a_killed_supervisors_file_is_removed_by_who_asks_and_by_the_next_start(
         remove()
         assert not (folder / f"{pid}.sock").exists()
         script.close()
+
+
+@pytest.mark.parametrize("use", [lambda loader: take(loader, epochs=3), Loader.close], ids=["which goes on", "which closes the loader"])
+def test_a_killed_supervisors_file_is_removed_by_its_trainer(running: Loader, folder: Path, use: Callable[[Loader], object]) -> None:
+    pid, workers = supervisor_of(running), workers_of(running)
+    os.kill(pid, signal.SIGKILL)
+    wait_until_gone([pid, *workers])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        use(running)
+    assert not (folder / f"{pid}.sock").exists()
 
 
 def test_a_supervisor_that_is_stopped_is_shown_and_holds_up_nobody(running: Loader) -> None:

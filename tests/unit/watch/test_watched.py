@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from loader.watch.terminal import keys_of
+from loader.watch.terminal import Keys
 from loader.watch.watched import Answer, Request, Watched
 
 
@@ -124,7 +124,7 @@ def test_without_loaders_keys_do_nothing() -> None:
 
 
 def test_keys_have_names() -> None:
-    assert keys_of(b"+=-_\t\x1b[C\x1bOD\x1b[Z\x1b[5~\x1b[1;5Cq\xff?\x1b") == [
+    assert Keys().named(b"+=-_\t\x1b[C\x1bOD\x1b[Z\x1b[5~\x1b[1;5Cq\xff?\x1b") == [
         "+",
         "+",
         "-",
@@ -137,4 +137,10 @@ def test_keys_have_names() -> None:
         "\ufffd",
         "?",
     ]
-    assert keys_of(b"") == []
+    assert Keys().named(b"") == []
+
+
+def test_a_key_that_comes_in_pieces_is_one_key() -> None:
+    keys = Keys()
+    pressed = [keys.named(bytes([byte])) for byte in b"\x1b[A\x1bOD\x1bq"]
+    assert pressed == [[], [], ["up"], [], [], ["left"], [], ["q"]]
