@@ -36,6 +36,7 @@ class Minute:
         self._board = board
         self._points: deque[_Point] = deque(maxlen=_POINTS)
         self._before: _Moment | None = None
+        self._taken_at: float | None = None
 
     def look(self, now: float) -> None:
         """Add a point, where the last one is a second old. `now` is time.monotonic()."""
@@ -43,6 +44,8 @@ class Minute:
         if before is not None and now < before.at + _STEP_S:
             return
         self._before = moment = self._moment(now)
+        if moment.samples != (before.samples if before else 0):
+            self._taken_at = now
         if before is None:
             return
         elapsed = now - before.at
@@ -51,6 +54,13 @@ class Minute:
         self._points.append(
             _Point((moment.samples - before.samples) / elapsed, _ratio((moment.wait_ns - before.wait_ns) / 1e9 / elapsed), _ratio(1 - busy))
         )
+
+    def taken_ago_s(self, now: float) -> float | None:
+        """Return for how long the trainer has taken nothing, to a second; None before its first batch."""
+        before = self._before
+        if before is not None and before.samples != self._board.trainer[TrainerCell.SAMPLES]:
+            return 0.0
+        return None if self._taken_at is None else now - self._taken_at
 
     def as_dict(self) -> dict[str, Any]:
         """Return the points, the oldest first: a list for each quantity, and the seconds between two points."""

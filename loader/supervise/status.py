@@ -5,6 +5,7 @@
     batch, epoch_batches, batch_size                 how far the epoch is
     auto, wanted_workers, max_workers                what `set` may change
     restarts                                         of workers that died
+    taken_ago_s                                      since the trainer took a batch, to a second; null before the first
     last_minute                                      a point for each second: see `minute`
     decisions                                        the latest ones, newest first: [{"ago_s": 12.3, "text": "2 → 4 workers: …"}]
     workers[…]                                       also number, sample, memory_bytes, restarts
@@ -71,6 +72,8 @@ class Status:
         Args:
             wanted: workers that should run.
         """
+        now = time.monotonic()
+        taken_ago_s = self._minute.taken_ago_s(now)
         who = asdict(identity(self._board.trainer))
         known = self._meter.stats(who.pop("name")).as_dict()
         plan = self._production.plan
@@ -86,8 +89,9 @@ class Status:
             "wanted_workers": wanted,
             "max_workers": len(self._board.workers),
             "restarts": self._board.supervisor[SupervisorCell.RESTARTS],
+            "taken_ago_s": None if taken_ago_s is None else round(taken_ago_s, 1),
             "last_minute": self._minute.as_dict(),
-            "decisions": self._decisions(time.monotonic()),
+            "decisions": self._decisions(now),
         }
 
     def _decisions(self, now: float) -> list[dict[str, Any]]:

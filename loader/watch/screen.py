@@ -23,7 +23,7 @@ from rich.text import Text
 
 from loader.watch.arrange import Block, arranged
 from loader.watch.sparkline import FINE, Glyphs, bar, cut, printable, sparkline
-from loader.watch.status import size
+from loader.watch.status import STILL_S, size
 from loader.watch.view import HELP, View
 from loader.watch.worker_table import worker_lines
 
@@ -118,7 +118,13 @@ def _epoch(view: View, status: Mapping[str, Any], width: int, glyphs: Glyphs) ->
         return _fit(line.append(f"{status.get('batches_delivered', 0):,} batches delivered"), width, glyphs)
     share = min(1.0, batch / batches)
     rate = status.get("samples_per_s") or 0
-    left = f", {span((batches - batch) * status.get('batch_size', 0) / rate)} left" if rate and view.state == "live" else ""
+    ago_s = status.get("taken_ago_s") or 0
+    if view.state != "live":
+        left = ""
+    elif ago_s >= STILL_S:
+        left = f", nothing taken for {span(ago_s)}"
+    else:
+        left = f", {span((batches - batch) * status.get('batch_size', 0) / rate)} left" if rate else ""
     words = f" {share:4.0%}  batch {batch:,} of {batches:,}{left}"
     line.append_text(_bar(share, max(0, min(width - _LABEL - len(words), 60)), "cyan", glyphs)).append(words)
     return _fit(line, width, glyphs)

@@ -15,6 +15,10 @@ from loader.watch.client import Found, loaders
 
 _WIDTH = 80
 _NARROWEST_VERDICT = 20
+
+STILL_S = 3.0
+"""Training that has taken nothing for so long is said to."""
+
 _NONE = "no loader of yours is running (a loader with workers=0 has no process that could be asked)"
 
 
@@ -92,4 +96,6 @@ def detail(one: Found) -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started)) if isinstance(started, int | float) else "?"
     processes = f"trainer {one.status.get('trainer_pid')}, supervisor {one.pid}"
     name, *rest = one.stats.rows()
-    return aligned([name, ("script", f"{script}, since {since}"), ("processes", processes), *rest])
+    ago_s = one.status.get("taken_ago_s") or 0
+    still = [("training", f"has taken nothing for {ago_s:,.0f} s")] if ago_s >= STILL_S else []
+    return aligned([name, ("script", f"{script}, since {since}"), ("processes", processes), *still, *rest])

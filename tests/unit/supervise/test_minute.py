@@ -25,6 +25,18 @@ def test_a_point_a_second_for_a_minute() -> None:
     assert points["worker_wait_ratio"] == [0.5] * 60
 
 
+def test_for_how_long_nothing_was_taken_is_known_to_a_second() -> None:
+    board = Board(None, 1)
+    minute = Minute(board)
+    minute.look(10.0)
+    assert minute.taken_ago_s(10.5) is None
+    board.trainer.add(TrainerCell.SAMPLES, 3)
+    assert minute.taken_ago_s(10.5) == 0
+    for second in range(11, 16):
+        minute.look(second)
+    assert minute.taken_ago_s(15.5) == 4.5
+
+
 def test_a_slow_ticket_counts_while_it_lasts() -> None:
     board = Board(None, 1)
     (cells,) = board.workers

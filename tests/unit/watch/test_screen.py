@@ -66,6 +66,11 @@ def test_80_by_24_has_everything() -> None:
     assert lines[-1].startswith("+ - workers")
 
 
+def test_training_that_stands_still_is_said_to() -> None:
+    assert "batch 612 of 1,000, nothing taken for 34 s" in text(taken_ago_s=34.2)
+    assert "nothing taken" not in text(taken_ago_s=2.0)
+
+
 def test_a_curve_has_a_column_for_each_second() -> None:
     line = next(line for line in text().splitlines() if line.startswith("trainer waits"))
     assert line[20:] == "▅" * 60
