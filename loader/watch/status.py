@@ -80,7 +80,13 @@ def _row(one: Found) -> tuple[str, ...]:
         return (one.name, str(one.pid), "", "", "", "", "does not answer")
     memory = size(stats.memory.arena_bytes + stats.memory.private_bytes)
     rate, wait = f"{stats.samples_per_s:,.0f}", f"{stats.trainer_wait_ratio:.0%}"
-    return (one.name, str(one.pid), rate, wait, str(len(stats.workers)), memory, short(stats.verdict_kind) or stats.verdict)
+    return (one.name, str(one.pid), rate, wait, str(len(stats.workers)), memory, still(one) or short(stats.verdict_kind) or stats.verdict)
+
+
+def still(one: Found) -> str:
+    """Return for how long training has taken nothing, in words, where it is worth a word."""
+    ago_s = (one.status or {}).get("taken_ago_s") or 0
+    return f"nothing taken for {ago_s:,.0f} s" if ago_s >= STILL_S else ""
 
 
 def size(nbytes: int) -> str:
@@ -96,6 +102,5 @@ def detail(one: Found) -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started)) if isinstance(started, int | float) else "?"
     processes = f"trainer {one.status.get('trainer_pid')}, supervisor {one.pid}"
     name, *rest = one.stats.rows()
-    ago_s = one.status.get("taken_ago_s") or 0
-    still = [("training", f"has taken nothing for {ago_s:,.0f} s")] if ago_s >= STILL_S else []
-    return aligned([name, ("script", f"{script}, since {since}"), ("processes", processes), *still, *rest])
+    pause = [("training", still(one))] if still(one) else []
+    return aligned([name, ("script", f"{script}, since {since}"), ("processes", processes), *pause, *rest])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,11 @@ def test_one_loader_is_shown_in_detail_by_name_or_pid(train: Loader) -> None:
     assert "delivered      50 batches" in command("status", supervisor_of(train)).stdout
     (only,) = json.loads(command("status", "train", "--json").stdout)
     assert only["name"] == "train"
+
+
+def test_training_that_takes_nothing_is_said_to(train: Loader) -> None:
+    wait_until(lambda: "nothing taken for" in command("status").stdout, "it has been still for long enough")
+    assert re.search(r"^training +nothing taken for \d+ s$", command("status", "train").stdout, re.MULTILINE)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(train: Loader) -> None:
