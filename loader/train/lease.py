@@ -123,3 +123,11 @@ def drop_tensorflow_references() -> None:
         from loader.train.tensorflow import drop_pending_references
 
         drop_pending_references()
+
+
+def let_jax_catch_up() -> None:
+    """Let go of batches that JAX has still to work on, if it is there, by waiting for it."""
+    if "jax" in sys.modules:
+        from loader.train.jax import catch_up
+
+        catch_up()

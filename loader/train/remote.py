@@ -21,7 +21,7 @@ from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.identity import introduce
 from loader.ipc.records import Resize
 from loader.train.interrupts import interrupts_later
-from loader.train.lease import Interrupt, collect_young, drop_tensorflow_references
+from loader.train.lease import Interrupt, collect_young, drop_tensorflow_references, let_jax_catch_up
 from loader.train.life import Life
 from loader.train.notices import warn_of_first_bad, warn_of_replacement
 from loader.train.relay import Relay
@@ -211,7 +211,7 @@ class Remote:
 
     def _starved(self, slots: int) -> bool:
         """Try to get slots back that nobody really uses; return whether handing this one out would leave none to fill."""
-        for remedy in (collect_young, drop_tensorflow_references):
+        for remedy in (collect_young, drop_tensorflow_references, let_jax_catch_up):
             remedy()
             if len(self._life.outbox.lent) < slots:
                 return False
