@@ -63,7 +63,7 @@ class Status:
         self._minute.look(now)
 
     def note(self, now: float, text: str) -> None:
-        """Remember what an operator wanted: it is shown among the decisions."""
+        """Remember what an operator or the script wanted: it is shown among the decisions."""
         self._orders.append((now, text))
 
     def answer(self, wanted: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ HELP = (
     ("slots", "shared memory for batches: ready, lent to training, filling, free"),
     ("memory", "shared and private memory of the loader, and its limit"),
     ("workers", "died counts the ones that were replaced after a death"),
-    ("decisions", "what auto and the memory limit have changed, and why"),
+    ("decisions", "what auto, memory limit, script and operators changed, and why"),
 )
 
 
