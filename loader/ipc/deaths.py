@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import signal
 
+# What code that crashes dies of. Other signals come from outside, as a rule.
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT)
+
 
 def in_words(exit_code: int, out_of_memory: bool = False) -> str:
     """Return what an exit code means: a status, or a signal as its negative number.
@@ -22,3 +25,8 @@ def in_words(exit_code: int, out_of_memory: bool = False) -> str:
     if number != signal.SIGKILL:
         return f"killed by {name}"
     return f"killed by {name} ({'out of memory' if out_of_memory else 'perhaps out of memory?'})"
+
+
+def is_of_itself(exit_code: int) -> bool:
+    """Return whether a process has exited or crashed, rather than been killed from outside."""
+    return exit_code >= 0 or -exit_code in CRASHES

@@ -7,6 +7,7 @@ What goes wrong on the way is sent to the trainer as `Fatal` and raised there by
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import logging
 import os
@@ -95,6 +96,7 @@ def main(given: dict[str, Any]) -> None:
     _set_signals()
     output.print_lines()
     inherited = Inheritance(**given)
+    faulthandler.enable(file=inherited.stderr)  # what crashes in C code while it is unpickled says where; workers have a place of their own
     logs = LogWriter(inherited.logs)
     report_to(logs, inherited.levels)
     board = Board(inherited.board, inherited.max_workers)

@@ -38,6 +38,7 @@ class Life:
         outbox: to the supervisor, and the slots of this life that are lent.
         ended: whether `end` was called.
         death: how the supervisor died, in words, after that.
+        failed_to_boot: whether it ended by itself while it booted, so that another one would do the same.
 
     Args:
         cells: the supervisor's, on the board.
@@ -54,6 +55,7 @@ class Life:
         self.arena: Arena | None = None
         self.ended = False
         self.death = ""
+        self.failed_to_boot = False
         with contextlib.ExitStack() as opened:
             self._arena_fd = memfd.create("arena")
             opened.callback(os.close, self._arena_fd)
@@ -185,11 +187,15 @@ class Life:
         finally:
             self._bury()
         self.death = reason or self._how_it_died()
+        self.failed_to_boot = self._ended_by_itself() and self._cells[SupervisorCell.PHASE_GAUGE] == Phase.BOOTING
 
     def _how_it_died(self) -> str:
         if self._process is None:
             return "it was not started"
         return deaths.in_words(self._process.returncode, cgroups.oom_kills() > self._oom_kills)
+
+    def _ended_by_itself(self) -> bool:
+        return self._process is not None and deaths.is_of_itself(self._process.returncode)
 
     def _bury(self) -> None:
         if self._process is not None:

@@ -23,6 +23,9 @@ _LONGEST_LINE = 64 * 1024
 
 _LAST_LINES = 20
 
+# A line of a stack that says nothing: four of them stand between a module and the one that imports it, and would push out the lines that matter.
+_NOISE = 'File "<frozen importlib'
+
 
 class Relay:
     """Standard output, standard error and log of all processes of a loader.
@@ -97,7 +100,7 @@ class _Stream:
         if ended or len(text) - end > _LONGEST_LINE:
             end = len(text)
         self._line = text[end:]
-        self._last.extend(text[:end].splitlines()[-_LAST_LINES:])
+        self._last.extend([line for line in text[:end].splitlines() if _NOISE not in line][-_LAST_LINES:])
         _write(self.name, text[:end])
 
     def last_words(self) -> str:

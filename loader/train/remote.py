@@ -263,10 +263,14 @@ class Remote:
         """Start another supervisor, which goes on with the batch that is wanted, in the place of one that has died.
 
         Raises:
+            PipelineError: it exited or crashed while it booted, as the next one would.
             SupervisorDied: that has happened too often, or no process can be started.
         """
         with interrupts_later():
             died = self._bury(reason)
+            if self._life.failed_to_boot:
+                likely = "a module that the source or a transform imports, or an object that crashes when it is unpickled"
+                raise PipelineError(f"the pipeline can't start in the workers: {died}. Likely cause: {likely}.{self._last_words}")
             allowed = self._restarts.allow(time.monotonic())
             if allowed:
                 self._restart(died)

@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -296,19 +297,35 @@ def test_supervisors_that_keep_dying_are_an_error_with_their_last_words() -> Non
     assert_same(found, inline(SOURCE, 5, epochs=10)[: len(found)])
 
 
-@silently
-def test_a_module_that_ends_the_supervisor_is_an_error_with_what_it_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("act", "death"),
+    [
+        ("print('no licence', file=sys.stderr)\n    os._exit(7)", r"exited with status 7(.|\n)*no licence"),
+        ("ctypes.string_at(0)", r"killed by SIGSEGV(.|\n)*deadly_elsewhere\.py\", line 3"),
+        ("os.abort()", r"killed by SIGABRT(.|\n)*deadly_elsewhere\.py\", line 3"),
+    ],
+    ids=["exit", "segfault", "abort"],
+)
+def test_a_module_that_ends_the_supervisor_is_an_error_at_once_that_says_where(
+    act: str, death: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "deadly_elsewhere.py").write_text(
-        "import os, sys\nif 'loader.supervise.boot' in sys.modules:\n    print('no licence', file=sys.stderr)\n    os._exit(7)\n"
-        "def step(sample, rng):\n    return sample\n"
+        f"import ctypes, os, sys\nif 'loader.supervise.boot' in sys.modules:\n    {act}\ndef step(sample, rng):\n    return sample\n"
     )
+    (tmp_path / "imports_it.py").write_text("from deadly_elsewhere import step\n")
+    (tmp_path / "imports_that.py").write_text("import imports_it\ndef step(sample, rng):\n    return imports_it.step(sample, rng)\n")
     monkeypatch.syspath_prepend(tmp_path)
-    import deadly_elsewhere  # type: ignore[import-not-found]
+    for module in ("deadly_elsewhere", "imports_it", "imports_that"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    import imports_that  # type: ignore[import-not-found]
 
-    with Loader(SOURCE, 5, workers=1, transforms=[deadly_elsewhere.step]) as loader:
-        with pytest.raises(SupervisorDied, match=r"exited with status 7(.|\n)*no licence"):
-            take(loader)
+    with warnings.catch_warnings(), Loader(SOURCE, 5, workers=1, transforms=[imports_that.step]) as loader:
+        warnings.simplefilter("error")
+        for _ in range(2):
+            with pytest.raises(PipelineError, match=death):
+                take(loader)
         assert not alive(loader._producer.pid)
+        assert loader.stats().supervisor_restarts == 0
 
 
 def test_what_fails_in_the_same_way_every_time_is_raised_without_a_restart() -> None:
