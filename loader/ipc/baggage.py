@@ -7,17 +7,16 @@ travels by its name: the module is imported, with the frameworks that it names, 
 
 from __future__ import annotations
 
-import pickle
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import Any
 
-import cloudpickle
 import numpy as np
 
 from loader.ipc.payload import parts
+from loader.ipc.pickler import dumps
 
 _FRAMEWORKS = {"tensorflow": "TensorFlow", "tf_keras": "TensorFlow", "keras": "Keras"}
 _LARGE_BYTES = 16 * 2**20
@@ -124,6 +123,5 @@ def _weight(value: Any) -> int:
         return int(value.nbytes)
     if isinstance(value, ModuleType) or callable(value):
         return 0
-    buffers: list[pickle.PickleBuffer] = []
-    pickled = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    pickled, buffers, _ = dumps(value)
     return len(pickled) + sum(buffer.raw().nbytes for buffer in buffers)

@@ -4,7 +4,7 @@ Pickle protocol 5 hands the buffers of numpy arrays out instead of copying them 
 multiple of 64 bytes; in the supervisor the arrays are views of that memory, and so they are in every worker that it forks. The index of
 a million paths and arrays that the user holds in memory are stored once, whatever the number of workers.
 
-    | length of the table | table: JSON [[offset, bytes], …] | pickle | buffer | buffer | …
+    | length of the table | table: JSON [[offset, bytes], …] | texts of code without a file: JSON | pickle | buffer | buffer | …
 
 Only the trainer writes it and only its own supervisor reads it: no pickle ever comes from elsewhere.
 """
@@ -18,11 +18,10 @@ import pickle
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import Any
 
-import cloudpickle
-
 from loader.data.layout import align
 from loader.errors import PipelineError
-from loader.ipc import memfd
+from loader.ipc import memfd, source_text
+from loader.ipc.pickler import dumps
 
 _LENGTH_BYTES = 8
 
@@ -33,12 +32,12 @@ def dump(value: Any) -> int:
     Raises:
         PipelineError: something in it can't travel; the message says which attribute, as far as that can be found.
     """
-    buffers: list[pickle.PickleBuffer] = []
     try:
-        pickled = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        pickled, buffers, code_files = dumps(value)
     except Exception as error:
         raise PipelineError(_blame(value, error)) from error
-    pieces = [memoryview(pickled), *(buffer.raw() for buffer in buffers)]
+    texts = json.dumps(source_text.of_files(code_files)).encode()
+    pieces = [memoryview(texts), memoryview(pickled), *(buffer.raw() for buffer in buffers)]
     table: list[list[int]] = []
     offset = align(_LENGTH_BYTES + 48 * len(pieces) + 64)
     for piece in pieces:
@@ -60,7 +59,8 @@ def load(fd: int) -> Any:
     memory = memfd.attach_readonly(fd).data
     length = int.from_bytes(memory[:_LENGTH_BYTES], "little")
     table = json.loads(bytes(memory[_LENGTH_BYTES : _LENGTH_BYTES + length]))
-    pickled, *buffers = [memory[start : start + nbytes] for start, nbytes in table]
+    texts, pickled, *buffers = [memory[start : start + nbytes] for start, nbytes in table]
+    source_text.remember(json.loads(bytes(texts)))
     return pickle.loads(pickled, buffers=buffers)
 
 
@@ -86,7 +86,7 @@ def _culprit(value: Any, path: str, seen: set[int]) -> tuple[str, Any]:
         if id(part) in seen:
             continue
         try:
-            cloudpickle.dumps(part)
+            dumps(part)
         except Exception:
             return _culprit(part, f"{path}{name}", seen)
     return path, value

@@ -9,7 +9,9 @@ The user's own use of `faulthandler` or of that signal takes effect instead of o
 from __future__ import annotations
 
 import faulthandler
+import linecache
 import os
+import re
 import signal
 import sys
 
@@ -19,6 +21,7 @@ ASK = signal.SIGRTMAX if sys.platform == "linux" else 0
 """The signal that asks a worker for its stacks. SIGUSR1 and SIGUSR2 are left to the user's libraries."""
 
 _MOST_BYTES = 16 * 1024
+_FRAME = re.compile(r'^  File "(.+)", line (\d+) in .*$', re.MULTILINE)
 
 
 def create() -> int:
@@ -33,6 +36,12 @@ def leave_in(fd: int) -> None:
 
 
 def read(fd: int) -> str:
-    """Return what was left in `fd`, the end of it; empty where nothing was."""
+    """Return what was left in `fd`, the end of it, with the lines of code that it names; empty where nothing was."""
     start = max(0, os.fstat(fd).st_size - _MOST_BYTES)
-    return os.pread(fd, _MOST_BYTES, start).decode(errors="replace")
+    return _FRAME.sub(_with_line, os.pread(fd, _MOST_BYTES, start).decode(errors="replace"))
+
+
+def _with_line(frame: re.Match[str]) -> str:
+    """Return a frame of a stack with its line of code, as a traceback has it: `faulthandler` can't look it up."""
+    line = linecache.getline(frame[1], int(frame[2])).strip()
+    return f"{frame[0]}\n    {line}" if line else frame[0]
