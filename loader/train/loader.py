@@ -197,8 +197,9 @@ class Loader(Companions):
     def state_dict(self) -> dict[str, Any]:
         """Return the position, by batches handed out: a small dict of plain values, for JSON. Blocks as `spec` does.
 
-        The end of epoch n is the start of n + 1. What others have pulled ahead (`as_tf_dataset`, Keras on a GPU) counts as handed out;
-        `resume_callback` counts what was trained.
+        The end of epoch n is the start of n + 1. After a loop that was left, the batch after its last one is next, until another loop takes its
+        first; that one begins the next epoch, unless the state is loaded. What others have pulled ahead (`as_tf_dataset`, Keras on a GPU)
+        counts as handed out; `resume_callback` counts what was trained.
         """
         return self._state_at(*self._position.place).to_dict()
 

@@ -35,19 +35,24 @@ class Position:
         self.epoch = self.batch = 0
         self.token = 1
         self._running = False  # whether an iterator is in the middle of the epoch
+        self._left_at: tuple[int, int] | None = None  # where the last one was left, until something new is asked for
         self._peeked: tuple[int, int] | None = None  # where the current iterator began, if it only looks,
         self._looked: list[tuple[Array, ...]] = []  # the batches that it has seen,
         self._again: list[tuple[Array, ...]] = []  # and those that are handed out once more, the next one last
 
     @property
     def place(self) -> tuple[int, int]:
-        """Epoch and batch that come next to who goes on from here: what was only looked at is still to come."""
-        return self._peeked or (self.epoch, self.batch)
+        """Epoch and batch that come next to who goes on from here, in this process or another.
+
+        What was only looked at is still to come. So is the rest of an epoch that was left, perhaps in order to save the position, although
+        a new iterator would not take it (`upcoming`).
+        """
+        return self._peeked or self._left_at or (self.epoch, self.batch)
 
     @property
     def upcoming(self) -> tuple[int, int]:
         """Epoch and batch that a new iterator would begin with."""
-        return (self.epoch + 1, 0) if self._running and self._peeked is None else self.place
+        return (self.epoch + 1, 0) if self._running and self._peeked is None else self._peeked or (self.epoch, self.batch)
 
     @property
     def left(self) -> int:
@@ -62,6 +67,7 @@ class Position:
         """
         if self._running or self._peeked is not None:
             self.leave()
+        self._left_at = None
         self._peeked = (self.epoch, self.batch) if peek else None
         self.token += 1
         return self.token
@@ -73,14 +79,13 @@ class Position:
             leased: whether small arrays, too, may lie in the slot.
         """
         arrays = self._again.pop() if self._again else self._producer.take(self.epoch, self.batch, leased=leased)
-        self.batch += 1
-        self._running = self.batch < self._plan.batches
-        if not self._running:
-            self.epoch, self.batch = self.epoch + 1, 0
+        running = self.batch + 1 < self._plan.batches
+        epoch, batch = (self.epoch, self.batch + 1) if running else (self.epoch + 1, 0)
         if self._peeked is None:
-            self._counter.count(len(arrays[0]), self.epoch, self.batch)
+            self._counter.count(len(arrays[0]), epoch, batch)
         else:
             self._looked.append(arrays)
+        self._running, self.epoch, self.batch = running, epoch, batch  # last: a Ctrl-C before it has handed nothing out
         return arrays
 
     def leave(self, *, failed: bool = False) -> None:
@@ -92,6 +97,7 @@ class Position:
         peeked, self._peeked = self._peeked, None
         looked, self._looked = self._looked, []
         self._running = False
+        self._left_at = (self.epoch, self.batch) if peeked is None else None
         self.epoch, self.batch = (self.epoch + 1, 0) if peeked is None else peeked
         if peeked is not None and not failed:
             self._again.extend(reversed(looked))
@@ -103,7 +109,7 @@ class Position:
     def move(self, epoch: int, batch: int) -> None:
         """Go on with `batch` of `epoch`. Ends all iterators. The spec is known by now, and so where the slots are that come back."""
         self.token += 1
-        self._running, self._peeked = False, None
+        self._running, self._left_at, self._peeked = False, None, None
         self._looked, self._again = [], []
         self.epoch, self.batch = epoch + batch // self._plan.batches, batch % self._plan.batches
         self._producer.skip(self.epoch, self.batch)

@@ -55,7 +55,7 @@ def dataset(loader: Loader, *, bounded: bool = True) -> tf.data.Dataset:
         return iter(alive)
 
     made = tf.data.Dataset.from_generator(epoch, output_signature=signature)
-    if bounded and not loader.state_dict()["batch"]:
+    if bounded and not loader._position.upcoming[1]:
         made = made.apply(tf.data.experimental.assert_cardinality(len(loader)))
     made = made.prefetch(1)
     options = tf.data.Options()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import IterationError, Loader, LoaderClosed, NpyArrays, NpyFiles, StateError
+from loader import IterationError, Loader, LoaderClosed, NpyArrays, NpyFiles, SampleError, StateError
 from tests.batches import Batch, assert_same, copied, inline
 
 ROWS, BATCH, BATCHES = 50, 8, 7
@@ -100,8 +100,85 @@ def test_a_break_after_resuming_ends_the_epoch(workers: int, quiet: list[Batch])
             assert_same([batch], quiet[3:4])
             break
         del batch
-        assert loader.state_dict()["epoch"] == 1
         assert_same([copied(batch) for batch in loader], quiet[7:14])
+
+
+def test_a_loop_that_is_left_is_saved_with_the_rest_of_its_epoch(workers: int, quiet: list[Batch]) -> None:
+    """The natural loop that stops when it is told to: the position is saved after `break`."""
+    with make(workers) as loader:
+        for taken in (0, BATCHES - 2):  # the second loop begins the second epoch
+            for number, _ in enumerate(loader):
+                if number == taken:
+                    break
+        state = through_json(loader.state_dict())
+        assert (state["epoch"], state["batch"]) == (1, BATCHES - 1)
+        unused = iter(loader)
+        assert loader.state_dict() == state
+        next(unused)
+        assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (2, 1)
+    with make(workers) as second:
+        second.load_state_dict(state)
+        assert_same(some(second, 3), quiet[2 * BATCHES - 1 : 2 * BATCHES + 2])
+
+
+def test_an_epoch_that_was_left_goes_on_where_its_own_position_is_loaded(workers: int, quiet: list[Batch]) -> None:
+    with make(workers) as loader:
+        next(iter(loader))
+        loader.load_state_dict(loader.state_dict())
+        assert_same([copied(batch) for batch in loader], quiet[1:BATCHES])
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_after_an_exception_in_the_loop_the_batch_after_it_comes_next(error: type[BaseException], workers: int) -> None:
+    with make(workers) as loader:
+
+        def run() -> None:
+            for number, _ in enumerate(loader):
+                if number == 2:
+                    raise error
+
+        with pytest.raises(error):
+            run()
+        assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (0, 3)
+
+
+def test_a_batch_that_failed_is_the_one_that_comes_next(workers: int) -> None:
+    def fail(sample: Any, rng: Any) -> Any:
+        if sample[0][0] == 20:
+            raise OverflowError("mine")
+        return sample
+
+    with make(workers, shuffle=False) as plain, Loader(SOURCE, BATCH, transforms=[fail], seed=5, workers=workers) as loader:
+        with pytest.raises(SampleError, match="mine"):
+            list(loader)
+        state = loader.state_dict()
+        assert (state["epoch"], state["batch"]) == (0, 2)
+        plain.load_state_dict(state)
+        assert len(list(plain)) == BATCHES - 2
+
+
+def test_a_ctrl_c_in_the_middle_of_a_batch_has_handed_none_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with make() as loader:
+        stream = iter(loader)
+        next(stream)
+
+        def interrupt(*numbers: int) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(loader._counter, "count", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            next(stream)
+        assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (0, 1)
+
+
+def test_looking_at_a_batch_asks_for_the_next_epoch(workers: int, quiet: list[Batch]) -> None:
+    with make(workers) as loader:
+        next(iter(loader))
+        peek = loader.epoch_iterator(leased=True, peek=True)
+        next(peek)
+        peek.close()
+        assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (1, 0)
+        assert_same(some(loader, 2), quiet[BATCHES : BATCHES + 2])
 
 
 def test_the_last_batch_of_an_epoch_may_be_all_that_is_left(workers: int, quiet: list[Batch]) -> None:

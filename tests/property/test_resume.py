@@ -26,7 +26,8 @@ class Resuming(RuleBasedStateMachine):
             self.expected = [x.tolist() for _ in range(EPOCHS) for (x,) in quiet]
         self.loader = self.new()
         self.stream: Iterator[Batch] = self.loader.batches()
-        self.place, self.running = 0, False  # running: something was taken since the position was loaded or the epoch left
+        self.place = 0
+        self.running = self.left = False  # running: something was taken since the position was loaded or the epoch left
         self.saved = [(0, self.loader.state_dict())]
 
     def new(self) -> Loader:
@@ -34,6 +35,8 @@ class Resuming(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 30))
     def some_are_taken(self, count: int) -> None:
+        if not self.running:
+            self.begin_anew()
         for _ in range(min(count, len(self.expected) - self.place)):
             assert next(self.stream)[0].tolist() == self.expected[self.place]
             self.place += 1
@@ -41,6 +44,7 @@ class Resuming(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 3))
     def some_are_looked_at_by_an_iterator_that_ends_the_others(self, count: int) -> None:
+        self.leave()
         self.begin_anew()
         peek = self.loader.epoch_iterator(leased=False, peek=True)
         for number in range(min(count, self.batches - self.place % self.batches, len(self.expected) - self.place)):
@@ -50,14 +54,18 @@ class Resuming(RuleBasedStateMachine):
 
     @rule()
     def the_epoch_is_left(self) -> None:
-        self.begin_anew()
+        self.leave()
 
-    def begin_anew(self) -> None:
+    def leave(self) -> None:
         self.stream.close()  # type: ignore[attr-defined]
         self.stream = self.loader.batches()
-        if self.running:
-            self.place += -self.place % self.batches
+        self.left = self.left or self.running
         self.running = False
+
+    def begin_anew(self) -> None:
+        if self.left:
+            self.place += -self.place % self.batches
+        self.left = False
 
     @rule()
     def it_is_saved(self) -> None:
@@ -70,7 +78,8 @@ class Resuming(RuleBasedStateMachine):
             self.loader = self.new()
         self.place, state = self.saved[which % len(self.saved)]
         self.loader.load_state_dict(state)
-        self.stream, self.running = self.loader.batches(), False
+        self.stream = self.loader.batches()
+        self.running = self.left = False
 
     def position(self) -> int:
         state = self.loader.state_dict()
