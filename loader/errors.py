@@ -84,11 +84,15 @@ class SampleError(LoaderError, RuntimeError):
         self.field = field
         super().__init__(self._message())
 
+    @property
+    def which(self) -> str:
+        """The sample in words: its number, its name, and the part that failed, as far as they are known."""
+        return f"sample {self.index}" + (f" ({self.name})" if self.name else "") + (f", {self.field}" if self.field else "")
+
     def _message(self) -> str:
-        which = f"sample {self.index}" + (f" ({self.name})" if self.name else "") + (f", {self.field}" if self.field else "")
         where = "" if self.worker is None else f"\n  in worker {self.worker}"
         trace = f"\n\n{self.remote_traceback.rstrip()}" if self.remote_traceback else ""
-        return f"{which}: {self.reason}{where}{trace}"
+        return f"{self.which}: {self.reason}{where}{trace}"
 
     def fields(self) -> dict[str, Any]:
         """Return the constructor's arguments, all JSON-able."""

@@ -187,8 +187,12 @@ class Pipeline:
             bad: raised by `probe` or `fill`.
             worker: number of the worker that met it; the error then carries the traceback, which would be lost otherwise.
         """
-        error = self.sample_error(bad, worker)
-        return PipelineError(str(error)) if isinstance(bad.__cause__, PipelineError) else error
+        error, cause = self.sample_error(bad, worker), bad.__cause__
+        if not isinstance(cause, PipelineError):
+            return error
+        # The sample is where it showed; what is wrong is in the source or in a transform. Only the user's own error has lines to look at.
+        trace = "" if worker is None or cause.__cause__ is None else f"\n\n{remote_traceback(cause.__cause__).rstrip()}"
+        return PipelineError(f"{cause}\n  at {error.which}{trace}")
 
     def sample_error(self, bad: BadSample, worker: int | None = None) -> SampleError:
         """Return the error of a bad sample as `error` does, also where the pipeline is to blame."""

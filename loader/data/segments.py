@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from loader.data import forks
+from loader.data.misunderstandings import misunderstanding
 from loader.data.read_rows import read_rows
 from loader.data.rng import SampleGenerator
 from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
@@ -143,12 +144,21 @@ class CallSegment(Segment):
 
     def probe(self, sample: Sample) -> tuple[Sample, SampleSpec]:
         """Run the first sample and return what comes out, with its spec."""
-        *_, (last, _) = self._transforms
-        made = self._call(sample, 0, 0, None)
+        *_, (last, function) = self._transforms
+        made = sample
+        for place, transform in self._transforms:
+            given = made
+            try:
+                made = CallSegment([(place, transform)], self._spec, self._generator)._call(given, 0, 0, None)
+            except Exception as error:
+                words = misunderstanding(transform, given, error)
+                if words is None:
+                    raise
+                raise PipelineError(f"{describe(place, transform)} {words}") from error
         try:
             return made, SampleSpec.of(made)
         except (TypeError, ValueError) as error:
-            raise PipelineError(f"{self._describe(last)} returned what can't be a sample: {error}") from error
+            raise PipelineError(f"{describe(last, function)} returned what can't be a sample: {error}") from None
 
     def run(self, rows: Rows, out: list[Array]) -> None:
         watch, depth = rows.watch, forks.depth()
@@ -190,7 +200,7 @@ class CallSegment(Segment):
             return self.result.flatten(made)
         except (TypeError, ValueError) as error:
             *_, (last, _) = self._transforms
-            raise PipelineError(f"{self._describe(last)} returned another kind of sample than for the first one: {error}") from error
+            raise PipelineError(f"{self._describe(last)} returned another kind of sample than for the first one: {error}") from None
 
     def _describe(self, place: int) -> str:
         return describe(place, dict(self._transforms)[place])

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from loader.data import forks
 from loader.data.spec import Array, Sample, SampleSpec
-from loader.errors import ConfigError
+from loader.errors import ConfigError, PipelineError
 
 Indices = npt.NDArray[np.int64]
 
@@ -60,6 +60,15 @@ def told_name(source: Source, index: int) -> str | None:
         return None
 
 
+def spec_of_first(source: Source) -> SampleSpec:
+    """Return the spec of a source's first sample. Raises PipelineError where that can't be a sample."""
+    first = source[0]
+    try:
+        return SampleSpec.of(first)
+    except (TypeError, ValueError) as error:
+        raise PipelineError(f"{source!r} gives what can't be a sample: {error}") from None
+
+
 class Source(ABC):
     """A sequence of samples that workers can read."""
 
@@ -80,8 +89,8 @@ class Source(ABC):
 
     @cached_property
     def spec(self) -> SampleSpec:
-        """Names, shapes and dtypes of a sample, by reading the first one."""
-        return SampleSpec.of(self[0])
+        """Names, shapes and dtypes of a sample, by reading the first one. Raises PipelineError where that can't be a sample."""
+        return spec_of_first(self)
 
     def read(self, indices: Indices, out: Sequence[Array]) -> None:
         """Read the samples `indices` into the rows of `out`.

@@ -22,6 +22,14 @@ Sample = tuple[Any, ...]
 PART_NAMES = ("x", "y", "sample_weight")
 _KINDS = "biufc"
 _BFLOAT16 = "bfloat16"
+_FEW = 4  # items of a list that a message shows
+_SHOWN = 60  # characters of a text that it shows
+_SAMPLE = "a sample is a tuple (x,), (x, y) or (x, y, sample_weight), where each part is an array, a number or a dict of them"
+_SEVERAL = "For several inputs give a dict, such as ({'image': a, 'age': b}, y)"
+
+# What to do with strings, by what they may be.
+_CLASSES = "give class numbers: classes, labels = np.unique(names, return_inverse=True)"
+_TEXT = "give numbers: text as token numbers, all samples with as many; a path as what its file holds, such as np.load(path)"
 
 
 @dataclass(frozen=True)
@@ -173,8 +181,8 @@ def as_leaf(value: object, name: str) -> Array:
     Python ints become int32 and floats float32, as labels in every framework; numpy scalars and arrays keep their dtype.
 
     Raises:
-        TypeError: objects, strings, structured or datetime values; the message says what to do instead.
-        ValueError: a Python int that int32 can't hold.
+        TypeError: objects, strings, structured or datetime values, a tuple of arrays; the message says what to do instead.
+        ValueError: a Python int that int32 can't hold; a list of arrays of different shapes.
     """
     if isinstance(value, np.ndarray):
         array: Array = value
@@ -187,9 +195,36 @@ def as_leaf(value: object, name: str) -> Array:
     elif isinstance(value, float):
         array = np.asarray(value, np.float32)
     else:
-        array = np.asarray(value)
+        array = _from_nested(value, name)
     check_dtype(array.dtype, name)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _from_nested(value: Any, name: str) -> Array:
+    """Return a list, a tuple of numbers, or anything else that NumPy can make an array of, as one."""
+    if value is None:
+        raise TypeError(f"{name} is None; {_SAMPLE}. Leave a part out that there is not, instead of giving None")
+    if isinstance(value, str):
+        raise TypeError(f"{name} is text, {value[:_SHOWN]!r}; supported are bool, integers, floats and complex. What to do: {text_remedy(name)}")
+    if isinstance(value, dict):
+        raise TypeError(f"{name} is a dict inside a dict; give each of its arrays a key of its own in the outer one")
+    if isinstance(value, tuple) and any(isinstance(item, np.ndarray) and item.ndim for item in value):
+        raise TypeError(f"{name} is a tuple ({_kinds(value)}); {_SAMPLE}. {_SEVERAL}; for one array, np.stack")
+    try:
+        return np.asarray(value)
+    except ValueError:
+        if not isinstance(value, list | tuple):
+            raise
+        problem = f"{name} is a {type(value).__name__} ({_kinds(value)}) that makes no array"
+        if any(isinstance(item, np.ndarray) for item in value):
+            raise ValueError(f"{problem}; {_SAMPLE}. {_SEVERAL}") from None
+        raise ValueError(f"{problem}: its items differ in shape. Give all one shape, such as by padding") from None
+
+
+def _kinds(values: Sequence[Any]) -> str:
+    """Return what the first items of a list are, in words."""
+    kinds = [f"an array {item.shape}" if isinstance(item, np.ndarray) else type(item).__name__ for item in values[:_FEW]]
+    return " and ".join(kinds) if len(values) <= 2 else ", ".join(kinds) + (f", ... ({len(values):,})" if len(values) > _FEW else "")
 
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
@@ -210,10 +245,18 @@ def check_dtype(dtype: np.dtype[Any], name: str) -> None:
         return
     remedy = {
         "O": "give numbers of one shape: np.stack(list(a)), or one file per sample",
-        "U": "give class numbers: classes, labels = np.unique(names, return_inverse=True)",
-        "S": "give class numbers: classes, labels = np.unique(names, return_inverse=True), or np.frombuffer(raw, np.uint8) for raw bytes",
+        "U": text_remedy(name),
+        "T": text_remedy(name),
+        "S": f"{text_remedy(name)}; raw bytes as np.frombuffer(raw, np.uint8)",
         "V": "give each field as an entry of a dict: {name: a[name] for name in a.dtype.names}",
         "M": "give a number: a.astype('datetime64[s]').astype(np.int64)",
         "m": "give a number: a.astype('timedelta64[s]').astype(np.int64)",
     }.get(dtype.kind, "give numbers")
     raise TypeError(f"{name} has dtype {dtype}; supported are bool, integers, floats and complex. What to do: {remedy}")
+
+
+def text_remedy(name: str) -> str:
+    """Return what to give instead of strings: in `x` they are text or paths, in `y` names of classes; elsewhere they may be either."""
+    if name.startswith("x"):
+        return _TEXT
+    return _CLASSES if name.startswith(("y", "labels")) else f"for classes {_CLASSES}; otherwise {_TEXT}"

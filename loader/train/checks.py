@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Sequence
 
 from loader.config import Config
+from loader.data.mistaken import instead_of, instead_of_sequence
 from loader.data.plan import EpochPlan
 from loader.data.segments import Transform
 from loader.data.source import Source
@@ -17,8 +18,8 @@ def checked_source(source: object) -> Source:
     """Return a source, or raise ConfigError that names what would make one of it."""
     if isinstance(source, Source):
         return source
-    remedy = "MapSource(obj)" if hasattr(source, "__getitem__") else "NpyFiles, NpyArrays or MapSource"
-    raise ConfigError(f"source is a {type(source).__name__}; give a source such as {remedy}")
+    remedy = instead_of(source) or instead_of_sequence(source)
+    raise ConfigError(f"source is {'None' if source is None else f'of type {type(source).__name__}'}, no source; {remedy}")
 
 
 def checked_transforms(transforms: object) -> Sequence[Transform]:

@@ -83,6 +83,25 @@ def test_a_transform_that_fails_at_once_says_so_at_the_first_use(act: str, worke
 
 
 @with_and_without_a_pool
+def test_a_transform_written_for_one_array_is_to_blame_itself_and_shows_its_line(workers: int) -> None:
+    def divides(sample: Any, rng: Any) -> Any:
+        return sample / 255
+
+    with Loader(SOURCE, 4, workers=workers, transforms=[divides]) as loader, pytest.raises(PipelineError) as caught:
+        _ = loader.spec
+    assert str(caught.value).startswith("transform 0, ")
+    assert "treats the sample as an array, but that is a tuple, (x,)" in str(caught.value)
+    assert not workers or ", in divides" in str(caught.value)
+
+
+@with_and_without_a_pool
+def test_a_source_whose_items_are_no_samples_is_to_blame_itself(workers: int) -> None:
+    with Loader(MapSource([[np.zeros(2), 1]] * 4), 2, workers=workers) as loader, pytest.raises(PipelineError) as caught:
+        _ = loader.spec
+    assert "MapSource(list of 4) gives what can't be a sample: x is a list" in str(caught.value)
+
+
+@with_and_without_a_pool
 def test_what_a_transform_changes_in_its_arguments_changes_nothing_else(workers: int) -> None:
     kept = []
 

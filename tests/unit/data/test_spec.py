@@ -124,8 +124,8 @@ def test_a_python_int_beyond_32_bits_is_refused_with_the_way_out(value: int) -> 
 @pytest.mark.parametrize(
     ("value", "remedy"),
     [
-        (np.array(["cat"]), "np.unique"),
-        ("cat", "np.unique"),
+        (np.array(["cat"]), "token numbers"),
+        ("cat", "token numbers"),
         (np.array([b"raw"]), "np.frombuffer"),
         (b"raw", "np.frombuffer"),
         (np.array([None, 1]), "np.stack"),
@@ -136,8 +136,37 @@ def test_a_python_int_beyond_32_bits_is_refused_with_the_way_out(value: int) -> 
     ],
 )
 def test_other_dtypes_are_refused_with_what_to_do(value: object, remedy: str) -> None:
-    with pytest.raises(TypeError, match=rf"x\['a'\] has dtype .* What to do: .*{remedy}"):
+    with pytest.raises(TypeError, match=rf"x\['a'\] (has dtype|is text, 'cat').* What to do: .*{remedy}"):
         SampleSpec.of(({"a": value},))
+
+
+def test_text_as_a_label_is_a_class() -> None:
+    with pytest.raises(TypeError, match=r"y is text, 'cat'; .*np\.unique"):
+        SampleSpec.of((1, "cat"))
+
+
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        (
+            [np.zeros((2, 2)), 1],
+            r"x is a list \(an array \(2, 2\) and int\) .*; a sample is a tuple .*For several inputs give a dict",
+        ),
+        (([np.zeros(2), np.zeros(3)], 1), r"x is a list .*For several inputs give a dict"),
+        (((np.zeros(2), np.zeros(3)), 1), r"x is a tuple \(an array \(2,\) and an array \(3,\)\); .*For several inputs give a dict"),
+        (((np.zeros(2), np.zeros(2)), 1), r"x is a tuple .*For several inputs give a dict.*np\.stack"),
+        (([[1, 2], [3]], 1), "x is a list .*its items differ in shape.*padding"),
+        ((np.zeros(2), None), "y is None; .*Leave a part out"),
+        (({"a": {"b": 1}}, 1), r"x\['a'\] is a dict inside a dict"),
+    ],
+)
+def test_several_arrays_in_one_part_are_refused_with_the_way_to_give_them(sample: Any, words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        SampleSpec.of(sample)
+
+
+def test_a_tuple_of_numbers_is_an_array() -> None:
+    assert str(SampleSpec.of((1, (0, 0, 5, 5)))) == "(x: () int32, y: (4,) int64)"
 
 
 # What can't be a sample, or differs from the first one.
