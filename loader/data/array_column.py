@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from loader.data.gather import by_part, gather, gather_at, is_direct, items_of
 from loader.data.source import BadSample, Indices
 from loader.data.spec import Array
 from loader.data.stored_array import StoredArray
@@ -18,9 +19,8 @@ MAX_MAPPED = 4096 if sys.version_info >= (3, 13) else 192
 """Files of one column that a process has mapped at a time; where there are more, the one mapped first is given up for the next."""
 
 _MAX_MAPPED_AHEAD = 64  # files that are mapped before the workers are forked; more of them are mapped when their turn comes
-# With several files, rows are gathered file by file (2.5 µs a file, two copies) or one by one (0.4 µs a row, one copy).
-_MAX_GATHERED_ROW_BYTES = 2048
-_MIN_ROWS_PER_GATHER = 8
+_MAX_COPIED_BYTES = 64 << 20  # 20 ms
+_MIN_ROWS_PER_PART = 8  # with fewer, rows of several files are copied one by one: sorting them by file costs some 5 µs a file
 
 
 class ArrayColumn:
@@ -42,7 +42,16 @@ class ArrayColumn:
             self._check(part, first)
         self._parts = tuple(parts)
         self._ends: Indices = np.cumsum([part.shape[0] for part in parts], dtype=np.int64)
-        self._mapped: dict[int, Array] = {}
+        self._known: dict[int, tuple[Array, Array | None]] = {}
+
+    @classmethod
+    def joined(cls, columns: Sequence[ArrayColumn]) -> ArrayColumn:
+        """Return a column of the rows of several, which have one row shape and dtype. Small arrays in memory become one: rows of one come fastest."""
+        parts = [part for column in columns for part in column._parts]
+        arrays = [part for part in parts if not isinstance(part, StoredArray)]
+        if len(arrays) == len(parts) and sum(array.nbytes for array in arrays) <= _MAX_COPIED_BYTES:
+            return cls([np.concatenate(arrays)])
+        return cls(parts)
 
     def _check(self, part: StoredArray | Array, first: StoredArray | Array) -> None:
         if not part.shape:
@@ -64,27 +73,33 @@ class ArrayColumn:
         """Bytes of one row."""
         return int(self.dtype.itemsize * np.prod(self.shape, dtype=np.int64))
 
-    def read(self, indices: Indices, out: Array) -> None:
-        """Copy the rows `indices` to `out`, C-contiguous and of the column's dtype.
+    def read(self, indices: Indices, out: Array, places: Indices | None = None) -> None:
+        """Copy the rows `indices` to `out`, C-contiguous and of the column's dtype; to its rows `places`, where these are given.
 
         Raises:
             BadSample: names the first row of a file that can't be mapped.
         """
-        if len(self._parts) > 1:
-            self._read_parts(indices, out)
-        elif len(indices):
-            gather(self._array(0, indices), indices, out)
+        if len(self._parts) == 1:
+            if len(indices):
+                self._copy(0, indices, indices, out, places)
+        elif len(indices) < _MIN_ROWS_PER_PART * len(self._parts):
+            self._read_one_by_one(indices, out, range(len(indices)) if places is None else places.tolist())
+        else:
+            for part, rows, found in by_part(self._ends, indices):
+                self._copy(part, indices[found], rows, out, found if places is None else places[found])
 
     def row(self, index: int) -> Any:
         """Return a copy of one row: an array, or a scalar where rows have the shape (). Raises NpyError, OSError."""
         part = int(np.searchsorted(self._ends, index, side="right"))
-        array = self._part(part)
+        array, _ = self._part(part)
         return np.array(array[index - int(self._ends[part])], self.dtype, order="C")[()]  # counted from the part's end, so negative
 
     def whole(self) -> Array | None:
-        """Return the one array that all rows are in, if its bytes are what a slot wants: C-contiguous, native, aligned; else None."""
-        array = self._part(0) if len(self._parts) == 1 else None
-        return array if array is not None and is_direct(array) else None
+        """Return one array of all rows, if their bytes are what a slot wants: C-contiguous, native, aligned; else None. Several parts are copied."""
+        arrays = [self._part(part)[0] for part in range(len(self._parts))]
+        if not all(map(is_direct, arrays)):
+            return None
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
     def open(self) -> None:
         """Map the files, unless they are very many. Raises NpyError, OSError."""
@@ -108,54 +123,36 @@ class ArrayColumn:
         return first.path if len(self._parts) == 1 else f"{first.path} and {len(self._parts) - 1:,} more"
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_mapped": {}}
+        return self.__dict__ | {"_known": {}}
 
-    def _read_parts(self, indices: Indices, out: Array) -> None:
+    def _copy(self, part: int, indices: Indices, rows: Indices, out: Array, places: Indices | None) -> None:
+        """Copy `rows` of a part, which are the column's rows `indices`."""
+        array, items = self._array(part, indices)
+        if places is None:
+            gather(array, rows, out)
+        else:
+            gather_at(array, items, rows, out, places)
+
+    def _read_one_by_one(self, indices: Indices, out: Array, places: Iterable[int]) -> None:
         parts = np.searchsorted(self._ends, indices, side="right")
         rows = indices - self._ends[parts]  # counted from the end of the part: negative, as numpy understands it
-        order = np.argsort(parts, kind="stable")
-        cuts = np.flatnonzero(np.diff(parts[order])) + 1
-        if self.row_bytes > _MAX_GATHERED_ROW_BYTES or len(indices) < _MIN_ROWS_PER_GATHER * (len(cuts) + 1):
-            for place, (part, row) in enumerate(zip(parts.tolist(), rows.tolist(), strict=True)):
-                out[place] = self._array(part, indices[place:])[row]
-            return
-        for places in np.split(order, cuts):
-            array = self._array(int(parts[places[0]]), indices[places])
-            if is_direct(array):
-                out[places] = array.take(rows[places], axis=0)
-            else:
-                for place in places.tolist():
-                    out[place] = array[rows[place]]
+        for number, (place, part, row) in enumerate(zip(places, parts.tolist(), rows.tolist(), strict=True)):
+            out[place] = self._array(part, indices[number:])[0][row]
 
-    def _array(self, part: int, indices: Indices) -> Array:
+    def _array(self, part: int, indices: Indices) -> tuple[Array, Array | None]:
         """Return a part for the rows `indices`, the first of which is accused if it can't be had."""
         try:
             return self._part(part)
         except (NpyError, OSError) as error:
             raise BadSample(int(indices[0])) from error
 
-    def _part(self, number: int) -> Array:
-        part = self._parts[number]
-        if not isinstance(part, StoredArray):
-            return part
-        array = self._mapped.get(number)
-        if array is None:
-            array = part.map()
-            if len(self._mapped) >= MAX_MAPPED:
-                self._mapped.pop(next(iter(self._mapped)))
-            self._mapped[number] = array
-        return array
-
-
-def is_direct(array: Array) -> bool:
-    """Whether `np.take` may be given this array: any other kind it would first copy whole, a mapped file of any size included."""
-    return array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
-
-
-def gather(array: Array, rows: Indices, out: Array) -> None:
-    """Copy rows of an array to `out`, converting byte order and axis order."""
-    if is_direct(array):
-        np.take(array, rows, axis=0, out=out, mode="clip")  # the default mode would buffer `out`
-    else:
-        for place, row in enumerate(rows.tolist()):
-            out[place] = array[row]
+    def _part(self, number: int) -> tuple[Array, Array | None]:
+        """Return the array of a part, and its `items_of`."""
+        known = self._known.get(number)
+        if known is None:
+            part = self._parts[number]
+            array = part.map() if isinstance(part, StoredArray) else part
+            if len(self._known) >= MAX_MAPPED:
+                self._known.pop(next(iter(self._known)))
+            known = self._known[number] = array, items_of(array)
+        return known

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from loader.data.source import Joined, Source, Subset
+from loader.data.joined import Joined
+from loader.data.source import Source, Subset
 
 
 def fingerprint(source: Source) -> str | None:

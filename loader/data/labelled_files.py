@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from loader.data.file_listing import PathLike, Paths, as_path_list, as_root, class_folders, find_files, list_folder
+from loader.data.gather import put
 from loader.data.label_table import read_manifest
 from loader.data.labels import check_classes, parse_texts, read_labels
 from loader.data.path_index import PathIndex
@@ -131,11 +132,20 @@ class LabelledFiles(Source):
         columns = [Leaf(part, None, column.shape[1:], column.dtype) for part, column in enumerate(self._columns, 1)]
         return SampleSpec((Leaf(0, None, shape, dtype), *columns))
 
+    def header_spec(self) -> SampleSpec:
+        return self.spec
+
     def read(self, indices: Indices, out: Sequence[Array]) -> None:
         x, *rest = out
         for column, target in zip(self._columns, rest, strict=True):  # before the files: whichever fails, the rows before it are whole
             np.take(column, indices, axis=0, out=target, mode="clip")  # the default mode would buffer `out`
-        self._read_files(indices, self._index.raw_paths(indices), x)
+        self._read_files(indices, self._index.raw_paths(indices), x, range(len(indices)))
+
+    def read_at(self, indices: Indices, out: Sequence[Array], places: Indices) -> None:
+        x, *rest = out
+        for column, target in zip(self._columns, rest, strict=True):
+            put(column.take(indices, axis=0, mode="clip"), target, places)
+        self._read_files(indices, self._index.raw_paths(indices), x, places.tolist())
 
     def name_of(self, index: int) -> str:
         return self._index.path(index)
@@ -161,8 +171,8 @@ class LabelledFiles(Source):
         """Return the array of one file, fresh."""
 
     @abstractmethod
-    def _read_files(self, indices: Indices, paths: list[bytes], out: Array) -> None:
-        """Read files into the rows of `out`; raises BadSample as `Source.read` does."""
+    def _read_files(self, indices: Indices, paths: list[bytes], out: Array, places: Sequence[int]) -> None:
+        """Read files into the rows `places` of `out`; raises BadSample as `Source.read` does."""
 
     def _make_index(self, paths: Paths, root: PathLike | None) -> PathIndex:
         folder = None if root is None else as_root(root)

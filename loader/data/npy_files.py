@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,11 +37,11 @@ class NpyFiles(LabelledFiles):
     def _read_file(self, path: str) -> Array:
         return read_array(path)
 
-    def _read_files(self, indices: Indices, paths: list[bytes], out: Array) -> None:
+    def _read_files(self, indices: Indices, paths: list[bytes], out: Array, places: Sequence[int]) -> None:
         if self._reader is None:
             leaf = self.spec.leaves[0]
             self._reader = NpyReader(leaf.shape, leaf.dtype, self._index.path(0))
-        self._reader.read(indices, paths, out)
+        self._reader.read(indices, paths, out, places)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_reader"}

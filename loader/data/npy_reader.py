@@ -60,13 +60,14 @@ class NpyReader:
         self._forms: dict[bytes, _Form] = {}
         self._form = _Form(b"", bytearray(), -1, self._expected)  # no file has -1 bytes: the first one takes the slow path
 
-    def read(self, indices: Indices, paths: Sequence[bytes], out: Array) -> None:
-        """Read the files `paths` into the rows of `out`.
+    def read(self, indices: Indices, paths: Sequence[bytes], out: Array, places: Sequence[int]) -> None:
+        """Read the files `paths` into the rows `places` of `out`.
 
         Args:
             indices: number of each file in the source, to name the one that fails.
             paths: of the files, encoded for the file system.
             out: of shape `(n, *shape)`, C-contiguous, of the reader's dtype.
+            places: the row of each file, as Python integers.
 
         Raises:
             BadSample: from the NpyError or OSError that says what is wrong with the file. The rows before it are written.
@@ -75,9 +76,9 @@ class NpyReader:
         rows = memoryview(out.reshape(-1).view(np.uint8))
         form, nbytes, extra = self._form, self._expected.nbytes, bytearray(1)
         raw, target, file_bytes, direct = form.raw, form.target, form.file_bytes, form.header.direct
-        row = start = 0
         try:
-            for row, path in enumerate(paths):
+            for path, place in zip(paths, places, strict=True):
+                start = place * nbytes
                 data = rows[start : start + nbytes]
                 fd = open_file(path, OPEN_FLAGS)
                 try:
@@ -88,12 +89,11 @@ class NpyReader:
                 finally:
                     close(fd)
                 if not direct:
-                    out[row] = as_stored(np.frombuffer(data.tobytes(), np.uint8), form.header)
-                start += nbytes
+                    out[place] = as_stored(np.frombuffer(data.tobytes(), np.uint8), form.header)
         except NpyError as error:
-            raise BadSample(int(indices[row])) from error
+            raise BadSample(int(indices[places.index(place)])) from error
         except OSError as error:
-            raise BadSample(int(indices[row])) from name_path(error, os.fsdecode(path))
+            raise BadSample(int(indices[places.index(place)])) from name_path(error, os.fsdecode(path))
 
     def _read_unlike(self, fd: int, encoded_path: bytes, got: int, data: memoryview) -> _Form:
         """Read a file that is not like the last one, another header, another size, the first of all; or the rest of one that came in part.

@@ -18,6 +18,7 @@ import numpy as np
 from loader.data import forks
 from loader.data.class_weight import ClassWeight
 from loader.data.descriptors import is_descriptor_limit, limit_in_words
+from loader.data.joined import check_sums
 from loader.data.read_rows import read_rows
 from loader.data.rng import SampleGenerator
 from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe
@@ -71,6 +72,11 @@ class Pipeline:
         """Return all that may hold code of the user, with a description."""
         return [("the source", self.source), *((describe(place, transform), transform) for place, transform in enumerate(self.transforms))]
 
+    def check_sums(self, *, reading: bool = False) -> None:
+        """Raise ConfigError where the source adds samples of different kinds, and nothing would make them alike before they are read together."""
+        if not self.transforms or isinstance(self.transforms[0], LeafTransform):
+            check_sums(self.source, reading=reading)
+
     def stage_names(self) -> list[str]:
         """Return a name for each stage that `watch` is told of."""
         return stage_names(self.transforms)
@@ -107,6 +113,8 @@ class Pipeline:
 
     def _build(self, specs: Sequence[SampleSpec] | None) -> list[SampleSpec]:
         self.source.open()
+        if specs is None:
+            self.check_sums(reading=True)
         generator = SampleGenerator(self.seed)
         spec = self.source.spec
         self._segments: list[Segment] = []

@@ -1,4 +1,4 @@
-"""What every source of samples has in common, and the sources that are made of other sources: a subset, a sum.
+"""What every source of samples has in common, and the subset of one.
 
 A source is a picklable, read-only sequence of samples. In a worker it is asked for many samples at once (`read`), straight into the rows of
 a slot; anywhere else for one (`source[i]`).
@@ -9,18 +9,21 @@ from __future__ import annotations
 import operator
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from loader.data import forks
+from loader.data.gather import put
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError, PipelineError
 
 Indices = npt.NDArray[np.int64]
+
+_SCRATCH_BYTES = 4 << 20
 
 
 class BadSample(Exception):
@@ -69,6 +72,14 @@ def spec_of_first(source: Source) -> SampleSpec:
         raise PipelineError(f"{source!r} gives what can't be a sample: {error}") from None
 
 
+def read_into(source: Source, indices: Indices, out: Sequence[Array], places: Indices | None) -> None:
+    """Read samples into the rows `places` of `out`; None: into all of them, one after the other."""
+    if places is None:
+        source.read(indices, out)
+    else:
+        source.read_at(indices, out, places)
+
+
 class Source(ABC):
     """A sequence of samples that workers can read."""
 
@@ -105,13 +116,40 @@ class Source(ABC):
             BadSample: names the sample that failed, from its cause. Rows before it are written, rows after it may not be.
                 A source that raises anything else is asked again, row by row, to find out which one it is.
         """
+        self._read_each(indices, out, range(len(indices)))
+
+    def read_at(self, indices: Indices, out: Sequence[Array], places: Indices) -> None:
+        """Read the samples `indices` into the rows `places` of `out`, which other samples lie between.
+
+        Runs in: a worker, for a sum of sources.
+
+        Raises:
+            BadSample: as `read` does, but what is written then is not said.
+        """
+        if type(self).read is Source.read:
+            self._read_each(indices, out, places.tolist())
+            return
+        step = max(1, _SCRATCH_BYTES // max(1, sum(target.nbytes // len(target) for target in out)))
+        for start in range(0, len(indices), step):
+            some = indices[start : start + step]
+            scratch = [np.empty((len(some), *target.shape[1:]), target.dtype) for target in out]
+            self.read(some, scratch)
+            for rows, target in zip(scratch, out, strict=True):
+                put(rows, target, places[start : start + step])
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "read" in vars(cls) and "read_at" not in vars(cls):
+            cls.read_at = Source.read_at  # type: ignore[method-assign]  # by its own `read`, whatever the class above it does
+
+    def _read_each(self, indices: Indices, out: Sequence[Array], places: Iterable[int]) -> None:
         depth = forks.depth()
-        for row, index in enumerate(indices.tolist()):
+        for place, index in zip(places, indices.tolist(), strict=True):
             try:
                 leaves = self.spec.flatten(self.sample(index))
                 forks.end_if_deeper(depth)
                 for target, leaf in zip(out, leaves, strict=True):
-                    target[row] = leaf
+                    target[place] = leaf
             except BaseException as error:
                 if not is_fault_of_sample(error):
                     raise
@@ -120,6 +158,14 @@ class Source(ABC):
     def fetch(self, index: int) -> Sample:
         """Return `sample(index)`; a source of several parts raises BadSample, to say which of them failed. Runs in: a worker."""
         return self.sample(index)
+
+    def header_spec(self) -> SampleSpec | None:
+        """Return `spec` where headers tell it, so that no sample is read and no code of the user runs; else None."""
+        return None
+
+    def members(self) -> Sequence[Source]:
+        """Return the sources that this one is made of."""
+        return ()
 
     def name_of(self, index: int) -> str | None:
         """Return the path or ID of a sample, to name it in an error; None where it has none."""
@@ -140,6 +186,8 @@ class Source(ABC):
         """Return a source of this one's samples followed by the other's."""
         if not isinstance(other, Source):
             return NotImplemented
+        from loader.data.joined import Joined  # here, as it derives from this class
+
         return Joined([self, other])
 
     def split(self, validation: float = 0.2, seed: int = 0, stratify: bool = False) -> tuple[Source, Source]:
@@ -208,9 +256,21 @@ class Subset(Source):
     def spec(self) -> SampleSpec:
         return self._source.spec
 
+    def header_spec(self) -> SampleSpec | None:
+        return self._source.header_spec()
+
+    def members(self) -> Sequence[Source]:
+        return (self._source,)
+
     def read(self, indices: Indices, out: Sequence[Array]) -> None:
+        self._read(indices, out, None)
+
+    def read_at(self, indices: Indices, out: Sequence[Array], places: Indices) -> None:
+        self._read(indices, out, places)
+
+    def _read(self, indices: Indices, out: Sequence[Array], places: Indices | None) -> None:
         try:
-            self._source.read(self._indices[indices], out)
+            read_into(self._source, self._indices[indices], out, places)
         except BadSample as bad:
             found = np.flatnonzero(self._indices[indices] == bad.index)
             raise bad.at(int(indices[found[0]])) from bad.__cause__
@@ -231,64 +291,3 @@ class Subset(Source):
 
     def __repr__(self) -> str:
         return f"{self._source!r}.subset({len(self):,} of {len(self._source):,})"
-
-
-class Joined(Source):
-    """The samples of several sources, one source after the other. All must have the same spec."""
-
-    def __init__(self, sources: Sequence[Source]) -> None:
-        flat: list[Source] = []
-        for source in sources:
-            flat.extend(source._sources if isinstance(source, Joined) else [source])
-        self._sources: list[Source] = flat
-        self._ends: Indices = np.cumsum([len(source) for source in flat], dtype=np.int64)
-
-    def __len__(self) -> int:
-        return int(self._ends[-1])
-
-    def _locate(self, index: int) -> tuple[Source, int]:
-        number = int(np.searchsorted(self._ends, index, side="right"))
-        return self._sources[number], index - (int(self._ends[number - 1]) if number else 0)
-
-    def sample(self, index: int) -> Sample:
-        source, inner = self._locate(index)
-        return source.sample(inner)
-
-    def fetch(self, index: int) -> Sample:
-        source, inner = self._locate(index)
-        try:
-            return source.fetch(inner)
-        except BadSample as bad:
-            raise bad.at(index) from bad.__cause__
-
-    def read(self, indices: Indices, out: Sequence[Array]) -> None:
-        for row, index in enumerate(indices.tolist()):
-            source, inner = self._locate(index)
-            if source.spec != self.spec:
-                cause = ValueError(f"{source!r} has samples {source.spec}, the first source's are {self.spec}")
-                raise BadSample(index) from cause
-            try:
-                source.read(np.array([inner], np.int64), [leaf[row : row + 1] for leaf in out])
-            except BadSample as bad:
-                raise bad.at(index) from bad.__cause__
-
-    def name_of(self, index: int) -> str | None:
-        source, inner = self._locate(index)
-        return source.name_of(inner)
-
-    def ids(self) -> list[str] | None:
-        ids = [source.ids() for source in self._sources]
-        known = [names for names in ids if names is not None]
-        return list(chain.from_iterable(known)) if len(known) == len(ids) else None
-
-    def open(self) -> None:
-        for source in self._sources:
-            source.open()
-
-    def labels(self) -> Array | None:
-        labels = [source.labels() for source in self._sources]
-        known = [array for array in labels if array is not None]
-        return np.concatenate(known) if len(known) == len(labels) else None
-
-    def __repr__(self) -> str:
-        return " + ".join(map(repr, self._sources))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.npy_arrays import NpyArrays
-from loader.data.source import BadSample, Indices, Source, is_fault_of_sample, told_name
+from loader.data.source import BadSample, Indices, Source, is_fault_of_sample, read_into, told_name
 from loader.data.spec import PART_NAMES, Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError, LabelError
 
@@ -140,15 +140,27 @@ class Zip(Source):
         """Names, shapes and dtypes of a sample, from those of all sources."""
         return SampleSpec(tuple(leaf for leaves in self._leaves for leaf in leaves))
 
+    def header_spec(self) -> SampleSpec | None:
+        return self.spec if all(entry.source.header_spec() is not None for entry in self._inputs) else None
+
+    def members(self) -> Sequence[Source]:
+        return [entry.source for entry in self._inputs]
+
     def read(self, indices: Indices, out: Sequence[Array]) -> None:
+        self._read(indices, out, None)
+
+    def read_at(self, indices: Indices, out: Sequence[Array], places: Indices) -> None:
+        self._read(indices, out, places)
+
+    def _read(self, indices: Indices, out: Sequence[Array], places: Indices | None) -> None:
         first = 0
         for entry, leaves in zip(self._inputs, self._leaves, strict=True):
             inner = entry.inner(indices)
             try:
-                entry.source.read(inner, out[first : first + len(leaves)])
+                read_into(entry.source, inner, out[first : first + len(leaves)], places)
             except BadSample as bad:
                 row = int(np.flatnonzero(inner == bad.index)[0])
-                if row:  # sources that come later are unread in the rows before the bad one, which must be whole
+                if row and places is None:  # sources that come later are unread in the rows before the bad one, which must be whole
                     self.read(indices[:row], [target[:row] for target in out])
                 name = bad.name or told_name(entry.source, bad.index)
                 raise BadSample(int(indices[row]), entry.name, name) from bad.__cause__

@@ -120,6 +120,7 @@ class Loader(Companions):
         self.plan = checked_plan(len(source), self._config)
         weights = None if class_weight is None else ClassWeight(class_weight)
         pipeline = Pipeline(source, self.transforms, seed, weights, io_retries)
+        pipeline.check_sums()
         self._closed = False
         self._producer: Remote | Inline
         if self._config.worker_count == 0:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loader.data import array_column
-from loader.data.array_column import gather, is_direct
+from loader.data.gather import gather, is_direct
 from loader.data.npy_arrays import NpyArrays
 from loader.data.source import BadSample, Source
 from loader.errors import ConfigError, DataNotFoundError, LabelError, NpyError
@@ -259,7 +259,7 @@ def test_many_files_are_mapped_no_more_than_a_process_may(tmp_path: Path, monkey
         np.save(tmp_path / f"{number}.npy", X[number : number + 1])
     source = NpyArrays(f"{tmp_path}/*.npy")
     np.testing.assert_array_equal(read(source, list(range(10)) * 2)[0], X[list(range(10)) * 2])
-    assert len(source._columns[0]._mapped) == 3
+    assert len(source._columns[0]._known) == 3
 
 
 def test_nothing_mapped_travels(tmp_path: Path) -> None:

@@ -61,21 +61,6 @@ def test_a_subset_names_a_bad_sample_by_its_own_index() -> None:
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_a_sum_has_the_samples_of_all_one_source_after_the_other() -> None:
-    source = numbers(0, 3) + numbers(10, 11) + numbers(20, 22)
-    assert values(source) == [0, 1, 2, 10, 20, 21]
-    assert values(source.subset([5, 3])) == [21, 10]
-    assert (numbers(0, 3, 2) + numbers(3, 5, 2)).labels().tolist() == [0, 1, 0, 1, 0]  # type: ignore[union-attr]
-    with pytest.raises(TypeError):
-        source + np.arange(2).tolist()
-
-
-def test_a_sum_of_different_kinds_of_samples_names_one() -> None:
-    with pytest.raises(BadSample) as caught:
-        values(numbers(0, 3) + NpyArrays(np.zeros((2, 5))))
-    assert caught.value.index == 3
-
-
 def test_a_split_shares_no_sample_leaves_none_out_and_follows_its_seed() -> None:
     source = numbers(0, 100)
     train, val = (values(part) for part in source.split(validation=0.2, seed=3))
