@@ -133,7 +133,7 @@ class StateError(LoaderError, ValueError):
 
 
 class IterationError(LoaderError, RuntimeError):
-    """An iterator was used after a newer iterator of the same loader had started its epoch."""
+    """An iterator was used after a newer iterator of the same loader had started its epoch, or by two threads at once."""
 
 
 class LoaderClosed(LoaderError, RuntimeError):

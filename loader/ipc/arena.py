@@ -1,16 +1,19 @@
 """The arena: one piece of shared memory that holds the slots, the blocks of the order and the texts of failed slots.
 
-    | order block 0 … | text of slot 0 … | slot 0 | slot 1 | …
+    | order block 0 … | text of slot 0 … | slot 0 | slot 1 | … | this layout, as JSON |
 
 The supervisor sizes and allocates it; everyone maps it; nobody names it. Who may write where:
 
     order block    the worker that holds its ORDER ticket, until it reports
     rows of a slot the worker that holds the ticket for them, until it reports; then nobody, until the trainer has released the slot
     slot text      the supervisor, before it hands the slot over
+    layout         the supervisor, before it tells of the arena; it is as long as the spec of a sample wants it
 """
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +38,7 @@ class ArenaLayout:
         slots: how many.
         block_rows: rows in a block of the order.
         blocks: places for blocks; 0 where the order is sequential.
-        nbytes: of the arena.
+        nbytes: of the arena, without the layout itself.
     """
 
     slot: SlotLayout
@@ -77,6 +80,15 @@ class ArenaLayout:
             "blocks": self.blocks,
         }
 
+    def write(self, fd: int) -> None:
+        """Append the layout to the arena's memory, for `read`. Runs in: the supervisor, after it has allocated that."""
+        os.pwrite(fd, json.dumps(self.to_json()).encode(), self.nbytes)
+
+    @classmethod
+    def read(cls, fd: int, nbytes: int) -> ArenaLayout:
+        """Read the layout of an arena of `nbytes`. Runs in: the trainer, after it was told that there is one."""
+        return cls.from_json(json.loads(os.pread(fd, os.fstat(fd).st_size - nbytes, nbytes)))
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ArenaLayout:
         """Build the layout that `to_json` described."""
@@ -88,7 +100,7 @@ class Arena:
     """A mapped arena.
 
     Args:
-        fd: of its memory, allocated to `layout.nbytes`.
+        fd: of its memory, allocated to at least `layout.nbytes`.
         layout: what lies where.
     """
 

@@ -11,12 +11,14 @@ grow, unless the name says that they are a gauge.
 
 Who makes batches also writes how long their stages take, to the last cells of its row (`loader.data.stopwatch`).
 
-Each row is followed by a text area for JSON; see `write_text`.
+Each row is followed by a text area for JSON; see `write_text`. Of two stores, a reader may see the later one first (on ARM), unless a system call of
+the writer and one of the reader, such as those that carry a record, lie between. So a text has a checksum, and what tells of it may come too early.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from enum import IntEnum, unique
 from typing import Any
 
@@ -27,6 +29,7 @@ _CELLS = 64
 _CELL_BYTES = 8 * _CELLS
 _TEXT_BYTES = 64 * 1024
 _ROW_BYTES = _CELL_BYTES + _TEXT_BYTES
+_HEAD_BYTES = 8
 
 
 @unique
@@ -77,12 +80,12 @@ SLOT_GAUGES = (SupervisorCell.SLOTS_FREE_GAUGE, SupervisorCell.SLOTS_FILLING_GAU
 
 
 class Phase(IntEnum):
-    """How far a supervisor is; its text area says more."""
+    """How far a supervisor is."""
 
     BOOTING = 0
-    """No text yet, or it is being written."""
+    """There is nothing to see yet."""
     RUNNING = 1
-    """The arena exists; the text is its layout."""
+    """The arena exists, with its layout in it."""
     FAILED = 2
     """Nothing more will come; the text is the error."""
 
@@ -158,7 +161,7 @@ class Cells:
         write_text(self._text, value)
 
     def read_text(self) -> Any:
-        """Return the value in the text area."""
+        """Return the value in the text area, as `read_text` does."""
         return read_text(self._text)
 
     def write_failure(self, ticket: int, error: dict[str, Any]) -> None:
@@ -173,14 +176,11 @@ class Cells:
     def read_failure(self, ticket: int) -> dict[str, Any]:
         """Return the error that was written for a ticket, or an empty dict if none was.
 
-        The worker may be writing the next one into the other half meanwhile, which then holds a bit of this and a bit of that.
+        The worker may be writing the next one into the other half meanwhile.
         """
         for number in range(2):
-            try:
-                error = read_text(self._half(number))
-            except ValueError:  # from json
-                continue
-            if isinstance(error, dict) and error.pop("ticket", None) == ticket:
+            error: dict[str, Any] = read_text(self._half(number))
+            if error.pop("ticket", None) == ticket:
                 return error
         return {}
 
@@ -236,22 +236,31 @@ class Board:
 
 
 def write_text(area: memoryview, value: Any) -> None:
-    """Write a JSON-able value to a text area, cut as by `fitting_json`."""
-    raw = fitting_json(value, len(area) - 4)
-    area[:4] = len(raw).to_bytes(4, "little")
-    area[4 : 4 + len(raw)] = raw
+    """Write a JSON-able value to a text area, cut as by `fitting_json`, with its length and checksum before it."""
+    raw = fitting_json(value, len(area) - _HEAD_BYTES)
+    area[:_HEAD_BYTES] = len(raw).to_bytes(4, "little") + zlib.crc32(raw).to_bytes(4, "little")
+    area[_HEAD_BYTES : _HEAD_BYTES + len(raw)] = raw
 
 
 def fitting_json(value: Any, nbytes: int) -> bytes:
-    """Return a value as JSON of at most `nbytes`; where it is too long, the longest strings in it are cut from the front until it fits."""
+    """Return a value as JSON of at most `nbytes`; where it is too long, the longest strings in it are cut from the front until it fits.
+
+    Raises:
+        ValueError: it is too long without them.
+    """
     raw = json.dumps(value).encode()
     while len(raw) > nbytes:
-        longest = max((key for key, item in value.items() if isinstance(item, str)), key=lambda key: len(value[key]))
+        texts = [key for key, item in value.items() if isinstance(item, str) and item]
+        if not texts:
+            raise ValueError(f"{len(raw):,} bytes of JSON do not fit into {nbytes:,}, and there is no text in it to cut")
+        longest = max(texts, key=lambda key: len(value[key]))
         value = value | {longest: value[longest][len(value[longest]) // 4 + 1 :]}
         raw = json.dumps(value).encode()
     return raw
 
 
 def read_text(area: memoryview) -> Any:
-    """Return the value that `write_text` wrote, or an empty dict if there is none."""
-    return json.loads(bytes(area[4 : 4 + int.from_bytes(area[:4], "little")]) or b"{}")
+    """Return the value that `write_text` wrote, or an empty dict if there is none, or it is not whole yet."""
+    head = bytes(area[:_HEAD_BYTES])
+    raw = bytes(area[_HEAD_BYTES : _HEAD_BYTES + int.from_bytes(head[:4], "little")])
+    return json.loads(raw) if raw and zlib.crc32(raw) == int.from_bytes(head[4:], "little") else {}

@@ -33,6 +33,7 @@ from loader.ipc.journal import Journal
 from loader.ipc.logs import LogWriter, report_to
 from loader.ipc.outcasts import Outcasts
 from loader.ipc.records import Look
+from loader.produce import last_words
 from loader.produce.worker import Production
 from loader.supervise import budget, sizing
 from loader.supervise.blocks import Blocks
@@ -107,7 +108,8 @@ def main(given: dict[str, Any]) -> None:
         _log.debug("the supervisor ends")
         status = 0
     except LoaderError as error:
-        _announce(board, Outlet(inherited.ready), Phase.FAILED, error.to_record())
+        board.supervisor.write_text(error.to_record())
+        _announce(board, Outlet(inherited.ready), Phase.FAILED)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -119,6 +121,8 @@ def main(given: dict[str, Any]) -> None:
 def _set_signals() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a trainer that ignores it hands that on, and then no child can be waited for
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a ticket for a worker that has just died is no reason to die
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, last_words.ASK})  # a trainer hands on what it has blocked, too
 
 
 def _watch_trainer_while_booting(trainer: int, board: Board) -> int:
@@ -160,9 +164,10 @@ def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -
     board.supervisor[SupervisorCell.ARENA_BYTES_GAUGE] = layout.nbytes
     board.supervisor[SupervisorCell.PAYLOAD_BYTES_GAUGE] = payload_bytes
     memfd.allocate(inherited.arena, layout.nbytes)
+    layout.write(inherited.arena)
     arena = Arena(inherited.arena, layout)
     ready = Outlet(inherited.ready)
-    _announce(board, ready, Phase.RUNNING, layout.to_json())
+    _announce(board, ready, Phase.RUNNING)
     substitute = config.on_error == "substitute"
     production = Production(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, Journal(), Outcasts(), logs, substitute)
     blocks = Blocks(plan, layout.block_rows, layout.blocks) if config.shuffle else None
@@ -238,8 +243,6 @@ def _need(layout: ArenaLayout, payload_bytes: int, workers: int) -> budget.Need:
     return budget.Need(layout.slots, layout.slot.nbytes, layout.nbytes - slots_bytes, payload_bytes, workers)
 
 
-def _announce(board: Board, ready: Outlet, phase: Phase, text: dict[str, Any]) -> None:
-    board.supervisor[SupervisorCell.PHASE_GAUGE] = Phase.BOOTING  # so that nobody takes one text for the other, or both for one
-    board.supervisor.write_text(text)
+def _announce(board: Board, ready: Outlet, phase: Phase) -> None:
     board.supervisor[SupervisorCell.PHASE_GAUGE] = phase
     ready.send(Look().pack())

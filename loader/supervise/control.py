@@ -200,7 +200,7 @@ class Control:
 
     def _write(self, client: _Client) -> None:
         try:
-            client.out = client.out[client.connection.send(client.out) :]
+            client.out = client.out[client.connection.send(client.out, socket.MSG_NOSIGNAL) :]
         except BlockingIOError:
             pass
         except OSError:

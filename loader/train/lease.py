@@ -10,11 +10,13 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections import deque
 from typing import Any
 
 import numpy as np
 
 from loader.data.spec import Array
+from loader.ipc.channels import own_end
 from loader.ipc.records import Released
 
 
@@ -27,17 +29,22 @@ class Interrupt:
 class Outbox:
     """The trainer's way to a supervisor, and the set of its slots that the trainer still holds.
 
-    Leases refer to it, so the descriptor is closed when the last of them is gone; another file can never get its number while one may write.
+    Leases refer to it, so its descriptor is closed when the last of them is gone; another file can never get its number while one may write.
+
+    What does not fit into the pipe waits here: a supervisor that is stopped, or a pipe of one page where the user has used up their share
+    (pipe-user-pages-soft, pipe(7)), must hold up neither a finalizer nor the script.
 
     Args:
-        fd: writing end of the inbox; owned by this object.
+        inbox: writing end of it; the caller owns it.
         interrupt: what a Ctrl-C in the middle of a release sets.
         count: the board's cell for how many slots are lent; None once a successor writes it.
     """
 
-    def __init__(self, fd: int, interrupt: Interrupt | None = None, count: memoryview | None = None) -> None:
-        self.fd = fd
+    def __init__(self, inbox: int, interrupt: Interrupt | None = None, count: memoryview | None = None) -> None:
+        self.fd = -1
+        self.fd = own_end(inbox)
         self._pid = os.getpid()
+        self._waiting: deque[bytes] = deque()
         self.lent: set[int] = set()
         self.interrupt = interrupt or Interrupt()
         self.count = count
@@ -59,21 +66,34 @@ class Outbox:
             self.count[0] = len(self.lent)
 
     def send(self, record: bytes) -> None:
-        """Write one record. Does nothing in a forked child, where everything is the parent's, or when the supervisor is gone.
+        """Write one record, or keep it for `flush`. Does nothing in a forked child, where everything is the parent's.
 
-        Can't block: the pipe holds more records than can be outstanding.
+        Never blocks. Records of one thread keep their order; a finalizer's may overtake others, which a release may.
         """
         if os.getpid() != self._pid or self.fd < 0:
             return
+        if self._waiting:
+            self._waiting.append(record)
+            return
         try:
             os.write(self.fd, record)
-        except BrokenPipeError:
+        except BlockingIOError:
+            self._waiting.append(record)
+
+    def flush(self) -> None:
+        """Write what waits, as far as there is room. For the thread that takes batches; a finalizer only adds to the end meanwhile."""
+        try:
+            while self._waiting:
+                os.write(self.fd, self._waiting[0])
+                self._waiting.popleft()
+        except BlockingIOError:
             return
 
     def __del__(self) -> None:
         # Where leases and this are garbage together, they may be finalized later and still want to send.
         fd, self.fd = self.fd, -1
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
 
 
 class Lease:

@@ -13,7 +13,7 @@ import subprocess
 from collections import deque
 
 from loader.data.spec import Array
-from loader.errors import LoaderError, from_record
+from loader.errors import IterationError, LoaderError, from_record
 from loader.ipc import deaths, memfd
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Cells, Phase, SupervisorCell, read_text
@@ -25,6 +25,18 @@ from loader.train.launch import start_supervisor
 from loader.train.lease import Interrupt, Lease, Outbox
 
 _END_S = 2.0
+
+# One that is stopped will not end by itself. It is looked at after a moment: somebody may have stopped it for that long.
+_STOPPED_END_S = 0.5
+
+# A supervisor shows a sign of life each second, but a busy or swapping machine may hold it up for many. Where the system says that it is stopped, no
+# more patience is needed.
+_STOPPED_S = 10.0
+
+_TWO_AT_ONCE = (
+    "two threads take batches from one loader at the same time, or a signal handler does while a batch is waited for. "
+    "What to do: take them in one thread, hold a lock around next(), or make a loader for each thread"
+)
 
 
 class Life:
@@ -50,6 +62,7 @@ class Life:
         self._cells = cells
         self._heartbeat = self._silence_ms = 0
         self._term = 0
+        self._oom_kills = cgroups.oom_kills()
         self._process: subprocess.Popen[bytes] | None = None
         self.records: deque[Ready] = deque()
         self.arena: Arena | None = None
@@ -59,14 +72,14 @@ class Life:
         with contextlib.ExitStack() as opened:
             self._arena_fd = memfd.create("arena")
             opened.callback(os.close, self._arena_fd)
-            self._inbox, inbox_write = open_pipe()
+            self._inbox, self._inbox_write = open_pipe()
             opened.callback(os.close, self._inbox)
-            opened.callback(os.close, inbox_write)
+            opened.callback(os.close, self._inbox_write)
+            self.outbox = Outbox(self._inbox_write, interrupt, lent)
             self._ready, self._ready_write = open_pipe()
             opened.pop_all()  # all or none
         self._poll = select.poll()
         self._poll.register(self._ready, select.POLLIN)
-        self.outbox = Outbox(inbox_write, interrupt, lent)
 
     def start(self, descriptors: dict[str, int], numbers: dict[str, int]) -> None:
         """Start the process.
@@ -78,15 +91,14 @@ class Life:
         own = {
             "arena": self._arena_fd,
             "inbox_read": self._inbox,
-            "inbox_write": self.outbox.fd,
+            "inbox_write": self._inbox_write,
             "ready": self._ready_write,
         }
-        self._oom_kills = cgroups.oom_kills()
         try:
             self._process = start_supervisor(descriptors | own, numbers)
         finally:
-            os.close(self._inbox)
-            os.close(self._ready_write)
+            for fd in (self._inbox, self._inbox_write, self._ready_write):
+                os.close(fd)
 
     @property
     def pid(self) -> int:
@@ -94,8 +106,16 @@ class Life:
         return 0 if self._process is None else self._process.pid
 
     def wait(self, timeout_ms: int) -> bool:
-        """Wait until the supervisor has sent something or has died; return whether that is so."""
-        arrived = bool(self._poll.poll(timeout_ms))
+        """Wait until the supervisor has sent something or has died; return whether that is so.
+
+        Raises:
+            IterationError: another thread waits already.
+        """
+        try:
+            arrived = bool(self._poll.poll(timeout_ms))
+        except RuntimeError as error:  # "concurrent poll() invocation"
+            raise IterationError(_TWO_AT_ONCE) from error
+        self.outbox.flush()
         heartbeat = self._cells[SupervisorCell.HEARTBEAT_NS_GAUGE]
         self._silence_ms = 0 if arrived or heartbeat != self._heartbeat else self._silence_ms + timeout_ms
         self._heartbeat = heartbeat
@@ -108,6 +128,26 @@ class Life:
         The time since the last one would not do: Ctrl-Z stops trainer and supervisor alike, and whoever is continued first would see a long one.
         """
         return self._silence_ms / 1000
+
+    def given_up(self, silence_s: float) -> str:
+        """Return why not to wait for the supervisor any longer, in words; "" where there is no reason.
+
+        Args:
+            silence_s: the longest time without a sign of life.
+        """
+        if self.silence_s >= _STOPPED_S and self._is_stopped():
+            return f"it was stopped (SIGSTOP) for {self.silence_s:.0f} s and was killed"
+        if self.silence_s >= silence_s:
+            return f"it gave no sign of life for {self.silence_s:.0f} s and was killed"
+        return ""
+
+    def _is_stopped(self) -> bool:
+        """Whether a signal has stopped the supervisor. One that a debugger holds is in another state, `t` (proc(5))."""
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb") as file:
+                return file.read().rpartition(b") ")[2].startswith(b"T")
+        except OSError:
+            return False
 
     def read(self) -> bool:
         """Read what the supervisor has sent; return whether it lives. Its death ends the stream, because nobody else holds the other end.
@@ -122,24 +162,24 @@ class Life:
             if isinstance(record, Ready) and record.term == self._term:
                 self.records.append(record)
         phase = self._cells[SupervisorCell.PHASE_GAUGE]
-        if phase == Phase.FAILED:
-            raise from_record(self._cells.read_text())
+        if phase == Phase.FAILED and (error := self._cells.read_text()):  # one that is not whole yet is told of by a record to come
+            raise from_record(error)
         if raw and phase == Phase.RUNNING and self.arena is None:
-            self._map_arena()
+            self.arena = Arena(self._arena_fd, ArenaLayout.read(self._arena_fd, self._cells[SupervisorCell.ARENA_BYTES_GAUGE]))
         return bool(raw)
 
-    def _map_arena(self) -> None:
-        """Map the arena, unless its layout is just being overwritten by an error, which follows."""
-        try:
-            layout = self._cells.read_text()
-        except ValueError:
-            if self._cells[SupervisorCell.PHASE_GAUGE] == Phase.RUNNING:
-                raise
-        else:
-            if self._cells[SupervisorCell.PHASE_GAUGE] == Phase.RUNNING:
-                self.arena = Arena(self._arena_fd, ArenaLayout.from_json(layout))
-
     # Slots.
+
+    def next_record(self, epoch: int, batch: int) -> Ready:
+        """Return the first one of `records`, which is there, for a batch that is due.
+
+        Raises:
+            IterationError: another thread has taken it.
+        """
+        record = self.records.popleft() if self.records else None
+        if record is None or (record.epoch, record.first) != (epoch, batch):
+            raise IterationError(_TWO_AT_ONCE)
+        return record
 
     def lend(self, record: Ready) -> tuple[Array, LoaderError | None]:
         """Return the bytes of a slot, which keep it, and the error of the batch after those in it, if that failed."""
@@ -181,26 +221,38 @@ class Life:
             return
         self.ended = True
         try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                if self._process is not None:
-                    self._process.wait(_END_S)
+            if not self._ends(_STOPPED_END_S) and not self._is_stopped():
+                self._ends(_END_S - _STOPPED_END_S)
         finally:
             self._bury()
         self.death = reason or self._how_it_died()
         self.failed_to_boot = self._ended_by_itself() and self._cells[SupervisorCell.PHASE_GAUGE] == Phase.BOOTING
 
+    def _ends(self, timeout_s: float) -> bool:
+        """Wait for the end of the process; return whether it has come."""
+        try:
+            if self._process is not None:
+                self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def _how_it_died(self) -> str:
         if self._process is None:
             return "it was not started"
-        return deaths.in_words(self._process.returncode, cgroups.oom_kills() > self._oom_kills)
+        if self._process.returncode is None:
+            return "it was killed, and has not ended yet; likely cause: it waits for a device or a file system that does not answer"
+        how = deaths.in_words(self._process.returncode, cgroups.oom_kills() > self._oom_kills)
+        taken = " (or the script has taken its exit status, by ignoring SIGCHLD or by waiting for any child)"
+        return how if self._process.returncode else how + taken
 
     def _ended_by_itself(self) -> bool:
-        return self._process is not None and deaths.is_of_itself(self._process.returncode)
+        return self._process is not None and self._process.returncode is not None and deaths.is_of_itself(self._process.returncode)
 
     def _bury(self) -> None:
         if self._process is not None:
             self._process.kill()
-            if self._process.wait():
+            if self._ends(_END_S):  # what waits for a device can't even be killed before that answers
                 clean_up_after(self._process.pid)
         self._free()
         self.outbox.count = None

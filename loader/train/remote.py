@@ -128,7 +128,7 @@ class Remote:
     def take(self, epoch: int, batch: int, *, leased: bool) -> tuple[Array, ...]:
         """Return the arrays of a batch, the next one in order.
 
-        Blocks: until it is there. A supervisor that dies, or gives no sign of life for a minute, is replaced meanwhile.
+        Blocks: until it is there. A supervisor that dies, is stopped, or gives no sign of life for a minute, is replaced meanwhile.
 
         Args:
             epoch: it belongs to; checked.
@@ -140,6 +140,7 @@ class Remote:
 
         Raises:
             SampleError: a sample of this batch could not be produced.
+            IterationError: another thread takes batches at the same time.
             SupervisorDied: too many have died.
         """
         self.check_owner()
@@ -153,10 +154,10 @@ class Remote:
                 error, self._error = self._error, None
                 assert error is not None
                 raise error
-        if self._substitutes and self.board.supervisor[_QUARANTINED]:
+        # There is no text where max_errors=0, and for a moment none yet.
+        if self._substitutes and self.board.supervisor[_QUARANTINED] and (record := self.board.first_bad.read_text()):
             self._substitutes = False
-            if record := self.board.first_bad.read_text():  # there is none where max_errors=0
-                warn_of_first_bad(record, self._quarantine)
+            warn_of_first_bad(record, self._quarantine)
         return self._batches.pop()
 
     def skip(self, epoch: int, batch: int = 0) -> None:
@@ -195,8 +196,7 @@ class Remote:
         life = self._life
         assert life.arena is not None
         layout = life.arena.layout
-        record = life.records.popleft()
-        assert (record.epoch, record.first) == (epoch, batch), f"expected batch {batch} of epoch {epoch}, got {record}"
+        record = life.next_record(epoch, batch)
         memory, self._error = life.lend(record)
         self._starving = len(life.outbox.lent) >= layout.slots and self._starved(layout.slots)
         if self._starving:
@@ -245,9 +245,9 @@ class Remote:
                 self._meet(life)
             else:
                 self._replace()
-        elif life.silence_s >= self._silence_s:
+        elif reason := life.given_up(self._silence_s):
             life.kill()
-            self._replace(f"it gave no sign of life for {life.silence_s:.0f} s and was killed")
+            self._replace(reason)
 
     def _meet(self, life: Life) -> None:
         if life is self._met or life.arena is None:

@@ -111,7 +111,7 @@ class Verifier:
             hand.link.shutdown(socket.SHUT_WR)  # it ends, and its end of the socket with it
             return
         try:
-            hand.link.sendall(f"{hand.held[0]} {hand.held[1]}\n".encode())
+            hand.link.sendall(f"{hand.held[0]} {hand.held[1]}\n".encode(), socket.MSG_NOSIGNAL)
         except OSError:  # it has died; that is seen when its socket is read
             return
 

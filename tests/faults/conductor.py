@@ -40,8 +40,6 @@ SETTLE_S = 0.1
 # A file comes back after the second of the pauses between tries (0.05, 0.2, 0.8, 3.2 s).
 AWAY_S = 0.3
 DEADLINE_S = 30.0
-# A supervisor that gives no sign of life is given up after 60 s, by a look every 5 s.
-LONG_DEADLINE_S = 90.0
 NO_SUCH_DELIVERY = 2**63
 
 
@@ -142,8 +140,7 @@ class Conductor:
                 self._let_go(facts)
                 if self.how.by == "file":
                     self._repair(victim)
-            deadline_s = LONG_DEADLINE_S if self.how.key == "stopped" else DEADLINE_S
-            wait_until(lambda: self.process.poll() is not None, f"the trainer ends, which says {self.stderr!r}", deadline_s)
+            wait_until(lambda: self.process.poll() is not None, f"the trainer ends, which says {self.stderr!r}", DEADLINE_S)
             wait_until(lambda: set(session(self.process.pid)) <= self._others(), "nobody is left in its session", 5)
         finally:
             if self.process.poll() is None:
@@ -206,7 +203,8 @@ class Conductor:
         elif by == "file":
             self._damage()
         elif by == "supervisor":
-            os.kill(facts.supervisor, number)
+            with contextlib.suppress(ProcessLookupError):  # `close()` has killed the one that it found stopped
+                os.kill(facts.supervisor, number)
             self.stopped &= number != signal.SIGSTOP  # by us, and to be continued
         elif number == signal.SIGKILL:
             self.process.kill()

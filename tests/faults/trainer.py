@@ -203,6 +203,8 @@ def main() -> None:
         obey_file_modes()
     if how == "no descriptor":
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    if how == "SIGPIPE":
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     moment = next(moment for moment in WHENS if moment.key == when)
     fault = next(fault for fault in HOWS if fault.key == how)
     trainer = Trainer(folder, moment, fault, fatal_sample(moment, fault, order))

@@ -147,7 +147,7 @@ def test_two_failures_are_kept_until_they_are_read() -> None:
         assert cells.read_failure(first + 1) == {"error": f"the {first + 1}th"}
 
 
-@pytest.mark.parametrize("torn", [b"\xff\xff\xff\xff", b'\x08\x00\x00\x00{"ticket": 7', b"\x02\x00\x00\x00[]", b"\x04\x00\x00\x00\xff\xfe{{"])
+@pytest.mark.parametrize("torn", [b"\xff" * 8, b"\x08\x00\x00\x00\x00\x00\x00\x00{}", b"\x01", b"\x00" * 4 + b"\x01"])
 @pytest.mark.parametrize("half", [0, 1])
 def test_a_failure_is_read_while_the_next_one_is_being_written(torn: bytes, half: int) -> None:
     cells = Cells.private()
@@ -155,3 +155,18 @@ def test_a_failure_is_read_while_the_next_one_is_being_written(torn: bytes, half
         cells.write_failure(ticket, {"error": "mine"})
     cells._half(half)[: len(torn)] = torn  # the half that the next failure goes to
     assert cells.read_failure(half + 1) == {"error": "mine"}
+
+
+@pytest.mark.parametrize("seen", range(0, 60, 7))
+def test_a_text_that_is_not_whole_yet_is_none(seen: int) -> None:
+    whole, area = area_of(2_048), area_of(2_048)
+    write_text(whole, {"first": "bad", "index": 7, "name": "x" * 40})
+    write_text(area, {"other": "an earlier text"} if seen % 2 else {})
+    area[:8] = whole[:8]  # in whatever order the bytes arrive
+    area[8 + seen : 2_048] = whole[8 + seen : 2_048]
+    assert read_text(area) == ({} if seen else read_text(whole))
+
+
+def test_what_no_cutting_makes_short_enough_is_refused() -> None:
+    with pytest.raises(ValueError, match="no text in it to cut"):
+        write_text(area_of(1_024), {"text": "a" * 1_000, "numbers": list(range(1_000))})

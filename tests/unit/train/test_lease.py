@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import select
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from loader.data.layout import SlotLayout
 from loader.data.spec import Leaf, SampleSpec
 from loader.ipc import memfd
 from loader.ipc.channels import open_pipe
-from loader.ipc.records import INBOX_BYTES, Released, unpack_inbox
+from loader.ipc.records import INBOX_BYTES, Released, Resize, Skip, unpack_inbox
 from loader.train.lease import Lease, Outbox
 
 
@@ -25,6 +27,7 @@ class Trainer:
 
     outbox: Outbox
     inbox: int
+    inbox_write: int
 
     def lease(self, slot: int = 3, delivery: int = 41, nbytes: int = 4096) -> Lease:
         return Lease(np.zeros(nbytes, np.uint8), slot, delivery, self.outbox)
@@ -38,8 +41,9 @@ class Trainer:
 @pytest.fixture
 def trainer() -> Iterator[Trainer]:
     read, write = open_pipe()
-    yield Trainer(Outbox(write), read)
+    yield Trainer(Outbox(write), read, write)
     os.close(read)
+    os.close(write)
 
 
 def test_a_slot_is_released_once_when_its_lease_is_gone(trainer: Trainer) -> None:
@@ -189,11 +193,46 @@ def test_a_child_forked_by_a_child_releases_nothing_either(trainer: Trainer) -> 
     assert trainer.released() == []
 
 
-def test_a_release_to_a_supervisor_that_is_gone_is_no_error(trainer: Trainer) -> None:
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_release_to_a_supervisor_that_is_gone_is_no_error_whatever_sigpipe_does() -> None:
+    def release() -> None:
+        read, write = open_pipe()
+        array = Lease(np.zeros(64, np.uint8), 3, 41, Outbox(write)).array()
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.close(read)
+        os.close(write)
+        del array
+
+    assert in_child(release) == 0
+
+
+def fill(trainer: Trainer) -> int:
+    """Send until nothing more fits; return how many records there are then."""
+    count = fcntl.fcntl(trainer.inbox, fcntl.F_SETPIPE_SZ, 4096) // INBOX_BYTES
+    for number in range(count):
+        trainer.outbox.send(Resize(number).pack())
+    return count
+
+
+def test_a_full_pipe_holds_nobody_up_and_what_waits_is_sent_in_order_later(trainer: Trainer) -> None:
     array = trainer.lease().array()
-    os.dup2(os.open(os.devnull, os.O_RDONLY), trainer.inbox)  # closes the only reading end
+    count = fill(trainer)
+    trainer.outbox.send(Skip(1, 2).pack())
     del array
-    assert trainer.outbox.lent == set()
+    trainer.outbox.flush()
+    assert trainer.released() == [Resize(number) for number in range(count)][:100]
+    trainer.outbox.send(Resize(0).pack())
+    assert len(trainer.released()) == count - 100
+    assert trainer.released() == []
+    trainer.outbox.flush()
+    assert trainer.released() == [Skip(1, 2), Released(3, 41), Resize(0)]
+    trainer.outbox.send(Resize(7).pack())
+    assert trainer.released() == [Resize(7)]
+
+
+def test_those_who_share_the_pipe_still_wait_for_room_in_it(trainer: Trainer) -> None:
+    assert not os.get_blocking(trainer.outbox.fd)
+    assert os.get_blocking(trainer.inbox_write)
 
 
 def test_ctrl_c_in_the_middle_of_a_release_loses_neither_the_slot_nor_the_ctrl_c(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,11 +264,13 @@ def is_open(fd: int) -> bool:
 def test_the_descriptor_is_closed_with_the_last_lease_and_not_before() -> None:
     read, write = open_pipe()
     outbox = Outbox(write)
+    os.close(write)
+    fd = outbox.fd
     array = Lease(np.zeros(64, np.uint8), 0, 1, outbox).array()
     del outbox
-    assert is_open(write)
+    assert is_open(fd)
     del array
-    assert not is_open(write)
+    assert not is_open(fd)
     assert list(unpack_inbox(os.read(read, INBOX_BYTES))) == [Released(0, 1)]
     assert os.read(read, 1) == b""
     os.close(read)
@@ -238,10 +279,12 @@ def test_the_descriptor_is_closed_with_the_last_lease_and_not_before() -> None:
 def test_a_lease_and_its_outbox_in_one_circle_end_without_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     read, write = open_pipe()
     outbox = Outbox(write)
+    os.close(write)
+    fd = outbox.fd
     circle: list[Any] = [outbox, Lease(np.zeros(64, np.uint8), 0, 1, outbox)]
     circle.append(circle)
     del outbox, circle
     gc.collect()
-    assert not is_open(write)
+    assert not is_open(fd)
     assert capfd.readouterr().err == ""
     os.close(read)
