@@ -9,9 +9,9 @@ from itertools import chain
 import numpy as np
 
 from loader.data.gather import by_part
-from loader.data.source import BadSample, Indices, Source, read_into
+from loader.data.source import BadSample, Indices, Source, is_fault_of_sample, read_into
 from loader.data.spec import Array, Sample, SampleSpec
-from loader.errors import ConfigError, LoaderError
+from loader.errors import ConfigError
 
 
 class Joined(Source):
@@ -103,14 +103,13 @@ def check_sums(source: Source, *, reading: bool) -> None:
 
     Args:
         source: to look at.
-        reading: also read first samples, of sources that tell their spec in no other way. Else only headers are read, and what can't be read
-            is left to whoever needs it.
+        reading: also read first samples, of sources that tell their spec in no other way. What can't be read is left to whoever needs it.
     """
     for member in source.members():
         check_sums(member, reading=reading)
     if not isinstance(source, Joined):
         return
-    known = [(member, spec) for member in source.members() if (spec := member.spec if reading else _header_spec(member)) is not None]
+    known = [(member, spec) for member in source.members() if (spec := _known_spec(member, reading)) is not None]
     for member, spec in known[1:]:
         first, expected = known[0]
         if spec != expected:
@@ -120,8 +119,10 @@ def check_sums(source: Source, *, reading: bool) -> None:
             )
 
 
-def _header_spec(source: Source) -> SampleSpec | None:
+def _known_spec(source: Source, reading: bool) -> SampleSpec | None:
     try:
-        return source.header_spec()
-    except (LoaderError, OSError):
+        return source.spec if reading else source.header_spec()
+    except BaseException as error:
+        if not is_fault_of_sample(error):
+            raise
         return None
