@@ -90,9 +90,9 @@ class ArrayColumn:
 
     def row(self, index: int) -> Any:
         """Return a copy of one row: an array, or a scalar where rows have the shape (). Raises NpyError, OSError."""
-        part = int(np.searchsorted(self._ends, index, side="right"))
-        array, _ = self._part(part)
-        return np.array(array[index - int(self._ends[part])], self.dtype, order="C")[()]  # counted from the part's end, so negative
+        part = int(np.searchsorted(self._ends, index, side="right")) if len(self._parts) > 1 else 0
+        value = self._part(part)[0][index - self._ends.item(part)]  # counted from the part's end, so negative
+        return np.array(value, self.dtype, order="C") if self.shape else value  # a scalar is native and nobody's to change
 
     def whole(self) -> Array | None:
         """Return one array of all rows, if their bytes are what a slot wants: C-contiguous, native, aligned; else None. Several parts are copied."""

@@ -187,8 +187,9 @@ class CallSegment(Segment):
         return rows.source.fetch(index) if rows.arrays is None else self._spec.unflatten([array[row].copy() for array in rows.arrays])
 
     def _call(self, sample: Sample, epoch: int, index: int, watch: Stopwatch | None) -> Sample:
+        at = self._generator.at
         for place, transform in self._transforms:
-            sample = transform(sample, self._generator.at(epoch, index, place))
+            sample = transform(sample, at(epoch, index, place))
             if sample is None:
                 raise PipelineError(f"{self._describe(place)} returned None; it must return the sample: (x,), (x, y) or (x, y, sample_weight)")
             if watch is not None:

@@ -22,6 +22,7 @@ Sample = tuple[Any, ...]
 PART_NAMES = ("x", "y", "sample_weight")
 _KINDS = "biufc"
 _BFLOAT16 = "bfloat16"
+_NUMPY = (np.ndarray, np.generic)
 _FEW = 4  # items of a list that a message shows
 _SHOWN = 60  # characters of a text that it shows
 _SAMPLE = "a sample is a tuple (x,), (x, y) or (x, y, sample_weight), where each part is an array, a number or a dict of them"
@@ -106,6 +107,8 @@ class SampleSpec:
 
     def flatten(self, sample: object) -> list[Array]:
         """Return the arrays of `sample` in the order of `leaves`. Raises TypeError or ValueError where it differs from this spec."""
+        if self.plain and type(sample) is tuple and self._fits(sample):
+            return list(sample)
         parts = as_parts(sample)
         if len(parts) != len(self.parts):
             raise ValueError(f"a sample has {len(parts)} parts, the first had {len(self.parts)}")
@@ -118,6 +121,15 @@ class SampleSpec:
                     f"{leaf.name} has shape {array.shape} and dtype {array.dtype}; the first sample's had shape {leaf.shape} and dtype {leaf.dtype}"
                 )
         return arrays
+
+    def _fits(self, sample: Sample) -> bool:
+        """Whether a sample is made of arrays, or NumPy scalars, that are as they should be; nearly all are, and it is asked for each."""
+        if len(sample) != len(self.leaves):
+            return False
+        for value, leaf in zip(sample, self.leaves, strict=True):
+            if not isinstance(value, _NUMPY) or value.shape != leaf.shape or (value.dtype is not leaf.dtype and value.dtype != leaf.dtype):
+                return False
+        return True
 
     def _flatten_part(self, number: int, part: object, keys: tuple[str, ...] | None) -> list[Array]:
         name = PART_NAMES[number]
