@@ -73,6 +73,7 @@ class SupervisorCell(IntEnum):
     SUBSTITUTED = 16
     QUARANTINED = 17
     NOTHING_TO_FILL_NS = 18
+    RESIZES = 19
 
 
 SLOT_GAUGES = (SupervisorCell.SLOTS_FREE_GAUGE, SupervisorCell.SLOTS_FILLING_GAUGE, SupervisorCell.SLOTS_HANDED_GAUGE)

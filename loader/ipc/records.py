@@ -158,13 +158,14 @@ class Skip(NamedTuple):
 
 
 class Resize(NamedTuple):
-    """Run this many workers from now on."""
+    """Run this many workers from now on; it is the script's `number`-th wish, counted from 1."""
 
     workers: int
+    number: int
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_RESIZE, self.workers, 0, 0, 0)
+        return _INBOX.pack(_RESIZE, self.workers, self.number, 0, 0)
 
 
 class Close(NamedTuple):
@@ -196,7 +197,7 @@ def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
         elif kind == _SKIP:
             yield Skip(small, first, second)
         elif kind == _RESIZE:
-            yield Resize(small)
+            yield Resize(small, first)
         else:
             yield Close()
 

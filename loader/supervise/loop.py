@@ -169,8 +169,9 @@ class Supervisor:
                 self._fail(record)
             case Skip():
                 self._schedule.skip(record)
-            case Resize(workers):
+            case Resize(workers, number):
                 self._resize(workers, "the script")
+                self._board.supervisor[SupervisorCell.RESIZES] = number  # last: whoever sees it sees what came of it
             case Close():
                 self._open = False
 

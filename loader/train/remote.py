@@ -19,7 +19,6 @@ from loader.errors import LoaderClosed, LoaderError, PipelineError, SupervisorDi
 from loader.ipc import baggage, payload
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.identity import introduce
-from loader.ipc.records import Resize
 from loader.train.interrupts import interrupts_later
 from loader.train.lease import Interrupt, collect_young, drop_tensorflow_references, let_jax_catch_up
 from loader.train.life import Life
@@ -168,8 +167,7 @@ class Remote:
 
     def resize(self, workers: int) -> None:
         """Run `workers` workers from now on."""
-        self._wanted.resized(workers)
-        self._life.outbox.send(Resize(workers).pack())
+        self._life.outbox.send(self._wanted.resized(workers).pack())
 
     def close(self) -> None:
         """End the supervisor and with it the workers; close what is ours. Arrays that were handed out stay valid."""

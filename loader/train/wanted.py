@@ -1,9 +1,14 @@
-"""What trainer, tuner and operators want of a supervisor: kept by the trainer, for the one that may have to follow."""
+"""What trainer, tuner and operators want of a supervisor: kept by the trainer, for the one that may have to follow.
+
+The last word counts. A supervisor shows what it runs with, and the number of the last `resize` that it has obeyed; so if that is the script's last
+one, what it shows is what was wanted at the end, by whomever.
+"""
 
 from __future__ import annotations
 
 from loader.config import Config
 from loader.ipc.board import Cells, SupervisorCell
+from loader.ipc.records import Resize
 
 
 class Wanted:
@@ -19,20 +24,22 @@ class Wanted:
         self._workers = config.worker_count
         self._auto = config.workers == "auto"
         self._limit_bytes = 0  # where it is not that of `config`
-        self._shown_before = 0  # when they were resized: while that many are shown, it has not been heard
+        self._resizes = 0
 
-    def resized(self, workers: int) -> None:
-        """The trainer asks for so many workers."""
+    def resized(self, workers: int) -> Resize:
+        """The script asks for so many workers. Return the record that tells the supervisor so."""
         self._workers, self._auto = workers, False
-        self._shown_before = self._cells[SupervisorCell.WORKERS_GAUGE]
+        self._resizes += 1
+        return Resize(workers, self._resizes)
 
     def remember(self) -> None:
-        """Take over what a supervisor that has died ran with, before its cells are cleared."""
+        """Take over what a supervisor that has died ran with, before its cells are cleared. One that died while it booted ran with nothing yet."""
         shown = self._cells[SupervisorCell.WORKERS_GAUGE]
-        if shown and shown != self._shown_before:
+        if shown and self._cells[SupervisorCell.RESIZES] == self._resizes:
             self._workers, self._auto = shown, bool(self._cells[SupervisorCell.AUTO_GAUGE])
-        if not self._cells[SupervisorCell.LIMIT_IS_DEFAULT_GAUGE]:
+        if shown and not self._cells[SupervisorCell.LIMIT_IS_DEFAULT_GAUGE]:
             self._limit_bytes = self._cells[SupervisorCell.LIMIT_BYTES_GAUGE]
+        self._cells[SupervisorCell.RESIZES] = self._resizes  # the next one is told by `numbers`
 
     def numbers(self) -> dict[str, int]:
         """Return the fields of `loader.supervise.boot.Inheritance` that say so."""

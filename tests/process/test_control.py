@@ -176,6 +176,24 @@ def test_what_an_operator_has_set_outlives_the_supervisor(running: Loader) -> No
     assert running.stats().memory.limit_bytes == 300 * 2**20
 
 
+def test_an_operators_word_after_a_resize_to_the_same_number_outlives_the_supervisor_and_one_that_boots(running: Loader) -> None:
+    batches = running.batches()
+    running.resize(2)
+    with connect(running) as client:
+        answer_to(client, b'{"do": "set", "workers": "auto", "memory_limit": "300MiB"}\n')
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for restarts in (1, 2):  # the second one is killed at once
+            os.kill(running.pid, signal.SIGKILL)
+            while running.stats().supervisor_restarts < restarts:
+                next(batches)
+        next(batches)
+    with connect(running) as client:
+        status = answer_to(client, b'{"do": "status"}\n')
+    assert status["auto"]
+    assert status["memory"]["limit_bytes"] == 300 * 2**20
+
+
 def test_a_killed_supervisors_file_is_removed_by_who_asks_and_by_the_next_start(folder: Path) -> None:
     for remove in (found_loaders, lambda: take(Loader(SOURCE, 8, workers=1))):
         script = Loader(SOURCE, 8, workers=1)

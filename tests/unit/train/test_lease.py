@@ -210,7 +210,7 @@ def fill(trainer: Trainer) -> int:
     """Send until nothing more fits; return how many records there are then."""
     count = fcntl.fcntl(trainer.inbox, fcntl.F_SETPIPE_SZ, 4096) // INBOX_BYTES
     for number in range(count):
-        trainer.outbox.send(Resize(number).pack())
+        trainer.outbox.send(Resize(number, 1).pack())
     return count
 
 
@@ -220,14 +220,14 @@ def test_a_full_pipe_holds_nobody_up_and_what_waits_is_sent_in_order_later(train
     trainer.outbox.send(Skip(1, 2).pack())
     del array
     trainer.outbox.flush()
-    assert trainer.released() == [Resize(number) for number in range(count)][:100]
-    trainer.outbox.send(Resize(0).pack())
+    assert trainer.released() == [Resize(number, 1) for number in range(count)][:100]
+    trainer.outbox.send(Resize(0, 1).pack())
     assert len(trainer.released()) == count - 100
     assert trainer.released() == []
     trainer.outbox.flush()
-    assert trainer.released() == [Skip(1, 2), Released(3, 41), Resize(0)]
-    trainer.outbox.send(Resize(7).pack())
-    assert trainer.released() == [Resize(7)]
+    assert trainer.released() == [Skip(1, 2), Released(3, 41), Resize(0, 1)]
+    trainer.outbox.send(Resize(7, 1).pack())
+    assert trainer.released() == [Resize(7, 1)]
 
 
 def test_those_who_share_the_pipe_still_wait_for_room_in_it(trainer: Trainer) -> None:
