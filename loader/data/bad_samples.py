@@ -19,7 +19,7 @@ class BadSamples:
         quarantine: path of the report, or None.
 
     Attributes:
-        first: the error of the first one, or None; also None where not even one may be bad.
+        first: the error of the first one that `note` was told of, or None; also None where not even one may be bad.
 
     Raises:
         ConfigError: the report can't be opened.
@@ -38,12 +38,15 @@ class BadSamples:
 
     def note(self, error: SampleError) -> SampleError | None:
         """Note that a sample is bad, and report it if it was not known. Return the error to raise, if more have been bad than may be."""
-        known = error.index in self._known
-        if not known:
-            self._known[error.index] = tolerated = len(self._known) < self._limit
-            self.first = self.first or (error if tolerated else None)
+        if error.index not in self._known:
+            self.recall(error.index)
+            self.first = self.first or (error if self._known[error.index] else None)
             self._write(error)
         return None if self._known[error.index] else self._beyond(error)
+
+    def recall(self, index: int) -> None:
+        """Know a sample that was bad, and has been reported, before this object was made."""
+        self._known[index] = len(self._known) < self._limit
 
     def close(self) -> None:
         """Close the report."""

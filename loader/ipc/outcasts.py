@@ -19,7 +19,10 @@ CAPACITY = 1023
 
 
 class Outcasts:
-    """Indices in shared memory: written by the process that made it, read by its forks. A count, and then that many indices."""
+    """Indices in shared memory: written by the process that made it, read by its forks. A count, and then that many indices, each plus 1.
+
+    A reader may see the count before the index (`loader.ipc.board`); it then finds a 0, which is none.
+    """
 
     def __init__(self) -> None:
         fd = memfd.create("outcasts", 8 * (1 + CAPACITY))
@@ -31,8 +34,8 @@ class Outcasts:
         """Add a sample. Runs in: the supervisor."""
         count = self._cells[0]
         if count < CAPACITY and index not in self:
-            self._cells[1 + count] = index
-            self._cells[0] = count + 1  # last: who sees the count sees the index
+            self._cells[1 + count] = index + 1
+            self._cells[0] = count + 1
 
     def __contains__(self, index: int) -> bool:
         return index in self._listed()
@@ -45,5 +48,5 @@ class Outcasts:
         return places
 
     def _listed(self) -> Indices:
-        listed: Indices = self._memory[1 : 1 + self._cells[0]]
+        listed: Indices = self._memory[1 : 1 + self._cells[0]] - 1
         return listed

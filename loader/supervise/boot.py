@@ -30,6 +30,7 @@ from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Board, Phase, SupervisorCell
 from loader.ipc.channels import Outlet
 from loader.ipc.journal import Journal
+from loader.ipc.ledger import Ledger
 from loader.ipc.logs import LogWriter, report_to
 from loader.ipc.outcasts import Outcasts
 from loader.ipc.records import Look
@@ -56,7 +57,7 @@ class Inheritance:
 
     Attributes:
         trainer: pid of the trainer.
-        payload, board, arena: shared memory; the arena's is empty yet.
+        payload, board, ledger, arena: shared memory; the arena's is empty yet.
         inbox_read, inbox_write: ends of the inbox.
         ready: writing end of the ready pipe.
         stdout, stderr: what is printed goes there; the standard streams are copies.
@@ -72,6 +73,7 @@ class Inheritance:
     trainer: int
     payload: int
     board: int
+    ledger: int
     arena: int
     inbox_read: int
     inbox_write: int
@@ -187,7 +189,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=bool(inherited.auto)),
         memory=MemoryControl(board.supervisor, limit, layout.nbytes + payload_bytes, is_default=not inherited.limit and config.memory_limit is None),
-        findings=Findings(production, board, BadSamples(plan.samples, config.max_errors, config.quarantine)),
+        findings=Findings(production, board, BadSamples(plan.samples, config.max_errors, config.quarantine), Ledger(inherited.ledger)),
     )
 
 

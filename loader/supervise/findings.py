@@ -9,6 +9,7 @@ from loader.data.bad_samples import BadSamples
 from loader.data.substitute import last_attempt, no_substitute, substitute
 from loader.errors import SampleError, SampleTimeout, from_record, in_words
 from loader.ipc.board import Board, SupervisorCell
+from loader.ipc.ledger import Ledger
 from loader.produce.bad_rows import KIND
 from loader.produce.worker import Production
 from loader.supervise.suspects import DEATHS_TO_ACCUSE, Issued
@@ -34,14 +35,22 @@ class Findings:
     Args:
         production: what the workers share.
         board: counters.
-        known: counts and reports them.
+        known: counts and reports them; knows none yet.
+        ledger: of those that supervisors before this one have found.
     """
 
-    def __init__(self, production: Production, board: Board, known: BadSamples) -> None:
+    def __init__(self, production: Production, board: Board, known: BadSamples, ledger: Ledger) -> None:
         self._production = production
         self._board = board
         self._known = known
+        self._ledger = ledger
         self._beyond: dict[int, Beyond] = {}  # by ticket: what its report, which is on its way, has to be turned into
+        bad, outcasts = ledger.read()
+        for index in bad:
+            known.recall(index)
+        for index in outcasts:
+            production.outcasts.add(index)
+        board.supervisor[SupervisorCell.QUARANTINED] = len(known)
 
     def read_journal(self) -> None:
         """Take in what workers have written since the last time."""
@@ -100,6 +109,7 @@ class Findings:
             return error.to_record()
         if beyond is None:
             production.outcasts.add(index)
+            self._ledger.cast_out(index)
         if beyond is None and ticket.attempt == last_attempt(production.plan.samples):
             return SampleError(index=own, name=name(own), reason=f"{in_words(no_substitute(None))}. The last failure: {error}").to_record()
         return beyond
@@ -120,9 +130,12 @@ class Findings:
         assert isinstance(error, SampleError)
         before = len(self._known)
         beyond = self._known.note(error)
-        if self._production.substitute and beyond is None and len(self._known) > before:
+        new = len(self._known) > before
+        if self._production.substitute and beyond is None and new:
             _log.info("sample %d (%s) is bad, and another one takes its place: %s", error.index, error.name or "no name", error.reason)
         if self._known.first is not None and not self._board.supervisor[SupervisorCell.QUARANTINED]:
-            self._board.first_bad.write_text(error.to_record())  # before the count, which tells the trainer to look
+            self._board.first_bad.write_text(error.to_record())
+        if new:  # after its line in the report: a death in between makes it appear there twice, and not never
+            self._ledger.note(error.index)
         self._board.supervisor[SupervisorCell.QUARANTINED] = len(self._known)
         return None if beyond is None else beyond.to_record()

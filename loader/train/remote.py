@@ -1,7 +1,7 @@
 """Batches from the worker pool: the trainer's end of the supervisor.
 
-Everything that must survive a supervisor is made and kept here: the pickled pipeline, the board, what its processes print, the position. One that
-dies is followed by another, which goes on with the next batch (`loader.train.life` is one of them).
+Everything that must survive a supervisor is made and kept here: the pickled pipeline, the board, the ledger of bad samples, what its processes
+print, the position. One that dies is followed by another, which goes on with the next batch (`loader.train.life` is one of them).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from loader.errors import LoaderClosed, LoaderError, PipelineError, SupervisorDi
 from loader.ipc import baggage, payload
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.identity import introduce
+from loader.ipc.ledger import Ledger
 from loader.train.interrupts import interrupts_later
 from loader.train.lease import Interrupt, collect_young, drop_tensorflow_references, let_jax_catch_up
 from loader.train.life import Life
@@ -76,6 +77,7 @@ class Remote:
             raise
         self._board_fd = Board.create(self._max_workers)
         self.board = Board(self._board_fd, self._max_workers)
+        self._ledger_fd = Ledger.create()
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0  # there is no supervisor yet
         self.cells = self.board.trainer
         introduce(self.cells, config.name)
@@ -98,7 +100,7 @@ class Remote:
     def _start(self) -> None:
         epoch, batch = self._position
         self._life.start(
-            {"payload": self._payload, "board": self._board_fd, **self._relay.descriptors},
+            {"payload": self._payload, "board": self._board_fd, "ledger": self._ledger_fd, **self._relay.descriptors},
             {"max_workers": self._max_workers, **self._wanted.numbers(), "epoch": epoch, "batch": batch},
         )
 
@@ -180,7 +182,7 @@ class Remote:
         try:
             self._life.end()
         finally:
-            for fd in (self._payload, self._board_fd):
+            for fd in (self._payload, self._board_fd, self._ledger_fd):
                 os.close(fd)
             self._relay.close()
 

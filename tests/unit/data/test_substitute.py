@@ -59,6 +59,14 @@ def test_a_bound_counts_different_samples_and_those_within_it_stay_tolerated() -
         assert known.first.index == 5
 
 
+def test_what_was_bad_before_is_within_the_bound_or_not_as_it_was_then() -> None:
+    known = BadSamples(8, 2, None)
+    for index in (5, 1, 3):
+        known.recall(index)
+    assert [known.note(error(index)) is None for index in (5, 1, 3, 4)] == [True, True, False, False]
+    assert len(known) == 4
+
+
 def test_without_a_bound_all_may_be_bad() -> None:
     known = BadSamples(3, None, None)
     assert [known.note(error(index)) for index in range(3)] == [None] * 3

@@ -31,7 +31,7 @@ INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Exhausted: st.builds(r.Exhausted, worker=HALF, row=HALF | st.just(r.UNKNOWN_ROW), size=WORD, fresh=st.booleans()),
     r.Released: st.builds(r.Released, slot=HALF, delivery=WORD),
     r.Skip: st.builds(r.Skip, term=HALF, epoch=WORD, batch=WORD),
-    r.Resize: st.builds(r.Resize, workers=HALF),
+    r.Resize: st.builds(r.Resize, workers=HALF, number=WORD),
     r.Close: st.builds(r.Close),
 }
 READY: dict[type[Any], st.SearchStrategy[Any]] = {
