@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from loader.errors import ConfigError, DataNotFoundError
+from loader.errors import ConfigError, DataNotFoundError, LoaderError, NpyError
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 Paths: TypeAlias = "PathLike | Sequence[PathLike]"
@@ -72,8 +72,44 @@ def class_folders(folder: str) -> list[str]:
 
 
 def as_root(root: PathLike) -> str:
-    """Return a folder given as `root`, absolute."""
-    return os.path.abspath(os.path.expanduser(os.fspath(root)))
+    """Return a path, such as a folder given as `root`, absolute."""
+    return os.path.abspath(os.path.expanduser(path_text(root)))
+
+
+def path_text(path: object) -> str:
+    """Return a path as text. Raises ConfigError for what is none."""
+    try:
+        return os.fsdecode(path)  # type: ignore[arg-type]
+    except TypeError:
+        raise ConfigError(f"a path must be a str or a pathlib.Path, not {path!r}") from None
+
+
+def unreadable(path: str, error: OSError) -> LoaderError | OSError:
+    """Return the error to raise where a file could not be opened: one of ours where another try would not help, else `error` itself."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        place = f"it exists as far as {_existing(path)}; relative paths count from root=, without it from the working directory, {os.getcwd()}"
+        return DataNotFoundError(f"{path}: No such file. What to do: check the path, {place}")
+    if isinstance(error, IsADirectoryError):
+        return NpyError(path, "is a folder, not a file; give a folder alone, NpyFiles(folder), or join several sources by +")
+    if isinstance(error, PermissionError):
+        return NpyError(path, f"can't be opened: {error.strerror}")
+    return error
+
+
+def check_first(path: PathLike, suffix: str) -> None:
+    """Look at the first path of a list without `root`: raise DataNotFoundError where it is an ID, a folder or a glob, as all of them may be."""
+    text = os.path.expanduser(path_text(path))
+    if os.path.isfile(text):
+        return
+    if os.path.isdir(text):
+        raise DataNotFoundError(f"{text} is a folder; a list holds files. For one folder: NpyFiles({text!r}); several sources are joined by +")
+    if glob.has_magic(text):
+        raise DataNotFoundError(f"{text} is a pattern; a list holds files. For one pattern: NpyFiles({text!r}); several sources are joined by +")
+    if suffix and not text.endswith(suffix):
+        there = f"{text + suffix} does" if os.path.isfile(text + suffix) else f"the working directory is {os.getcwd()}"
+        raise DataNotFoundError(
+            f"{os.path.abspath(text)} does not exist; {there}. IDs need root=, the folder that they are in; then {suffix} is appended to them"
+        )
 
 
 def _collect(folder: str, suffix: str, above: frozenset[tuple[int, int]], found: list[str]) -> None:
@@ -104,10 +140,14 @@ def _fixed_part(pattern: str) -> str:
 
 def _nearest(place: str) -> str:
     """Return advice that names the part of a path that does exist."""
-    there = place
-    while not os.path.isdir(there):
-        there = os.path.dirname(there)
-    return f"check the path, it exists as far as {there}; relative paths count from the working directory, {os.getcwd()}"
+    return f"check the path, it exists as far as {_existing(place)}; relative paths count from the working directory, {os.getcwd()}"
+
+
+def _existing(place: str) -> str:
+    """Return the innermost folder of a path that exists."""
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    return place
 
 
 def _contents(folder: str) -> str:
@@ -120,7 +160,13 @@ def _contents(folder: str) -> str:
 
 
 def as_path_list(paths: Paths) -> list[PathLike]:
-    """Return a list of paths as a list; refuses an empty one."""
+    """Return a list of paths as a list; refuses an empty one, and what has no order or is no path."""
+    if isinstance(paths, Mapping):
+        raise ConfigError(f"paths is of type {type(paths).__name__}, a mapping. For several arrays per sample: Zip(x={{'a': NpyFiles(...), ...}})")
+    if isinstance(paths, set | frozenset):
+        raise ConfigError("paths is a set, whose order differs from run to run; give sorted(paths)")
+    if getattr(paths, "ndim", 1) != 1 or getattr(getattr(paths, "dtype", None), "kind", "U") not in "UOT":
+        raise ConfigError(f"paths is of type {type(paths).__name__}, no list of paths; for samples that are the rows of an array: NpyArrays(array)")
     try:
         names = list(paths)  # type: ignore[arg-type]
     except TypeError:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from loader.errors import ConfigError, DataNotFoundError, LabelError
 
 _NAME_COLUMNS = ("path", "id")
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_SHOWN = 6  # columns that a message lists
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Manifest:
 def read_label_table(path: str) -> dict[str, str]:
     """Read a `.csv` of labels as `{path or id: label}`.
 
-    Its header names the columns `label` and `path` or `id`; a file without header has two columns, the label second.
+    Its header names the columns `label` and `path` or `id`; a file without header has two columns, the label second. Labels may be empty here.
 
     Raises:
         LabelError: a line has too few columns, or a file is labelled twice and differently; names the line.
@@ -38,9 +40,9 @@ def read_label_table(path: str) -> dict[str, str]:
                 columns = (header.index(next(name for name in _NAME_COLUMNS if name in header)), header.index("label"))
                 continue
             if len(row) != 2:
-                raise LabelError(f"{path}, line {line}: {len(row)} columns and no header 'path,label'; without it they must be these two")
+                raise LabelError(f"{path}, line {line}: {_columns(row)}; two without a header; with one, it names the columns path (or id) and label")
         if len(row) <= max(columns):
-            raise LabelError(f"{path}, line {line}: {len(row)} columns; expected a label in column {columns[1] + 1}")
+            raise LabelError(f"{path}, line {line}: {_columns(row)}; expected a label in column {columns[1] + 1}")
         key, label = row[columns[0]].strip(), row[columns[1]].strip()
         if table.setdefault(key, label) != label:
             raise LabelError(f"{path}, line {line}: {key!r} has the label {label!r}, and {table[key]!r} in an earlier line")
@@ -65,13 +67,15 @@ def _read_csv_manifest(path: str) -> Manifest:
     rows = _csv_rows(path)
     header = [name.strip().lower() for name in next(rows, (0, []))[1]]
     if "path" not in header or "label" not in header:
-        raise ConfigError(f"{path} begins with the columns {header}; a manifest begins with the header 'path,label' or 'path,label,weight'")
+        raise ConfigError(f"{path} begins with {_columns(header)}; a manifest begins with the header 'path,label' or 'path,label,weight'")
     paths, labels, weights = [], [], []
     for line, row in rows:
         if len(row) < len(header):
-            raise LabelError(f"{path}, line {line}: {len(row)} columns, the header has {len(header)}")
+            raise LabelError(f"{path}, line {line}: {_columns(row)}, the header has {len(header)}")
         paths.append(row[header.index("path")].strip())
         labels.append(row[header.index("label")].strip())
+        if not labels[-1]:
+            raise LabelError(f"{path}, line {line}: {paths[-1]!r} has no label; give it one, or leave the line out")
         if "weight" in header:
             weights.append(_number(row[header.index("weight")], f"{path}, line {line}: the weight"))
     return Manifest(paths, labels, weights if "weight" in header else None)
@@ -88,6 +92,13 @@ def _read_text_manifest(path: str) -> Manifest:
         paths.append(fields[0])
         labels.append(fields[1])
     return Manifest(paths, labels, None)
+
+
+def _columns(row: list[str]) -> str:
+    """Return the columns of a row in words, and what may separate them instead of commas."""
+    listed = f"{len(row)} column{'s' if len(row) > 1 else ''}, {', '.join(map(repr, row[:_SHOWN]))}{', ...' if len(row) > _SHOWN else ''}"
+    other = next((name for sign, name in _SEPARATORS.items() if len(row) == 1 and sign in row[0]), None)
+    return f"{listed} (columns are separated by commas here, not by {other})" if other else listed
 
 
 def _csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:

@@ -13,14 +13,25 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from loader.data.file_listing import PathLike, Paths, as_path_list, as_root, class_folders, find_files, list_folder
+from loader.data.file_listing import (
+    PathLike,
+    Paths,
+    as_path_list,
+    as_root,
+    check_first,
+    class_folders,
+    find_files,
+    list_folder,
+    path_text,
+    unreadable,
+)
 from loader.data.gather import put
 from loader.data.label_table import read_manifest
 from loader.data.labels import check_classes, parse_texts, read_labels
 from loader.data.path_index import PathIndex
 from loader.data.source import Indices, Source
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
-from loader.errors import ConfigError, DataNotFoundError
+from loader.errors import ConfigError, DataNotFoundError, LabelError
 
 Files = TypeVar("Files", bound="LabelledFiles")
 
@@ -62,7 +73,9 @@ class LabelledFiles(Source):
             values, self.classes = read_labels(labels, self._index, classes)
             self._columns.append(values)
         if sample_weight is not None:
-            weights, _ = read_labels(sample_weight, self._index)
+            weights, names = read_labels(sample_weight, self._index, what="sample_weight")
+            if names:
+                raise LabelError(f"sample_weight is text, such as {names[0]!r}; give numbers")
             self._columns.append(weights if weights.dtype.kind == "f" else weights.astype(np.float32))
 
     @classmethod
@@ -78,6 +91,9 @@ class LabelledFiles(Source):
             DataNotFoundError: the folder is missing, or has no sub-folders, or these hold no files.
             ConfigError: a sub-folder is not in `classes`.
         """
+        for name in ("labels", "root"):
+            if name in options:
+                raise ConfigError(f"from_folder takes no {name}=: sub-folders are its labels; for others: {cls.__name__}(folder, labels=...)")
         root = as_root(folder)
         folders = class_folders(root)
         names = check_classes(folders if classes is None else classes)
@@ -123,12 +139,21 @@ class LabelledFiles(Source):
         return len(self._index)
 
     def sample(self, index: int) -> Sample:
-        return (self._read_file(self._index.path(index)), *(column[index].copy() for column in self._columns))
+        path = self._index.path(index)
+        try:
+            x = self._read_file(path)
+        except OSError as error:
+            raise unreadable(path, error) from None
+        return (x, *(column[index].copy() for column in self._columns))
 
     @cached_property
     def spec(self) -> SampleSpec:
-        """Names, shapes and dtypes of a sample: labels are known, x is that of the first file."""
-        shape, dtype = self._first_shape(self._index.path(0))
+        """Names, shapes and dtypes of a sample: labels are known, x is that of the first file. Raises DataNotFoundError, NpyError, OSError."""
+        path = self._index.path(0)
+        try:
+            shape, dtype = self._first_shape(path)
+        except OSError as error:
+            raise unreadable(path, error) from None
         columns = [Leaf(part, None, column.shape[1:], column.dtype) for part, column in enumerate(self._columns, 1)]
         return SampleSpec((Leaf(0, None, shape, dtype), *columns))
 
@@ -182,8 +207,10 @@ class LabelledFiles(Source):
             found, own = find_files(paths, self.suffix)
             return PathIndex(found, folder or own)
         names = as_path_list(paths)
-        if folder is not None and self.suffix:
-            names = [name if name.endswith(self.suffix) else name + self.suffix for name in [os.fspath(name) for name in names]]
+        if folder is None:
+            check_first(names[0], self.suffix)
+        elif self.suffix:
+            names = [name if name.endswith(self.suffix) else name + self.suffix for name in map(path_text, names)]
         return PathIndex(names, folder)
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from loader.data.array_column import ArrayColumn
-from loader.data.file_listing import as_path_list, find_files
+from loader.data.file_listing import find_files, path_text, unreadable
 from loader.data.labels import as_array
+from loader.data.mistaken import instead_of_mapping
 from loader.data.source import BadSample, Indices, Source
-from loader.data.spec import PART_NAMES, Array, Leaf, Sample, SampleSpec
+from loader.data.spec import PART_NAMES, Array, Leaf, Sample, SampleSpec, text_remedy
 from loader.data.stored_array import StoredArray
 from loader.errors import ConfigError, DataNotFoundError, LabelError
 
@@ -48,7 +49,9 @@ class NpyArrays(Source):
         self._leaves: list[Leaf] = []
         self._columns: list[ArrayColumn] = []
         for part, given in enumerate((x, y, sample_weight)):
-            if isinstance(given, dict):
+            if isinstance(given, Mapping):
+                if not isinstance(given, dict):
+                    raise ConfigError(f"{PART_NAMES[part]} is of type {type(given).__name__}: {instead_of_mapping(given)}")
                 if not given:
                     raise ConfigError(f"{PART_NAMES[part]} is an empty dict")
                 for key, value in given.items():
@@ -62,7 +65,10 @@ class NpyArrays(Source):
     def _add(self, part: int, key: Any, value: Any) -> None:
         name = PART_NAMES[part] if key is None else f"{PART_NAMES[part]}[{key!r}]"
         if key is not None and not isinstance(key, str):
-            raise ConfigError(f"the keys of {PART_NAMES[part]} must be strings, not {key!r}")
+            weights = "; for weights by class number: Loader(..., class_weight=...)" if part == 2 else ""
+            raise ConfigError(f"the keys of {PART_NAMES[part]} must be strings, not {key!r}{weights}")
+        if isinstance(value, Mapping):
+            raise ConfigError(f"{name} is a dict inside a dict; give each of its arrays a key of its own in the outer one")
         column = ArrayColumn(_parts(value, name))
         self._columns.append(column)
         self._leaves.append(Leaf(part, key, column.shape, column.dtype))
@@ -135,22 +141,48 @@ class NpyArrays(Source):
 def _parts(value: Any, name: str) -> list[StoredArray | Array]:
     """Return the parts that one argument means: places in files, or one array."""
     if isinstance(value, (str, os.PathLike)):
-        return [StoredArray.of_file(path) for path in _files(value, name)]
+        return [_stored(path) for path in _files(value, name)]
+    if isinstance(value, (list, tuple)) and not value:
+        raise DataNotFoundError(f"{name} is an empty list")
     if isinstance(value, (list, tuple)) and all(isinstance(item, (str, os.PathLike)) for item in value):
-        return [StoredArray.of_file(path) for item in as_path_list(value) for path in _files(item, name)]
+        try:
+            return [_stored(path) for item in value for path in _files(item, name)]
+        except DataNotFoundError as error:
+            raise DataNotFoundError(f"{error}\n{name} is a list of texts, which are taken as paths; if they are none: {text_remedy(name)}") from None
     if isinstance(value, np.memmap):
         stored = StoredArray.of_memmap(value)
         if stored is not None:
             as_array(value[:0], None, name)  # refuses the dtypes that batches can't hold
             return [stored]
-    array = np.asarray(as_array(value, None, name))  # asarray: a memmap that can't travel by its path is an array like any other
+    try:
+        array = np.asarray(as_array(value, None, name))  # asarray: a memmap that can't travel by its path is an array like any other
+    except LabelError as error:
+        raise LabelError(f"{error}{_text_columns(value)}") from error.__cause__
     if array.dtype.kind == "U":
-        raise LabelError(f"{name} holds strings; give class numbers: classes, {name} = np.unique(names, return_inverse=True)")
+        first = str(array.flat[0]) if array.size else ""
+        paths = f"; for paths give a list: {name}.tolist(), or NpyFiles({name}.tolist()) for one file per sample" if first.endswith(".npy") else ""
+        raise LabelError(f"{name} holds text, such as {first[:60]!r}; {text_remedy(name)}{paths}{_text_columns(value)}")
     return [array]
 
 
+def _text_columns(value: Any) -> str:
+    """Return which columns of a data frame are no numbers."""
+    kinds: Any = getattr(value, "dtypes", None)
+    if not hasattr(kinds, "items"):
+        return ""
+    columns = [str(column) for column, dtype in kinds.items() if getattr(dtype, "kind", "O") not in "biufc"]
+    return f". Columns that are no numbers: {', '.join(columns[:10])}{', ...' if len(columns) > 10 else ''}"
+
+
+def _stored(path: str) -> StoredArray:
+    try:
+        return StoredArray.of_file(path)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
 def _files(path: str | os.PathLike[str], name: str) -> list[str]:
-    text = os.path.expanduser(os.fspath(path))
+    text = os.path.expanduser(path_text(path))
     if os.path.isdir(text):
         pattern = glob.escape(text.rstrip("/")) + "/*.npy"
         raise DataNotFoundError(f"{name}={text!r} is a folder. For its files joined: {pattern!r}; for one file per sample: NpyFiles({text!r})")

@@ -26,7 +26,7 @@ from loader.data.source import BadSample, Indices, Source, is_fault_of_sample, t
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_names
 from loader.data.transforms import LeafTransform, RowError
-from loader.errors import ConfigError, LoaderError, PipelineError, SampleError, in_words, remote_traceback
+from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineError, SampleError, in_words, remote_traceback
 
 # Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
 _CHUNK_BYTES = 1024 * 1024
@@ -96,6 +96,8 @@ class Pipeline:
         while True:
             try:
                 return self._build(None)
+            except DataNotFoundError as error:  # a file of the source, as it would be for any other sample
+                raise BadSample(0) from error
             except (BadSample, ConfigError):
                 raise
             except BaseException as error:

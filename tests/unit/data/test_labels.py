@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader.data.labels import read_labels
+from loader.data.labels import check_classes, read_labels
+from loader.data.npy_arrays import NpyArrays
 from loader.data.path_index import PathIndex
 from loader.errors import ConfigError, DataNotFoundError, LabelError
 
@@ -76,7 +77,7 @@ def test_numbers_are_checked_against_the_classes() -> None:
 
 
 def test_another_number_of_labels_names_both_numbers() -> None:
-    with pytest.raises(LabelError, match="2 labels for 3 samples"):
+    with pytest.raises(LabelError, match="labels: 2 values for 3 samples"):
         read_labels([0, 1], INDEX)
 
 
@@ -165,7 +166,9 @@ def test_texts_are_whole_numbers_or_numbers_or_names(tmp_path: Path) -> None:
     [
         ("a/1,1\na/2,2\n", "no label for 1 of 3 files, the first is 'b/3'"),
         ("path,label\na/1\n", "line 2"),
-        ("a,b,c\n", "3 columns and no header"),
+        ("a,b,c\n", "3 columns, 'a', 'b', 'c'; .*names the columns path"),
+        ("path;label\na/1;1\n", "1 column, .*separated by commas here, not by semicolons"),
+        ("path,label\na/1,1\na/2,\n", "no label for 2 of 3 files, the first is 'a/2'; the label in its line is empty"),
         ("a/1,1\na/1,2\n", "line 2: 'a/1' has the label '2', and '1'"),
     ],
 )
@@ -181,3 +184,57 @@ def test_a_missing_file_of_labels_and_one_of_another_kind_are_refused(tmp_path: 
     (tmp_path / "y.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"give a \.csv"):
         read_labels(tmp_path / "y.json", INDEX)
+
+
+def test_an_empty_label_of_another_file_is_ignored(tmp_path: Path) -> None:
+    (tmp_path / "y.csv").write_text("path,label\na/1,1\na/2,2\nb/3,3\nelsewhere,\n")
+    assert read_labels(tmp_path / "y.csv", INDEX)[0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ({1, 2, 3}, "labels is a set, which has no order"),
+        (["m/1.npy", "m/2.npy", "m/3.npy"], r"labels are paths, such as 'm/1\.npy'; .*Zip"),
+        (NpyArrays(np.arange(3)), "labels is a source, NpyArrays.*Zip"),
+        (np.ma.masked_array([1, 2, 3], [False, True, False]), "1 values masked.*filled"),
+        ([[0], [1, 2], []], "differ in shape.*a vector of 0 and 1"),
+        ([1, "b", 2], "values of the types int, str"),
+        ({0: 1.0, 1: 2.0}, "a key that is there: 0, a number .*class_weight"),
+        ({Path("a/1"): 1}, "of type PosixPath"),
+        ("inferred", "from_folder"),
+        ("/tmp", "is a folder; .*Zip"),
+    ],
+)
+def test_what_is_mistaken_for_labels_is_refused_with_what_to_give(labels: Any, words: str) -> None:
+    with pytest.raises((LabelError, DataNotFoundError), match=words):
+        read_labels(labels, INDEX)
+
+
+class Series(list[int]):
+    """Looks like one of pandas: values, and an index."""
+
+    def __init__(self, values: Any, index: Any) -> None:
+        super().__init__(values)
+        self.index = np.array(index)
+
+
+def test_a_series_with_names_as_index_is_by_id_or_by_order_but_not_by_chance() -> None:
+    with pytest.raises(LabelError, match=r"by ID give labels\.to_dict\(\), in the order of the files labels\.to_numpy\(\)"):
+        read_labels(Series([3, 1, 2], ["b/3", "a/1", "a/2"]), INDEX)
+    assert read_labels(Series([3, 1, 2], [7, 8, 9]), INDEX)[0].tolist() == [3, 1, 2]
+
+
+def test_a_tensor_that_can_be_no_array_is_refused_in_the_words_of_its_framework() -> None:
+    class Tensor:
+        def __array__(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+
+    with pytest.raises(LabelError, match=r"labels is a Tensor that can't be made an array: .*detach"):
+        read_labels(Tensor(), INDEX)
+
+
+@pytest.mark.parametrize("classes", [{"a", "b"}, {"a": 0, "b": 1}, 2, "ab", []])
+def test_names_of_classes_have_an_order(classes: Any) -> None:
+    with pytest.raises(ConfigError, match="classes must be a list of names, whose order gives their numbers"):
+        check_classes(classes)
