@@ -6,6 +6,7 @@ waits in shared memory, of which the oldest is dropped.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import deque
@@ -52,12 +53,18 @@ class LogRelay:
             ended: whether the writers are gone.
         """
         deadline = time.monotonic() + (_END_S if ended else _IDLE_TURN_S if idle else _TURN_S)
-        while self._pending or self._read():
-            self._hand_over(self._pending.popleft())
+        while (fields := self._next()) is not None:
+            self._hand_over(fields)
             if time.monotonic() >= deadline:
                 if ended:
                     self._give_up()
                 return
+
+    def _next(self) -> dict[str, Any] | None:
+        while self._pending or self._read():
+            with contextlib.suppress(IndexError):  # a finalizer or a signal handler has just handed it over
+                return self._pending.popleft()
+        return None
 
     def _read(self) -> bool:
         """Read until there are records; return whether there are. Their order is that of time, as far as they were written together."""

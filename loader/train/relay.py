@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import os
 import sys
+import threading
 import time
 from collections import deque
 
@@ -22,6 +23,8 @@ _LOOK_S = 0.1
 _LONGEST_LINE = 64 * 1024
 
 _LAST_LINES = 20
+
+_PATIENCE_S = 1.0
 
 # A line of a stack that says nothing: four of them stand between a module and the one that imports it, and would push out the lines that matter.
 _NOISE = 'File "<frozen importlib'
@@ -40,6 +43,8 @@ class Relay:
         self._streams = [_Stream("stdout"), _Stream("stderr")]
         self._log = LogRelay(trainer)
         self._next_look = 0.0
+        self._closed = False
+        self._turn = threading.RLock()  # a finalizer or signal handler that comes in the middle has it already
 
     @property
     def descriptors(self) -> dict[str, int]:
@@ -53,31 +58,45 @@ class Relay:
             idle: as `pass_on` takes it.
         """
         if time.monotonic() >= self._next_look:
-            self.pass_on(idle=idle)
+            self.pass_on(idle=idle, patience_s=0.0)
 
-    def pass_on(self, *, idle: bool = False, ended: bool = False) -> None:
-        """Relay what is new now.
+    def pass_on(self, *, idle: bool = False, ended: bool = False, patience_s: float = _PATIENCE_S) -> None:
+        """Relay what is new now. Where batches are taken in another thread, such as one of TensorFlow's, that may be doing so already.
 
         Args:
             idle: whether this process waits, and has more time for log records.
             ended: whether the writers are gone, so that an incomplete last line will stay so and is relayed as well.
+            patience_s: how long to wait for another thread that relays. One that has a handler which waits for this thread would take for ever.
         """
-        for stream in self._streams:
-            stream.pass_on(ended)
-        self._log.pass_on(idle=idle, ended=ended)
-        self._next_look = time.monotonic() + _LOOK_S
+        if not self._turn.acquire(timeout=patience_s):
+            return
+        try:
+            if not self._closed:
+                for stream in self._streams:
+                    stream.pass_on(ended)
+                self._log.pass_on(idle=idle, ended=ended)
+                self._next_look = time.monotonic() + _LOOK_S
+        finally:
+            self._turn.release()
 
     def last_words(self) -> str:
         """Return the last 20 lines that were relayed to standard error since the last call."""
         return self._streams[1].last_words()
 
     def close(self) -> None:
-        """Relay the rest and free the memory. The writers must be gone."""
+        """Relay the rest and free the memory. The writers must be gone.
+
+        Where another thread still relays after a moment, because a handler of the script's holds it up, the memory is left to it: the numbers of
+        its descriptors must not become those of other files meanwhile.
+        """
         try:
             self.pass_on(ended=True)
         finally:
-            for fd in self.descriptors.values():
-                os.close(fd)
+            self._closed = True
+            if self._turn.acquire(blocking=False):
+                for fd in self.descriptors.values():
+                    os.close(fd)
+                self._turn.release()
 
 
 class _Stream:

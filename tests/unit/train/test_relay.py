@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
+import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from loader.ipc.board import Cells
+from loader.ipc.logs import HANDLED, to_fields
 from loader.train import relay as module
 from loader.train.relay import Relay
 
@@ -109,3 +113,76 @@ def test_a_look_just_after_another_costs_nothing_and_loses_nothing(relay: Relay,
     relay._next_look = 0.0
     relay.look()
     assert capsys.readouterr().out == "now\n"
+
+
+def test_two_threads_that_relay_at_once_print_each_line_once(relay: Relay, capsys: pytest.CaptureFixture[str]) -> None:
+    """As where `as_tf_dataset` takes batches in a thread of TensorFlow and the script asks for `stats()`."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            relay.pass_on(patience_s=0.0)
+
+    others = [threading.Thread(target=look) for _ in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in others:
+            thread.start()
+        for number in range(2_000):
+            say(relay, b"line %d\n" % number)
+            relay.pass_on()
+    finally:
+        sys.setswitchinterval(interval)
+        over.set()
+        for thread in others:
+            thread.join()
+    assert capsys.readouterr().out.splitlines() == [f"line {number}" for number in range(2_000)]
+
+
+class Blocking(logging.Handler):
+    """A handler that waits for an event."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.entered.set()
+        self.go.wait(20)
+
+
+def test_a_handler_that_waits_for_the_thread_that_closes_is_no_deadlock() -> None:
+    relay, handler = Relay(Cells.private()), Blocking()
+    record = logging.LogRecord("theirs", logging.ERROR, "step.py", 1, "said", (), None)
+    say(relay, b"\n" + json.dumps({**to_fields(record), "processName": "worker 0", HANDLED: False}).encode() + b"\n", "logs")
+    logging.getLogger("theirs").addHandler(handler)
+    other = threading.Thread(target=relay.pass_on)
+    try:
+        other.start()
+        handler.entered.wait(20)
+        relay.pass_on(patience_s=0.0)
+        relay.close()
+        assert all(os.fstat(fd) for fd in relay.descriptors.values())
+        relay.pass_on(patience_s=0.0)
+    finally:
+        handler.go.set()
+        other.join()
+        logging.getLogger("theirs").removeHandler(handler)
+        for fd in relay.descriptors.values():
+            os.close(fd)
+
+
+def test_a_finalizer_or_signal_handler_in_the_middle_of_it_may_relay_as_well(relay: Relay, capsys: pytest.CaptureFixture[str]) -> None:
+    class Asking(io.StringIO):
+        def write(self, text: str) -> int:
+            relay.pass_on()
+            return super().write(text)
+
+    stream, sys.stdout = sys.stdout, Asking()
+    try:
+        say(relay, b"line\n")
+        relay.pass_on()
+        assert sys.stdout.getvalue() == "line\n"
+    finally:
+        sys.stdout = stream
