@@ -79,14 +79,14 @@ class Config:
         good = {
             "batch_size": _whole(given.batch_size, 1),
             "seed": _whole(given.seed, 0, 2**64 - 1),
-            "workers": given.workers == "auto" or _whole(given.workers, 0),
+            "workers": _is_text(given.workers, "auto") or _whole(given.workers, 0),
             "max_workers": given.max_workers is None or _whole(given.max_workers, 1),
             "slots": given.slots is None or _whole(given.slots, 2),
             "io_retries": _whole(given.io_retries, 0),
             "shuffle": isinstance(given.shuffle, bool),
             "drop_last": isinstance(given.drop_last, bool),
             "memory_limit": given.memory_limit is None or parse_bytes(given.memory_limit) is not None,
-            "on_error": given.on_error in ("raise", "substitute"),
+            "on_error": _is_text(given.on_error, "raise", "substitute"),
             "max_errors": given.max_errors is None
             or _whole(given.max_errors, 0)
             or (isinstance(given.max_errors, float) and 0 <= given.max_errors <= 1),
@@ -156,6 +156,10 @@ def parse_bytes(size: int | str) -> int | None:
 
 def _whole(value: Any, lowest: int, highest: float = math.inf) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
+
+
+def _is_text(value: Any, *texts: str) -> bool:
+    return isinstance(value, str) and value in texts
 
 
 def _number(value: Any) -> bool:

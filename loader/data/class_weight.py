@@ -6,6 +6,7 @@ Keras drops its own `class_weight` silently when the data come from anything but
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from loader.data.spec import Array, Leaf, SampleSpec
 from loader.data.transforms import RowError
 from loader.errors import ConfigError
 
+_MOST_CLASSES = 2**24  # a number beyond is no class, and the table would be too large
+_SOFT = 0.5  # label smoothing and mixing leave the sum of a one-hot vector at 1
 _WEIGHT = Leaf(2, None, (), np.dtype(np.float32))
 
 
@@ -26,11 +29,14 @@ class ClassWeight:
 
     def __init__(self, weights: Mapping[int, float]) -> None:
         keys: list[Any] = list(weights)
-        wrong = [key for key in keys if isinstance(key, bool) or not isinstance(key, int | np.integer) or key < 0]
+        wrong = [key for key in keys if isinstance(key, bool) or not isinstance(key, int | np.integer) or not 0 <= key < _MOST_CLASSES]
         if wrong or not weights:
-            raise ConfigError(f"class_weight maps class numbers from 0 up to weights; it has {wrong or 'no entries'}")
+            names = "; a name's number is its place in source.classes" if wrong and isinstance(wrong[0], str) else ""
+            raise ConfigError(f"class_weight maps class numbers from 0 up to weights; it has {wrong or 'no entries'}{names}")
         self._table = np.full(max(weights) + 1, np.nan, np.float32)
         for key, weight in weights.items():
+            if isinstance(weight, bool) or not isinstance(weight, Real) or not np.isfinite(weight):
+                raise ConfigError(f"class_weight[{key!r}] is {weight!r}; give a finite number")
             self._table[key] = weight
 
     def result(self, spec: SampleSpec) -> SampleSpec:
@@ -45,7 +51,13 @@ class ClassWeight:
 
     def apply(self, labels: Array, weights: Array, *, multiply: bool) -> None:
         """Write the weights of `labels` (n,) or one-hot (n, classes) to `weights` (n,), float32."""
-        numbers = labels.argmax(-1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.reshape(-1)
+        vectors = labels.ndim == 2 and labels.shape[1] > 1
+        if vectors and (several := np.flatnonzero(np.abs(labels.sum(-1, dtype=np.float64) - 1) > _SOFT)).size:
+            problem = (
+                f"class_weight needs one class per sample, but the label {labels[several[0]].tolist()} is not one-hot; give sample_weight instead"
+            )
+            raise RowError(int(several[0]), problem)
+        numbers = labels.argmax(-1) if vectors else labels.reshape(-1)
         with np.errstate(invalid="ignore"):
             classes = numbers.astype(np.int64)
         known = (classes == numbers) & (classes >= 0) & (classes < len(self._table))

@@ -52,8 +52,8 @@ class Quarantine:
         self.path = path
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-        except OSError as error:
-            raise ConfigError(f"quarantine={path!r} can't be opened to append to it: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in it
+            raise ConfigError(f"quarantine={path!r} can't be opened to append to it: {getattr(error, 'strerror', None) or error}") from error
 
     def append(self, entry: BadEntry) -> None:
         """Append one line. Raises OSError."""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from loader.data import forks
 from loader.data.gather import put
+from loader.data.selection import as_indices, held_out
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError, PipelineError
 
@@ -201,15 +202,9 @@ class Source(ABC):
         Raises:
             ConfigError: the share leaves one side empty, or the source has no scalar labels to stratify by.
         """
-        groups = self._classes() if stratify else np.zeros(len(self), np.int64)
-        rng = np.random.Generator(np.random.Philox(key=np.array([seed, 0], np.uint64)))
-        chosen = np.zeros(len(self), bool)
-        for group in np.unique(groups):
-            members = np.flatnonzero(groups == group)
-            chosen[rng.permutation(members)[: round(validation * len(members))]] = True
-        if chosen.all() or not chosen.any():
-            left = "nothing to train on" if chosen.all() else "nothing to validate with"
-            raise ConfigError(f"validation={validation} of {len(self)} samples leaves {left}")
+        if not isinstance(stratify, bool):
+            raise ConfigError(f"stratify={stratify!r}: must be True or False; the labels are those of the source")
+        chosen = held_out(len(self), validation, seed, self._classes() if stratify else None)
         return self.subset(np.flatnonzero(~chosen)), self.subset(np.flatnonzero(chosen))
 
     def labels(self) -> Array | None:
@@ -227,18 +222,8 @@ class Subset(Source):
     """Some samples of another source, in a given order."""
 
     def __init__(self, source: Source, indices: npt.ArrayLike) -> None:
-        chosen = np.asarray(indices)
-        if chosen.dtype == bool:
-            if chosen.shape != (len(source),):
-                raise ConfigError(f"a mask of shape {chosen.shape} for {len(source)} samples")
-            chosen = np.flatnonzero(chosen)
-        if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iu"):
-            raise ConfigError(f"indices must be a flat list of integers or a boolean mask, not shape {chosen.shape} of {chosen.dtype}")
-        chosen = chosen.astype(np.int64)
-        if chosen.size and not (-len(source) <= chosen.min() and chosen.max() < len(source)):
-            raise ConfigError(f"indices from {chosen.min()} to {chosen.max()} for {len(source)} samples")
+        self._indices: Indices = as_indices(indices, len(source))
         self._source = source
-        self._indices: Indices = chosen % max(len(source), 1)
 
     def __len__(self) -> int:
         return len(self._indices)

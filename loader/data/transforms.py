@@ -8,8 +8,10 @@ Each takes `fields`: names of parts (`"x"`, `"y"`, `"sample_weight"`) or of entr
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -31,7 +33,12 @@ class LeafTransform(ABC):
     random = False
 
     def __init__(self, fields: Fields) -> None:
-        self.fields: tuple[str, ...] = (fields,) if isinstance(fields, str) else tuple(fields)
+        names = (fields,) if isinstance(fields, str) else fields
+        if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
+            raise ConfigError(
+                f"{type(self).__name__}: fields={fields!r}; give names of parts, such as 'x', or of keys in a dict, such as ('image', 'mask')"
+            )
+        self.fields: tuple[str, ...] = tuple(names)
 
     @abstractmethod
     def result(self, leaf: Leaf) -> Leaf:
@@ -80,8 +87,8 @@ class Rescale(LeafTransform):
 
     def __init__(self, scale: float, offset: float = 0.0, dtype: npt.DTypeLike = np.float32, fields: Fields = "x") -> None:
         super().__init__(fields)
-        self.scale = float(scale)
-        self.offset = float(offset)
+        self.scale = _number(scale, "Rescale: scale")
+        self.offset = _number(offset, "Rescale: offset")
         self.dtype = _float_dtype(dtype, "Rescale")
 
     def result(self, leaf: Leaf) -> Leaf:
@@ -106,8 +113,8 @@ class Normalize(LeafTransform):
     def __init__(self, mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike = np.float32, fields: Fields = "x") -> None:
         super().__init__(fields)
         self.dtype = _float_dtype(dtype, "Normalize")
-        self.mean = np.asarray(mean, self.dtype)
-        self.std = np.asarray(std, self.dtype)
+        self.mean = _numbers(mean, self.dtype, "Normalize: mean")
+        self.std = _numbers(std, self.dtype, "Normalize: std")
         if not np.all(np.isfinite(self.mean)) or not np.all(np.isfinite(self.std)) or not np.all(self.std):
             raise ConfigError(f"Normalize: mean must be finite, std finite and not zero; mean={self.mean}, std={self.std}")
 
@@ -152,8 +159,8 @@ class OneHot(LeafTransform):
 
     def __init__(self, classes: int, dtype: npt.DTypeLike = np.float32, fields: Fields = "y") -> None:
         super().__init__(fields)
-        if classes < 1:
-            raise ConfigError(f"OneHot: classes={classes}; give 1 or more")
+        if not _is_whole(classes) or classes < 1:
+            raise ConfigError(f"OneHot: classes={classes!r}; give 1 or more, a whole number")
         self.classes = int(classes)
         self.dtype = _number_dtype(dtype, "OneHot")
 
@@ -167,7 +174,9 @@ class OneHot(LeafTransform):
             numbers = rows.astype(np.int64)
         wrong = (numbers != rows) | (numbers < 0) | (numbers >= self.classes)
         if wrong.any():
-            problem = f"the label is {rows[wrong].flat[0]}, not a whole number from 0 to {self.classes - 1}"
+            label = rows[wrong].flat[0]
+            hint = " (class numbers begin at 0)" if label == self.classes else ""
+            problem = f"the label is {label}, not a whole number from 0 to {self.classes - 1}{hint}"
             raise RowError(int(np.argwhere(wrong)[0][0]), f"OneHot({self.classes}): {problem}")
         out[...] = 0
         np.put_along_axis(out, numbers[..., None], 1, axis=-1)
@@ -187,12 +196,13 @@ class Flip(LeafTransform):
 
     def __init__(self, direction: Literal["horizontal", "vertical"] | int = "horizontal", p: float = 0.5, fields: Fields = "x") -> None:
         super().__init__(fields)
-        if direction not in ("horizontal", "vertical") and not isinstance(direction, int):
-            raise ConfigError(f"Flip: direction={direction!r}; give 'horizontal', 'vertical' or an axis")
-        if not 0 <= p <= 1:
+        named = isinstance(direction, str) and direction in ("horizontal", "vertical")
+        if not named and not _is_whole(direction):
+            raise ConfigError(f"Flip: direction={direction!r}; give 'horizontal', 'vertical' or an axis; for both directions, two of it")
+        self.direction = direction if isinstance(direction, str) else int(direction)
+        self.p = _number(p, "Flip: p")
+        if not 0 <= self.p <= 1:
             raise ConfigError(f"Flip: p={p}; give a probability from 0 to 1")
-        self.direction = direction
-        self.p = float(p)
 
     def result(self, leaf: Leaf) -> Leaf:
         dimensions = len(leaf.shape)
@@ -224,14 +234,37 @@ class RowError(ValueError):
         self.row = row
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
+
+
+def _number(value: Any, name: str) -> float:
+    """Return one finite number. Raises ConfigError for anything else."""
+    number = value[()] if isinstance(value, np.ndarray) and not value.shape else value
+    if not isinstance(number, Real) or isinstance(number, bool) or not math.isfinite(number):
+        arrays = ", or use Normalize, which takes arrays" if isinstance(value, np.ndarray | list | tuple) else ""
+        raise ConfigError(f"{name}={value!r}; give one finite number{arrays}")
+    return float(number)
+
+
+def _numbers(values: npt.ArrayLike, dtype: np.dtype[Any], name: str) -> Array:
+    """Return a number or an array of them. Raises ConfigError for anything else."""
+    try:
+        return np.asarray(values, dtype)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name}={values!r}; give a number, or an array such as one number per channel: {error}") from None
+
+
 def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
-    result = np.dtype(dtype)
+    result = _number_dtype(dtype, name)
     if result.kind != "f":
         raise ConfigError(f"{name}: dtype must be a float one, not {result}")
     return result
 
 
 def _number_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
+    if dtype is None:  # which NumPy takes for float64
+        raise ConfigError(f"{name}: dtype is None; give one, such as 'float32'")
     try:
         result = as_dtype(dtype)
         check_dtype(result, f"what {name} makes")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import IO, Any
 
+from loader.data.file_listing import as_root
 from loader.data.spec import Sample
 from loader.errors import ConfigError
 from loader.train.keras import KerasAdapter
@@ -28,7 +29,7 @@ class Companions(KerasAdapter):
             from loader.train.resume import ResumeCallback
         except ModuleNotFoundError as error:
             raise ConfigError(f"resume_callback() {_NEEDS_KERAS}") from error
-        return ResumeCallback(self, folder, every)
+        return ResumeCallback(self, as_root(folder), every)
 
     def report_callback(self: Any, *, warn_above: float | None = 0.1, log_dir: str | os.PathLike[str] | None = None) -> Any:
         """Return a Keras callback that puts `loader_wait` and `samples_per_s` beside the loss: progress bar, history, TensorBoard.
@@ -46,7 +47,7 @@ class Companions(KerasAdapter):
             from loader.train.report import ReportCallback
         except ModuleNotFoundError as error:
             raise ConfigError(f"report_callback() {_NEEDS_KERAS}") from error
-        return ReportCallback(self, warn_above, log_dir)
+        return ReportCallback(self, warn_above, None if log_dir is None else as_root(log_dir))
 
     def progress(self: Any, *, disable: bool = False, file: IO[str] | None = None) -> Iterator[Sample]:
         """Return an iterator over one epoch, as `iter` does, with a progress bar: batches, samples per second, waits, time left.

@@ -1,0 +1,64 @@
+"""Which samples a subset or a split means. Pure."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loader.errors import ConfigError
+
+
+def as_indices(given: npt.ArrayLike, samples: int) -> npt.NDArray[np.int64]:
+    """Return indices as given to `subset`, from 0 up. Raises ConfigError for what are none.
+
+    Args:
+        given: indices, negative ones from the end, or a boolean mask.
+        samples: in the source.
+    """
+    try:
+        chosen: npt.NDArray[Any] = np.asarray(given)
+    except ValueError:
+        raise ConfigError(f"indices must be a flat list of integers or a boolean mask, not {given!r}") from None
+    if chosen.dtype == bool:
+        if chosen.shape != (samples,):
+            raise ConfigError(f"a mask of shape {chosen.shape} for {samples} samples")
+        chosen = np.flatnonzero(chosen)
+    if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iu"):
+        what = f"shape {chosen.shape} of {chosen.dtype}" if chosen.ndim else repr(given)
+        raise ConfigError(f"indices must be a flat list of integers or a boolean mask, not {what}; for the first n: range(n)")
+    if chosen.size and not (-samples <= chosen.min() and chosen.max() < samples):
+        raise ConfigError(f"indices from {chosen.min()} to {chosen.max()} for {samples} samples")
+    return chosen.astype(np.int64) % max(samples, 1)
+
+
+def held_out(samples: int, validation: float, seed: int, classes: npt.NDArray[Any] | None) -> npt.NDArray[np.bool_]:
+    """Return for each sample whether it goes into the validation part of a split.
+
+    Args:
+        samples: in the source.
+        validation: share that goes there.
+        seed: of the choice.
+        classes: label of each sample, where each class is to have the same share; or None.
+
+    Raises:
+        ConfigError: the arguments are no share and no seed, or one part would be empty.
+    """
+    if isinstance(validation, bool) or not isinstance(validation, Real) or not np.isfinite(validation):
+        raise ConfigError(f"validation={validation!r}: must be a share between 0 and 1, such as 0.2")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**64:
+        raise ConfigError(f"seed={seed!r}: must be a whole number from 0 to 2**64 - 1")
+    groups = np.zeros(samples, np.int64) if classes is None else classes
+    rng = np.random.Generator(np.random.Philox(key=np.array([seed, 0], np.uint64)))
+    chosen = np.zeros(samples, bool)
+    share = min(max(float(validation), 0.0), 1.0)
+    for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
+        chosen[rng.permutation(members)[: round(share * len(members))]] = True
+    if chosen.all() or not chosen.any():
+        left = "nothing to train on" if chosen.all() else "nothing to validate with"
+        hint = "" if 0 < validation < 1 else "; it is a share between 0 and 1, such as 0.2"
+        raise ConfigError(f"validation={validation} of {samples} samples leaves {left}{hint}")
+    return chosen
