@@ -10,7 +10,8 @@ differs between them is not kept in it but asked of the caller, Keras' `EpochIte
 
 | Keras | here |
 |---|---|
-| drops `y`, `sample_weight`, `class_weight`, `batch_size` beside an adapter | an error that says where they belong |
+| drops `y`, `sample_weight`, `class_weight`, `batch_size`, `shuffle` beside an adapter | an error that says where they belong |
+| says "None values not supported" where a loss gets no labels | an error that says what is missing |
 | with `steps_per_epoch`, keeps one iterator over all its epochs, and stops training where the data end | that iterator does not end |
 | builds a model on a first batch, throws the iterator away and starts again (JAX, PyTorch) | the epoch starts again with the same batch |
 | makes iterators that it never uses | nothing happens before the first `next` |
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,13 @@ _DROPPED = {
     "sample_weight": "the weights belong to the source",
     "class_weight": "give it to the Loader: Loader(..., class_weight=...)",
     "batch_size": "it is the Loader's: Loader(..., batch_size=...)",
+    "validation_batch_size": "it is the Loader's: Loader(..., batch_size=...)",
 }
+
+# The functions that ask first whether something is a DataAdapter, with their name for it; and how far above them `fit` is.
+_ASKERS = {"get_data_adapter": "x", "unpack_x_y_sample_weight": "data"}
+_CALLS = {"fit": "train_step", "evaluate": "test_step", "predict": "predict_step"}
+_CALL_DEPTH = 5
 
 # The method that builds a model on a first batch, and how far below it an iterator may be called: through EpochIterator and generators around us.
 _BUILDER = "_symbolic_build"
@@ -73,9 +80,10 @@ class KerasAdapter:
         module = sys.modules.get(_ADAPTER_MODULE)
         if module is None or not hasattr(module, "DataAdapter"):
             return type(self)
-        _refuse_dropped_arguments(self, sys._getframe(1))
-        own: Any = type(self)
-        return _both(own, module.DataAdapter)
+        own: Any = self
+        _refuse_what_does_not_fit(own, sys._getframe(1))
+        kind: Any = type(self)
+        return _both(kind, module.DataAdapter)
 
     def get_tf_dataset(self: Any) -> Iterable[Any]:
         """Return what Keras' TensorFlow trainer iterates over: tensors over the slots, or a dataset where a strategy needs one."""
@@ -182,12 +190,61 @@ def _both(loader: Any, adapter: Any) -> type:
     return type(loader.__name__, (loader, adapter), {})
 
 
-def _refuse_dropped_arguments(adapter: object, caller: FrameType) -> None:
-    if caller.f_code.co_name != "get_data_adapter" or caller.f_locals.get("x") is not adapter:
+def _refuse_what_does_not_fit(loader: Loader, asker: FrameType) -> None:
+    """Raise ConfigError where Keras is given a loader together with what it would ignore, or without what it needs."""
+    asks = asker.f_code.co_name
+    if asks not in _ASKERS or asker.f_locals.get(_ASKERS[asks]) is not loader:
         return
-    given = [f"{name}: {remedy}" for name, remedy in _DROPPED.items() if caller.f_locals.get(name) is not None]
-    if given:
-        raise ConfigError("Keras would ignore these beside a Loader:\n  " + "\n  ".join(given))
+    call = _call_above(asker)
+    validates = call is not None and call.f_code.co_name == "fit" and (asks != "get_data_adapter" or call.f_locals["x"] is not loader)
+    ignored = [f"{name}: {_DROPPED[name]}" for name in _dropped(asker.f_locals, call if validates else None)]
+    shuffle = None if call is None or validates else _given(call).get("shuffle")
+    if shuffle is not None and bool(shuffle) != loader._config.shuffle:
+        ignored.append(f"shuffle={shuffle!r}: the order is the Loader's: Loader(..., shuffle={bool(shuffle)})")
+    if ignored:
+        raise ConfigError("Keras would ignore these beside a Loader:\n  " + "\n  ".join(ignored))
+    if call is not None and _needs_labels(call, validates) and len(loader.spec.parts) == 1:
+        raise ConfigError(
+            f"the model is compiled with a loss, which needs labels, and the samples of {loader.name} have none: {loader.spec}. "
+            "Give them to the source: NpyArrays(x, y), NpyFiles(paths, labels=...). A model that learns its own input takes it twice: NpyArrays(x, x)"
+        )
+
+
+def _dropped(given: Mapping[str, Any], validation: FrameType | None) -> list[str]:
+    """Return which of the arguments that Keras drops were given. For validation data, the batch size of training arrays is handed on to us."""
+    names = [name for name in _DROPPED if given.get(name) is not None]
+    if validation is None:
+        return names
+    own_size = ["validation_batch_size"] * (validation.f_locals.get("validation_batch_size") is not None)
+    return own_size + [name for name in names if name != "batch_size"]
+
+
+def _call_above(asker: FrameType) -> FrameType | None:
+    """Return the frame of the `fit`, `evaluate` or `predict` of Keras that wants to know, if it is one of them."""
+    frame: FrameType | None = asker
+    for _ in range(_CALL_DEPTH):
+        frame = frame and frame.f_back
+        if frame is not None and frame.f_code.co_name in _CALLS and {"self", "x"} <= frame.f_locals.keys():
+            return frame
+    return None
+
+
+def _given(call: FrameType) -> Mapping[str, Any]:
+    """Return the arguments that were given to `fit`, without its defaults: those of the wrapper that Keras has around it."""
+    wrapper = call.f_back
+    around = wrapper.f_locals if wrapper is not None else {}
+    if getattr(around.get("fn"), "__code__", None) is not call.f_code:
+        return {}
+    by_name: Mapping[str, Any] = around["kwargs"]
+    return {**dict(zip(call.f_code.co_varnames, around["args"], strict=False)), **by_name}
+
+
+def _needs_labels(call: FrameType, validates: bool) -> bool:
+    """Return whether Keras itself computes a loss from labels: not in `predict`, nor without one, nor in steps of the model's own."""
+    model = call.f_locals["self"]
+    step = "test_step" if validates else _CALLS[call.f_code.co_name]
+    own = [method for method in (step, "compute_loss") if not getattr(type(model), method).__module__.startswith("keras.")]
+    return step != "predict_step" and getattr(model, "loss", None) is not None and not own
 
 
 def _counts_steps(caller: FrameType) -> bool:

@@ -182,20 +182,111 @@ assert_same_weights(one, other)
     )
 
 
+REFUSED = """
+def refused(use, *words):
+    try:
+        use()
+    except ConfigError as error:
+        assert all(word in str(error) for word in words), error
+    else:
+        raise SystemExit(f"{words} was dropped")
+x, y = separable(64)
+model = classifier()
+loader = Loader(NpyArrays(x, y), 32, workers=0, name="mine")
+shuffled = Loader(NpyArrays(x, y), 32, shuffle=True, workers=0)
+"""
+
+
 def test_arguments_that_keras_would_drop_are_refused(keras_script: Run) -> None:
     keras_script(
-        """
-loader = Loader(NpyArrays(*separable()), 32, workers=1, name="mine")
-model = classifier()
-for given in ({"class_weight": {0: 1.0}}, {"batch_size": 8}, {"y": np.zeros(3)}, {"sample_weight": np.ones(3)}):
-    try:
-        model.fit(loader, verbose=0, **given)
-    except ConfigError as error:
-        assert next(iter(given)) in str(error) and ("Loader" in str(error) or "source" in str(error)), error
-    else:
-        raise SystemExit(f"{given} was dropped")
+        REFUSED
+        + """
+weights = np.ones(3)
+for given in ({"class_weight": {0: 1.0}}, {"batch_size": 8}, {"y": weights}, {"sample_weight": weights}, {"shuffle": True}):
+    refused(lambda: model.fit(loader, verbose=0, **given), next(iter(given)), "source" if given.keys() & {"y", "sample_weight"} else "Loader(...")
+for given in ({"batch_size": 8}, {"y": weights}, {"sample_weight": weights}):
+    refused(lambda: model.evaluate(loader, verbose=0, **given), next(iter(given)))
+refused(lambda: model.predict(loader, batch_size=8, verbose=0), "batch_size")
+refused(lambda: model.fit(loader, None, None, 1, 0, None, 0.0, None, True), "shuffle=True", "Loader(..., shuffle=True)")
+refused(lambda: model.fit(shuffled, shuffle=False, verbose=0), "shuffle=False", "Loader(..., shuffle=False)")
+refused(lambda: model.fit(loader, shuffle=True, batch_size=8, verbose=0), "shuffle", "batch_size")
+count = Batches()
+for data in ((x, y), (loader,)):  # before the first epoch, not after it
+    refused(lambda: model.fit(*data, validation_data=loader, validation_batch_size=8, verbose=0, callbacks=[count]), "validation_batch_size")
+    assert count.steps == [], count.steps
+refused(lambda: model.fit(loader, validation_data=(loader, y), verbose=0), "y")
+try:
+    model.fit(loader, validation_split=0.2, verbose=0)
+except ValueError as error:
+    assert "validation_split" in str(error)
+else:
+    raise SystemExit("validation_split was dropped")
+"""
+    )
+
+
+def test_what_keras_does_not_drop_is_not_refused(keras_script: Run) -> None:
+    """What is meant for other data, a default, or what the loader does anyway."""
+    keras_script(
+        REFUSED
+        + """
+no_warnings()
 model.fit(loader, epochs=1, verbose=0)
+model.fit(loader, shuffle=False, epochs=1, verbose=0)
+model.fit(shuffled, shuffle=True, epochs=1, verbose=0)
+model.fit(x, y, batch_size=16, shuffle=True, validation_data=loader, verbose=0)
+model.fit(x, y, batch_size=16, validation_batch_size=8, validation_data=(x, y), verbose=0)
+model.evaluate(shuffled, verbose=0)
+model.predict(shuffled, verbose=0)
 assert type(loader) is Loader and isinstance(loader, Loader)
+"""
+    )
+
+
+def test_a_loss_without_labels_says_what_is_missing(keras_script: Run) -> None:
+    keras_script(
+        REFUSED
+        + """
+bare = Loader(NpyArrays(x), 32, workers=1, name="bare")
+for built in (True, False):
+    refused(lambda: classifier(inputs=built).fit(bare, verbose=0), "loss", "labels", "bare", "NpyArrays(x, y)")
+refused(lambda: model.evaluate(bare, verbose=0), "labels")
+count = Batches()
+for data in ((x, y), (loader,)):
+    refused(lambda: model.fit(*data, validation_data=bare, verbose=0, callbacks=[count]), "labels")
+    assert count.steps == [], count.steps
+no_warnings()
+assert model.predict(bare, verbose=0).shape == (64, 2)
+"""
+    )
+
+
+def test_a_model_that_needs_no_labels_gets_none(keras_script: Run) -> None:
+    """Losses of a layer, a step or a `compute_loss` of the model's own, and an autoencoder whose source gives x twice."""
+    keras_script(
+        REFUSED
+        + """
+class Regularised(keras.layers.Layer):
+    def call(self, x):
+        self.add_loss(keras.ops.mean(x**2))
+        return x
+
+class OwnLoss(keras.Model):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean((x - y_pred) ** 2)
+
+def make(kind, **given):
+    i = keras.Input((6,))
+    model = kind(i, Regularised()(keras.layers.Dense(6)(i)))
+    model.compile("sgd", **given)
+    return model
+
+no_warnings()
+bare = Loader(NpyArrays(x), 32, workers=0)
+twice = Loader(NpyArrays(x, x), 32, workers=0)
+for model, data in ((make(keras.Model), bare), (make(OwnLoss, loss="mse"), bare), (make(keras.Model, loss="mse"), twice)):
+    model.fit(data, epochs=1, verbose=0)
+    model.evaluate(data, verbose=0)
 """
     )
 
