@@ -21,9 +21,9 @@ from loader.ipc.records import Released
 
 
 class Interrupt:
-    """A Ctrl-C that hit where it could not be raised; the next use of the loader does."""
+    """What a signal handler raised where it went no further: a Ctrl-C, or the `sys.exit` of a script that was told to end. The next use raises it."""
 
-    pending = False
+    pending: BaseException | None = None
 
 
 class Outbox:
@@ -36,7 +36,7 @@ class Outbox:
 
     Args:
         inbox: writing end of it; the caller owns it.
-        interrupt: what a Ctrl-C in the middle of a release sets.
+        interrupt: what a signal in the middle of a release sets.
         count: the board's cell for how many slots are lent; None once a successor writes it.
     """
 
@@ -125,11 +125,11 @@ class Lease:
     def __del__(self) -> None:
         try:
             self._outbox.give_back(self.slot, self._release)
-        except KeyboardInterrupt:  # Python drops what a finalizer raises; the write, which wakes the supervisor, is where it mostly hits
-            self._outbox.interrupt.pending = True
-            self._outbox.give_back(self.slot, self._release)
         except AttributeError:  # Ctrl-C hit while it was being made
             return
+        except BaseException as error:  # Python drops what a finalizer raises; the write, which wakes the supervisor, is where a signal mostly hits
+            self._outbox.interrupt.pending = error.with_traceback(None)
+            self._outbox.give_back(self.slot, self._release)
 
 
 def collect_young() -> None:

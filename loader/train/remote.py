@@ -145,9 +145,9 @@ class Remote:
             SupervisorDied: too many have died.
         """
         self.check_owner()
-        if self._interrupt.pending:
-            self._interrupt.pending = False
-            raise KeyboardInterrupt
+        if self._interrupt.pending is not None:
+            raised, self._interrupt.pending = self._interrupt.pending, None
+            raise raised
         if not self._batches:
             if self._error is None:
                 self._next_slot(epoch, batch, leased)

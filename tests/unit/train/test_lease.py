@@ -235,8 +235,11 @@ def test_those_who_share_the_pipe_still_wait_for_room_in_it(trainer: Trainer) ->
     assert os.get_blocking(trainer.inbox_write)
 
 
-def test_ctrl_c_in_the_middle_of_a_release_loses_neither_the_slot_nor_the_ctrl_c(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, interruptions = os.write, [KeyboardInterrupt()]
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), TimeoutError("of the script's alarm")], ids=repr)
+def test_a_signal_in_the_middle_of_a_release_loses_neither_the_slot_nor_what_its_handler_raised(
+    error: BaseException, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, interruptions = os.write, [error]
 
     def interrupted(fd: int, record: bytes) -> int:
         if interruptions:
@@ -248,7 +251,7 @@ def test_ctrl_c_in_the_middle_of_a_release_loses_neither_the_slot_nor_the_ctrl_c
     del array
     monkeypatch.undo()
     assert not interruptions
-    assert trainer.outbox.interrupt.pending
+    assert trainer.outbox.interrupt.pending is error
     assert trainer.outbox.lent == set()
     assert set(trainer.released()) == {Released(3, 41)}
 
