@@ -57,7 +57,7 @@ class Inheritance:
 
     Attributes:
         trainer: pid of the trainer.
-        payload, board, ledger, arena: shared memory; the arena's is empty yet.
+        payload, board, ledger, probed, arena: shared memory; the arena's is empty yet.
         inbox_read, inbox_write: ends of the inbox.
         ready: writing end of the ready pipe.
         stdout, stderr: what is printed goes there; the standard streams are copies.
@@ -74,6 +74,7 @@ class Inheritance:
     payload: int
     board: int
     ledger: int
+    probed: int
     arena: int
     inbox_read: int
     inbox_write: int
@@ -156,7 +157,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -
     importlib.import_module("numpy.random")  # lazy: 20 ms and 4.5 MB in every worker otherwise (docs/measurements.md)
     prepare_to_fork()
     logs.enter("first sample", lambda: {"sample": 0, "path": pipeline.name_of(0)})  # the child's; this process only waits
-    probed = probe(pipeline, trainer, config.sample_timeout_s)
+    probed = probe(pipeline, trainer, config.sample_timeout_s, inherited.probed)
     logs.enter("supervisor", dict)
     pipeline.compile(probed.specs)
     rank, world = config.shard

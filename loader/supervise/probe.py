@@ -60,21 +60,33 @@ class Probed:
     row_ns: float
 
 
-def probe(pipeline: Pipeline, trainer: int, timeout_s: float) -> Probed:
-    """Run the first sample in a child and return what it told.
+def probe(pipeline: Pipeline, trainer: int, timeout_s: float, kept: int) -> Probed:
+    """Run the first sample in a child and return what it told; or what it told to the supervisor before this one.
+
+    It may have become a bad sample meanwhile, which is no reason why a supervisor could not follow another.
 
     Runs in: the supervisor, while it boots.
     Blocks: until the child answers or dies, the trainer (a pidfd) dies, or the sample has had `timeout_s` each time that it was run. A child that
     was killed is replaced as often as a worker would be.
+
+    Args:
+        pipeline: not compiled yet.
+        trainer: see above.
+        timeout_s: see above.
+        kept: memory of the trainer's, for what the sample told.
 
     Raises:
         LoaderError: the sample's own error.
         PipelineError: the child died.
         SampleTimeout: no answer in time.
     """
-    told = json.loads(_answer(pipeline, trainer, timeout_s))
+    answer = os.pread(kept, os.fstat(kept).st_size, 0)
+    if not answer.endswith(_END):
+        answer = _answer(pipeline, trainer, timeout_s)
+    told = json.loads(answer)
     if "error" in told:
         raise from_record(told)
+    os.pwrite(kept, answer, 0)
     return Probed([SampleSpec.from_json(spec) for spec in told["specs"]], told["row_ns"])
 
 

@@ -1,7 +1,8 @@
 """Batches from the worker pool: the trainer's end of the supervisor.
 
-Everything that must survive a supervisor is made and kept here: the pickled pipeline, the board, the ledger of bad samples, what its processes
-print, the position. One that dies is followed by another, which goes on with the next batch (`loader.train.life` is one of them).
+Everything that must survive a supervisor is made and kept here: the pickled pipeline, what the first sample told, the board, the ledger of bad
+samples, what its processes print, the position. One that dies is followed by another, which goes on with the next batch (`loader.train.life` is one
+of them).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.spec import Array, SampleSpec
 from loader.errors import LoaderClosed, LoaderError, PipelineError, SupervisorDied
-from loader.ipc import baggage, payload
+from loader.ipc import baggage, memfd, payload
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.identity import introduce
 from loader.ipc.ledger import Ledger
@@ -68,16 +69,15 @@ class Remote:
         self._interrupt = Interrupt()
         self._restarts = Restarts()
         self._last_words = ""
-        self._payload = payload.dump((pipeline, config))
+        self._kept = {"payload": payload.dump((pipeline, config))}  # what the next supervisor gets as well, by descriptor
         try:
-            for remark in baggage.remarks(pipeline.parts(), os.fstat(self._payload).st_size):
+            for remark in baggage.remarks(pipeline.parts(), os.fstat(self._kept["payload"]).st_size):
                 warnings.warn(remark, RuntimeWarning, stacklevel=3)  # the caller of Loader(...)
         except Warning:  # who makes errors of warnings gets no loader
-            os.close(self._payload)
+            os.close(self._kept["payload"])
             raise
-        self._board_fd = Board.create(self._max_workers)
-        self.board = Board(self._board_fd, self._max_workers)
-        self._ledger_fd = Ledger.create()
+        self._kept |= {"board": Board.create(self._max_workers), "ledger": Ledger.create(), "probed": memfd.create("probed")}
+        self.board = Board(self._kept["board"], self._max_workers)
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0  # there is no supervisor yet
         self.cells = self.board.trainer
         introduce(self.cells, config.name)
@@ -100,7 +100,7 @@ class Remote:
     def _start(self) -> None:
         epoch, batch = self._position
         self._life.start(
-            {"payload": self._payload, "board": self._board_fd, "ledger": self._ledger_fd, **self._relay.descriptors},
+            {**self._kept, **self._relay.descriptors},
             {"max_workers": self._max_workers, **self._wanted.numbers(), "epoch": epoch, "batch": batch},
         )
 
@@ -182,7 +182,7 @@ class Remote:
         try:
             self._life.end()
         finally:
-            for fd in (self._payload, self._board_fd, self._ledger_fd):
+            for fd in self._kept.values():
                 os.close(fd)
             self._relay.close()
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from loader import Loader, NpyArrays, SampleError
-from tests.batches import assert_same, copied, inline, take
+from tests.batches import assert_same, copied, first_numbers, inline, take
 from tests.faults.test_dying_supervisor import kill
 
 N, BATCH = 40, 4
@@ -76,3 +76,21 @@ def test_a_restart_gives_no_new_allowance(tmp_path: Path) -> None:
         with pytest.raises(SampleError, match=r"3 different samples have been bad, and max_errors=2 allows 2"):
             take(loader, epochs=3)
         assert loader.stats().quarantined == 3
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_first_sample_that_has_become_bad_does_not_keep_another_supervisor_from_following(tmp_path: Path) -> None:
+    arm = tmp_path / "arm"
+
+    def step(sample: Any, rng: np.random.Generator) -> Any:
+        if sample[0] == 0 and arm.exists():
+            os._exit(3)
+        return sample
+
+    with Loader(SOURCE, BATCH, workers=2, on_error="substitute", transforms=[step]) as loader:
+        take(loader)
+        arm.touch()
+        kill(loader)
+        found = take(loader, epochs=4)
+        assert loader.stats().supervisor_restarts == 1
+    assert 0 not in first_numbers(found[20:])
