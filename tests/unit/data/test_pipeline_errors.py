@@ -95,7 +95,10 @@ def test_a_label_that_is_no_class_names_its_sample(chunk_bytes: int) -> None:
     with pytest.raises(BadSample) as caught:
         filled(pipeline, [2, 3, 9, 1])
     assert caught.value.index == 9
-    assert str(pipeline.error(caught.value)) == "sample 9 (picture 9), y: RowError: OneHot(4): the label is 4, not a whole number from 0 to 3"
+    assert (
+        str(pipeline.error(caught.value))
+        == "sample 9 (picture 9), y: RowError: OneHot(4): the label is 4, not a whole number from 0 to 3 (class numbers begin at 0)"
+    )
 
 
 @pytest.mark.parametrize("transforms", [[], [Rescale(0.5, fields="image")], [add_noise]], ids=["nothing", "built-in", "function"])
