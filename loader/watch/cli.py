@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 import loader
-from loader.data.npy import NpyHeader, inspect_file
+from loader.data.npy import inspect_file
 from loader.errors import LoaderError
 from loader.watch import bench, tune
 from loader.watch.set_command import set_command
 from loader.watch.status import status
+from loader.watch.survey import describe, in_lines, survey
 from loader.watch.top import top
-from loader.watch.verify_checks import files_in
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,7 +41,8 @@ def inspect(target: str, as_json: bool, everything: bool, jobs: int | None, repo
 
     With --verify also SCRIPT:FUNCTION, which returns a Loader or a source: all samples are made, by source and transforms.
 
-    Reads headers only, unless --verify is given. A folder of folders is shown as classes, as `NpyFiles.from_folder` reads it.
+    Reads headers only, unless --verify is given; in a folder those of all files, up to some thousands, and tells the shapes and dtypes that it
+    found. A folder of folders is shown as classes, as `NpyFiles.from_folder` reads it.
 
     \b
     Examples:
@@ -58,16 +59,17 @@ def inspect(target: str, as_json: bool, everything: bool, jobs: int | None, repo
             from loader.watch.verify import verify
 
             sys.exit(verify(target, jobs, report, as_json))
-        found = _folder(path) if path.is_dir() else _file(path)
+        found = survey(path) if path.is_dir() else _file(path)
     except (LoaderError, OSError) as error:
         click.echo(f"loader inspect: {error}", err=True)
         sys.exit(1)
     if as_json:
         click.echo(json.dumps(found))
         return
-    width = max(map(len, found))
-    for key, value in found.items():
-        click.echo(f"{key:<{width}}  {value:,}" if isinstance(value, int) else f"{key:<{width}}  {value}")
+    lines = in_lines(found) if path.is_dir() else {key: f"{value:,}" if isinstance(value, int) else str(value) for key, value in found.items()}
+    width = max(map(len, lines))
+    for key, value in lines.items():
+        click.echo(f"{key:<{width}}  {value}")
 
 
 main.add_command(tune.command)
@@ -76,22 +78,4 @@ main.add_command(bench.command)
 
 def _file(path: Path) -> dict[str, Any]:
     header, size = inspect_file(str(path))
-    return {"path": str(path), **_describe(header), "bytes": size}
-
-
-def _folder(path: Path) -> dict[str, Any]:
-    source = files_in(path)
-    first = source.name_of(0)
-    assert first is not None
-    return {
-        "path": str(path),
-        "files": len(source),
-        "classes": list(source.classes or ()),
-        "first file": first,
-        **_describe(inspect_file(first)[0]),
-        "bytes of one sample": source.spec.nbytes,
-    }
-
-
-def _describe(header: NpyHeader) -> dict[str, Any]:
-    return {"dtype": header.dtype.str, "shape": list(header.shape), "order": "Fortran" if header.fortran_order else "C"}
+    return {"path": str(path), **describe(header), "bytes": size}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from loader.watch.survey import in_lines, survey
+
 
 def loader(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "loader", *map(str, arguments)], capture_output=True, text=True, timeout=60)
@@ -27,6 +29,30 @@ def test_a_folder_of_folders_is_described_as_classes(npy_folder) -> None:
     folder = npy_folder(7, classes=3)
     found = json.loads(loader("inspect", folder, "--json").stdout)
     assert (found["files"], found["classes"], found["shape"]) == (7, ["c0", "c1", "c2"], [4, 3])
+
+
+def test_a_folder_is_described_by_the_headers_of_all_its_files(npy_folder, tmp_path: Path) -> None:
+    folder = npy_folder(7)
+    result = loader("inspect", folder)
+    assert "files                7\nheaders read         all\n" in result.stdout
+    assert "[4, 3]" in result.stdout
+    np.save(folder / "odd.npy", np.zeros((5, 3)))
+    (folder / "bad.npy").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = loader("inspect", folder)
+    assert result.returncode == 0, result.stderr
+    assert "forms         2; " in result.stdout
+    assert "7 files" in result.stdout
+    assert f"1 file <f8 [5, 3] C, the first {folder / 'odd.npy'}" in result.stdout
+    assert f"{folder / 'bad.npy'}: is not a .npy file but a PNG image" in result.stdout
+    found = json.loads(loader("inspect", folder, "--json").stdout)
+    assert (found["files"], found["headers read"], found["shape"], len(found["unreadable"])) == (9, 9, [4, 3], 1)
+    assert [form["files"] for form in found["forms"]] == [7, 1]
+
+
+def test_of_very_many_files_the_headers_that_are_read_are_spread_evenly(npy_folder) -> None:
+    found = survey(npy_folder(9), most=3)
+    assert (found["files"], found["headers read"], found["forms"][0]["files"]) == (9, 3, 3)
+    assert in_lines(found)["headers read"] == "3 of 9, spread evenly; --verify reads all"
 
 
 def test_a_hidden_folder_is_no_class(npy_folder) -> None:
