@@ -121,7 +121,7 @@ class SampleTimeout(SampleError, TimeoutError):
 
 
 class PipelineError(LoaderError, RuntimeError):
-    """The pipeline (source and transforms) can't travel to the workers, can't start there, or does not keep the shape that it began with."""
+    """The pipeline (source and transforms) can't travel to the workers, can't start there, makes no samples, or does not keep their shape."""
 
 
 class MemoryLimitError(LoaderError, MemoryError):
