@@ -172,6 +172,10 @@ class Source(ABC):
         """Return the path or ID of a sample, to name it in an error; None where it has none."""
         return None
 
+    def inputs(self) -> Sequence[Source]:
+        """Return the sources that it is made of; most are of none."""
+        return ()
+
     def ids(self) -> list[str] | None:
         """Return the IDs of all samples, in order; None where they have none."""
         return None
@@ -262,6 +266,9 @@ class Subset(Source):
 
     def name_of(self, index: int) -> str | None:
         return self._source.name_of(int(self._indices[index]))
+
+    def inputs(self) -> Sequence[Source]:
+        return [self._source]
 
     def ids(self) -> list[str] | None:
         ids = self._source.ids()

@@ -20,6 +20,9 @@ from loader.ipc import memfd
 ASK = signal.SIGRTMAX if sys.platform == "linux" else 0
 """The signal that asks a worker for its stacks. SIGUSR1 and SIGUSR2 are left to the user's libraries."""
 
+WRITING_S = 0.05
+"""Within that time after it was asked, a worker that hangs has written its stacks, if it can run at all."""
+
 _MOST_BYTES = 16 * 1024
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in .*$', re.MULTILINE)
 

@@ -37,13 +37,16 @@ from loader.ipc.records import Look
 from loader.produce import last_words
 from loader.produce.worker import Production
 from loader.supervise import budget, sizing
+from loader.supervise.asking import Asking
 from loader.supervise.blocks import Blocks
 from loader.supervise.findings import Findings
 from loader.supervise.loop import Supervisor
 from loader.supervise.memory_control import MemoryControl
+from loader.supervise.names import Names
 from loader.supervise.pool import prepare_to_fork
 from loader.supervise.probe import Probed, probe, refuse_tensorflow
 from loader.supervise.schedule import Schedule
+from loader.supervise.threads import Threads
 from loader.supervise.tuning import Tuning
 
 _TRAINER_CHECK_S = 0.2
@@ -90,6 +93,20 @@ class Inheritance:
     epoch: int
     batch: int
 
+    def keep_from_programs(self) -> None:
+        """Keep all descriptors from programs that code of the user's starts; the trainer could hand them on only by leaving them open for those."""
+        for fd in (*self._private, self.stdout, self.stderr, self.logs):
+            os.set_inheritable(fd, False)
+
+    def close_private(self) -> None:
+        """Close what is the supervisor's alone. Runs in: a fork of it that makes no batches."""
+        for fd in self._private:
+            os.close(fd)
+
+    @property
+    def _private(self) -> tuple[int, ...]:
+        return self.payload, self.board, self.ledger, self.probed, self.arena, self.inbox_read, self.inbox_write, self.ready
+
 
 def main(given: dict[str, Any]) -> None:
     """Be the supervisor, from the first line to the last. Never returns.
@@ -100,6 +117,7 @@ def main(given: dict[str, Any]) -> None:
     _set_signals()
     output.print_lines()
     inherited = Inheritance(**given)
+    inherited.keep_from_programs()
     faulthandler.enable(file=inherited.stderr)  # what crashes in C code while it is unpickled says where; workers have a place of their own
     logs = LogWriter(inherited.logs)
     report_to(logs, inherited.levels)
@@ -156,9 +174,9 @@ def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -
     refuse_tensorflow(pipeline)
     importlib.import_module("numpy.random")  # lazy: 20 ms and 4.5 MB in every worker otherwise (docs/measurements.md)
     prepare_to_fork()
-    logs.enter("first sample", lambda: {"sample": 0, "path": pipeline.name_of(0)})  # the child's; this process only waits
-    probed = probe(pipeline, trainer, config.sample_timeout_s, inherited.probed)
-    logs.enter("supervisor", dict)
+    threads = Threads()
+    asking = Asking(trainer, inherited.close_private, threads.look)
+    probed = probe(pipeline, asking, threads, logs, config.sample_timeout_s, inherited.probed)
     pipeline.compile(probed.specs)
     rank, world = config.shard
     plan = EpochPlan(len(pipeline.source), config.batch_size, config.drop_last, rank, world)
@@ -173,13 +191,12 @@ def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -
     _announce(board, ready, Phase.RUNNING)
     substitute = config.on_error == "substitute"
     production = Production(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, Journal(), Outcasts(), logs, substitute)
-    blocks = Blocks(plan, layout.block_rows, layout.blocks) if config.shuffle else None
-    schedule = Schedule(plan, layout.slots, layout.slot.capacity, blocks, probed.row_ns, inherited.epoch, inherited.batch)
+    names = Names(pipeline, asking)
     signal.setitimer(signal.ITIMER_REAL, 0)
     _log.debug("the supervisor is ready: %d workers, %d slots, memory limit %s", inherited.workers, layout.slots, budget.mib(limit))
     prepare_to_fork()
     return Supervisor(
-        schedule=schedule,
+        schedule=_schedule(inherited, plan, layout, probed.row_ns),
         production=production,
         board=board,
         trainer=trainer,
@@ -190,7 +207,16 @@ def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=bool(inherited.auto)),
         memory=MemoryControl(board.supervisor, limit, layout.nbytes + payload_bytes, is_default=not inherited.limit and config.memory_limit is None),
-        findings=Findings(production, board, BadSamples(plan.samples, config.max_errors, config.quarantine), Ledger(inherited.ledger)),
+        findings=Findings(
+            production=production,
+            board=board,
+            known=BadSamples(plan.samples, config.max_errors, config.quarantine),
+            ledger=Ledger(inherited.ledger),
+            names=names,
+            threads=threads,
+        ),
+        names=names,
+        threads=threads,
     )
 
 
@@ -227,6 +253,11 @@ def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: Probed
     need = _need(layout, payload_bytes, workers)
     budget.check(need, config.memory_limit_bytes, size)
     return layout, max(limit, need.total)
+
+
+def _schedule(inherited: Inheritance, plan: EpochPlan, layout: ArenaLayout, row_ns: float) -> Schedule:
+    blocks = Blocks(plan, layout.block_rows, layout.blocks) if layout.blocks else None
+    return Schedule(plan, layout.slots, layout.slot.capacity, blocks, row_ns, inherited.epoch, inherited.batch)
 
 
 def _default_slots(config: Config, row_ns: int, slot_bytes: int) -> int:

@@ -12,7 +12,9 @@ from loader.ipc.board import Board, SupervisorCell
 from loader.ipc.ledger import Ledger
 from loader.produce.bad_rows import KIND
 from loader.produce.worker import Production
+from loader.supervise.names import Names
 from loader.supervise.suspects import DEATHS_TO_ACCUSE, Issued
+from loader.supervise.threads import Threads
 
 _log = logging.getLogger("loader.supervisor")
 
@@ -37,10 +39,14 @@ class Findings:
         board: counters.
         known: counts and reports them; knows none yet.
         ledger: of those that supervisors before this one have found.
+        names: of samples.
+        threads: may be why a sample hangs.
     """
 
-    def __init__(self, production: Production, board: Board, known: BadSamples, ledger: Ledger) -> None:
+    def __init__(self, *, production: Production, board: Board, known: BadSamples, ledger: Ledger, names: Names, threads: Threads) -> None:
         self._production = production
+        self._names = names
+        self._threads = threads
         self._board = board
         self._known = known
         self._ledger = ledger
@@ -83,6 +89,8 @@ class Findings:
         """
         how = "made no progress for sample_timeout_s" if issued.timed_out else "killed its worker"
         reason = f"it {how}, {DEATHS_TO_ACCUSE} times in a row while it was the only one in its ticket; the last worker: {death}"
+        if issued.timed_out:
+            reason += self._threads.remark()
         return self._accused(issued, worker, SampleTimeout if issued.timed_out else SampleError, reason, last_words)
 
     def accused_of_exhausting(self, issued: Issued, worker: int, told: dict[str, Any], why: str) -> dict[str, Any] | None:
@@ -101,7 +109,7 @@ class Findings:
         ticket, production = issued.ticket, self._production
         own = int(production.order.indices(ticket.epoch, production.plan.positions(ticket.first, ticket.first + 1))[0])
         index = substitute(production.pipeline.seed, ticket.epoch, own, ticket.attempt, production.plan.samples)
-        name = production.pipeline.name_of
+        name = self._names.found_out
         error = kind(index=index, name=name(index), reason=reason, worker=worker, remote_traceback=trace)
         self._board.supervisor.add(SupervisorCell.ERRORS, 1)
         beyond = self._note(error.to_record())

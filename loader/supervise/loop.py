@@ -11,17 +11,20 @@ from loader.ipc.board import Board, SupervisorCell, write_text
 from loader.ipc.channels import Outlet, drain_records
 from loader.ipc.output import Output
 from loader.ipc.records import INBOX_BYTES, Close, Done, Exhausted, Failed, InboxRecord, Ready, Released, Resize, Skip, unpack_inbox
+from loader.produce import last_words
 from loader.produce.worker import Production, run
 from loader.supervise.commands import Command, Dismiss, Issue
 from loader.supervise.control import Control
 from loader.supervise.findings import Findings
 from loader.supervise.memory_control import MemoryControl
+from loader.supervise.names import Names
 from loader.supervise.pool import Pool
-from loader.supervise.postmortem import STACK_S, Postmortem
+from loader.supervise.postmortem import Postmortem
 from loader.supervise.requests import Desk, memory_setting, workers_setting
 from loader.supervise.schedule import Schedule
 from loader.supervise.slot_clock import SlotClock
 from loader.supervise.status import Status
+from loader.supervise.threads import Threads
 from loader.supervise.tuning import Tuning
 
 _TICK_S = 1.0
@@ -48,6 +51,8 @@ class Supervisor:
         tuning: may change their number.
         memory: keeps the limit; may allow fewer workers than are wanted.
         findings: what becomes of bad samples.
+        names: of samples.
+        threads: of this process, which should have none.
     """
 
     def __init__(
@@ -65,6 +70,8 @@ class Supervisor:
         tuning: Tuning,
         memory: MemoryControl,
         findings: Findings,
+        names: Names,
+        threads: Threads,
     ) -> None:
         self._schedule = schedule
         self._production = production
@@ -79,10 +86,10 @@ class Supervisor:
         self._tick_s = min(_TICK_S, max(_SHORTEST_TICK_S, sample_timeout_s / 2))
         self._memory = memory
         self._epoll = select.epoll()
-        self._pool = Pool(self._run_worker, [self._inbox, ready.fd, trainer, self._epoll.fileno()])
+        self._pool = Pool(self._run_worker, [self._inbox, ready.fd, trainer, self._epoll.fileno()], threads.look)
         self._pid = os.getpid()
         self._slot_clock = SlotClock(board.supervisor)
-        self._status = Status(board=board, production=production, schedule=schedule, memory=memory, tuning=tuning)
+        self._status = Status(board=board, production=production, schedule=schedule, memory=memory, tuning=tuning, names=names)
         settings = {
             "workers": workers_setting(len(board.workers), self._workers_in_words, self._resize),
             "memory_limit": memory_setting(lambda: memory.limit, memory.check, self._set_memory_limit),
@@ -130,7 +137,7 @@ class Supervisor:
 
     def _patience_s(self) -> float:
         """Return how long to wait for messages."""
-        return self._control.patience_s(STACK_S if self._postmortem.asking else min(self._tick_s, self._memory.pause_s))
+        return self._control.patience_s(last_words.WRITING_S if self._postmortem.asking else min(self._tick_s, self._memory.pause_s))
 
     def _nap(self) -> None:
         """Let messages gather while every worker has enough to do.

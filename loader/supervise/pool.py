@@ -68,9 +68,11 @@ class Pool:
     Args:
         run: `run(number, tickets, last_words_fd)` is what a worker does; it gets the reading end of its ticket pipe, and memory for last words.
         private: descriptors of the supervisor that no worker may hold, since CLOEXEC does not help a fork.
+        before_fork: called before each fork.
     """
 
-    def __init__(self, run: Callable[[int, int, int], None], private: list[int]) -> None:
+    def __init__(self, run: Callable[[int, int, int], None], private: list[int], before_fork: Callable[[], None]) -> None:
+        self._before_fork = before_fork
         self._run = run
         self._private = private
         self.children: dict[int, Child] = {}
@@ -79,6 +81,7 @@ class Pool:
         """Fork worker `number`."""
         read, write = open_pipe()
         words = last_words.create()
+        self._before_fork()
         pid = os.fork()
         if pid == 0:
             self._be_worker(number, read, write, words)

@@ -26,9 +26,6 @@ from loader.supervise.suspects import Issued
 
 _log = logging.getLogger("loader.supervisor")
 
-# A worker that hangs writes its stacks at once, if it can run at all.
-STACK_S = 0.05
-
 # A sample that kills its worker is found after at most 13 halvings of a ticket and three deaths alone. More deaths in a row than this, with
 # nothing finished in between, mean that no worker can work at all.
 _DEATHS_WITHOUT_PROGRESS = 50
@@ -73,7 +70,7 @@ class Postmortem:
 
     @property
     def asking(self) -> bool:
-        """Whether workers have been asked for their stacks, so that `end_stalled` must be called again within `STACK_S`."""
+        """Whether workers have been asked for their stacks, so that `end_stalled` must be called again within `last_words.WRITING_S`."""
         return bool(self._asked)
 
     def progress(self) -> None:
@@ -92,7 +89,7 @@ class Postmortem:
             elif number not in self._asked.keys() | self._timed_out:
                 self._asked[number] = now
                 os.kill(child.pid, last_words.ASK)
-            elif now - self._asked.get(number, now) >= STACK_S:
+            elif now - self._asked.get(number, now) >= last_words.WRITING_S:
                 del self._asked[number]
                 self._timed_out.add(number)
                 os.kill(child.pid, signal.SIGKILL)

@@ -29,6 +29,7 @@ from loader.ipc.stats import Meter
 from loader.produce.worker import Production
 from loader.supervise.memory_control import MemoryControl
 from loader.supervise.minute import Minute
+from loader.supervise.names import Names
 from loader.supervise.schedule import Schedule
 from loader.supervise.tuning import Decision, Tuning
 
@@ -44,10 +45,12 @@ class Status:
         schedule: knows who works on what.
         memory: knows how large workers are, and has decided about them.
         tuning: has decided how many there are.
+        names: of samples.
     """
 
-    def __init__(self, *, board: Board, production: Production, schedule: Schedule, memory: MemoryControl, tuning: Tuning) -> None:
+    def __init__(self, *, board: Board, production: Production, schedule: Schedule, memory: MemoryControl, tuning: Tuning, names: Names) -> None:
         self._board = board
+        self._names = names
         self._production = production
         self._schedule = schedule
         self._memory = memory
@@ -112,7 +115,10 @@ class Status:
         }
 
     def _sample(self, number: int) -> str | None:
-        """Return path or index of the sample that a worker is at; where built-in code works on many at once, the first one of its ticket."""
+        """Return path or index of the sample that a worker is at, the index where code of the user's would have to name it.
+
+        Where built-in code works on many at once, it is the first one of its ticket.
+        """
         cells = self._board.workers[number]
         at = cells[WorkerCell.TICKET_GAUGE]
         ticket = next((ticket for ticket in self._schedule.tickets(number) if ticket.number == at), None) if at else None
@@ -120,7 +126,7 @@ class Status:
             return None
         row = min(max(0, cells[WorkerCell.ROW_GAUGE]), ticket.rows - 1)
         index = self._index(ticket, row, max(ticket.attempt, cells[WorkerCell.ATTEMPT_GAUGE]))
-        return self._production.pipeline.name_of(index) or f"sample {index}"
+        return self._names.at_hand(index) or f"sample {index}"
 
     def _index(self, ticket: Ticket, row: int, attempt: int) -> int:
         production = self._production

@@ -262,11 +262,11 @@ class Life:
         os.close(self._ready)
 
     def _free(self) -> None:
-        if self.arena is None or not self.outbox.lent:
-            return
-        layout, start = self.arena.layout, 0
-        for slot in sorted(self.outbox.lent):
-            used = layout.slot_bytes(slot)
-            memfd.free(self._arena_fd, start, used.start)
-            start = used.stop
-        memfd.free(self._arena_fd, start, layout.nbytes)
+        """Give back the memory of the arena but for the slots that are lent, also where a process that a transform has forked still maps it."""
+        start = 0
+        if self.arena is not None:
+            for slot in sorted(self.outbox.lent):
+                used = self.arena.layout.slot_bytes(slot)
+                memfd.free(self._arena_fd, start, used.start)
+                start = used.stop
+        memfd.free(self._arena_fd, start, os.fstat(self._arena_fd).st_size)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import Loader, MapSource, NpyArrays, NpyFiles
+from loader import Loader, MapSource, NpyArrays, NpyFiles, SampleError, SampleTimeout, Zip
 from loader.watch.client import loaders
-from tests.processes import wait_until, workers_of
+from tests.processes import supervisor_of, wait_until, workers_of
 
 
 @pytest.fixture(autouse=True)
@@ -87,24 +87,59 @@ def test_a_sample_without_a_name_is_called_by_its_index() -> None:
 
 
 class Named(MapSource):
-    """Names its samples by paths; it can't find its first ones."""
+    """Names its samples in a way of its own, and leaves the pid of whoever asks in a folder."""
 
-    def name_of(self, index: int) -> Any:
-        if index < 4:
-            raise KeyError(index)
+    def __init__(self, obj: Any, folder: Path) -> None:
+        super().__init__(obj)
+        self.folder = folder
+
+    def name_of(self, index: int) -> Path:
+        (self.folder / str(os.getpid())).touch()
         return Path(f"{index}.png")
 
 
-@pytest.mark.parametrize(("index", "name"), [(3, "sample 3"), (5, "5.png")])
-def test_a_source_that_names_samples_in_its_own_way_does_not_cost_the_supervisor(index: int, name: str) -> None:
+WRAPPED = {
+    "itself": lambda source: source,
+    "subset": lambda source: source.subset(np.arange(8)),
+    "sum": lambda source: source.subset([0, 1]) + source.subset(np.arange(2, 8)),
+    "zip": lambda source: Zip(source, NpyArrays(np.arange(8))),
+}
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED)
+def test_a_source_of_the_users_own_is_not_asked_for_names_in_the_supervisor(wrapped: str, tmp_path: Path) -> None:
     def hang(sample: Any, rng: Any) -> Any:
-        if sample[0][0] == index:
+        if sample[0][0] == 5:
             time.sleep(100)
         return sample
 
-    with Loader(Named(np.arange(8.0).reshape(8, 1)), 8, workers=1, transforms=[hang]) as loader:
-        workers_of(loader)
-        wait_until(lambda: [worker["sample"] for worker in status()["workers"]] == [name], f"it is at {name}")
+    asked = tmp_path / "asked"
+    asked.mkdir()
+    source = WRAPPED[wrapped](Named(np.arange(8.0).reshape(8, 1), asked))
+    with Loader(source, 8, workers=1, transforms=[hang], sample_timeout_s=1) as loader:
+        supervisor = supervisor_of(loader)
+        wait_until(lambda: [worker["sample"] for worker in status()["workers"]] == ["sample 5"], "it is at sample 5")
+        with pytest.raises(SampleTimeout) as caught:
+            next(iter(loader))
+        assert (caught.value.index, caught.value.name) == (5, "5.png")
+        assert supervisor not in {int(path.name) for path in asked.iterdir()}
+
+
+def test_a_source_whose_names_take_for_ever_costs_the_name_alone(tmp_path: Path) -> None:
+    class Nameless(MapSource):
+        def name_of(self, index: int) -> str:
+            time.sleep(100 if index else 0)
+            return "first"
+
+    def crash(sample: Any, rng: Any) -> Any:
+        if sample[0][0] == 5:
+            os._exit(1)
+        return sample
+
+    with Loader(Nameless(np.arange(8.0).reshape(8, 1)), 8, workers=1, transforms=[crash]) as loader:
+        with pytest.raises(SampleError) as caught:
+            next(iter(loader))
+        assert (caught.value.index, caught.value.name) == (5, None)
         assert loader.stats().supervisor_restarts == 0
 
 
