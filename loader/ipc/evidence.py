@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,6 +25,7 @@ class Moment:
         made: samples, of all workers.
         nothing_to_fill_ns: for how long all slots were filled.
         lent: slots that the trainer holds.
+        wanted: workers.
         timing: of the stopwatches, added up.
     """
 
@@ -38,6 +39,7 @@ class Moment:
     made: int
     nothing_to_fill_ns: int
     lent: int
+    wanted: int
     timing: tuple[int, ...]
 
     @classmethod
@@ -57,6 +59,7 @@ class Moment:
             sum(cells[WorkerCell.SAMPLES] for cells in makers) if board.workers else trainer[TrainerCell.SAMPLES],
             supervisor[SupervisorCell.NOTHING_TO_FILL_NS],
             trainer[TrainerCell.LENT_GAUGE],
+            supervisor[SupervisorCell.WORKERS_GAUGE],
             tuple(map(sum, zip(*timings, strict=True))) if timings else (0,) * TIMING_CELLS,
         )
 
@@ -85,9 +88,7 @@ class Window:
 
     def busy_ratio(self, worker: int) -> float:
         """Return the share of the time that a worker was busy, of that in which it ran: one that has just started is not one that was idle."""
-        return self._busy_ratio(worker, self._since(worker))
-
-    def _busy_ratio(self, worker: int, then: Moment) -> float:
+        then = self._since(worker)
         return max(0.0, min(1.0, (self._now.busy_ns[worker] - then.busy_ns[worker]) / 1e9 / max(self._now.at - then.at, 1e-9)))
 
     def _since(self, worker: int) -> Moment:
@@ -111,34 +112,46 @@ class Window:
             workers: numbers of those that run.
             found: what `stages` returned.
         """
-        then, now, timing, supervisor = self._then, self._now, self._timing, self._board.supervisor
-        spans = without_pauses(self._moments)
+        board, moments = self._board, since_resize(self._moments)
+        first, last, spans = moments[0], moments[-1], without_pauses(moments)
         taking_s = max(1e-9, sum(new.at - old.at for old, new in spans))
-        batches, made = now.batches - then.batches, max(1, now.made - then.made)
-        busy_ns = max(1, sum(now.busy_ns) - sum(then.busy_ns))
-        slots = sum(supervisor[cell] for cell in SLOT_GAUGES)
+
+        def gained(count: Callable[[Moment], float]) -> float:
+            return sum(count(new) - count(old) for old, new in spans)
+
+        def busy_ns(worker: int) -> float:
+            return gained(lambda moment: moment.busy_ns[worker])
+
+        def timed(cell: Timing) -> float:
+            return gained(lambda moment: moment.timing[cell])
+
+        batches, made = round(gained(lambda moment: moment.batches)), max(1.0, gained(lambda moment: moment.made))
+        work_ns, taking_ns = max(1.0, gained(lambda moment: sum(moment.busy_ns))), 1e9 * taking_s
         return Measurements(
-            delivered=now.samples > then.samples,
-            inline=not self._board.workers,
-            wait=self.wait_ratio,
-            step_s=self.elapsed_s / max(1, batches),
-            busy=tuple(self._busy_ratio(worker, then) for worker in workers),
-            present=sum((now.at - self._since(worker).at) / self.elapsed_s for worker in workers),
-            work_s=busy_ns / 1e9 / made * (now.samples - then.samples) / max(1, batches),
-            computing=min(1.0, timing[Timing.CPU_NS] / busy_ns),
-            queueing=min(1.0, timing[Timing.QUEUE_NS] / busy_ns),
+            begun=last.batches > 0,
+            delivered=last.batches > first.batches,
+            elapsed_s=last.at - first.at,
+            taking_s=taking_s,
+            batches=batches,
+            inline=not board.workers,
+            wait=_share(gained(lambda moment: moment.wait_ns), taking_ns),
+            step_s=taking_s / max(1, batches),
+            busy=tuple(_share(busy_ns(worker), taking_ns) for worker in workers),
+            present=sum(new.at - old.at for old, new in spans for worker in workers if old.running[worker]) / taking_s,
+            work_s=work_ns / 1e9 / made * gained(lambda moment: moment.samples) / max(1, batches),
+            computing=_share(timed(Timing.CPU_NS), work_ns),
+            queueing=_share(timed(Timing.QUEUE_NS), work_ns),
             cores=available_cores(),
-            ceiling=len(self._board.workers),
-            reduced_to=supervisor[SupervisorCell.MEMORY_WORKERS_GAUGE] or None,
-            wanted=supervisor[SupervisorCell.WORKERS_GAUGE],
-            nothing_to_fill=min(1.0, (now.nothing_to_fill_ns - then.nothing_to_fill_ns) / 1e9 / self.elapsed_s),
-            filled_up=min(1.0, sum(new.nothing_to_fill_ns - old.nothing_to_fill_ns for old, new in spans) / 1e9 / taking_s),
-            slots=slots,
+            ceiling=len(board.workers),
+            reduced_to=board.supervisor[SupervisorCell.MEMORY_WORKERS_GAUGE] or None,
+            wanted=last.wanted,
+            nothing_to_fill=_share(gained(lambda moment: moment.nothing_to_fill_ns), taking_ns),
+            slots=sum(board.supervisor[cell] for cell in SLOT_GAUGES),
             lent=sum(new.lent for _, new in spans) / max(1, len(spans)),
-            copied=(now.copies - then.copies) / max(1, batches),
-            slow_share=min(1.0, timing[Timing.SLOW_NS] / busy_ns),
-            slow_samples=timing[Timing.SLOW_TICKETS] / made,
-            slow_ms=timing[Timing.SLOW_NS] / 1e6 / max(1, timing[Timing.SLOW_TICKETS]),
+            copied=gained(lambda moment: moment.copies) / max(1, batches),
+            slow_share=_share(timed(Timing.SLOW_NS), work_ns),
+            slow_samples=timed(Timing.SLOW_TICKETS) / made,
+            slow_ms=timed(Timing.SLOW_NS) / 1e6 / max(1, timed(Timing.SLOW_TICKETS)),
             slow_sample=self._slow_sample(),
             stages=tuple(found),
         )
@@ -148,10 +161,20 @@ class Window:
         return next((gauge - 1 for gauge in gauges if gauge), None)
 
 
+def _share(part_ns: float, whole_ns: float) -> float:
+    return max(0.0, min(1.0, part_ns / whole_ns))
+
+
+def since_resize(moments: Sequence[Moment]) -> Sequence[Moment]:
+    """Return the moments since the number of workers was changed the last time: what was before says nothing about what is now."""
+    changed = [number for number, (old, new) in enumerate(pairwise(moments), 1) if new.wanted != old.wanted]
+    return moments[changed[-1] :] if changed else moments
+
+
 def without_pauses(moments: Sequence[Moment]) -> list[tuple[Moment, Moment]]:
     """Return the spans from each moment to the next in which the trainer did not pause, nor began or ended a pause.
 
-    While it validates or compiles, all slots are filled and some are lent, as where it keeps them for good.
+    While it validates or compiles, nobody waits, all slots are filled and some are lent, as where it keeps them for good.
     """
     spans = list(pairwise(moments))
     elapsed, batches = moments[-1].at - moments[0].at, max(1, moments[-1].batches - moments[0].batches)

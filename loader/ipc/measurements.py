@@ -16,10 +16,14 @@ _ROOM = 0.85
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
-    """What is known about some seconds of a loader. Shares are from 0 to 1.
+    """What is known about some seconds of a loader in which the trainer took batches, without its pauses. Shares are from 0 to 1.
 
     Attributes:
-        delivered: whether anything was handed out.
+        begun: whether anything was ever handed out.
+        delivered: whether anything was, in these seconds or in the pauses between them.
+        elapsed_s: seconds, pauses included.
+        taking_s: seconds without the pauses.
+        batches: handed out in them.
         inline: whether the trainer makes the batches itself.
         wait: share of the time that the trainer waited for data.
         step_s: of the trainer, from batch to batch.
@@ -33,9 +37,8 @@ class Measurements:
         wanted: workers that are asked for.
         reduced_to: workers that memory allows, where these are fewer.
         nothing_to_fill: share of the time in which all slots were filled, and taken or not.
-        filled_up: the same share of the time in which the trainer took batches, without its pauses.
         slots: in all.
-        lent: slots that the trainer kept, on average, without its pauses.
+        lent: slots that the trainer kept, on average.
         copied: batches that were copied because all slots were kept, per batch.
         slow_share: of the busy time that slow tickets took longer than usual.
         slow_samples: slow tickets per sample.
@@ -44,7 +47,11 @@ class Measurements:
         stages: what the busy time went into.
     """
 
+    begun: bool = True
     delivered: bool = True
+    elapsed_s: float = 10.0
+    taking_s: float = 10.0
+    batches: int = 100
     inline: bool = False
     wait: float = 0.0
     step_s: float = 0.1
@@ -58,7 +65,6 @@ class Measurements:
     wanted: int = 1
     reduced_to: int | None = None
     nothing_to_fill: float = 0.0
-    filled_up: float = 0.0
     slots: int = 0
     lent: float = 0.0
     copied: float = 0.0
@@ -91,8 +97,9 @@ class Measurements:
 
     @property
     def useful(self) -> int:
-        """Workers that could be used: as many as are needed, allowed, and served by the cores."""
-        served = self.ceiling if self.computing < 1 / max(self.ceiling, 1) else max(1, round(self.cores / self.computing))
+        """Workers that could be used: as many as are needed, allowed, and served by the cores. Who stands in line for a core wants to compute."""
+        wanting = min(1.0, self.computing + self.queueing)
+        served = self.ceiling if wanting < 1 / max(self.ceiling, 1) else max(1, round(self.cores / wanting))
         return min(self.needed, self.ceiling, max(served, len(self.busy)))
 
     def gain_with(self, workers: int) -> float:

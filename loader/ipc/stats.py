@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from html import escape
 from typing import Any
 
 from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
@@ -159,11 +160,25 @@ class Stats:
     def __str__(self) -> str:
         return aligned(self.rows())
 
+    def _repr_html_(self) -> str:
+        """Return the same table for a notebook, which shows this by itself."""
+        return as_html(self.rows())
+
 
 def aligned(rows: list[tuple[str, str]]) -> str:
     """Return labels and texts as lines of two columns."""
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {text}" for label, text in rows)
+
+
+def as_html(rows: list[tuple[str, str]]) -> str:
+    """Return labels and texts as a table of two columns. Colours and type are the notebook's, so that it fits a dark one, too."""
+    cell = "padding: 2px 12px 2px 0; text-align: left; vertical-align: top"
+    lines = [
+        f'<tr><th style="{cell}; white-space: nowrap">{escape(label)}</th><td style="{cell}; max-width: 60em">{escape(text)}</td></tr>'
+        for label, text in rows
+    ]
+    return "\n".join(['<table style="border-collapse: collapse">', *lines, "</table>"])
 
 
 def _known(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,12 @@ _CORES_USED = 0.85
 _KEPT = 0.5
 _NOTHING_TO_FILL = 0.2
 _COPIED = 0.25
+# As much as "auto" wants to see of a number of workers before it judges it (docs/tuning.md): less is chance. Where batches are slow, time has to do.
+_ENOUGH_S = 1.0
+_ENOUGH_BATCHES = 4
+_LONG_ENOUGH_S = 5.0
+# All that is looked at. Nobody takes anything for so long by chance.
+_LONG_S = 10.0
 
 
 class Kind(str, Enum):
@@ -38,6 +44,8 @@ class Kind(str, Enum):
 
     NOTHING = "nothing"
     """Nothing was taken from the loader."""
+    MEASURING = "measuring"
+    """Too little was taken to tell, since the first batch or since the number of workers has changed."""
     INLINE = "inline"
     """The trainer makes the batches itself."""
     OVERHEAD = "overhead"
@@ -68,6 +76,7 @@ class Kind(str, Enum):
 
 _SHORT = {
     Kind.NOTHING: "nothing is taken",
+    Kind.MEASURING: "measuring",
     Kind.INLINE: "workers=0",
     Kind.OVERHEAD: "tiny batches",
     Kind.MODEL: "model is slower",
@@ -96,7 +105,7 @@ class Verdict:
     Attributes:
         kind: what it is about.
         sentence: the same in words, with figures and with what to do.
-        gain: how many times as fast training is expected to run after that.
+        gain: how many times as fast training is expected to run after that, to a tenth, as in the sentence.
     """
 
     kind: Kind
@@ -114,21 +123,30 @@ def judge(seen: Measurements) -> Verdict:
 
 
 def _nothing(seen: Measurements) -> Verdict | None:
-    return None if seen.delivered else Verdict(Kind.NOTHING, "nothing was taken from the loader in the last 10 s")
+    if seen.delivered or (seen.begun and seen.elapsed_s < _LONG_S):
+        return None
+    return Verdict(Kind.NOTHING, f"nothing was taken from the loader {'in the last 10 s' if seen.begun else 'yet'}")
 
 
 def _inline(seen: Measurements) -> Verdict | None:
     if not seen.inline:
         return None
     words = f"the trainer makes its batches itself (workers=0), for {seen.wait:.0%} of its time; workers=1 would do that beside it"
-    return Verdict(Kind.INLINE, words, min(seen.most_gain, 1 / max(seen.wait, 1e-9), 2.0) if seen.wait > _NOTICEABLE else 1.0)
+    return _with_gain(Kind.INLINE, words, min(seen.most_gain, 1 / max(seen.wait, 1e-9), 2.0) if seen.wait > _NOTICEABLE else 1.0)
+
+
+def _measuring(seen: Measurements) -> Verdict | None:
+    if (seen.taking_s >= _ENOUGH_S and seen.batches >= _ENOUGH_BATCHES) or (seen.taking_s >= _LONG_ENOUGH_S and seen.batches):
+        return None
+    batches = f"{seen.batches:,} batch{'es' * (seen.batches != 1)} in {seen.taking_s:.1f} s"
+    return Verdict(Kind.MEASURING, f"still measuring: {batches} so far, since the first one or since the workers have changed")
 
 
 def _overhead(seen: Measurements) -> Verdict | None:
     if seen.work_s > _SHORT_WORK_S or seen.step_s > _SHORT_STEP_S or seen.share > _BUSY:
         return None
     words = f"the batches are tiny: {1 / seen.step_s:,.0f} of them are taken in a second, so handing them over is most of the work; "
-    return Verdict(Kind.OVERHEAD, f"{words}a larger batch_size would be faster", min(MOST_GAIN, seen.step_s / max(seen.work_s, 1e-9)))
+    return _with_gain(Kind.OVERHEAD, f"{words}a larger batch_size would be faster", seen.step_s / max(seen.work_s, 1e-9))
 
 
 def _model(seen: Measurements) -> Verdict | None:
@@ -154,10 +172,9 @@ def _memory(seen: Measurements) -> Verdict | None:
 
 
 def _slots(seen: Measurements) -> Verdict | None:
-    filled_up = seen.filled_up >= _NOTHING_TO_FILL
+    filled_up = seen.nothing_to_fill >= _NOTHING_TO_FILL
     kept = seen.slots > 0 and seen.lent >= _KEPT * seen.slots and filled_up
-    only_in_pauses = seen.pressed >= _BUSY and not filled_up
-    if seen.share >= _BUSY or only_in_pauses or not (kept or seen.copied >= _COPIED):
+    if seen.share >= _BUSY or not (kept or seen.copied >= _COPIED):
         return None
     why = f"the workers wait for slots, of which the trainer keeps {seen.lent:.1f} of {seen.slots}"
     return _slow(
@@ -196,19 +213,21 @@ def _stage(seen: Measurements) -> Verdict | None:
     if seen.pressed < _BUSY or largest is None or largest.share < _DOMINANT or largest.name in ("write", "order"):
         return None
     if largest.name != "read":
-        gain = min(seen.most_gain, 1 / max(1 - largest.share / 2, 0.1))
         why = f"`{largest.name}` takes {largest.share:.0%} of the workers' time ({largest.ms_per_sample:.3g} ms per sample)"
-        return _slow(seen, Kind.TRANSFORMING, f"{why}; make it faster{_or_more_workers(seen)}", max(gain, seen.gain_with(seen.useful)))
+        if more := _more_workers(seen):
+            return _slow(seen, Kind.TRANSFORMING, f"{why}; make it faster, or {more}", seen.gain_with(seen.useful))
+        return _slow(seen, Kind.TRANSFORMING, f"{why}; make it faster, perhaps twice", min(seen.most_gain, 1 / max(1 - largest.share / 2, 0.1)))
     why = f"reading takes {largest.share:.0%} of the workers' time ({largest.ms_per_sample:.3g} ms per sample)"
     cure = "read less per sample, or from a format that needs less work" if seen.computing >= _COMPUTING else "use faster storage or larger files"
-    return _slow(seen, Kind.READING, f"{why}; {cure}{_or_more_workers(seen)}", seen.gain_with(seen.useful))
+    more = _more_workers(seen)
+    return _slow(seen, Kind.READING, f"{why}; {cure}{f', or {more}' * bool(more)}", seen.gain_with(seen.useful))
 
 
 def _workers(seen: Measurements) -> Verdict | None:
     if seen.pressed < _BUSY:
         return None
     why = f"all {len(seen.busy)} workers are busy" if len(seen.busy) != 1 else "the only worker is busy"
-    more = _or_more_workers(seen).removeprefix(", or ")
+    more = _more_workers(seen)
     cure = more or f"no more are allowed (max_workers={seen.ceiling})" if len(seen.busy) >= seen.ceiling else more or "more of them would not help"
     return _slow(seen, Kind.WORKERS, f"{why} {seen.pressed:.0%} of the time; {cure}", seen.gain_with(seen.useful))
 
@@ -220,20 +239,31 @@ def _unclear(seen: Measurements) -> Verdict:
     return _slow(seen, Kind.UNCLEAR, f"{why}; the machine may be busy with something else, or a batch may have been slow to come now and then", 1.0)
 
 
-_RULES = (_nothing, _inline, _overhead, _model, _memory, _slots, _straggler, _cores, _stage, _workers, _unclear)
+_RULES = (_nothing, _inline, _measuring, _overhead, _model, _memory, _slots, _straggler, _cores, _stage, _workers, _unclear)
 
 
-def _or_more_workers(seen: Measurements) -> str:
-    """Return what more workers would bring, if anything."""
-    if seen.useful <= len(seen.busy):
-        return ""
-    return f", or use {seen.useful} workers, with which it would run {_times(seen.gain_with(seen.useful), 'about ')}"
+def _more_workers(seen: Measurements) -> str:
+    """Return how many workers would be better, if any."""
+    return f"use {seen.useful} workers" if seen.useful > len(seen.busy) else ""
 
 
 def _slow(seen: Measurements, kind: Kind, why: str, gain: float) -> Verdict:
-    could = f"the trainer waits for data {seen.wait:.0%} of its time and could run {_times(seen.most_gain)}"
-    return Verdict(kind, f"the loader is the slow part: {could}; {why}", round(max(1.0, gain), 2))
+    most = _rounded(seen.most_gain)
+    lead = f"the loader is the slow part: the trainer waits for data {seen.wait:.0%} of its time and could run {_times(most)}"
+    if _rounded(gain) == most:  # which has been said
+        return Verdict(kind, f"{lead}; {why}", most)
+    return _with_gain(kind, f"{lead}; {why}", gain)
 
 
-def _times(gain: float, about: str = "") -> str:
-    return f"{about}{gain:.1f} times as fast" if gain < MOST_GAIN else "many times as fast"
+def _with_gain(kind: Kind, words: str, gain: float) -> Verdict:
+    """Return a verdict whose sentence ends with what its cure would bring, if that can be seen."""
+    gain = _rounded(gain)
+    return Verdict(kind, f"{words}, with which it would run about {_times(gain)}" if gain > 1.0 else words, gain)
+
+
+def _rounded(gain: float) -> float:
+    return round(min(MOST_GAIN, max(1.0, gain)), 1)
+
+
+def _times(gain: float) -> str:
+    return f"{gain:.1f} times as fast" if gain < MOST_GAIN else "many times as fast"

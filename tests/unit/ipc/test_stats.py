@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from loader.ipc import stats as module
 from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
-from loader.ipc.stats import Meter, Stats
+from loader.ipc.stages import StageStats
+from loader.ipc.stats import Meter, Stats, WorkerStats
 from loader.train.counter import Counter
 
 
@@ -87,6 +90,61 @@ def test_a_worker_that_has_just_started_is_not_one_that_was_idle(boards: tuple[B
     assert found.verdict_kind == "workers"  # "unclear" if half of them seemed to be idle
 
 
+def test_a_resize_begins_the_evidence_anew(boards: tuple[Board, Board], clock: Clock) -> None:
+    """What was before says nothing about what is now; the rates of the last ten seconds go on."""
+    trainer, supervisor = boards
+    counter, meter, workers = Counter(trainer), Meter(supervisor), supervisor.workers
+    workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
+    supervisor.supervisor[SupervisorCell.WORKERS_GAUGE] = 1
+    for tenth in range(80):
+        clock.now += 0.1
+        if tenth == 50:
+            supervisor.supervisor[SupervisorCell.WORKERS_GAUGE], workers[1][WorkerCell.STATE_GAUGE] = 2, WorkerState.BUSY
+        waits, load = (95_000_000, 100_000_000) if tenth < 50 else (0, 20_000_000)
+        trainer.trainer.add(TrainerCell.WAIT_NS, waits)
+        for cells in workers[: 1 if tenth < 50 else 2]:
+            cells.add(WorkerCell.BUSY_NS, load)
+        counter.count(8, 0)
+        meter.look(clock.now)
+        if tenth in (49, 56):
+            kind = "workers" if tenth == 49 else "measuring"
+            assert (meter.stats("a").verdict_kind, counter.stats("a", 0).verdict_kind) == (kind, kind)
+    for found in (meter.stats("a"), counter.stats("a", 0)):
+        assert found.verdict_kind == "too_many_workers"
+        assert found.trainer_wait_ratio > 0.5
+
+
+@pytest.mark.parametrize("looks", [True, False], ids=["supervisor", "trainer"])
+def test_a_pause_of_the_trainer_is_no_evidence(looks: bool, boards: tuple[Board, Board], clock: Clock) -> None:
+    """Training that waits for a worker 90 % of its time, and is stopped for five seconds: all that it says is of the time before and after."""
+    trainer, supervisor = boards
+    counter, meter = Counter(trainer), Meter(supervisor)
+    supervisor.workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
+    for tenth in range(110):
+        clock.now += 0.1
+        if not 40 <= tenth < 90:
+            trainer.trainer.add(TrainerCell.WAIT_NS, 90_000_000)
+            supervisor.workers[0].add(WorkerCell.BUSY_NS, 95_000_000)
+            counter.count(8, 0)
+        else:
+            supervisor.supervisor.add(SupervisorCell.NOTHING_TO_FILL_NS, 100_000_000)
+        if looks:
+            meter.look(clock.now)
+    found = meter.stats("a") if looks else counter.stats("a", 0)
+    assert found.verdict_kind == "workers"
+    assert "waits for data 90% of its time" in found.verdict
+
+
+def test_until_there_is_enough_it_is_measuring(boards: tuple[Board, Board], clock: Clock) -> None:
+    counter = Counter(boards[0])
+    assert counter.stats("a", 0).verdict == "nothing was taken from the loader yet"
+    counter.count(8, 0)
+    assert counter.stats("a", 0).verdict_kind == "measuring"
+    clock.now += 0.4
+    counter.count(8, 0)
+    assert counter.stats("a", 0).verdict == ("still measuring: 1 batch in 0.4 s so far, since the first one or since the workers have changed")
+
+
 def test_slots_that_are_full_while_the_trainer_pauses_are_not_kept_by_it(boards: tuple[Board, Board], clock: Clock) -> None:
     """Training that waits for slow workers, with a validation of two seconds now and then: it holds two of three slots all the time."""
     trainer, supervisor = boards
@@ -141,6 +199,16 @@ def test_a_snapshot_survives_json_and_fields_of_another_version() -> None:
     text = json.loads(json.dumps(stats.as_dict()))
     assert Stats.from_dict(text) == stats
     assert Stats.from_dict({**text, "new": 1, "slots": {**text["slots"], "lost": 0}}) == stats
+
+
+def test_a_notebook_shows_the_same_as_print() -> None:
+    """A table of what `print` says, and nothing that a name or a transform could put into the page."""
+    evil = "<script>alert('&')</script>"
+    plain = Meter(Board(None, 0)).stats("a")
+    stats = replace(plain, name=evil, stages=[StageStats(evil, 0.5, 1.0)], verdict=f"`{evil}` is slow", workers=[WorkerStats(7, "busy", 12, 0.5)])
+    table = ElementTree.fromstring(stats._repr_html_())
+    assert [tuple(cell.text for cell in row) for row in table] == stats.rows()
+    assert "<script" not in stats._repr_html_()
 
 
 @pytest.mark.parametrize("given", [{}, {"name": 1}, {"slots": 3}, {"slots": [], "workers": {}, "memory": ""}])

@@ -22,13 +22,14 @@ USUAL = Measurements(wait=0.5, busy=(0.95, 0.97), computing=0.1, cores=8, ceilin
 
 CASES = {
     Kind.NOTHING: replace(USUAL, delivered=False),
+    Kind.MEASURING: replace(USUAL, taking_s=0.7, batches=3),
     Kind.INLINE: replace(USUAL, inline=True, busy=()),
     Kind.OVERHEAD: replace(USUAL, work_s=2e-5, step_s=1e-4, busy=(0.1, 0.1)),
     Kind.MODEL: replace(USUAL, wait=0.01, busy=(0.4, 0.4, 0.4), stages=BLUR),
     Kind.TOO_MANY: replace(USUAL, wait=0.01, busy=(0.1,) * 8),
     Kind.BALANCED: replace(USUAL, wait=0.04, busy=(0.9, 0.92)),
     Kind.MEMORY: replace(USUAL, reduced_to=2, wanted=6, stages=BLUR),
-    Kind.SLOTS: replace(USUAL, busy=(0.2, 0.3), lent=3.2, filled_up=0.6),
+    Kind.SLOTS: replace(USUAL, busy=(0.2, 0.3), lent=3.2, nothing_to_fill=0.6),
     Kind.STRAGGLER: replace(USUAL, slow_share=0.6, slow_samples=0.01, slow_ms=300.0, slow_sample=37, stages=READ),
     Kind.CORES: replace(USUAL, computing=0.98, cores=2),
     Kind.READING: replace(USUAL, stages=READ),
@@ -96,10 +97,36 @@ def test_slots_to_fill_are_told_only_where_there_are_some() -> None:
     assert "busy only 25% of their time, and all slots are filled for 60% of the time" in words
 
 
+@pytest.mark.parametrize(
+    ("taking_s", "batches", "enough"),
+    [(0.3, 1000, False), (1.0, 3, False), (1.0, 4, True), (4.9, 1, False), (5.0, 1, True), (5.0, 0, False)],
+)
+def test_until_it_knows_it_says_that_it_is_measuring(taking_s: float, batches: int, enough: bool) -> None:
+    """Enough batches in enough time; where batches are slow, a longer time."""
+    verdict = judge(replace(USUAL, taking_s=taking_s, batches=batches))
+    assert (verdict.kind is not Kind.MEASURING) == enough
+    if not enough:
+        assert verdict.gain == 1.0
+        assert verdict.sentence.startswith(f"still measuring: {batches:,} batch{'' if batches == 1 else 'es'} in {taking_s} s")
+
+
+def test_nothing_is_said_to_be_taken_only_where_nothing_was_for_long_or_ever() -> None:
+    nothing = replace(USUAL, delivered=False, taking_s=0.0, batches=0)
+    assert judge(replace(nothing, elapsed_s=0.1)).kind is Kind.MEASURING
+    assert judge(replace(nothing, elapsed_s=10.2)).sentence == "nothing was taken from the loader in the last 10 s"
+    assert judge(replace(nothing, begun=False, elapsed_s=0.1)).sentence == "nothing was taken from the loader yet"
+
+
+def test_who_stands_in_line_for_a_core_wants_to_compute_and_gains_nothing_from_more_workers() -> None:
+    """On a busy machine, workers that do nothing but compute have a core half of the time."""
+    seen = replace(USUAL, wait=0.99, computing=0.5, queueing=0.5, cores=2, stages=BLUR)
+    assert (seen.useful, replace(seen, queueing=0.0).useful) == (2, 4)
+    assert "workers, with which" not in judge(seen).sentence
+
+
 def test_copies_show_that_slots_are_kept() -> None:
     assert judge(replace(USUAL, busy=(0.2, 0.3), copied=0.5)).kind is Kind.SLOTS
-    # Where workers have nothing to fill only while the trainer pauses, copies hold nobody up.
-    assert judge(replace(USUAL, busy=(0.5, 0.5), copied=0.5, nothing_to_fill=0.45)).kind is Kind.WORKERS
+    assert judge(replace(USUAL, busy=(0.9, 0.9), copied=0.5)).kind is Kind.WORKERS
 
 
 @pytest.mark.parametrize("computing", [0.0, 0.5, 1.0])
@@ -125,7 +152,11 @@ def test_each_kind_has_a_short_form_for_a_table(kind: Kind) -> None:
 @given(
     st.builds(
         Measurements,
+        begun=st.booleans(),
         delivered=st.booleans(),
+        elapsed_s=st.floats(0, 11),
+        taking_s=st.floats(0, 11),
+        batches=st.integers(0, 10**6),
         inline=st.booleans(),
         wait=RATIO,
         step_s=st.floats(1e-6, 100),
@@ -138,7 +169,6 @@ def test_each_kind_has_a_short_form_for_a_table(kind: Kind) -> None:
         wanted=st.integers(0, 64),
         reduced_to=st.none() | st.integers(1, 64),
         nothing_to_fill=RATIO,
-        filled_up=RATIO,
         slots=st.integers(0, 64),
         lent=st.floats(0, 64),
         copied=RATIO,
@@ -155,6 +185,8 @@ def test_there_is_always_one_plain_sentence_and_a_gain_that_can_be_believed(seen
     assert "\n" not in verdict.sentence
     assert not re.search(r"nan|inf\b|-\d", verdict.sentence)
     assert 1.0 <= verdict.gain <= MOST_GAIN
+    if 1.0 < verdict.gain < MOST_GAIN:  # one number, rounded once
+        assert f"{verdict.gain} times as fast" in verdict.sentence
     if found := re.search(r"use (\d+) workers", verdict.sentence):
         assert len(seen.busy) < int(found[1]) <= seen.ceiling
 
