@@ -37,8 +37,17 @@ _OOM_SCORE_ADJ = 500
 
 @dataclass
 class _Child:
+    """A worker.
+
+    Attributes:
+        pid: process id.
+        forked_bytes: that it had when it was forked.
+        allowance: by how much it may grow, in bytes; 0 until it has been told, before its first ticket.
+    """
+
     pid: int
     forked_bytes: int
+    allowance: int = 0
 
 
 class MemoryControl:
@@ -88,15 +97,19 @@ class MemoryControl:
         del self._children[number]
 
     def share_out(self, wanted: int) -> None:
-        """Give each worker its allowance. Nobody's may be too large for a moment, so all get an equal share before anyone keeps more."""
+        """Give each worker its allowance: first to those that give something back, then to those that get more, so that the sum is never too large.
+
+        Nobody's is less for a moment than it will be: who allocates then would get no memory.
+        """
         count = max(self.count(wanted), len(self._children))
         key = (self._limit, count, *(child.pid for child in self._children.values()))
         if key == self._shared_for:
             return
-        self._shared_for, room = key, self._room()
-        self._allow(allowances(room, dict.fromkeys(self._children, 0), count))
+        self._shared_for = key
         grown = {number: max(0, read_statm(child.pid).data - child.forked_bytes) for number, child in self._children.items()}
-        self._allow(allowances(room, grown, count))
+        allowed = allowances(self._room(), grown, count)
+        for number in sorted(allowed, key=lambda number: allowed[number] - self._children[number].allowance):
+            self._allow(self._children[number], allowed[number])
 
     def look(self, now: float, leaving: Set[int], wanted: int) -> list[int]:
         """Measure; return the workers that are to be replaced. `count` may have changed, too."""
@@ -180,12 +193,11 @@ class MemoryControl:
     def _room(self) -> int:
         return max(0, self._limit - self._shared_bytes - read_statm(self._pid).anonymous)
 
-    def _allow(self, allowed: dict[int, int]) -> None:
-        for number, allowance in allowed.items():
-            child = self._children[number]
-            size = min(child.forked_bytes + allowance, self._ceiling)
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(child.pid, resource.RLIMIT_DATA, (size, self._hard))
+    def _allow(self, child: _Child, allowance: int) -> None:
+        child.allowance = allowance
+        size = min(child.forked_bytes + allowance, self._ceiling)
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(child.pid, resource.RLIMIT_DATA, (size, self._hard))
 
     def _take(self, now: float, decisions: list[Decision]) -> list[int]:
         replaced = []

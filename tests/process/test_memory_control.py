@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -55,6 +57,32 @@ def test_workers_share_what_the_limit_leaves(pids: list[int], room: int) -> None
     control.gone(0)
     control.share_out(2)
     assert all(allowance(pid) == pytest.approx(512 * MIB, rel=0.05) for pid in pids[1:])
+
+
+def test_a_worker_that_has_more_than_its_share_keeps_it_at_every_moment(pids: list[int], room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = f"import mmap\nkept = mmap.mmap(-1, {700 * MIB}, flags=mmap.MAP_PRIVATE)\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as large:
+        assert large.stdout is not None
+        large.stdout.readline()
+        control, _ = control_of(room, [large.pid])
+        has = read_statm(large.pid).data - read_statm(os.getpid()).data
+        limits: list[dict[int, int]] = [{large.pid: allowance(large.pid)}]
+        prlimit = resource.prlimit
+
+        def noted(pid: int, which: int, *value: Any) -> Any:
+            found = prlimit(pid, which, *value)
+            if value:
+                limits.append({**limits[-1], pid: allowance(pid)})
+            return found
+
+        monkeypatch.setattr(resource, "prlimit", noted)
+        for number, pid in enumerate(pids, 1):
+            control.born(number, pid)
+        control.share_out(4)
+        large.communicate(b"\n")
+    assert len(limits) == 5
+    assert min(known[large.pid] for known in limits) >= has
+    assert all(sum(known.values()) <= 1024 * MIB for known in limits)
 
 
 def test_a_new_limit_moves_the_allowances_at_once(pids: list[int], room: int) -> None:
