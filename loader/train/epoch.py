@@ -44,6 +44,8 @@ class EpochIterator:
             self._enter()
         try:
             arrays = loader._position.take(self._leased)
+        except IterationError:  # of two threads at once: this one has taken nothing, and the other one goes on
+            raise
         except BaseException:  # Ctrl-C, too, may have hit in the middle of a batch
             self.close(failed=True)
             raise

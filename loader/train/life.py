@@ -33,7 +33,7 @@ _STOPPED_END_S = 0.5
 # more patience is needed.
 _STOPPED_S = 10.0
 
-_TWO_AT_ONCE = (
+TWO_AT_ONCE = (
     "two threads take batches from one loader at the same time, or a signal handler does while a batch is waited for. "
     "What to do: take them in one thread, hold a lock around next(), or make a loader for each thread"
 )
@@ -114,7 +114,7 @@ class Life:
         try:
             arrived = bool(self._poll.poll(timeout_ms))
         except RuntimeError as error:  # "concurrent poll() invocation"
-            raise IterationError(_TWO_AT_ONCE) from error
+            raise IterationError(TWO_AT_ONCE) from error
         self.outbox.flush()
         heartbeat = self._cells[SupervisorCell.HEARTBEAT_NS_GAUGE]
         self._silence_ms = 0 if arrived or heartbeat != self._heartbeat else self._silence_ms + timeout_ms
@@ -174,11 +174,12 @@ class Life:
         """Return the first one of `records`, which is there, for a batch that is due.
 
         Raises:
-            IterationError: another thread has taken it.
+            IterationError: another thread has taken it. The supervisor then goes on with it once more.
         """
         record = self.records.popleft() if self.records else None
         if record is None or (record.epoch, record.first) != (epoch, batch):
-            raise IterationError(_TWO_AT_ONCE)
+            self.skip(epoch, batch)
+            raise IterationError(TWO_AT_ONCE)
         return record
 
     def lend(self, record: Ready) -> tuple[Array, LoaderError | None]:

@@ -16,14 +16,14 @@ from loader.data.layout import aligned_copy
 from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.spec import Array, SampleSpec
-from loader.errors import LoaderClosed, LoaderError, PipelineError, SupervisorDied
+from loader.errors import IterationError, LoaderClosed, LoaderError, PipelineError, SupervisorDied
 from loader.ipc import baggage, memfd, payload
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.identity import introduce
 from loader.ipc.ledger import Ledger
 from loader.train.interrupts import interrupts_later
 from loader.train.lease import Interrupt, collect_young, drop_tensorflow_references, let_jax_catch_up
-from loader.train.life import Life
+from loader.train.life import TWO_AT_ONCE, Life
 from loader.train.notices import warn_of_first_bad, warn_of_replacement
 from loader.train.relay import Relay
 from loader.train.restarts import MOST_RESTARTS, WINDOW_S, Restarts
@@ -153,8 +153,7 @@ class Remote:
                 self._next_slot(epoch, batch, leased)
             if not self._batches:
                 error, self._error = self._error, None
-                assert error is not None
-                raise error
+                raise error or IterationError(TWO_AT_ONCE)
         # There is no text where max_errors=0, and for a moment none yet.
         if self._substitutes and self.board.supervisor[_QUARANTINED] and (record := self.board.first_bad.read_text()):
             self._substitutes = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -247,3 +248,36 @@ def test_looking_at_a_bad_sample_fails_as_often_as_it_is_tried(workers: int) -> 
                 next(peek)
         iterator = iter(loader)
         assert first_numbers([next(iterator)]) == list(range(8))
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.001])
+def test_of_two_threads_that_take_batches_at_once_one_is_told_what_is_allowed_and_the_next_epoch_is_whole(pause_s: float) -> None:
+    def slowly(sample: Any, rng: np.random.Generator) -> Any:
+        time.sleep(pause_s)
+        return sample
+
+    ends: list[BaseException | None] = []
+
+    def run(batches: Iterator[Any]) -> None:
+        try:
+            for _ in batches:
+                pass
+        except Exception as error:
+            ends.append(error)
+        else:
+            ends.append(None)
+
+    source = NpyArrays(np.arange(1000))
+    with Loader(source, 5, workers=2, transforms=[slowly]) as loader:
+        for _ in range(5):
+            batches = iter(loader)
+            threads = [threading.Thread(target=run, args=[batches]) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            batches.close()
+            assert_same(take(loader), inline(source, 5))
+    errors = [error for error in ends if error is not None]
+    assert all(isinstance(error, IterationError) and "two threads take batches" in str(error) for error in errors), errors
+    assert errors or not pause_s
