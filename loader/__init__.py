@@ -8,6 +8,7 @@ from loader.data.source import Source
 from loader.data.spec import SampleSpec
 from loader.data.zip_source import Zip
 from loader.errors import (
+    ArgumentError,
     ConfigError,
     DataNotFoundError,
     IterationError,
@@ -28,6 +29,7 @@ from loader.train.loader import Loader
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArgumentError",
     "ConfigError",
     "DataNotFoundError",
     "IterationError",

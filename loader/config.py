@@ -96,7 +96,7 @@ class Config:
             "class_weight": given.class_weight is None or isinstance(given.class_weight, Mapping),
             "name": given.name is None or bool(isinstance(given.name, str) and re.fullmatch(r"[\w-]{1,64}", given.name)),
         }
-        problems = [(name, f"must be {describe(name)['allowed']}") for name, fine in good.items() if not fine]
+        problems = [(name, f"must be {describe(name)['allowed']}{_kind(getattr(self, name))}") for name, fine in good.items() if not fine]
         if not problems and isinstance(self.workers, int) and self.max_workers is not None and self.workers > self.max_workers:
             problems.append(("workers", f"more than max_workers={self.max_workers}"))
         if not problems and self.max_errors is not None and self.on_error != "substitute":
@@ -152,6 +152,11 @@ def parse_bytes(size: int | str) -> int | None:
         return int(size) or None if _number(size) and size > 0 else None
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", size.lower())
     return int(float(match[1]) * _UNITS[match[2] or ""]) or None if match else None
+
+
+def _kind(value: Any) -> str:
+    """Return what a wrong value is, where that may be what is wrong with it: "8" and np.int64(8) are no int."""
+    return "" if type(value) in (int, float) else f", and this is of type {type(value).__name__}"
 
 
 def _whole(value: Any, lowest: int, highest: float = math.inf) -> bool:

@@ -34,6 +34,10 @@ class ConfigError(LoaderError, ValueError):
     """A setting is out of range, or settings contradict each other. Lists all that are wrong, not only the first."""
 
 
+class ArgumentError(ConfigError, TypeError):
+    """An argument by a name that does not exist; proposes the one that was probably meant."""
+
+
 class DataNotFoundError(ConfigError, FileNotFoundError):
     """A path that was given names nothing, or a folder or glob holds no file to read."""
 

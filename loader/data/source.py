@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data import forks
+from loader.data.arguments import NamedArguments
 from loader.data.gather import put
 from loader.data.selection import as_indices, held_out
 from loader.data.spec import Array, Sample, SampleSpec
@@ -81,7 +82,7 @@ def read_into(source: Source, indices: Indices, out: Sequence[Array], places: In
         source.read_at(indices, out, places)
 
 
-class Source(ABC):
+class Source(NamedArguments, ABC):
     """A sequence of samples that workers can read."""
 
     @abstractmethod
@@ -180,7 +181,7 @@ class Source(ABC):
         """Return the IDs of all samples, in order; None where they have none."""
         return None
 
-    def open(self) -> None:  # noqa: B027  most sources have nothing to open
+    def open(self) -> None:
         """Open or map what all workers share. Runs in: the supervisor, once, before it forks; or the trainer with `workers=0`."""
 
     def subset(self, indices: npt.ArrayLike) -> Source:

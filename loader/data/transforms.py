@@ -17,13 +17,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from loader.data.arguments import NamedArguments
 from loader.data.spec import Array, Leaf, Sample, SampleSpec, as_dtype, check_dtype
 from loader.errors import ConfigError
 
 Fields = str | Sequence[str]
 
 
-class LeafTransform(ABC):
+class LeafTransform(NamedArguments, ABC):
     """A transform that treats each chosen array by itself, many rows at a time.
 
     A subclass says what an array becomes (`result`), does it (`apply`), and, where it is random, draws once per sample (`draw`), so that

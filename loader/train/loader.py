@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from loader.config import Config
+from loader.data.arguments import NamedArguments
 from loader.data.class_weight import ClassWeight
 from loader.data.fingerprint import fingerprint
 from loader.data.pipeline import Pipeline
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from loader.train.remote import Remote
 
 
-class Loader(Companions):
+class Loader(Companions, NamedArguments):
     """Batches of a source, made by a pool of worker processes and handed out without a copy.
 
     Returns at once: the supervisor and its workers start in the background, and what goes wrong there is raised by the first use. Give it to

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from loader import config as config_module
@@ -69,7 +70,14 @@ def test_the_allowed_range_is_accepted_to_its_ends(name: str, value: Any) -> Non
 def test_what_is_out_of_range_is_refused_with_the_value_and_what_is_allowed(name: str, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         made(**{name: value})
-    assert str(caught.value) == f"{name}={value!r}: must be {describe(name)['allowed']}"
+    assert str(caught.value).startswith(f"{name}={value!r}: must be {describe(name)['allowed']}")
+    assert ("of type" in str(caught.value)) == (type(value) not in (int, float))
+
+
+def test_a_value_that_looks_right_is_told_what_it_is() -> None:
+    for value, kind in (("8", "str"), (np.int64(8), "int64"), (True, "bool")):
+        with pytest.raises(ConfigError, match=f"must be 1 or more, and this is of type {kind}"):
+            made(batch_size=value)
 
 
 def test_all_wrong_settings_are_in_one_message() -> None:

@@ -13,6 +13,7 @@ from loader.errors import LoaderError, NpyError, PipelineError, SampleError, Sam
 
 BUILTINS: dict[str, type[BaseException]] = {
     "ConfigError": ValueError,
+    "ArgumentError": TypeError,
     "DataNotFoundError": FileNotFoundError,
     "NpyError": ValueError,
     "LabelError": ValueError,
