@@ -16,8 +16,14 @@ from loader.data.labels import as_array
 from loader.data.mistaken import instead_of_mapping
 from loader.data.source import BadSample, Indices, Source
 from loader.data.spec import PART_NAMES, Array, Leaf, Sample, SampleSpec, text_remedy
-from loader.data.stored_array import StoredArray
+from loader.data.stored_array import StoredArray, overlaps
 from loader.errors import ConfigError, DataNotFoundError, LabelError
+
+# Beyond this, an array whose rows overlap in memory is left so, which makes reading slower, instead of being copied row by row.
+_LARGE_BYTES = 16 * 2**20
+
+# What has one of these has its data in memory: PyTorch, JAX; pandas.
+_IN_MEMORY = ("__dlpack__", "__array_interface__", "to_numpy")
 
 
 class NpyArrays(Source):
@@ -28,11 +34,13 @@ class NpyArrays(Source):
 
     Args:
         x: a path, a glob or a list of paths of `.npy` files (joined on axis 0: any number of rows each, one row shape and dtype), an array, or a
-            dict of those. Arrays in memory are copied into memory that all workers share; an `np.memmap` travels by its path instead.
+            dict of those. Arrays in memory are copied into memory that all workers share; an `np.memmap`, or a part or a window of one, travels by
+            its path instead.
         y: labels in the same forms, as many rows as x; a list of numbers is taken as an array (Python ints as int32, floats as float32).
         sample_weight: weights in the same forms; needs y.
 
     Raises:
+        ConfigError: an argument is missing, or reads its data only when asked, as `h5py.Dataset` does.
         DataNotFoundError: a path or glob names no file.
         LabelError: the numbers of rows differ.
         NpyError: a file is not what it should be, or longer or shorter than its header says.
@@ -149,11 +157,13 @@ def _parts(value: Any, name: str) -> list[StoredArray | Array]:
             return [_stored(path) for item in value for path in _files(item, name)]
         except DataNotFoundError as error:
             raise DataNotFoundError(f"{error}\n{name} is a list of texts, which are taken as paths; if they are none: {text_remedy(name)}") from None
-    if isinstance(value, np.memmap):
-        stored = StoredArray.of_memmap(value)
+    _refuse_what_is_read_later(value, name)
+    if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind in "biufc":
+        stored = StoredArray.of_view(value)
         if stored is not None:
-            as_array(value[:0], None, name)  # refuses the dtypes that batches can't hold
             return [stored]
+        if overlaps(value) and value.nbytes > _LARGE_BYTES:
+            return [np.asarray(value)]
     try:
         array = np.asarray(as_array(value, None, name))  # asarray: a memmap that can't travel by its path is an array like any other
     except LabelError as error:
@@ -179,6 +189,27 @@ def _stored(path: str) -> StoredArray:
         return StoredArray.of_file(path)
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def _refuse_what_is_read_later(value: Any, name: str) -> None:
+    """Raise ConfigError for what looks like an array but has its data elsewhere (h5py, zarr, dask): making an array of it would read it all."""
+    kind = type(value)
+    looks_so = all(hasattr(kind, attribute) for attribute in ("__getitem__", "shape", "dtype"))
+    if not looks_so or isinstance(value, (np.ndarray, np.generic)) or any(hasattr(kind, attribute) for attribute in _IN_MEMORY) or _is_buffer(value):
+        return
+    called = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
+    raise ConfigError(
+        f"{name} is a {called} of shape {value.shape} and dtype {value.dtype}, which is not in memory; NpyArrays would have to read it whole. "
+        f"What to do: MapSource with an object that opens the file in its first __getitem__ and reads one sample there; or, if it fits, {name}[:]"
+    )
+
+
+def _is_buffer(value: Any) -> bool:
+    try:
+        memoryview(value).release()
+    except TypeError:
+        return False
+    return True
 
 
 def _files(path: str | os.PathLike[str], name: str) -> list[str]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from loader.config import Config, available_cores
 from loader.data.bad_samples import BadSamples
+from loader.data.descriptors import is_descriptor_limit
 from loader.data.layout import SlotLayout
 from loader.data.order import Order
 from loader.data.pipeline import Pipeline
@@ -224,11 +225,12 @@ def _unpickle(fd: int) -> tuple[Pipeline, Config]:
     on_alarm = signal.getsignal(signal.SIGALRM)
     try:
         pipeline, config = payload.load(fd)
+    except PipelineError:
+        raise
     except (Exception, SystemExit) as error:
         trace = traceback.format_exc()
         raise PipelineError(
-            f"the pipeline can't start in the workers: {type(error).__name__}: {error}. Likely cause: a module that only the script can import, "
-            f"or that fails when it is imported again\n\n{trace}"
+            f"the pipeline can't start in the workers: {type(error).__name__}: {error}. Likely cause: {_likely_cause(error)}\n\n{trace}"
         ) from error
     _set_signals()  # once more: a module of the user's may have set them when it was imported
     signal.signal(signal.SIGALRM, on_alarm)
@@ -236,6 +238,14 @@ def _unpickle(fd: int) -> tuple[Pipeline, Config]:
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(0)  # its threads do not survive a fork
     return pipeline, config
+
+
+def _likely_cause(error: BaseException) -> str:
+    if isinstance(error, AttributeError) and "__main__" in str(error):
+        return "a library has wrapped a function or class of the script, and looks it up by its name. What to do: put that into a module of its own"
+    if is_descriptor_limit(error):
+        return "the source or a transform holds more open or mapped files than a process may have (ulimit -n)"
+    return "a module that only the script can import, or that fails when it is imported again"
 
 
 def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: Probed, payload_bytes: int, changed: int) -> tuple[ArenaLayout, int]:

@@ -68,6 +68,18 @@ def check(need: Need, limit: int | None, batch_size: int) -> None:
         raise MemoryLimitError(f"{' and '.join(reasons)}, but {need.arithmetic()}. What to do: {_remedy(need, bound, batch_size)}")
 
 
+def admit_arrays(nbytes: int, limit: int | None) -> None:
+    """Raise MemoryLimitError if what travels from the script does not fit the limit or what is available now. Runs in: the trainer."""
+    available = available_bytes()
+    reasons = [] if limit is None or nbytes <= limit else [f"memory_limit is {mib(limit)}"]
+    reasons += [] if nbytes <= available else [f"only {mib(available)} are available now"]
+    if reasons:
+        raise MemoryLimitError(
+            f"{' and '.join(reasons)}, but arrays and other data of the script take {mib(nbytes)} along to the workers. "
+            'What to do: give a source the path of a file, or map it with np.load(path, mmap_mode="r"): then it is not copied'
+        )
+
+
 def fitting_slots(need: Need, limit: int | None) -> int:
     """Return how many slots of `need` fit the limit and what is available: at least 2, at most what was asked for."""
     bound = min(available_bytes() + need.payload_bytes, limit or 2**63)

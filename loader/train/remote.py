@@ -17,10 +17,11 @@ from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.data.spec import Array, SampleSpec
 from loader.errors import IterationError, LoaderClosed, LoaderError, PipelineError, SupervisorDied
-from loader.ipc import baggage, memfd, payload
+from loader.ipc import memfd
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.identity import introduce
 from loader.ipc.ledger import Ledger
+from loader.train import luggage
 from loader.train.interrupts import interrupts_later
 from loader.train.lease import Interrupt, collect_young, drop_tensorflow_references, let_jax_catch_up
 from loader.train.life import TWO_AT_ONCE, Life
@@ -69,14 +70,12 @@ class Remote:
         self._interrupt = Interrupt()
         self._restarts = Restarts()
         self._last_words = ""
-        self._kept = {"payload": payload.dump((pipeline, config))}  # what the next supervisor gets as well, by descriptor
-        try:
-            for remark in baggage.remarks(pipeline.parts(), os.fstat(self._kept["payload"]).st_size):
-                warnings.warn(remark, RuntimeWarning, stacklevel=3)  # the caller of Loader(...)
-        except Warning:  # who makes errors of warnings gets no loader
-            os.close(self._kept["payload"])
-            raise
-        self._kept |= {"board": Board.create(self._max_workers), "ledger": Ledger.create(), "probed": memfd.create("probed")}
+        self._kept = {  # what the next supervisor gets as well, by descriptor
+            "payload": luggage.send(pipeline, config),
+            "board": Board.create(self._max_workers),
+            "ledger": Ledger.create(),
+            "probed": memfd.create("probed"),
+        }
         self.board = Board(self._kept["board"], self._max_workers)
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0  # there is no supervisor yet
         self.cells = self.board.trainer

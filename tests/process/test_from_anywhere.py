@@ -80,6 +80,27 @@ class Tens:
 
 loader = Loader(MapSource(Tens()), 3, workers=2)
 """,
+    "functions and properties that functools has wrapped": """
+import functools
+@functools.lru_cache(maxsize=2)
+def power(of):
+    return 1 if of == 0 else 10 * power(of - 1)
+@functools.singledispatch
+def number(value):
+    return 0
+@number.register
+def _(value: np.integer):
+    return int(value)
+class Times:
+    @functools.cached_property
+    def factor(self):
+        return power(1)
+    @functools.singledispatchmethod
+    def __call__(self, sample, rng):
+        return (np.int64(number(sample[0]) * self.factor),)
+assert number(np.int64(1)) == 1 and power.cache_info().currsize == 0
+loader = Loader(NpyArrays(np.arange(5)), 3, workers=2, transforms=[Times()])
+""",
     "a bound method and a partial": """
 import functools
 class Shift:
@@ -190,6 +211,23 @@ def test_what_can_not_travel_is_named_at_once(run_script: Any) -> None:
     for said, (_, named) in zip(result.stdout.split("---")[:-1], CAN_NOT_TRAVEL.values(), strict=True):
         assert named in said
         assert "What to do" in said
+
+
+def test_what_is_looked_up_in_the_script_by_its_name_is_told_from_a_module_that_is_missing(run_script: Any) -> None:
+    script = """
+class Wrapped:
+    def __reduce__(self):
+        return "step"
+    def __call__(self, sample, rng):
+        return sample
+step = Wrapped()
+try:
+    Loader(NpyArrays(np.arange(5)), 3, workers=1, transforms=[step]).spec
+except PipelineError as error:
+    print(error)
+"""
+    said = run_script(START + script).stdout
+    assert "Likely cause: a library has wrapped a function or class of the script, and looks it up by its name. What to do: put" in said
 
 
 def test_what_can_not_travel_works_without_a_pool(run_script: Any) -> None:

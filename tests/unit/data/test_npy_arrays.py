@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 
-from loader.data import array_column
+from loader.data import array_column, npy_arrays
 from loader.data.gather import gather, is_direct
 from loader.data.npy_arrays import NpyArrays
 from loader.data.source import BadSample, Source
+from loader.data.stored_array import StoredArray
 from loader.errors import ConfigError, DataNotFoundError, LabelError, NpyError
 
 X = np.arange(60, dtype=np.float32).reshape(10, 3, 2)
@@ -141,6 +143,64 @@ def test_a_memmap_of_np_load_travels_by_its_path_and_one_with_private_changes_by
     assert read(travelled(source), [0])[0].max() == -1
     with pytest.raises(LabelError, match="dtype"):
         NpyArrays(np.memmap(path, "M8[s]", "r", shape=(3,)))
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_windows_are_rows_and_never_written_out(tmp_path: Path, mapped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npy_arrays, "_LARGE_BYTES", 100)
+    series = np.load(save(tmp_path / "x.npy", X), mmap_mode="r") if mapped else X
+    windows = sliding_window_view(series, 4, axis=0)
+    source = NpyArrays(windows, y=np.arange(7))
+    (part,) = source._columns[0]._parts
+    assert isinstance(part, StoredArray) if mapped else np.shares_memory(part, X)
+    np.testing.assert_array_equal(read(source, [6, 0, 3])[0], windows[[6, 0, 3]])
+    np.testing.assert_array_equal(source[2][0], windows[2])
+    with pytest.raises(LabelError, match="dtype"):
+        NpyArrays(sliding_window_view(X.view("M8[s]"), 4, axis=0))
+
+
+class Later:
+    """What looks like an array and has its data in a file."""
+
+    __module__ = "h5py._hl.dataset"
+    shape = (10**9, 28, 28)
+    dtype = np.dtype("f4")
+
+    def __len__(self) -> int:
+        return 10**9
+
+    def __getitem__(self, index: Any) -> Any:
+        raise AssertionError("read")
+
+    def __array__(self, *arguments: Any) -> Any:
+        raise AssertionError("read whole")
+
+
+def test_what_reads_its_data_when_asked_is_refused_and_not_read() -> None:
+    for make in (lambda: NpyArrays(Later()), lambda: NpyArrays(X, y=Later()), lambda: NpyArrays({"a": X, "b": Later()})):
+        with pytest.raises(ConfigError, match=r"is a h5py\.Later of shape \(1000000000, 28, 28\) and dtype float32, .* What to do: MapSource"):
+            make()
+
+
+class Series:
+    """A pandas Series has shape, dtype and items as well, and its data in memory."""
+
+    shape = (10,)
+    dtype = np.dtype("i8")
+
+    def __getitem__(self, index: Any) -> Any:
+        return np.arange(10)[index]
+
+    def to_numpy(self) -> Any:
+        return np.arange(10)
+
+    def __array__(self, *arguments: Any, **more: Any) -> Any:
+        return np.arange(10)
+
+
+def test_what_is_in_memory_by_another_name_is_taken() -> None:
+    for y in (Series(), memoryview(np.arange(10)), list(range(10))):
+        assert read(NpyArrays(X, y=y), [4])[1].tolist() == [4]
 
 
 def test_parts_may_be_dicts_and_weights_follow(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
+import cloudpickle
 import pytest
 
 from loader.ipc import source_text
-from loader.ipc.pickler import Pickler, dumps
+from loader.ipc.pickler import pack
 
 SCRIPT = """
 class Step:
@@ -59,9 +60,9 @@ def functions(made: Any) -> list[FunctionType]:
 
 def test_code_keeps_its_file_and_its_places(script: dict[str, Any]) -> None:
     before = functions(script["step"])
-    pickled, buffers, files = dumps(script["step"])
-    after = functions(pickle.loads(pickled, buffers=buffers))
-    assert files == {"a cell"}
+    packed = pack(script["step"])
+    after = functions(pickle.loads(packed.pickled))
+    assert packed.code_files == {"a cell"}
     for old, new in zip(before, after, strict=True):
         for one, other in zip(codes(old.__code__), codes(new.__code__), strict=True):
             assert other.co_filename == "a cell"
@@ -71,9 +72,10 @@ def test_code_keeps_its_file_and_its_places(script: dict[str, Any]) -> None:
 
 
 def test_the_file_survives_whatever_cloudpickle_calls_it(script: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    given = Pickler.dispatch_table
-    monkeypatch.setattr(Pickler, "dispatch_table", {**given, CodeType: lambda code: given[CodeType](code.replace(co_filename="<dynamic-code>"))})
-    after = functions(pickle.loads(dumps(script["step"])[0]))
+    given = cloudpickle.Pickler.dispatch_table
+    nameless = {**given, CodeType: lambda code: given[CodeType](code.replace(co_filename="<dynamic-code>"))}
+    monkeypatch.setattr(cloudpickle.Pickler, "dispatch_table", nameless)
+    after = functions(pickle.loads(pack(script["step"]).pickled))
     assert {code.co_filename for function in after for code in codes(function.__code__)} == {"a cell"}
 
 
