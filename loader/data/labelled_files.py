@@ -33,6 +33,8 @@ from loader.data.source import Indices, Source
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError, DataNotFoundError, LabelError
 
+_PARTS_OF_A_SET = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing"))
+
 Files = TypeVar("Files", bound="LabelledFiles")
 
 
@@ -96,6 +98,11 @@ class LabelledFiles(Source):
                 raise ConfigError(f"from_folder takes no {name}=: sub-folders are its labels; for others: {cls.__name__}(folder, labels=...)")
         root = as_root(folder)
         folders = class_folders(root)
+        if classes is None and len(folders) > 1 and _PARTS_OF_A_SET.issuperset(name.lower() for name in folders):
+            parts = f"{cls.__name__}.from_folder({os.path.join(root, folders[0])!r})"
+            raise ConfigError(
+                f"the sub-folders of {root} are {', '.join(folders)}, parts of a data set, not classes: {parts}; or give them as classes="
+            )
         names = check_classes(folders if classes is None else classes)
         numbers = {name: number for number, name in enumerate(names)}
         unknown = [name for name in folders if name not in numbers]

@@ -21,6 +21,7 @@ from loader.errors import ConfigError, DataNotFoundError, LabelError
 
 _MISSING = object()
 _FEW = 4
+_NOTHING = frozenset(("na", "n/a", "<na>", "null", "none", "missing", "-", "?"))  # texts that stand for no value
 
 
 def read_labels(labels: object, index: PathIndex, classes: Iterable[str] | None = None, what: str = "labels") -> tuple[Array, tuple[str, ...]]:
@@ -77,7 +78,8 @@ def as_array(values: object, count: int | None, what: str = "labels") -> Array:
     if array.ndim == 0:
         raise LabelError(f"{what} is a single value, {array!r}; give one for each sample")
     if count is not None and len(array) != count:
-        raise LabelError(f"{what}: {len(array):,} values for {count:,} samples; one for each is needed, in their order; or give a dict by ID")
+        rows = ". For samples that are the rows of one file: NpyArrays(x, y)" if count == 1 else ""
+        raise LabelError(f"{what}: {len(array):,} values for {count:,} samples; one for each is needed, in their order; or give a dict by ID{rows}")
     if array.dtype.kind == "S":
         try:
             return np.char.decode(array, "utf-8")
@@ -117,7 +119,25 @@ def parse_texts(texts: list[str], classes: tuple[str, ...] | None) -> tuple[Arra
             except ValueError:
                 continue
             return number_classes(as_array(values, None), classes)
+        _check_names(texts)
     return number_classes(np.array(texts, np.str_), classes)
+
+
+def _check_names(texts: Sequence[str]) -> None:
+    """Refuse numbers of which some are missing: what stands for these would make names of classes of them all."""
+    odd = [text for text in texts if not _is_number(text)]
+    if len(odd) < len(texts) and _NOTHING.issuperset(text.lower() for text in odd):
+        raise LabelError(
+            f"labels are numbers, but for {len(odd):,} of {len(texts):,}, such as {odd[0]!r}. Leave these out; if all are names, give classes="
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_classes(classes: Iterable[str]) -> tuple[str, ...]:

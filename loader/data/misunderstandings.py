@@ -21,7 +21,19 @@ _INSTEAD = "take its parts, change them, return the tuple:\n    def f(sample, rn
 # How Python says that something was done to a tuple that arrays can do.
 _OF_A_TUPLE = re.compile(r"'tuple' object|'tuple' and|and 'tuple'|to tuple$|: 'tuple'$|tuple indices|multiply sequence by non-int|'tuple'\)")
 _UNPACKED = re.compile(r"values to unpack|tuple index out of range")
+_OLD_NAME = re.compile(r"Generator' object has no attribute '(\w+)'")
 _GENERATOR = re.compile(r"Generator\(|'Generator'|numpy\.random\._generator\.Generator")
+_OF_A_DICT = re.compile(r"'dict' object|'dict' and|and 'dict'|: 'dict'$")
+_IN_PLACE = "Cannot cast ufunc"
+
+# What the functions of `np.random` that most scripts use are called in a Generator.
+_NEW_NAMES = {
+    "rand": "rng.random((a, b))",
+    "randn": "rng.normal(size=(a, b))",
+    "randint": "rng.integers(low, high)",
+    "random_sample": "rng.random(size)",
+    "seed": "nothing: it is seeded for each sample",
+}
 
 
 def misunderstanding(function: Callable[..., Any], sample: Sample, error: Exception) -> str | None:
@@ -47,6 +59,24 @@ def misunderstanding(function: Callable[..., Any], sample: Sample, error: Except
         return (
             f"raised {in_words(error).rstrip('.')}. Likely cause: it treats the sample as an array, but that is a tuple, {parts}; {_instead(sample)}"
         )
+    return _of_a_part(sample, error, message, own) or _of_the_generator(sample, error, message)
+
+
+def _of_a_part(sample: Sample, error: Exception, message: str, own: bool) -> str | None:
+    """Return what was wrong about a part of the sample."""
+    dicts = [f"{name} is a dict with the keys {list(part)}" for name, part in zip(PART_NAMES, sample, strict=False) if isinstance(part, dict)]
+    if own and dicts and isinstance(error, TypeError | AttributeError) and _OF_A_DICT.search(message):
+        return f"raised {in_words(error)}. Likely cause: {' and '.join(dicts)}; treat each of its arrays"
+    if own and isinstance(error, TypeError) and _IN_PLACE in message:
+        return f"raised {in_words(error)}. Likely cause: it writes floats into an array of integers, as x /= 255 does; write x = x / 255"
+    return None
+
+
+def _of_the_generator(sample: Sample, error: Exception, message: str) -> str | None:
+    """Return what was wrong about the second argument."""
+    if isinstance(error, AttributeError) and (old := _OLD_NAME.search(message)):
+        new = f": instead of {old[1]}, {_NEW_NAMES[old[1]]}" if old[1] in _NEW_NAMES else ""
+        return f"raised {in_words(error)}. Likely cause: `rng` is a numpy.random.Generator, whose functions have other names than np.random's{new}"
     if isinstance(error, TypeError | ValueError | AttributeError) and _GENERATOR.search(message):
         return f"raised {in_words(error)}. Likely cause: its second argument is no `rng`. {_FORM}; {_instead(sample)}"
     return None

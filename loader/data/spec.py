@@ -220,10 +220,11 @@ def _from_nested(value: Any, name: str) -> Array:
         raise TypeError(f"{name} is text, {value[:_SHOWN]!r}; supported are bool, integers, floats and complex. What to do: {text_remedy(name)}")
     if isinstance(value, dict):
         raise TypeError(f"{name} is a dict inside a dict; give each of its arrays a key of its own in the outer one")
-    if isinstance(value, tuple) and any(isinstance(item, np.ndarray) and item.ndim for item in value):
-        raise TypeError(f"{name} is a tuple ({_kinds(value)}); {_SAMPLE}. {_SEVERAL}; for one array, np.stack")
+    parts = isinstance(value, tuple) or (isinstance(value, list) and len(value) <= len(PART_NAMES))  # a longer list may be frames of one array
+    if parts and any(isinstance(item, np.ndarray) and item.ndim for item in value):
+        raise TypeError(f"{name} is a {type(value).__name__} ({_kinds(value)}); {_SAMPLE}. {_SEVERAL}; for one array, np.stack")
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except ValueError:
         if not isinstance(value, list | tuple):
             raise
@@ -231,6 +232,9 @@ def _from_nested(value: Any, name: str) -> Array:
         if any(isinstance(item, np.ndarray) for item in value):
             raise ValueError(f"{problem}; {_SAMPLE}. {_SEVERAL}") from None
         raise ValueError(f"{problem}: its items differ in shape. Give all one shape, such as by padding") from None
+    if array.dtype == object and not array.ndim:
+        raise TypeError(f"{name} is of type {type(value).__name__}, no array and no number; {_SAMPLE}")
+    return array
 
 
 def _kinds(values: Sequence[Any]) -> str:

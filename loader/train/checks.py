@@ -42,6 +42,8 @@ def checked_workers(workers: object, ceiling: int) -> int:
 
 def checked_plan(samples: int, config: Config) -> EpochPlan:
     """Return the batches of an epoch. Raises ConfigError if there is none, and warns of samples that no rank delivers."""
+    if not samples:
+        raise ConfigError("the source has no samples")
     rank, world = config.shard
     plan = EpochPlan(samples, config.batch_size, config.drop_last, rank, world)
     if not plan.batches:

@@ -109,6 +109,22 @@ def test_a_line_without_label_in_a_manifest_is_named(folder: Path) -> None:
         NpyFiles.from_manifest("m.csv")
 
 
+def test_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
+    for part in ("train/cat", "train/dog", "Val/cat"):
+        (tmp_path / part).mkdir(parents=True)
+        np.save(tmp_path / part / "0.npy", X)
+    with pytest.raises(ConfigError, match=r"are Val, train, parts of a data set, not classes: NpyFiles\.from_folder\('.*/Val'\)"):
+        NpyFiles.from_folder(tmp_path)
+    assert len(NpyFiles.from_folder(tmp_path, classes=["train", "Val"])) == 3
+
+
+def test_two_files_of_rows_are_told_of_npy_arrays(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", X[:, 0])
+    with pytest.raises(LabelError, match=r"For samples that are the rows of one file: NpyArrays\(x, y\)"):
+        NpyFiles(tmp_path / "x.npy", tmp_path / "y.npy")
+
+
 X = np.zeros((4, 3), np.float32)
 
 

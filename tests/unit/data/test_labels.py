@@ -157,6 +157,9 @@ def test_texts_are_whole_numbers_or_numbers_or_names(tmp_path: Path) -> None:
     same(read_labels(path, INDEX)[0], [1.5, 2, 3], np.float32)
     path.write_text("a/1,10\na/2,2\nb/3,x\n")
     assert read_labels(path, INDEX)[1] == ("10", "2", "x")
+    path.write_text("a/1,1.5\na/2,NA\nb/3,3\n")
+    with pytest.raises(LabelError, match=r"labels are numbers, but for 1 of 3, such as 'NA'\. Leave these out"):
+        read_labels(path, INDEX)
     path.write_text("a/1,10\na/2,2\nb/3,2\n")
     same(read_labels(path, INDEX, classes=["2", "10"])[0], [1, 0, 0], np.int32)
 

@@ -53,6 +53,12 @@ def expects_two(sample: Any, rng: Any) -> Any:
     return x, y
 
 
+def in_place(sample: Any, rng: Any) -> Any:
+    x = sample[0].astype(np.uint8)
+    x /= 255
+    return x, sample[1]
+
+
 class Callable:
     def __call__(self, sample: Any, rng: Any) -> Any:
         return sample.astype("float32")
@@ -79,6 +85,9 @@ AS_AN_ARRAY = r"treats the sample as an array, but that is a tuple, \(x, y\); ta
         (lambda sample, rng: sample.reshape(-1), AS_AN_ARRAY),
         (lambda sample, rng: np.flip(sample, 1), AS_AN_ARRAY),
         (preprocess, "second argument is no `rng`"),
+        (lambda sample, rng: (rng.rand(2), 1), r"`rng` is a numpy\.random\.Generator, .*instead of rand, rng\.random\("),
+        (lambda sample, rng: (rng.randint(2), 1), r"instead of randint, rng\.integers\("),
+        (in_place, r"an array of integers, as x /= 255 does; write x = x / 255"),
         (lambda sample, rng: sample[2], r"another number of parts; here a sample is \(x, y\), 2 of them"),
     ],
 )
@@ -99,6 +108,16 @@ def test_a_function_behind_one_that_returned_x_alone_is_told_so() -> None:
     error = str(error_of(lambda sample, rng: sample[0].T, expects_two))
     assert error.startswith("transform 1, expects_two, raised ValueError: too many values")
     assert "the transform before it returned x alone" in error
+
+
+def test_a_function_that_takes_a_dict_for_an_array_is_told_its_keys() -> None:
+    class Inputs(Pairs):
+        def __getitem__(self, index: int) -> tuple[Any, ...]:
+            return {"image": np.zeros(3), "age": 1.0}, index
+
+    error = error_of(lambda sample, rng: (sample[0] / 255, sample[1]), obj=Inputs())
+    assert isinstance(error, PipelineError)
+    assert "x is a dict with the keys ['image', 'age']; treat each of its arrays" in str(error)
 
 
 def helper(x: Any) -> Any:

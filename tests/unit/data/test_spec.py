@@ -129,7 +129,6 @@ def test_a_python_int_beyond_32_bits_is_refused_with_the_way_out(value: int) -> 
         (np.array([b"raw"]), "np.frombuffer"),
         (b"raw", "np.frombuffer"),
         (np.array([None, 1]), "np.stack"),
-        (object(), "np.stack"),
         (np.zeros(2, [("a", "f4"), ("b", "i4")]), "entry of a dict"),
         (np.array(["2020-01-01"], "datetime64[s]"), r"astype\(np.int64\)"),
         (np.array([5], "timedelta64[s]"), r"astype\(np.int64\)"),
@@ -150,11 +149,14 @@ def test_text_as_a_label_is_a_class() -> None:
     [
         (
             [np.zeros((2, 2)), 1],
-            r"x is a list \(an array \(2, 2\) and int\) .*; a sample is a tuple .*For several inputs give a dict",
+            r"x is a list \(an array \(2, 2\) and int\); a sample is a tuple .*For several inputs give a dict",
         ),
         (([np.zeros(2), np.zeros(3)], 1), r"x is a list .*For several inputs give a dict"),
         (((np.zeros(2), np.zeros(3)), 1), r"x is a tuple \(an array \(2,\) and an array \(3,\)\); .*For several inputs give a dict"),
         (((np.zeros(2), np.zeros(2)), 1), r"x is a tuple .*For several inputs give a dict.*np\.stack"),
+        ([np.zeros((2, 2)), np.zeros((2, 2))], r"x is a list .*For several inputs give a dict.*np\.stack"),
+        ((object(), 1), "x is of type object, no array and no number"),
+        (((number for number in ()), 1), "x is of type generator"),
         (([[1, 2], [3]], 1), "x is a list .*its items differ in shape.*padding"),
         ((np.zeros(2), None), "y is None; .*Leave a part out"),
         (({"a": {"b": 1}}, 1), r"x\['a'\] is a dict inside a dict"),
@@ -163,6 +165,10 @@ def test_text_as_a_label_is_a_class() -> None:
 def test_several_arrays_in_one_part_are_refused_with_the_way_to_give_them(sample: Any, words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):
         SampleSpec.of(sample)
+
+
+def test_a_long_list_of_arrays_is_one_array() -> None:
+    assert str(SampleSpec.of(([np.zeros(2)] * 4, 1))) == "(x: (4, 2) float64, y: () int32)"
 
 
 def test_a_tuple_of_numbers_is_an_array() -> None:

@@ -53,3 +53,8 @@ def test_an_archive_is_refused_with_its_arrays(tmp_path: Path) -> None:
 def test_a_loader_is_no_source() -> None:
     with Loader(NpyArrays(ARRAY), 2, workers=0) as loader, pytest.raises(ConfigError, match=r"give its source: loader\.source"):
         Loader(loader, 2)  # type: ignore[arg-type]
+
+
+def test_a_source_without_samples_is_told_so() -> None:
+    with pytest.raises(ConfigError, match="the source has no samples"):
+        Loader(NpyArrays(ARRAY).subset([]), 2, workers=0)
