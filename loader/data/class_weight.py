@@ -52,7 +52,7 @@ class ClassWeight:
     def apply(self, labels: Array, weights: Array, *, multiply: bool) -> None:
         """Write the weights of `labels` (n,) or one-hot (n, classes) to `weights` (n,), float32."""
         vectors = labels.ndim == 2 and labels.shape[1] > 1
-        if vectors and (several := np.flatnonzero(np.abs(labels.sum(-1, dtype=np.float64) - 1) > _SOFT)).size:
+        if vectors and (several := np.flatnonzero(np.abs(labels.sum(-1) - 1) > _SOFT)).size:
             problem = (
                 f"class_weight needs one class per sample, but the label {labels[several[0]].tolist()} is not one-hot; give sample_weight instead"
             )

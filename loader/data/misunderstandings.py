@@ -6,6 +6,7 @@ that mean this are recognised; with any other one the function may be right and 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -48,9 +49,9 @@ def misunderstanding(function: Callable[..., Any], sample: Sample, error: Except
         return f"raised {in_words(error)}. Likely cause: the transform before it returned x alone, so that it got no tuple; return (x,) there"
     parts = f"({', '.join(PART_NAMES[: len(sample)])}{',' if len(sample) == 1 else ''})"
     if isinstance(error, TypeError) and not _fits(function):
-        return f"can't be called: {error}. {_FORM}; {_instead(sample)}"
+        return f"can't be called: {in_words(error)}. {_FORM}; {_instead(sample)}"
     own = _is_raised_by(function, error)
-    message = str(error)
+    message = in_words(error)  # not str(): the error's class is the user's, and may fail at anything
     if own and isinstance(error, ValueError | IndexError) and _UNPACKED.search(message):
         return f"raised {in_words(error)}. Likely cause: it expects another number of parts; here a sample is {parts}, {len(sample)} of them"
     # NumPy says it, too, where it is given the tuple.
@@ -108,7 +109,7 @@ def _is_raised_by(function: Callable[..., Any], error: Exception) -> bool:
 
 
 def _code(function: Any) -> CodeType | None:
-    while hasattr(function, "func"):  # functools.partial
+    while isinstance(function, functools.partial):
         function = function.func
     for holder in (function, getattr(function, "__func__", None), type(function).__call__):
         code = getattr(holder, "__code__", None)

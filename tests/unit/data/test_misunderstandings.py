@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -136,6 +137,14 @@ def helper(x: Any) -> Any:
 )
 def test_other_errors_name_the_sample(function: Any) -> None:
     assert isinstance(error_of(function), SampleError)
+
+
+def test_a_callable_that_has_every_attribute_and_an_error_without_words_are_no_trouble() -> None:
+    class Wordless(TypeError):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    assert isinstance(error_of(mock.Mock(side_effect=Wordless())), SampleError)
 
 
 def test_the_error_from_a_worker_has_the_line_of_the_user() -> None:
