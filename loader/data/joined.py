@@ -80,9 +80,6 @@ class Joined(Source):
         source, inner = self._locate(index)
         return source.name_of(inner)
 
-    def inputs(self) -> Sequence[Source]:
-        return self._sources
-
     def ids(self) -> list[str] | None:
         ids = [source.ids() for source in self._sources]
         known = [names for names in ids if names is not None]

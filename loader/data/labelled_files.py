@@ -31,6 +31,7 @@ from loader.data.labels import check_classes, parse_texts, read_labels
 from loader.data.path_index import PathIndex
 from loader.data.source import Indices, Source
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
+from loader.data.targets import RowGauge, gauge_of
 from loader.errors import ConfigError, DataNotFoundError, LabelError
 
 _PARTS_OF_A_SET = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing"))
@@ -171,13 +172,13 @@ class LabelledFiles(Source):
         x, *rest = out
         for column, target in zip(self._columns, rest, strict=True):  # before the files: whichever fails, the rows before it are whole
             np.take(column, indices, axis=0, out=target, mode="clip")  # the default mode would buffer `out`
-        self._read_files(indices, self._index.raw_paths(indices), x, range(len(indices)))
+        self._read_files(indices, self._index.raw_paths(indices), x, range(len(indices)), gauge_of(out))
 
     def read_at(self, indices: Indices, out: Sequence[Array], places: Indices) -> None:
         x, *rest = out
         for column, target in zip(self._columns, rest, strict=True):
             put(column.take(indices, axis=0, mode="clip"), target, places)
-        self._read_files(indices, self._index.raw_paths(indices), x, places.tolist())
+        self._read_files(indices, self._index.raw_paths(indices), x, places.tolist(), gauge_of(out))
 
     def name_of(self, index: int) -> str:
         return self._index.path(index)
@@ -203,7 +204,7 @@ class LabelledFiles(Source):
         """Return the array of one file, fresh."""
 
     @abstractmethod
-    def _read_files(self, indices: Indices, paths: list[bytes], out: Array, places: Sequence[int]) -> None:
+    def _read_files(self, indices: Indices, paths: list[bytes], out: Array, places: Sequence[int], gauge: RowGauge) -> None:
         """Read files into the rows `places` of `out`; raises BadSample as `Source.read` does."""
 
     def _make_index(self, paths: Paths, root: PathLike | None) -> PathIndex:

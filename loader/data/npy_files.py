@@ -12,6 +12,7 @@ from loader.data.npy import inspect_file, read_array
 from loader.data.npy_reader import NpyReader
 from loader.data.source import Indices
 from loader.data.spec import Array
+from loader.data.targets import RowGauge
 
 
 class NpyFiles(LabelledFiles):
@@ -37,11 +38,11 @@ class NpyFiles(LabelledFiles):
     def _read_file(self, path: str) -> Array:
         return read_array(path)
 
-    def _read_files(self, indices: Indices, paths: list[bytes], out: Array, places: Sequence[int]) -> None:
+    def _read_files(self, indices: Indices, paths: list[bytes], out: Array, places: Sequence[int], gauge: RowGauge) -> None:
         if self._reader is None:
             leaf = self.spec.leaves[0]
             self._reader = NpyReader(leaf.shape, leaf.dtype, self._index.path(0))
-        self._reader.read(indices, paths, out, places)
+        self._reader.read(indices, paths, out, places, gauge)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_reader"}

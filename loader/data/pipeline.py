@@ -25,6 +25,7 @@ from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transf
 from loader.data.source import BadSample, Indices, Source, is_fault_of_sample, told_name
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_names
+from loader.data.targets import RowGauge
 from loader.data.transforms import LeafTransform, RowError
 from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineError, SampleError, in_words, remote_traceback
 
@@ -152,7 +153,8 @@ class Pipeline:
             indices: of shape `(n,)`.
             epoch: chooses the random draws.
             out: one array per leaf of `spec`, of shape `(n, *leaf.shape)`, C-contiguous, writable.
-            progress: one cell; holds the row that a function of the user is at (`first` for `indices[0]`), or -1 while none runs.
+            progress: one cell; holds the row that is being read or that a function of the user is at (`first` for `indices[0]`); -1 where built-in
+                code works on many at once.
             first: see `progress`.
 
         Raises:
@@ -173,7 +175,7 @@ class Pipeline:
     def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> None:
         own = out[: self._own_leaves]
         if not self._segments:
-            read_rows(self.source, indices, own)
+            read_rows(self.source, indices, own, RowGauge(progress, first))
             if self.watch is not None:
                 self.watch.lap(READ)
         else:

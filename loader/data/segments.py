@@ -16,6 +16,7 @@ from loader.data.rng import SampleGenerator
 from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_of
+from loader.data.targets import RowGauge
 from loader.data.transforms import LeafTransform, RowError
 from loader.errors import PipelineError
 
@@ -30,7 +31,7 @@ class Rows:
         source: where they come from.
         indices: which they are, of shape `(n,)`.
         epoch: of the random draws.
-        progress: one writable cell for the row that a user's function is at, so that a death names it.
+        progress: one writable cell for the row that is being read or that a user's function is at, so that a death names it.
         first: number of the first of these rows in the whole work.
         arrays: what the segments before made of them, one array per leaf; None while they are still in the source.
         watch: to be told what was done, where these rows are timed.
@@ -111,7 +112,7 @@ class LeafSegment(Segment):
             np.empty((count, *leaf.shape), leaf.dtype) if chain else target
             for leaf, chain, target in zip(self._spec.leaves, self._chains, out, strict=True)
         ]
-        read_rows(rows.source, rows.indices, targets)
+        read_rows(rows.source, rows.indices, targets, RowGauge(rows.progress, rows.first))
         if rows.watch is not None:
             rows.watch.lap(READ)
         return targets

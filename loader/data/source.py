@@ -21,6 +21,7 @@ from loader.data.arguments import NamedArguments
 from loader.data.gather import put
 from loader.data.selection import as_indices, held_out
 from loader.data.spec import Array, Sample, SampleSpec
+from loader.data.targets import gauge_of
 from loader.errors import ConfigError, PipelineError
 
 Indices = npt.NDArray[np.int64]
@@ -146,7 +147,9 @@ class Source(NamedArguments, ABC):
 
     def _read_each(self, indices: Indices, out: Sequence[Array], places: Iterable[int]) -> None:
         depth = forks.depth()
+        cell, first = gauge_of(out)
         for place, index in zip(places, indices.tolist(), strict=True):
+            cell[0] = first + place
             try:
                 leaves = self.spec.flatten(self.sample(index))
                 forks.end_if_deeper(depth)
@@ -172,10 +175,6 @@ class Source(NamedArguments, ABC):
     def name_of(self, index: int) -> str | None:
         """Return the path or ID of a sample, to name it in an error; None where it has none."""
         return None
-
-    def inputs(self) -> Sequence[Source]:
-        """Return the sources that it is made of; most are of none."""
-        return ()
 
     def ids(self) -> list[str] | None:
         """Return the IDs of all samples, in order; None where they have none."""
@@ -267,9 +266,6 @@ class Subset(Source):
 
     def name_of(self, index: int) -> str | None:
         return self._source.name_of(int(self._indices[index]))
-
-    def inputs(self) -> Sequence[Source]:
-        return [self._source]
 
     def ids(self) -> list[str] | None:
         ids = self._source.ids()

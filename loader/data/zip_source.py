@@ -169,9 +169,6 @@ class Zip(Source):
     def name_of(self, index: int) -> str | None:
         return self._inputs[0].source.name_of(index)
 
-    def inputs(self) -> Sequence[Source]:
-        return [entry.source for entry in self._inputs]
-
     def ids(self) -> list[str] | None:
         return self._inputs[0].source.ids()
 

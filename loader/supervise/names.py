@@ -44,4 +44,4 @@ class Names:
 def _is_built_in(source: Source) -> bool:
     """Whether a source, and all that it is made of, are this package's."""
     ours = type(source).__module__.split(".")[0] == __name__.split(".")[0]
-    return ours and all(map(_is_built_in, source.inputs()))
+    return ours and all(map(_is_built_in, source.members()))

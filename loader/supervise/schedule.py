@@ -21,7 +21,7 @@ from loader.supervise.blocks import Blocks
 from loader.supervise.commands import Command, Dismiss, Issue
 from loader.supervise.hands import Hands
 from loader.supervise.states import Slot, SlotState
-from loader.supervise.suspects import Issued, after_death
+from loader.supervise.suspects import Issued, after_death, singles
 
 _SMOOTHING = 0.1
 
@@ -107,7 +107,10 @@ class Schedule:
             The ticket whose only row is now accused, if one is: `substitute` or `give_up` must say what becomes of it.
         """
         held = self._hands.leave(worker)
-        again = [*self._replace(held.popleft(), row, attempt, timed_out, certain), *held] if held else []
+        again = self._replace(held.popleft(), row, attempt, timed_out, certain) if held else []
+        slow = timed_out and row is not None and row < 0  # then the rest is likely to be slow as well
+        for issued in held:
+            again += singles(issued, self._number) if slow and issued.ticket.kind is TicketKind.ROWS else [issued]
         accused = again.pop(0) if again and again[0].accused else None
         self._again.extendleft(issued for issued in reversed(again) if not self._dropped(issued))
         return accused

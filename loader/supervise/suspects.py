@@ -1,6 +1,7 @@
 """Finding the sample that kills its workers, without blaming one for a kill from outside.
 
-After a death, the row that the worker was at is put alone into a ticket; where it is not known, the ticket is cut in two. Deaths count only
+After a death, the row that the worker was at is put alone into a ticket; where it is not known, the ticket is cut in two, or after a time-out into
+single rows, each of which then has the time of a sample: many that are merely slow are no more to blame than one that hangs. Deaths count only
 against the one row of such a ticket, and only the third one accuses it. With `on_error="substitute"`, another sample is then tried in its place:
 a ticket with a higher attempt, whose deaths are counted anew.
 """
@@ -51,10 +52,18 @@ def after_death(issued: Issued, row: int, attempt: int, timed_out: bool, next_nu
             issued = Issued(ticket._replace(number=next_number(), attempt=attempt))
         deaths = DEATHS_TO_ACCUSE if certain else issued.deaths + 1
         return [Issued(issued.ticket, deaths, issued.timeouts + timed_out)]
+    if timed_out and row < 0:
+        return singles(issued, next_number)
     half = ticket.rows // 2
     known = [(0, row), (row, 1), (row + 1, ticket.rows - row - 1)]
     cuts = known if 0 <= row < ticket.rows else [(0, half), (half, ticket.rows - half)]
     return [Issued(_part(ticket, start, rows, next_number())) for start, rows in cuts if rows]
+
+
+def singles(issued: Issued, next_number: Callable[[], int]) -> list[Issued]:
+    """Return tickets of one row each that replace a ticket of rows; one of a single row is kept as it is."""
+    ticket = issued.ticket
+    return [Issued(_part(ticket, row, 1, next_number())) for row in range(ticket.rows)] if ticket.rows > 1 else [issued]
 
 
 def _part(ticket: Ticket, start: int, rows: int, number: int) -> Ticket:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import types
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import Loader, MapSource, NpyArrays, NpyFiles, PipelineError, SampleError, SampleTimeout
+from loader import Loader, MapSource, NpyArrays, NpyFiles, PipelineError, SampleError, SampleTimeout, Source, Zip
+from loader import transforms as T
+from loader.ipc.board import SupervisorCell
+from loader.supervise.hands import TICKETS_PER_WORKER
+from loader.supervise.suspects import DEATHS_TO_ACCUSE
 from tests.batches import assert_same, assert_same_batch, copied, first_numbers, inline, take
 from tests.processes import wait_until, workers_of
 
@@ -260,6 +265,61 @@ def test_samples_that_each_stay_within_the_limit_are_no_timeout() -> None:
 
     with Loader(MapSource(Slow()), 8, workers=2, sample_timeout_s=0.45) as loader:  # as a ticket they would take 1 s
         assert first_numbers(take(loader)) == list(range(16))
+
+
+def replaced(loader: Loader) -> int:
+    """Return how many workers had to be replaced."""
+    return loader._producer.board.supervisor[SupervisorCell.RESTARTS]
+
+
+class Slowing(Source):
+    """Rows that take nothing, so that tickets have many of them, and from row 2,000 on 30 ms each."""
+
+    def __len__(self) -> int:
+        return 2060
+
+    def sample(self, index: int) -> Any:
+        if index >= 2000:
+            time.sleep(0.03)
+        return (np.float32(index),)
+
+
+class SlowingInItsOwnWay(Slowing):
+    """Reads many at once, and nobody sees how far it is; `hangs` does so."""
+
+    hangs = -1
+
+    def read(self, indices: Any, out: Sequence[Any]) -> None:
+        for row, index in enumerate(indices.tolist()):
+            if index == self.hangs:
+                time.sleep(1000)
+            (out[0][row],) = self.sample(index)
+
+
+class Hanging(SlowingInItsOwnWay):
+    hangs = 1005
+
+
+@pytest.mark.parametrize("wrapped", [lambda source: source, lambda source: source.subset(np.arange(2060)), lambda source: Zip(source, source)])
+def test_rows_that_have_become_slow_are_no_timeout_however_many_are_in_a_ticket(wrapped: Any) -> None:
+    source = wrapped(Slowing())
+    with Loader(source, 100, workers=2, transforms=[T.Rescale(1)], sample_timeout_s=0.5) as loader:
+        assert first_numbers(take(loader)) == list(range(2060))
+        assert not replaced(loader)
+
+
+def test_a_source_that_shows_no_progress_costs_a_worker_for_each_ticket_in_hand_and_no_sample() -> None:
+    with Loader(SlowingInItsOwnWay(), 100, workers=2, sample_timeout_s=0.5) as loader:
+        assert first_numbers(take(loader)) == list(range(2060))
+        assert replaced(loader) <= 2 * TICKETS_PER_WORKER
+
+
+def test_a_sample_that_hangs_among_many_in_a_ticket_is_found_soon_where_the_source_shows_no_progress() -> None:
+    with Loader(Hanging(), 100, workers=1, sample_timeout_s=0.3) as loader:
+        with pytest.raises(SampleTimeout) as caught:
+            take(loader)
+        assert caught.value.index == 1005
+        assert replaced(loader) == 1 + DEATHS_TO_ACCUSE
 
 
 # The first sample.

@@ -6,12 +6,16 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from loader.data.npy_files import NpyFiles
+from loader.data.read_rows import read_rows
 from loader.data.source import BadSample, Source
+from loader.data.targets import RowGauge
+from loader.data.zip_source import Zip
 from loader.errors import ConfigError, DataNotFoundError, LabelError, NpyError
 
 Folder = Callable[..., Path]
@@ -311,3 +315,26 @@ def test_a_bad_first_file_is_told_when_the_spec_is_asked(npy_folder: Folder) -> 
     (folder / "000000.npy").write_text("1, 2, 3")
     with pytest.raises(NpyError, match=r"000000\.npy.*text"):
         _ = NpyFiles(folder).spec
+
+
+# --- progress -------------------------------------------------------------------------------------------------------------------------
+
+
+class Seen:
+    """A cell that remembers what was put into it."""
+
+    def __init__(self) -> None:
+        self.values: list[int] = []
+
+    def __setitem__(self, place: int, value: int) -> None:
+        self.values.append(value)
+
+
+def test_the_row_that_is_being_read_is_shown_also_in_a_subset_a_zip_and_a_sum(npy_folder: Folder) -> None:
+    files = NpyFiles(npy_folder(6))
+    indices = np.array([4, 2, 0])
+    for source in (files, files.subset(range(6)), Zip(files), files + files):
+        seen: Any = Seen()
+        out = [np.empty((3, *leaf.shape), leaf.dtype) for leaf in source.spec.leaves]
+        read_rows(source, indices, out, RowGauge(seen, 10))
+        assert seen.values == [10, 11, 12, -1]
