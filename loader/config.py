@@ -60,7 +60,9 @@ class Config:
     quarantine: str | os.PathLike[str] | None = _setting(  # noqa: RUF009  as immutable as the others
         None, unit="path", allowed="a file to append to", why="report of the bad samples, one JSON line for each, once per loader"
     )
-    io_retries: int = _setting(3, unit="tries", allowed="0 or more", why="a read that fails with an OSError is tried again, with growing pauses")
+    io_retries: int = _setting(
+        3, unit="tries", allowed="0 or more", why="a read that fails as a disk or a network does for a moment is tried again, with growing pauses"
+    )
     sample_timeout_s: float = _setting(60.0, unit="seconds", allowed="more than 0", why="a worker without progress for so long is replaced")
     shard: tuple[int, int] = _setting((0, 1), unit="(rank, world)", allowed="0 ≤ rank < world", why="this process's part of a data-parallel job")
     class_weight: Mapping[int, float] | None = _setting(

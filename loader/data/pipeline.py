@@ -7,19 +7,18 @@ touches an array writes it into the slot, and an array that nothing touches is r
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from loader.data import forks
 from loader.data.class_weight import ClassWeight
-from loader.data.descriptors import is_descriptor_limit, limit_in_words
+from loader.data.descriptors import limit_in_words
 from loader.data.joined import check_sums
 from loader.data.read_rows import read_rows
+from loader.data.retries import may_pass, pause
 from loader.data.rng import SampleGenerator
 from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe
 from loader.data.source import BadSample, Indices, Source, is_fault_of_sample, told_name
@@ -32,12 +31,6 @@ from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineE
 # Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
 _CHUNK_BYTES = 1024 * 1024
 
-_FIRST_PAUSE_S = 0.05
-_PAUSE_GROWTH = 4
-_LONGEST_PAUSE_S = 5.0
-
-_log = logging.getLogger("loader.worker")
-
 
 class Pipeline:
     """A source, its transforms and class weights: what a worker runs.
@@ -49,8 +42,7 @@ class Pipeline:
         transforms: applied in this order.
         seed: of all random transforms.
         class_weight: applied last, or None.
-        io_retries: how often rows whose reading failed with an OSError are produced again, after pauses of 0.05, 0.2, 0.8, … seconds; not
-            for want of a descriptor (EMFILE), which this process itself would have to close.
+        io_retries: how often rows whose reading failed with an error that may pass are produced again, after pauses of 0.05, 0.2, 0.8, … seconds.
 
     Attributes:
         spec: of a finished sample; see `compile`.
@@ -85,7 +77,7 @@ class Pipeline:
     def probe(self) -> list[SampleSpec]:
         """Run the first sample through everything; return the spec of what each callable segment makes of it, for `compile`.
 
-        What fails with an OSError is tried again, as in `fill`.
+        What fails with an error that may pass is tried again, as in `fill`.
 
         Runs in: a process of its own, since the user's code may crash or hang; or the trainer with `workers=0`.
 
@@ -104,9 +96,9 @@ class Pipeline:
             except BaseException as error:
                 if not is_fault_of_sample(error):
                     raise
-                if not _may_pass(error) or retry == self.io_retries:
+                if not may_pass(error) or retry == self.io_retries:
                     raise BadSample(0) from error
-                _pause(retry, 0, error)
+                pause(retry, 0, error)
             retry += 1
 
     def compile(self, specs: Sequence[SampleSpec]) -> SampleSpec:
@@ -168,9 +160,9 @@ class Pipeline:
                 return
             except BadSample as bad:
                 forks.end_if_deeper(depth)
-                if not _may_pass(bad.__cause__) or retry == self.io_retries:
+                if not may_pass(bad.__cause__) or retry == self.io_retries:
                     raise
-                _pause(retry, bad.index, bad.__cause__)
+                pause(retry, bad.index, bad.__cause__)
 
     def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> None:
         own = out[: self._own_leaves]
@@ -238,14 +230,3 @@ class Pipeline:
             self.class_weight.apply(out[parts.index(1)], out[parts.index(2)], multiply=len(out) == self._own_leaves)
         except RowError as error:
             raise BadSample(int(indices[error.row]), "y") from error
-
-
-def _may_pass(error: BaseException | None) -> TypeGuard[OSError]:
-    return isinstance(error, OSError) and not is_descriptor_limit(error)
-
-
-def _pause(retry: int, index: int, error: OSError) -> None:
-    """Wait before trying again what failed with `error` at sample `index`."""
-    pause_s = min(_FIRST_PAUSE_S * _PAUSE_GROWTH**retry, _LONGEST_PAUSE_S)
-    _log.info("sample %d could not be read, and is tried again in %.2g s (retry %d): %s", index, pause_s, retry + 1, in_words(error))
-    time.sleep(pause_s)

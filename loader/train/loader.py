@@ -57,7 +57,7 @@ class Loader(Companions, NamedArguments):
         on_error: what a bad sample does; "raise" raises its error when its batch is due, "substitute" puts another sample in its place.
         max_errors: with "substitute": how many different samples may be bad, a count or (float) a share of the source; None: any number.
         quarantine: file to which a JSON line is appended for each bad sample, once per loader.
-        io_retries: how often a read that failed with an OSError is tried again, with growing pauses.
+        io_retries: how often a read that failed with an error that may pass (EIO, ESTALE, ECONNRESET, ...) is tried again, with growing pauses.
         sample_timeout_s: a worker without progress for so long is replaced; three times in a row on one sample raises SampleTimeout.
         shard: `(rank, world)` of this process in a data-parallel job.
         class_weight: weight by class number; the batch becomes `(x, y, weight)`.

@@ -242,7 +242,7 @@ class Conductor:
             wait_until(lambda: not alive(victim), "the worker died")
             with self._file.open("r+b", buffering=0) as file:
                 file.write(self.content)  # in one call: the file never shows zeros
-        elif self.how.key != "gone":
+        elif self.how.key == "EIO":
             time.sleep(AWAY_S)
             whole = self.folder / "whole"
             whole.write_bytes(self.content)

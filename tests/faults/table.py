@@ -224,10 +224,11 @@ HOWS = (
         timeout_s=1.0,
     ),
     How("SIGBUS", "a mapped file is cut off under a worker, and whole again later", "file", SAME, _first("SIGBUS"), place="read"),
-    How("ENOENT", "a file is missing for a moment", "file", SAME, {}, place="read"),
-    How("EACCES", "a file may not be read for a moment", "file", SAME, {}, place="read"),
     How("EIO", "the kernel gives EIO for a file, for a moment", "file", SAME, {}, place="read"),
-    How("gone", "a file is missing for good", "file", raises("SampleError", "No such file", lasting=True), _bad("No such file"), place="read"),
+    How("ENOENT", "a file is missing", "file", raises("SampleError", "No such file", lasting=True), _bad("No such file"), place="read"),
+    How(
+        "EACCES", "a file may not be read", "file", raises("SampleError", "Permission denied", lasting=True), _bad("Permission denied"), place="read"
+    ),
     How("kill -9", "the supervisor is killed by SIGKILL", "supervisor", replaced("killed by SIGKILL"), _CLOSED, signal=signal.SIGKILL),
     How(
         "SIGPIPE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -183,7 +184,7 @@ def test_a_substituted_sample_is_told_at_info(caplog: pytest.LogCaptureFixture) 
 def test_a_read_that_is_tried_again_is_told_at_info(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def fails_once(sample: Any, rng: np.random.Generator) -> Any:
         if sample[0][0] == 30 * 60 and once(marker):
-            raise OSError("stale handle")
+            raise OSError(errno.ESTALE, "Stale file handle")
         return sample
 
     marker = str(tmp_path / "failed")
@@ -191,7 +192,7 @@ def test_a_read_that_is_tried_again_is_told_at_info(tmp_path: Path, caplog: pyte
     with Loader(LARGE, 10, workers=2, transforms=[fails_once]) as loader:
         assert_same(take(loader), inline(LARGE, 10))
     (text,) = texts_of(caplog, "loader.worker")
-    assert text == "sample 60 could not be read, and is tried again in 0.05 s (retry 1): OSError: stale handle"
+    assert text == "sample 60 could not be read, and is tried again in 0.05 s (retry 1): OSError: [Errno 116] Stale file handle"
 
 
 def test_a_flood_neither_hangs_nor_gathers(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from loader.data import pipeline as pipeline_module
+from loader.data import retries
 from loader.data.class_weight import ClassWeight
 from loader.data.pipeline import Pipeline
 from loader.data.segments import Transform
@@ -155,7 +157,7 @@ class Flaky(Pictures):
 
 def test_a_read_that_fails_is_tried_again_with_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(pipeline_module.time, "sleep", pauses.append)
+    monkeypatch.setattr(retries.time, "sleep", pauses.append)
     source = Flaky()
     pipeline = compiled(source, [Rescale(0.5, fields="image"), add_noise], io_retries=3)
     source.failures = 3
@@ -165,7 +167,7 @@ def test_a_read_that_fails_is_tried_again_with_growing_pauses(monkeypatch: pytes
 
 
 def test_a_read_that_goes_on_failing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline_module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(retries.time, "sleep", lambda _: None)
     source = Flaky()
     pipeline = compiled(source, io_retries=3)
     source.failures = 4
@@ -175,13 +177,47 @@ def test_a_read_that_goes_on_failing_is_given_up(monkeypatch: pytest.MonkeyPatch
     assert source.failures == 0
 
 
-def test_other_errors_are_not_tried_again() -> None:
+class NoPicture(OSError):
+    """As PIL's UnidentifiedImageError: an OSError that no call to the system gave."""
+
+
+def behind(cause: Exception) -> OSError:
+    """Return an error of a library for the web: an OSError without a number, with the cause behind it."""
+    error = OSError("connection failed")
+    error.__context__ = ValueError("between")
+    error.__context__.__context__ = cause
+    return error
+
+
+LASTING = [
+    ValueError("no"),
+    OSError("no number"),
+    NoPicture("cannot identify image file"),
+    OSError(errno.ENOENT, "No such file or directory"),
+    OSError(errno.EACCES, "Permission denied"),
+    OSError(errno.EISDIR, "Is a directory"),
+    OSError(errno.EMFILE, "Too many open files"),
+    behind(OSError(errno.ENOENT, "No such file or directory")),
+]
+PASSING = [
+    *(OSError(number, "for a moment") for number in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EBUSY, errno.ENFILE)),
+    TimeoutError("timed out"),
+    ConnectionError("closed"),
+    behind(OSError(errno.ENETUNREACH, "Network is unreachable")),
+    behind(TimeoutError("timed out")),
+]
+
+
+@pytest.mark.parametrize(("error", "tries"), [*((error, 1) for error in LASTING), *((error, 4) for error in PASSING)], ids=repr)
+def test_only_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int) -> None:
+    monkeypatch.setattr(retries.time, "sleep", lambda _: None)
     calls: list[int] = []
 
     def fail(sample: Sample) -> Any:
         calls.append(1)
-        raise ValueError("no")
+        raise error
 
-    with pytest.raises(BadSample):
+    with pytest.raises(BadSample) as caught:
         filled(compiled(Pictures(), [failing_at(7, fail)], io_retries=3), [7])
-    assert len(calls) == 1
+    assert caught.value.__cause__ is error
+    assert len(calls) == tries
