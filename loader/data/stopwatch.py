@@ -33,6 +33,9 @@ _SLOW_TIMES = 3
 _SLOW_NS = 1_000_000
 _LONGEST_NAME = 40
 
+SLOW_KNOWN_NS = 10_000_000_000
+"""For how long a slow sample is told of: as far as `stats()` looks back."""
+
 
 class Timing(IntEnum):
     """Cells of a process that a stopwatch writes; the stages follow them. They grow, except for the gauge."""
@@ -51,6 +54,8 @@ class Timing(IntEnum):
     """How much longer than usual they took."""
     SLOW_SAMPLE_GAUGE = 6
     """Index of a sample that was a slow ticket by itself, plus one; 0 where none is known."""
+    SLOW_AT_NS_GAUGE = 7
+    """When that was, by the monotonic clock."""
 
 
 TIMING_CELLS = len(Timing) + STAGES
@@ -114,9 +119,12 @@ class Stopwatch:
             return
         self._cells[Timing.SLOW_TICKETS] += 1
         self._cells[Timing.SLOW_NS] += int(excess)
-        if rows == 1 and excess > self._worst_ns / 2:
+        now = time.monotonic_ns()
+        old = now - self._cells[Timing.SLOW_AT_NS_GAUGE] > SLOW_KNOWN_NS
+        if rows == 1 and (old or excess > self._worst_ns / 2):
             self._worst_ns = excess
             self._cells[Timing.SLOW_SAMPLE_GAUGE] = index() + 1
+            self._cells[Timing.SLOW_AT_NS_GAUGE] = now
 
     def _note_clocks(self) -> None:
         cpu = time.process_time_ns()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from loader.config import available_cores
-from loader.data.stopwatch import TIMING_CELLS, Timing
+from loader.data.stopwatch import SLOW_KNOWN_NS, TIMING_CELLS, Timing
 from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState, busy_ns
 from loader.ipc.measurements import Measurements
 from loader.ipc.stages import StageStats, stages
@@ -157,8 +157,11 @@ class Window:
         )
 
     def _slow_sample(self) -> int | None:
-        gauges = (cells.timing()[Timing.SLOW_SAMPLE_GAUGE] for cells in self._board.workers)
-        return next((gauge - 1 for gauge in gauges if gauge), None)
+        """Return a slow sample of the last ten seconds, the latest that is known of."""
+        timings = [cells.timing() for cells in self._board.workers]
+        known = [(timing[Timing.SLOW_AT_NS_GAUGE], timing[Timing.SLOW_SAMPLE_GAUGE] - 1) for timing in timings if timing[Timing.SLOW_SAMPLE_GAUGE]]
+        at_ns, sample = max(known, default=(0, None))
+        return sample if self._now.at * 1e9 - at_ns <= SLOW_KNOWN_NS else None
 
 
 def _share(part_ns: float, whole_ns: float) -> float:

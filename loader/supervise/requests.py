@@ -82,7 +82,8 @@ class Desk:
             old = setting.get()
             setting.put(value)
             changed[name] = {"old": old, "new": setting.get()}
-            _log.info("loader set: %s %s → %s", name, *(mib(one) if name == "memory_limit" else one for one in changed[name].values()))
+            if changed[name]["old"] != changed[name]["new"]:
+                _log.info("loader set: %s %s → %s", name, *(mib(one) if name == "memory_limit" else one for one in changed[name].values()))
         return changed
 
 

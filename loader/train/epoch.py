@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loader.data.spec import Array, Sample
-from loader.errors import IterationError
+from loader.errors import IterationError, LoaderClosed
 
 if TYPE_CHECKING:
     from loader.train.loader import Loader
@@ -46,6 +46,8 @@ class EpochIterator:
             arrays = loader._position.take(self._leased)
         except IterationError:  # of two threads at once: this one has taken nothing, and the other one goes on
             raise
+        except LoaderClosed:  # and will say so again: in a fork, or closed by a signal handler meanwhile
+            raise
         except BaseException:  # Ctrl-C, too, may have hit in the middle of a batch
             self.close(failed=True)
             raise
@@ -71,6 +73,9 @@ class EpochIterator:
         if self._token and self._token == position.token and (self._left or self._peek):
             position.leave(failed=failed)
         self._left, self._peek = 0, False
+
+    def __reduce__(self) -> Any:
+        return self._loader.__reduce__()  # an error; a copy would end the epoch of this one
 
     def __del__(self) -> None:
         self.close()

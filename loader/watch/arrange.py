@@ -18,12 +18,14 @@ class Block:
             in the sixth. It keeps all of them until its first round.
         more: what the last row says where lines are missing; an empty text says nothing.
         head: how many of the first lines say nothing alone.
+        cut: what the last row ends with where lines of a text are missing.
     """
 
     lines: list[Text]
     squeeze: Sequence[tuple[int, int]] = field(default=())
     more: str = ""
     head: int = 0
+    cut: str = ""
 
 
 ROUNDS = 10
@@ -49,5 +51,14 @@ def _shortened(block: Block, rows: int) -> list[Text]:
     if rows <= block.head:
         return []
     if not block.more or rows < block.head + 2:
-        return block.lines[:rows]
+        return _cut(block.lines[:rows], block.cut)
     return [*block.lines[: rows - 1], Text(block.more.format(missing + 1), "dim")]
+
+
+def _cut(lines: list[Text], sign: str) -> list[Text]:
+    """Return lines of a text of which more would follow; the sign takes the place of the last letters, so that they stay as long."""
+    if not lines or not sign:
+        return lines
+    last = lines[-1].copy()
+    last.right_crop(len(sign))
+    return [*lines[:-1], last.append(sign)]

@@ -77,7 +77,7 @@ def _blocks(view: View, status: Mapping[str, Any], width: int, glyphs: Glyphs) -
         Block([_epoch(view, status, width, glyphs)]),
         gap,
         Block(_curves(status, width, glyphs), squeeze=[(4, 3), (9, 2)]),
-        Block(_verdict(status, width), squeeze=[(6, 2), (7, 1), (9, 0)]),
+        Block(_verdict(status, width), squeeze=[(6, 2), (7, 1), (9, 0)], cut=glyphs.ellipsis),
         gap,
         Block([_slots(status, width, glyphs)], squeeze=[(7, 0)]),
         Block([_memory(status, width, glyphs)], squeeze=[(7, 0)]),

@@ -59,4 +59,4 @@ def set_command(name: str, assignments: tuple[tuple[str, Any], ...]) -> None:
         sys.exit(1)
     for setting, change in answer["changed"].items():
         old, new = (mib(value) if setting == "memory_limit" else value for value in (change["old"], change["new"]))
-        click.echo(f"{chosen[0].name}: {setting} {old} → {new}")
+        click.echo(f"{chosen[0].name}: {setting} {f'{old} → {new}' if new != old else f'is {new} already'}")

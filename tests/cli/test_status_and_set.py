@@ -94,6 +94,7 @@ def test_a_loader_that_does_not_answer_is_shown_as_such(train: Loader) -> None:
 def test_set_prints_what_changed(train: Loader) -> None:
     result = command("set", "train", "workers=4")
     assert (result.returncode, result.stdout) == (0, "train: workers 2 → 4\n")
+    assert command("set", "train", "workers=4").stdout == "train: workers is 4 already\n"
     wait_until(lambda: len(workers_of(train)) == 4, "4 workers run")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import IterationError, Loader, LoaderClosed, NpyArrays, SampleError
+from loader import IterationError, Loader, LoaderClosed, NpyArrays, PipelineError, SampleError
 from tests.batches import Batch, assert_same, assert_same_batch, copied, first_numbers, inline, take
 
 ROWS, BATCH, BATCHES = 50, 8, 7
@@ -112,6 +114,15 @@ def test_making_an_iterator_does_nothing(loader: Loader, epochs: list[list[Batch
     del unused, later
     assert_same([copied(batch) for batch in first], epochs[0][2:])
     assert_same(take(loader), epochs[1])
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_an_iterator_is_not_copied_which_would_end_its_epoch(duplicate: Any, loader: Loader, epochs: list[list[Batch]]) -> None:
+    iterator = iter(loader)
+    next(iterator)
+    with pytest.raises(PipelineError, match="pickled or copied"):
+        duplicate(iterator)
+    assert_same([copied(batch) for batch in iterator], epochs[0][1:])
 
 
 def test_an_unused_iterator_may_be_closed(loader: Loader, epochs: list[list[Batch]]) -> None:

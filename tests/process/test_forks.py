@@ -46,7 +46,7 @@ CHILD = """
 def child():
     global loader, iterator, held
     assert [plain(batch) for batch in held] == expected[:2]
-    uses = [lambda: next(iterator), lambda: next(iter(loader)), lambda: next(loader.batches()), lambda: list(loader)]
+    uses = [lambda: next(iterator)] * 3 + [lambda: next(iter(loader)), lambda: next(loader.batches()), lambda: list(loader)]
     uses += [loader.stats, lambda: loader.resize(1), lambda: loader.spec]
     for use in uses:
         try:
@@ -264,7 +264,7 @@ import cloudpickle, multiprocessing
 spawn = multiprocessing.get_context("spawn")
 ways = [pickle.dumps, cloudpickle.dumps, copy.copy, copy.deepcopy, lambda it: spawn.Process(target=print, args=(it,)).start()]
 for way in ways:
-    for what in (loader,) if way is copy.copy else (loader, iterator, [loader], {"iterator": iterator}):
+    for what in (loader, iterator) if way is copy.copy else (loader, iterator, [loader], {"iterator": iterator}):
         try:
             way(what)
         except PipelineError as error:

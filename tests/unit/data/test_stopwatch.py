@@ -43,6 +43,18 @@ def test_slow_rows_are_told_from_the_usual_ones() -> None:
     assert (found[Timing.SLOW_TICKETS], found[Timing.SLOW_SAMPLE_GAUGE]) == (3, 8)
 
 
+def test_after_ten_seconds_a_less_slow_sample_is_named_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [20_000 * MS]
+    monkeypatch.setattr("loader.data.stopwatch.time.monotonic_ns", lambda: now[0])
+    found = cells()
+    watch = Stopwatch(found, clocks=False)
+    for index, (later_s, excess_ms, named) in enumerate([(0, 900, 0), (9, 100, 0), (2, 100, 2), (0, 60, 3), (0, 20, 3)]):
+        now[0] += later_s * 1000 * MS
+        watch.slow(excess_ms * MS, 1, partial(int, index))
+        assert found[Timing.SLOW_SAMPLE_GAUGE] == named + 1
+    assert found[Timing.SLOW_AT_NS_GAUGE] == now[0]
+
+
 def test_a_few_slow_rows_do_not_move_what_is_usual() -> None:
     watch = Stopwatch(cells(), clocks=False)
     for number in range(100):

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from loader.data.stopwatch import Timing
 from loader.ipc import stats as module
 from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
 from loader.ipc.stages import StageStats
@@ -133,6 +134,30 @@ def test_a_pause_of_the_trainer_is_no_evidence(looks: bool, boards: tuple[Board,
     found = meter.stats("a") if looks else counter.stats("a", 0)
     assert found.verdict_kind == "workers"
     assert "waits for data 90% of its time" in found.verdict
+
+
+def test_a_slow_sample_is_named_for_ten_seconds(boards: tuple[Board, Board], clock: Clock) -> None:
+    trainer, supervisor = boards
+    counter, meter = Counter(trainer), Meter(supervisor)
+    for number, cells in enumerate(supervisor.workers):
+        cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY
+        cells.timing()[Timing.SLOW_SAMPLE_GAUGE] = 38 + number
+        cells.timing()[Timing.SLOW_AT_NS_GAUGE] = int((clock.now + 5 * number) * 1e9)
+    for tenth in range(200):
+        clock.now += 0.1
+        trainer.trainer.add(TrainerCell.WAIT_NS, 90_000_000)
+        for cells in supervisor.workers:
+            cells.add(WorkerCell.BUSY_NS, 95_000_000)
+            cells.add(WorkerCell.SAMPLES, 4)
+            cells.timing()[Timing.SLOW_NS] += 60_000_000
+            cells.timing()[Timing.SLOW_TICKETS] += tenth % 5 == 0
+        counter.count(8, 0)
+        meter.look(clock.now)
+        if tenth in (90, 140, 160):
+            found = meter.stats("a")
+            assert found.verdict_kind == "straggler"
+            assert ("(sample 38 is one)" in found.verdict) == (tenth < 150), found.verdict
+    assert "sample 37" not in found.verdict
 
 
 def test_until_there_is_enough_it_is_measuring(boards: tuple[Board, Board], clock: Clock) -> None:

@@ -37,6 +37,12 @@ def test_set_tells_old_and_new(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == ["loader set: workers 2 → 6"]
 
 
+def test_what_is_so_already_is_no_change(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert Pretended().desk.answer({"do": "set", "workers": 2}) == {"changed": {"workers": {"old": 2, "new": 2}}}
+    assert caplog.messages == []
+
+
 def test_a_memory_limit_is_logged_in_words(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     limits = [2**30]

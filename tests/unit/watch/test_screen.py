@@ -182,6 +182,19 @@ def test_blocks_keep_their_order_and_the_height(blocks: list[tuple[int, list[tup
         assert len(lines) == sum(rows for rows, _ in blocks)
 
 
+def test_a_text_that_is_cut_says_so() -> None:
+    lines = [Text("all of"), Text("this text"), Text("is shown")]
+    block = Block(lines, squeeze=[(0, 1)], cut="…")
+    assert [[line.plain for line in arranged([block], height)] for height in (3, 2, 1)] == [
+        ["all of", "this text", "is shown"],
+        ["all of", "this tex…"],
+        ["all o…"],
+    ]
+    long = "the loader is the slow part: " + "and so on " * 40
+    assert any(line.endswith("…") and "on" in line for line in shown(View("train", status(verdict=long)), 80, 18))
+    assert lines[1].plain == "this text"
+
+
 def test_numbers_and_times_are_short() -> None:
     assert [count(value) for value in (0, 0.5, 12, 1234.5, 99_999, 123_456, 8_900_128, 2e11)] == [
         *("0", "0.5", "12", "1,234", "99,999", "123 k", "8.9 M", "200 G")
