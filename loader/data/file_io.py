@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-# O_BINARY exists, and is needed, on Windows only.
-OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+# O_NONBLOCK means nothing to a regular file; without it, the opening of a FIFO would wait for a writer. O_BINARY exists on Windows only.
+OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 def seek_and_read(fd: int, buffers: Sequence[Any], offset: int) -> int:

@@ -11,9 +11,11 @@ Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
+import stat
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +39,7 @@ _ENTRY = re.compile(
     (?: u?'(?P<single>[^'\\]*)' | u?"(?P<double>[^"\\]*)" | (?P<flag>True|False) | \((?P<shape>[\dL,\s]*)\) | (?P<fields>\[) )""",
     re.VERBOSE | re.ASCII,
 )
+_KINDS = {stat.S_IFIFO: "a FIFO (named pipe)", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a character device", stat.S_IFBLK: "a block device"}
 _DIMENSION = re.compile(r"\s*(\d{1,19})L?\s*", re.ASCII)  # Python 2 wrote 3L
 _SPACE = " \t\n\r\f\v"  # what `\s` means above; without it `strip` takes off what Python's parser, and so numpy, refuses
 
@@ -181,8 +184,14 @@ def read_into(fd: int, target: memoryview, offset: int) -> int:
     return done
 
 
-def name_path(error: OSError, path: str) -> OSError:
-    """Return `error` with its path: `read` and `preadv` know only the descriptor, and paths given as bytes would show as such."""
+def name_path(error: OSError, path: str) -> OSError | NpyError:
+    """Return `error` with its path: `read` and `preadv` know only the descriptor, and paths given as bytes would show as such.
+
+    What is no regular file can't be read at an offset, and is no file of data: that is said instead.
+    """
+    with contextlib.suppress(OSError):
+        if kind := _KINDS.get(stat.S_IFMT(os.stat(path).st_mode)):
+            return NpyError(path, f"is no regular file but {kind}; leave it out")
     return OSError(error.errno, error.strerror, path) if error.errno is not None else error
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from loader.ipc import deaths
 from loader.ipc.channels import Outlet, open_pipe
 from loader.produce import last_words
+from loader.supervise import mapped
 
 _log = logging.getLogger("loader.supervisor")
 
@@ -134,4 +135,7 @@ def death_in_words(status: int, *, timed_out: bool = False, out_of_memory: bool 
     """
     if timed_out:
         return "killed for making no progress"
-    return deaths.in_words(os.waitstatus_to_exitcode(status), out_of_memory)
+    words = deaths.in_words(os.waitstatus_to_exitcode(status), out_of_memory)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGBUS:
+        words += f" ({'; '.join(mapped.cut_short()) or 'likely cause: a mapped file has become shorter, or its disk can not be read'})"
+    return words

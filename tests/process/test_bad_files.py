@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,32 @@ def become_a_folder(path: Path) -> None:
     path.mkdir()
 
 
+def become_a_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def become_a_device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def become_a_socket(path: Path) -> None:
+    path.unlink()
+    here = os.open(path.parent, os.O_RDONLY)
+    try:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"/proc/self/fd/{here}/{path.name}")  # its own path may be too long for a socket
+    finally:
+        os.close(here)
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "missing": (Path.unlink, "No such file"),
     "a folder": (become_a_folder, "Is a directory"),
+    "a FIFO": (become_a_fifo, "no regular file but a FIFO"),
+    "a device": (become_a_device, "not a .npy file"),
+    "a socket": (become_a_socket, "no regular file but a socket"),
     "empty": (cut(0), "empty"),
     "cut in its header": (cut(40), "header"),
     "cut in its data": (cut(150), "truncated"),
@@ -56,7 +80,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 # What a reader finds is the same in a worker; how it comes from there is shown by one of each kind.
 @pytest.mark.parametrize(
-    ("damage", "workers"), [*((damage, 0) for damage in DAMAGE), ("missing", 2), ("cut in its data", 2), ("objects", 2), ("another shape", 2)]
+    ("damage", "workers"),
+    [*((damage, 0) for damage in DAMAGE), ("missing", 2), ("a FIFO", 2), ("cut in its data", 2), ("objects", 2), ("another shape", 2)],
 )
 def test_a_damaged_file_is_named_when_its_batch_is_due(damage: str, workers: int, npy_folder: Any) -> None:
     folder = npy_folder(20)
@@ -257,3 +282,23 @@ def test_a_batch_larger_than_the_data_is_one_smaller_batch(workers: int) -> None
 def test_what_is_no_source_is_refused(source: Any) -> None:
     with pytest.raises(ConfigError, match=r"^source is .*give|^source is .*make"):
         Loader(source, 2)
+
+
+@pytest.mark.parametrize("of", [NpyFiles, NpyArrays])
+def test_a_fifo_as_the_first_file_is_an_error_at_once(of: Any, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.npy")
+    with pytest.raises(LoaderError, match=r"x\.npy: is no regular file but a FIFO"):
+        list(Loader(of(str(tmp_path / "x.npy")), 4, workers=0))
+
+
+def test_a_mapped_file_that_becomes_shorter_is_named_at_the_first_death(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(64 * 1024).reshape(64, 1024))
+    with Loader(NpyArrays(path), 4, workers=1, slots=2) as loader:
+        take(loader)
+        os.truncate(path, 4096)
+        with pytest.raises(SampleError, match=r"killed by SIGBUS \(.*x\.npy has 4,096 bytes, of which 5\d\d,\d\d\d are mapped"):
+            take(loader, 3)
+    deaths = [record.getMessage() for record in caplog.records if "SIGBUS" in record.getMessage()]
+    assert deaths
+    assert all("x.npy has 4,096 bytes" in death for death in deaths)
