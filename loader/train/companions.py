@@ -11,7 +11,7 @@ from loader.data.spec import Sample
 from loader.errors import ConfigError
 from loader.train.keras import KerasAdapter
 
-_NEEDS_KERAS = "needs Keras: pip install 'npy-loader[tensorflow]', or [jax], or [torch]"
+_NEEDS_KERAS = "needs Keras: pip install keras, and tensorflow, jax or torch for it to run on"
 
 
 class Companions(KerasAdapter):

@@ -191,7 +191,7 @@ class Loader(Companions, NamedArguments):
         try:
             from loader.train.tensorflow import dataset
         except ModuleNotFoundError as error:
-            raise ConfigError("as_tf_dataset() needs TensorFlow: pip install 'npy-loader[tensorflow]'") from error
+            raise ConfigError("as_tf_dataset() needs TensorFlow: pip install tensorflow") from error
         return dataset(self)
 
     # Where it is.

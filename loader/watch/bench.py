@@ -104,7 +104,9 @@ class Bench:
 @click.option("--seconds", type=click.FloatRange(0.05), default=5.0, show_default=True, help="Time of each measurement.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures to this file.")
 def command(target: str, model_target: str | None, seconds: float, json_path: Path | None) -> None:
-    """Say which limits training: the loader that FUNCTION in SCRIPT returns, or the model.
+    """Say what limits training: the loader or the model.
+
+    SCRIPT:FUNCTION names a function of the script that returns the loader.
 
     Measures the loader alone, the model alone, on a few batches that are fed again and again, and both together. The loader has the settings that
     the script gives it; `loader tune` looks for better ones. Ctrl-C ends it early and keeps what was measured.

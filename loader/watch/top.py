@@ -24,7 +24,9 @@ _NICE = 10
     "--interval", "interval_s", type=click.FloatRange(0.1, 3600), default=1.0, metavar="SECONDS", help="From one look to the next. Default: 1."
 )
 def top(name: str | None, interval_s: float) -> None:
-    """Watch a running loader: who waits for whom, how far the epoch is, what each worker does.
+    """Watch a running loader: who waits for whom.
+
+    Also how far the epoch is, and what each worker does.
 
     Without NAME, the loader that delivers most; tab shows the next one. Training does not notice.
 

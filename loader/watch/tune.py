@@ -39,7 +39,9 @@ def command(
     json_path: Path | None,
     png_path: Path | None,
 ) -> None:
-    """Find the worker count for the loader that FUNCTION in SCRIPT returns.
+    """Find how many workers the loader of a script needs.
+
+    SCRIPT:FUNCTION names a function of the script that returns the loader.
 
     Takes batches as fast as they come, with no model: what is measured is the loader alone. The rounds of all configurations are interleaved,
     so that what else the machine does hits all of them alike; still, let nothing else run. Ctrl-C ends it early and keeps what was measured.
@@ -93,7 +95,7 @@ def _drawer(path: Path | None) -> Callable[..., None]:
     try:
         from loader.watch.curve import draw
     except ModuleNotFoundError as error:
-        raise ConfigError("--png needs matplotlib: pip install 'npy-loader[plot]'") from error
+        raise ConfigError("--png needs matplotlib: pip install matplotlib") from error
     return draw
 
 

@@ -85,7 +85,7 @@ def test_a_picture_without_matplotlib_is_one_line(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.delitem(sys.modules, "loader.watch.curve", raising=False)
     assert run_here("tune", f"{SCRIPT}:make", "--png", "curve.png") == 1
-    assert capsys.readouterr().err == "loader tune: --png needs matplotlib: pip install 'npy-loader[plot]'\n"
+    assert capsys.readouterr().err == "loader tune: --png needs matplotlib: pip install matplotlib\n"
 
 
 @pytest.mark.parametrize(("function", "last"), [("raises", "ZeroDivisionError: made by the script"), ("not_found", "no/such/folder")])
