@@ -1,4 +1,4 @@
-# `make` alone lists the targets. The first one that needs it sets up .venv; after that it is only checked against pyproject.toml.
+# `make` alone lists the targets. The first one that needs it sets up .venv; after that it is only checked against pyproject.toml and constraints/.
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
@@ -14,12 +14,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TORCH := $(VENV)/.torch
+LATEST := .venv-latest
+OLDEST := .venv-oldest
+
+# Bytecode is written for what is imported, by whoever does it first: compiling all of TensorFlow takes longer than installing it.
+PIP := -m pip install -qq --disable-pip-version-check --no-compile
+PROJECT := --editable '.[tensorflow,jax,dev]'
+# By the environment, because that reaches the packages that build the loader as well; newer versions of pip have a variable of their own for these.
+TESTED := PIP_CONSTRAINT=constraints/tested.txt PIP_BUILD_CONSTRAINT=constraints/tested.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch faults soak lint bench bench-auto fuzz docs pictures clean
+.PHONY: help demo test test-torch test-latest test-oldest faults soak lint bench bench-auto fuzz docs pictures clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## train a small network on handwritten digits, fed by the loader (DEMO_ARGS="--epochs 5")
 	@$(BIN)/python examples/digits.py $(DEMO_ARGS)
@@ -29,6 +37,15 @@ test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order"), except thos
 
 test-torch: $(TORCH) ## run the tests that need PyTorch, which it installs
 	@$(BIN)/python $(PYTEST) -m torch $(PYTEST_ARGS)
+
+test-latest: ## run the tests with the newest version of everything, in .venv-latest
+	@test -x $(LATEST)/bin/python || $(PYTHON) -m venv $(LATEST)
+	@echo "Installing the newest of everything in $(LATEST) ..."
+	@$(LATEST)/bin/python $(PIP) --upgrade --upgrade-strategy eager $(PROJECT)
+	@$(LATEST)/bin/python $(PYTEST) -m "not torch and not faults" $(PYTEST_ARGS)
+
+test-oldest: $(OLDEST)/.ready ## run the tests with the oldest versions that pyproject.toml allows, in .venv-oldest (PYTHON=python3.10)
+	@$(OLDEST)/bin/python $(PYTEST) -m "not torch and not faults" $(PYTEST_ARGS)
 
 faults: $(READY) ## make every fault happen at every moment, and print the table of docs/faults.md (five to ten minutes)
 	@$(BIN)/python -m pytest -v tests/faults/test_table.py $(PYTEST_ARGS)
@@ -57,20 +74,25 @@ docs: $(READY) ## write docs/settings.md and docs/faults.md from the code
 pictures: $(READY) ## draw docs/pictures from real runs (some minutes, on a machine that does nothing else)
 	@PYTHONPATH=. $(BIN)/python docs/make_pictures.py
 
-clean: ## remove .venv, caches and what was built
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove the environments, caches and what was built
+	@rm -rf $(VENV) $(LATEST) $(OLDEST) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints/tested.txt
 	@echo "Setting up $(VENV): this happens once and takes about a minute, more on a slow line (TensorFlow is 600 MB)."
 	@test -x $(BIN)/python || { echo "  creating the environment ..."; $(PYTHON) -m venv $(VENV); }
 	@echo "  installing loader, TensorFlow, JAX, Keras and the development tools ..."
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[tensorflow,jax,dev]'
+	@$(TESTED) $(BIN)/python $(PIP) $(PROJECT)
 	@touch $@
 	@echo "  done."
 
-# One version: others bring gigabytes of libraries for GPUs.
+$(OLDEST)/.ready: pyproject.toml constraints/oldest.txt
+	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	@echo "Installing the oldest of everything in $(OLDEST) ..."
+	@$(OLDEST)/bin/python $(PIP) --constraint constraints/oldest.txt $(PROJECT)
+	@touch $@
+
 $(TORCH): $(READY)
 	@echo "Installing PyTorch ..."
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check 'torch==2.13.0'
+	@$(TESTED) $(BIN)/python $(PIP) torch
 	@touch $@

@@ -386,7 +386,9 @@ def run(cases: int, seed: int, first: int = 0, *, bar: bool = False) -> tuple[li
     findings = []
     with tempfile.TemporaryDirectory() as folder:
         checker = Checker(Path(folder) / "a.npy")
-        with click.progressbar(range(first, first + cases), label="fuzzing", hidden=not bar, file=sys.stderr, update_min_steps=1000) as numbers:
+        with click.progressbar(
+            range(first, first + cases), label="fuzzing", file=sys.stderr if bar else io.StringIO(), update_min_steps=1000
+        ) as numbers:
             for number in numbers:
                 raw = make_case(seed, number)
                 if problem := checker.check(raw, measure=number % 16 == 0):
