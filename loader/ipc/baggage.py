@@ -68,7 +68,7 @@ def remarks(owners: Iterable[tuple[str, Any]], payload_bytes: int) -> list[str]:
     found = []
     for owner, value in owners:
         for framework, place in _frameworks(value).items():
-            named = f"names {framework} ({place})" if place.hidden else f"is of {framework}"
+            named = f"names {framework} ({place})" if place.hidden else f"is a part of {framework}"
             cost = "so the loader's supervisor has to import it: several seconds and hundreds of megabytes, once"
             found.append(f"{owner} {named}, {cost}. Its operations can't run in the workers; {INSTEAD}")
         for place, weight in _heavy(Place(), value, {}, _DEPTH, sys.maxsize) if payload_bytes > _LARGE_BYTES else ():

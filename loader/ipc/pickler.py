@@ -61,7 +61,7 @@ def is_importable(value: Any) -> bool:
     if module in (None, "__main__") or any(module == name or module.startswith(f"{name}.") for name in cloudpickle.list_registry_pickle_by_value()):
         return False
     found: Any = sys.modules.get(module)
-    for name in value.__qualname__.split("."):
+    for name in getattr(value, "__qualname__", "").split("."):
         found = getattr(found, name, None)
     return found is value
 

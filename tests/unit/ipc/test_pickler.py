@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import functools
 import linecache
 import pickle
 import sys
@@ -110,3 +112,25 @@ def test_the_text_of_the_command_line_is_found(words: list[str], text: str, monk
     assert source_text.of_files({"<string>"}) == ({"<string>": text} if text else {})
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "script.py", raising=False)
     assert source_text.of_files({"<string>"}) == {}
+
+
+class Numbers:
+    """A dataset that caches its own method, as is often done."""
+
+    def __init__(self) -> None:
+        self.get = functools.lru_cache(maxsize=3)(self.get)  # type: ignore[method-assign]
+
+    def get(self, index: int) -> int:
+        return index + 1
+
+
+def test_functions_under_lru_cache_travel_whatever_is_under_it() -> None:
+    numbers, binary = pickle.loads(pack((Numbers(), functools.cache(functools.partial(int, base=2)))).pickled)
+    assert (numbers.get(3), numbers.get(3), binary("11")) == (4, 4, 3)
+    assert numbers.get.cache_info().hits == 1
+    assert numbers.get.cache_parameters() == {"maxsize": 3, "typed": False}
+    assert numbers.get.__wrapped__.__self__ is numbers
+
+
+def test_a_cached_function_of_a_module_travels_by_its_name() -> None:
+    assert pickle.loads(pack(fnmatch._compile_pattern).pickled) is fnmatch._compile_pattern  # the standard library has no public one
