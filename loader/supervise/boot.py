@@ -215,6 +215,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -
             ledger=Ledger(inherited.ledger),
             names=names,
             threads=threads,
+            timeout_s=config.sample_timeout_s,
         ),
         names=names,
         threads=threads,

@@ -41,12 +41,16 @@ class Findings:
         ledger: of those that supervisors before this one have found.
         names: of samples.
         threads: may be why a sample hangs.
+        timeout_s: setting `sample_timeout_s`.
     """
 
-    def __init__(self, *, production: Production, board: Board, known: BadSamples, ledger: Ledger, names: Names, threads: Threads) -> None:
+    def __init__(
+        self, *, production: Production, board: Board, known: BadSamples, ledger: Ledger, names: Names, threads: Threads, timeout_s: float
+    ) -> None:
         self._production = production
         self._names = names
         self._threads = threads
+        self._timeout_s = timeout_s
         self._board = board
         self._known = known
         self._ledger = ledger
@@ -87,7 +91,7 @@ class Findings:
             death: how, in words.
             last_words: stacks that it left.
         """
-        how = "made no progress for sample_timeout_s" if issued.timed_out else "killed its worker"
+        how = f"made no progress for {self._timeout_s:g} s (sample_timeout_s)" if issued.timed_out else "killed its worker"
         reason = f"it {how}, {DEATHS_TO_ACCUSE} times in a row while it was the only one in its ticket; the last worker: {death}"
         if issued.timed_out:
             reason += self._threads.remark()
