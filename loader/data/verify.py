@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -25,6 +26,11 @@ class Usual:
     shape: tuple[int, ...]
     dtype: str
     path: str
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the data of such a file."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 def usual_form(source: Source) -> Usual | None:

@@ -26,7 +26,7 @@ _FORGET_BYTES = 256 * 1024  # giving pages back costs some microseconds, so not 
 
 
 class Journal:
-    """Records in shared memory: appended by forks of the process that made it, read by that process alone.
+    """Records in shared memory: appended by forks of the process that made it, or by who opens `memfd.path_of(fd)`; read by that process alone.
 
     Attributes:
         fd: of the memory. The process that made the journal owns it; forks inherit it.

@@ -24,6 +24,11 @@ def create(name: str, nbytes: int = 0) -> int:
     return fd
 
 
+def path_of(fd: int) -> str:
+    """Return a path by which processes of the same user can open shared memory, as long as this one lives and keeps it."""
+    return f"/proc/{os.getpid()}/fd/{fd}"
+
+
 def allocate(fd: int, nbytes: int) -> None:
     """Size the memory to `nbytes` and make all its pages. The caller has checked that they exist: `fallocate` summons the OOM killer."""
     os.ftruncate(fd, nbytes)

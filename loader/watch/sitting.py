@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -52,6 +54,28 @@ class Sitting:
         now = time.monotonic()
         if now - self._shown >= _REFRESH_S:
             self._show(now)
+
+    @contextmanager
+    def following(self, total: int, look: Callable[[], tuple[int, str]]) -> Iterator[None]:
+        """Show how far it is ten times a second while this is open, also while the process waits for something.
+
+        Args:
+            total: number of things to do.
+            look: returns how many are done, and what else is to be shown.
+        """
+
+        def show(*_: object) -> None:
+            done, words = look()
+            self._bar.update(self._task, total=total, completed=done, left=words, visible=True, refresh=True)
+
+        before = signal.signal(signal.SIGALRM, show)
+        period_s = 0 if self._bar.disable else _REFRESH_S
+        signal.setitimer(signal.ITIMER_REAL, period_s, period_s)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
 
     def _show(self, now: float) -> None:
         self._shown = now

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cli.commands import run, run_here
+from tests.cli.commands import COMMAND, run, run_here
+from tests.conftest import script_environment
 
 
 def test_samples_that_training_would_stumble_over_are_named(tmp_path: Path) -> None:
@@ -24,6 +27,67 @@ def test_what_a_transform_of_a_loader_raises_is_found(tmp_path: Path) -> None:
     result = run("inspect", "make_broken", "--verify", folder=tmp_path)
     assert result.returncode == 1, result.stderr
     assert result.stdout.startswith("sample 15: ArithmeticError: sample of all evil\n80 of 80 samples verified")
+
+
+def found_in(script: str, function: str, folder: Path) -> dict[str, Any]:
+    """Verify what a function of a script makes; return what was printed."""
+    (folder / "deadly.py").write_text(script)
+    words = [*COMMAND, "inspect", "--verify", f"deadly.py:{function}", "--jobs", "2", "--json"]
+    result = subprocess.run(words, cwd=folder, env=script_environment(None), capture_output=True, text=True, timeout=90)
+    assert (result.returncode, result.stderr) == (1, "")
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+DEADLY = """
+import ctypes, os, signal, time
+import numpy as np
+from loader import Loader, NpyArrays
+
+def crash(sample, rng):
+    ctypes.string_at(0)
+
+def die(sample, rng):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def hang(sample, rng):
+    while True:
+        time.sleep(1)
+
+def ask_for_too_much(sample, rng):
+    return (np.ones(10**13),)
+
+def at(bad, function):
+    return lambda sample, rng: function(sample, rng) if int(sample[0]) in bad else sample
+
+def loader(bad, function, samples=200):
+    return Loader(NpyArrays(np.arange(samples)), 8, transforms=[at(bad, function)], workers=0, sample_timeout_s=0.5)
+
+def some_crash(): return loader({0, 7, 150}, crash)
+def all_kill(): return loader(range(20), die, 20)
+def one_hangs(): return loader({2}, hang)
+def one_asks_for_too_much(): return loader({2}, ask_for_too_much)
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "indices", "words"),
+    [
+        ("some_crash", [0, 7, 150], "SIGSEGV"),
+        ("all_kill", list(range(20)), "SIGKILL"),
+        ("one_hangs", [2], "no progress for 0.5 s"),
+        ("one_asks_for_too_much", [2], "MemoryError"),
+    ],
+)
+def test_samples_that_kill_or_hang_are_named_and_all_others_are_made(tmp_path: Path, function: str, indices: list[int], words: str) -> None:
+    found = found_in(DEADLY, function, tmp_path)
+    assert [bad["index"] for bad in found["bad"]] == indices
+    assert all(words in bad["reason"] for bad in found["bad"])
+    assert found["verified"] == found["samples"]
+
+
+def test_where_a_sample_crashes_is_in_the_report(tmp_path: Path) -> None:
+    assert "in crash" in found_in(DEADLY, "some_crash", tmp_path)["bad"][0]["traceback"]
 
 
 def test_a_target_that_is_neither_path_nor_function_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
