@@ -8,6 +8,7 @@ touches an array writes it into the slot, and an array that nothing touches is r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -16,10 +17,12 @@ import numpy as np
 from loader.data import forks
 from loader.data.class_weight import ClassWeight
 from loader.data.descriptors import limit_in_words
+from loader.data.global_generators import Detector, Draws, GlobalGenerators, SeededSource
+from loader.data.global_generators import in_words as draws_in_words
 from loader.data.joined import check_sums
 from loader.data.read_rows import read_rows
 from loader.data.retries import may_pass, pause
-from loader.data.rng import SampleGenerator
+from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe
 from loader.data.source import BadSample, Indices, Source, is_fault_of_sample, told_name
 from loader.data.spec import Array, SampleSpec
@@ -30,6 +33,28 @@ from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineE
 
 # Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
 _CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class FirstSample:
+    """What the first sample told.
+
+    Attributes:
+        specs: of what each segment of callables makes of it.
+        draws: which places draw from which global generators.
+    """
+
+    specs: Sequence[SampleSpec]
+    draws: Draws
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        return {"specs": [spec.to_json() for spec in self.specs], "draws": [[place, *names] for place, names in self.draws.items()]}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> FirstSample:
+        """Build what `to_json` described."""
+        return cls([SampleSpec.from_json(spec) for spec in told["specs"]], {place: names for place, *names in told["draws"]})
 
 
 class Pipeline:
@@ -46,10 +71,12 @@ class Pipeline:
 
     Attributes:
         spec: of a finished sample; see `compile`.
+        draws: what source and transforms draw from global generators; see `compile`.
         watch: to be told how long each stage of the next `fill` takes, or None.
     """
 
     spec: SampleSpec
+    draws: Draws
     watch: Stopwatch | None = None
 
     def __init__(
@@ -70,12 +97,17 @@ class Pipeline:
         if not self.transforms or isinstance(self.transforms[0], LeafTransform):
             check_sums(self.source, reading=reading)
 
+    def draws_in_words(self, draws: Draws) -> str | None:
+        """Return who draws from a global generator, and what to do; None if nobody does."""
+        names = {SOURCE_PLACE: "the source"} | {place: describe(place, transform).rstrip(",") for place, transform in enumerate(self.transforms)}
+        return draws_in_words(draws, names) if draws else None
+
     def stage_names(self) -> list[str]:
         """Return a name for each stage that `watch` is told of."""
         return stage_names(self.transforms)
 
-    def probe(self) -> list[SampleSpec]:
-        """Run the first sample through everything; return the spec of what each callable segment makes of it, for `compile`.
+    def probe(self) -> FirstSample:
+        """Run the first sample through everything; return what it told, for `compile`.
 
         What fails with an error that may pass is tried again, as in `fill`.
 
@@ -88,7 +120,7 @@ class Pipeline:
         retry = 0
         while True:
             try:
-                return self._build(None)
+                return self._probe()
             except DataNotFoundError as error:  # a file of the source, as it would be for any other sample
                 raise BadSample(0) from error
             except (BadSample, ConfigError):
@@ -101,16 +133,22 @@ class Pipeline:
                 pause(retry, 0, error)
             retry += 1
 
-    def compile(self, specs: Sequence[SampleSpec]) -> SampleSpec:
+    def compile(self, found: FirstSample) -> SampleSpec:
         """Prepare to `fill`, with what `probe` found; return the spec of a finished sample."""
-        self._build(specs)
+        self.draws = found.draws
+        self._build(GlobalGenerators(self.seed, len(self.source), found.draws) if found.draws else SampleGenerator(self.seed), found.specs)
         return self.spec
 
-    def _build(self, specs: Sequence[SampleSpec] | None) -> list[SampleSpec]:
+    def _probe(self) -> FirstSample:
         self.source.open()
-        if specs is None:
-            self.check_sums(reading=True)
-        generator = SampleGenerator(self.seed)
+        detector = Detector(self.seed)
+        self.check_sums(reading=True)
+        specs = self._build(detector, None)
+        detector.finish()
+        return FirstSample(specs, detector.draws)
+
+    def _build(self, generator: SampleGenerator, specs: Sequence[SampleSpec] | None) -> list[SampleSpec]:
+        self._generator = generator
         spec = self.source.spec
         self._segments: list[Segment] = []
         found: list[SampleSpec] = []
@@ -167,18 +205,23 @@ class Pipeline:
     def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> None:
         own = out[: self._own_leaves]
         if not self._segments:
-            read_rows(self.source, indices, own, RowGauge(progress, first))
+            read_rows(self._source_in(epoch), indices, own, RowGauge(progress, first))
             if self.watch is not None:
                 self.watch.lap(READ)
         else:
             step = self._chunk_rows or len(indices)
             for start in range(0, len(indices), step):
-                rows = Rows(self.source, indices[start : start + step], epoch, progress, first + start, watch=self.watch)
+                rows = Rows(self._source_in(epoch), indices[start : start + step], epoch, progress, first + start, watch=self.watch)
                 self._run(rows, [leaf[start : start + step] for leaf in own])
         if self.class_weight is not None:
             self._weigh(indices, out)
             if self.watch is not None:
                 self.watch.lap(WRITE)
+
+    def _source_in(self, epoch: int) -> Source:
+        if SOURCE_PLACE in self.draws and isinstance(self._generator, GlobalGenerators):
+            return SeededSource(self.source, self._generator, epoch)
+        return self.source
 
     def name_of(self, index: int) -> str | None:
         """Return the path or ID of a sample as text; None where it has none, or a source of the user's can't tell."""

@@ -7,8 +7,8 @@ what another one drew:
     key = (seed, epoch)    counter = (0, 0, index in the source, place)
 
 `place` is the transform's place in the list; the last possible one is the order of the epoch, the one before it the choice of samples that
-stand in for bad ones, with the attempt in the counter's second word. Drawing advances the counter's first word, so each stream has 2⁶⁶
-values of its own.
+stand in for bad ones, with the attempt in the counter's second word, and the one before that the source. For a transform or source, the second
+word is 1 where global generators are set. Drawing advances the counter's first word, so each stream has 2⁶⁶ values of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 _ORDER_PLACE = 2**64 - 1
 _SUBSTITUTE_PLACE = 2**64 - 2
+SOURCE_PLACE = 2**64 - 3
 
 
 def order_generator(seed: int, epoch: int) -> np.random.Generator:
@@ -36,14 +37,18 @@ def substitute_generator(seed: int, epoch: int, index: int, attempt: int) -> np.
 class SampleGenerator:
     """One generator, set to the stream of a sample and transform each time it is asked.
 
+    Args:
+        seed: of the loader.
+        stream: second word of the counter.
+
     Making a `Generator` costs 20 µs, setting the state of one that exists 0.4 µs (docs/measurements.md).
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, stream: int = 0) -> None:
         self._philox = np.random.Philox(key=np.array([seed, 0], np.uint64))
         self._generator = np.random.Generator(self._philox)
         self._key = [seed, 0]
-        self._counter = [0, 0, 0, 0]
+        self._counter = [0, stream, 0, 0]
         # Lists of ints: taking them out of arrays would cost as much again.
         self._state: Any = {
             "bit_generator": "Philox",

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from loader.data import forks
 from loader.data.arguments import NamedArguments
 from loader.data.gather import put
+from loader.data.global_states import kept
 from loader.data.selection import as_indices, held_out
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.data.targets import gauge_of
@@ -68,7 +69,8 @@ def told_name(source: Source, index: int) -> str | None:
 
 def spec_of_first(source: Source) -> SampleSpec:
     """Return the spec of a source's first sample. Raises PipelineError where that can't be a sample."""
-    first = source[0]
+    with kept(True):  # it may be run in the midst of another sample
+        first = source[0]
     try:
         return SampleSpec.of(first)
     except (TypeError, ValueError) as error:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from loader.data import forks
+from loader.data.global_states import set_at_random
 from loader.data.order import Order
 from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
@@ -80,6 +81,7 @@ def run(number: int, production: Production, cells: Cells, tickets: int, last_wo
     die_with(supervisor)
     forks.count()
     last_words.leave_in(last_words_fd)
+    set_at_random()
     worker = _Worker(number, production, cells)
     production.logs.enter(f"worker {number}", worker.whereabouts)
     cells[WorkerCell.PID_GAUGE] = os.getpid()

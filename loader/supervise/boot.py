@@ -178,7 +178,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -
     threads = Threads()
     asking = Asking(trainer, inherited.close_private, threads.look)
     probed = probe(pipeline, asking, threads, logs, config.sample_timeout_s, inherited.probed)
-    pipeline.compile(probed.specs)
+    pipeline.compile(probed.found)
     rank, world = config.shard
     plan = EpochPlan(len(pipeline.source), config.batch_size, config.drop_last, rank, world)
     payload_bytes = os.fstat(inherited.payload).st_size

@@ -8,15 +8,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from loader.data.pipeline import Pipeline
+from loader.data.pipeline import FirstSample, Pipeline
 from loader.data.source import BadSample
-from loader.data.spec import SampleSpec
 from loader.errors import ConfigError, PipelineError, SampleTimeout, from_record
 from loader.ipc import baggage
 from loader.ipc.logs import LogWriter
@@ -42,11 +41,11 @@ class Probed:
     """What the first sample told.
 
     Attributes:
-        specs: for `Pipeline.compile`.
+        found: for `Pipeline.compile`.
         row_ns: time that a warm row takes, roughly.
     """
 
-    specs: Sequence[SampleSpec]
+    found: FirstSample
     row_ns: float
 
 
@@ -76,8 +75,12 @@ def probe(pipeline: Pipeline, asking: Asking, threads: Threads, logs: LogWriter,
     told = json.loads(known) if known.endswith(END) else _ask(lambda tell: _answer(pipeline, logs, tell), asking, threads, timeout_s)
     if "error" in told:
         raise from_record(told)
-    os.pwrite(kept, json.dumps(told).encode() + b"\n", 0)
-    return Probed([SampleSpec.from_json(spec) for spec in told["specs"]], told["row_ns"])
+    found = FirstSample.from_json(told)
+    if not known.endswith(END):
+        os.pwrite(kept, json.dumps(told).encode() + b"\n", 0)
+        if (draws := pipeline.draws_in_words(found.draws)) is not None:  # once per loader: the next supervisor reads what is kept
+            _log.warning("%s", draws)
+    return Probed(found, told["row_ns"])
 
 
 def _ask(question: Question, asking: Asking, threads: Threads, timeout_s: float) -> dict[str, Any]:
@@ -121,16 +124,16 @@ def _answer(pipeline: Pipeline, logs: LogWriter, tell: Tell) -> None:
 
 def _try(pipeline: Pipeline, live: Callable[[], None]) -> dict[str, Any]:
     try:
-        specs = pipeline.probe()
+        found = pipeline.probe()
         refuse_tensorflow(pipeline)
-        pipeline.compile(specs)
+        pipeline.compile(found)
         live()
         row_ns = _time_row(pipeline)
     except BadSample as bad:
         return pipeline.error(bad, 0).to_record()
     except (ConfigError, PipelineError) as error:
         return error.to_record()
-    return {"specs": [spec.to_json() for spec in specs], "row_ns": row_ns}
+    return {**found.to_json(), "row_ns": row_ns}
 
 
 def _time_row(pipeline: Pipeline) -> float:

@@ -5,22 +5,26 @@ For debugging, for tests, and for other systems than Linux.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 
 from loader.config import Config
 from loader.data.bad_samples import BadSamples
+from loader.data.global_states import kept
 from loader.data.layout import aligned_empty
 from loader.data.order import Order
 from loader.data.pipeline import Pipeline
 from loader.data.plan import EpochPlan
-from loader.data.source import BadSample
+from loader.data.source import BadSample, Indices
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import Stopwatch
 from loader.data.substitute import NoOutcasts, Substitution
 from loader.errors import SampleError, remote_traceback
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.train.notices import warn_of_first_bad
+
+_log = logging.getLogger("loader.trainer")
 
 
 class Inline:
@@ -54,9 +58,12 @@ class Inline:
         """Spec of a finished sample, by running the first one."""
         if self._spec is None:
             try:
-                self._spec = self._pipeline.compile(self._pipeline.probe())
+                with kept(True):
+                    self._spec = self._pipeline.compile(self._pipeline.probe())
             except BadSample as bad:
                 raise self._pipeline.error(bad) from bad.__cause__
+            if (draws := self._pipeline.draws_in_words(self._pipeline.draws)) is not None:
+                _log.warning("%s", draws)
         return self._spec
 
     def take(self, epoch: int, batch: int, *, leased: bool) -> tuple[Array, ...]:
@@ -68,10 +75,8 @@ class Inline:
         indices = self._order.indices(epoch, self._plan.positions(first, first + rows))
         watch = self._pipeline.watch = self._stopwatch.begin(time.monotonic_ns(), rows)
         try:
-            if self._substitution is None:
-                self._pipeline.fill(indices, epoch, out, self._progress)
-            else:
-                self.cells.add(TrainerCell.SUBSTITUTED, self._substitution.fill(indices, epoch, out, self._progress))
+            with kept(bool(self._pipeline.draws)):
+                self._fill(indices, epoch, out)
         except BadSample as bad:
             self._note(bad)
             raise self._pipeline.error(bad) from bad.__cause__
@@ -83,6 +88,12 @@ class Inline:
             self._warned = True
             warn_of_first_bad(self._known.first.fields(), self._quarantine)
         return tuple(out)
+
+    def _fill(self, indices: Indices, epoch: int, out: list[Array]) -> None:
+        if self._substitution is None:
+            self._pipeline.fill(indices, epoch, out, self._progress)
+        else:
+            self.cells.add(TrainerCell.SUBSTITUTED, self._substitution.fill(indices, epoch, out, self._progress))
 
     def trying(self, attempt: int) -> None:
         """Do nothing (`loader.data.substitute.Witness`): nobody watches this process."""
