@@ -15,8 +15,8 @@ from loader.data.layout import aligned_empty
 from loader.data.npy_files import NpyFiles
 from loader.data.pipeline import Pipeline
 from loader.data.quarantine import BadEntry, Quarantine, utc_now
-from loader.data.source import BadSample, Indices, Source
-from loader.data.spec import Array, Sample
+from loader.data.source import BadSample, Indices, Source, is_fault_of_sample
+from loader.data.spec import Array, Sample, SampleSpec
 from loader.data.verify import Usual, check_file
 from loader.errors import LoaderError, NpyError
 from loader.ipc import memfd
@@ -100,6 +100,34 @@ class FileCheck:
             raise BadItem(error.strerror or str(error)) from error
 
 
+class _Learned(Source):
+    """A source whose first sample is bad: what all are like is learned from another one, and each is read by itself.
+
+    Args:
+        source: of the samples.
+        index: of the one to learn from, which is read here.
+    """
+
+    def __init__(self, source: Source, index: int) -> None:
+        self._source = source
+        self.spec = SampleSpec.of(source[index])
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def sample(self, index: int) -> Sample:
+        return self._source.sample(index)
+
+    def fetch(self, index: int) -> Sample:
+        return self._source.fetch(index)
+
+    def name_of(self, index: int) -> str | None:
+        return self._source.name_of(index)
+
+    def open(self) -> None:
+        self._source.open()
+
+
 class SampleCheck:
     """Samples, made by source and transforms as in the first epoch of training.
 
@@ -139,7 +167,9 @@ class SampleCheck:
         """Make a sample; return how it failed, or None. What a finished sample is, the first good one tells."""
         try:
             if not self._out:
-                spec = self._pipeline.compile(Pipeline(self._source.subset([index]), **self._settings).probe())
+                source = self._readable(index)
+                self._pipeline = Pipeline(source, **self._settings)
+                spec = self._pipeline.compile(Pipeline(source.subset([index]), **self._settings).probe())
                 self._out = [aligned_empty((1, *leaf.shape), leaf.dtype) for leaf in spec.leaves]
             self._pipeline.fill(np.array([index]), 0, self._out, memoryview(bytearray(8)).cast("q"))
         except BadSample as bad:
@@ -147,6 +177,22 @@ class SampleCheck:
         except LoaderError as error:  # the transforms do not fit it
             raise BadItem(str(error)) from error
         return None
+
+    def _readable(self, index: int) -> Source:
+        """Return a source that knows what its samples are like. Raises BadSample where sample `index` can't tell, nor the first one."""
+        try:
+            _ = self._source.spec
+        except BaseException as error:
+            if not is_fault_of_sample(error):
+                raise
+        else:
+            return self._source
+        try:
+            return _Learned(self._source, index)
+        except BaseException as error:
+            if not is_fault_of_sample(error):
+                raise
+            raise BadSample(index) from error
 
 
 class Column(IntEnum):

@@ -29,10 +29,10 @@ def test_what_a_transform_of_a_loader_raises_is_found(tmp_path: Path) -> None:
     assert result.stdout.startswith("sample 15: ArithmeticError: sample of all evil\n80 of 80 samples verified")
 
 
-def found_in(script: str, function: str, folder: Path) -> dict[str, Any]:
+def found_in(script: str, function: str, folder: Path, jobs: int = 2) -> dict[str, Any]:
     """Verify what a function of a script makes; return what was printed."""
     (folder / "deadly.py").write_text(script)
-    words = [*COMMAND, "inspect", "--verify", f"deadly.py:{function}", "--jobs", "2", "--json"]
+    words = [*COMMAND, "inspect", "--verify", f"deadly.py:{function}", "--jobs", str(jobs), "--json"]
     result = subprocess.run(words, cwd=folder, env=script_environment(None), capture_output=True, text=True, timeout=90)
     assert (result.returncode, result.stderr) == (1, "")
     found: dict[str, Any] = json.loads(result.stdout)
@@ -84,6 +84,36 @@ def test_samples_that_kill_or_hang_are_named_and_all_others_are_made(tmp_path: P
     assert [bad["index"] for bad in found["bad"]] == indices
     assert all(words in bad["reason"] for bad in found["bad"])
     assert found["verified"] == found["samples"]
+
+
+FIRST_IS_BAD = """
+import numpy as np
+from loader import MapSource, NpyFiles
+
+def files():
+    for number in range(6):
+        np.save(f"{number}.npy", np.zeros(3 if number != 4 else 2))
+    open("0.npy", "w").close()
+    return NpyFiles(".")
+
+class Own:
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, index):
+        if index == 0:
+            raise KeyError("the first")
+        return np.zeros(3 if index != 4 else 2)
+
+def own():
+    return MapSource(Own())
+"""
+
+
+@pytest.mark.parametrize("function", ["files", "own"])
+def test_where_the_first_sample_is_bad_only_bad_ones_are_named(tmp_path: Path, function: str) -> None:
+    found = found_in(FIRST_IS_BAD, function, tmp_path, jobs=1)
+    assert [bad["index"] for bad in found["bad"]] == [0, 4]
 
 
 def test_where_a_sample_crashes_is_in_the_report(tmp_path: Path) -> None:
