@@ -16,9 +16,10 @@ from loader.data.targets import RowGauge
 
 
 class NpyFiles(LabelledFiles):
-    """Samples of which each is one `.npy` file; all have one shape and dtype.
+    """Samples of which each is one `.npy` file.
 
-    The first file's header says which. A file that differs, in anything but byte order and axis order, is a bad sample.
+    The first file's header says shape and dtype. A file that differs, in anything but byte order and axis order, is a bad sample, unless the first
+    transform is a function: it is given each file as it is, and has to make the samples alike, by cropping or padding them.
 
     Args:
         paths, labels, root, classes, sample_weight: as `LabelledFiles` has them.

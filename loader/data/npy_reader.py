@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.file_io import OPEN_FLAGS, preadv
-from loader.data.npy import NpyHeader, as_stored, name_path, parse_header, read_into, read_raw_header
+from loader.data.npy import MAKE_ALIKE, NpyHeader, as_stored, name_path, parse_header, read_into, read_raw_header
 from loader.data.source import BadSample, Indices
 from loader.data.spec import Array
 from loader.data.targets import RowGauge, gauge_of
@@ -131,11 +131,7 @@ class NpyReader:
         """Parse a header seen for the first time; refuse it unless shape and dtype are the expected ones."""
         header, expected = parse_header(raw, path), self._expected
         if header.shape != expected.shape or header.native != expected.dtype:
-            raise NpyError(
-                path,
-                f"has {header}, but the first sample, {self._first}, has {expected}. All samples of a source must be alike: "
-                "convert this file, or leave it out",
-            )
+            raise NpyError(path, f"has {header}, but the first sample, {self._first}, has {expected}. {MAKE_ALIKE}")
         if len(self._forms) >= _MAX_FORMS:
             self._forms.clear()
         form = _Form(raw, bytearray(len(raw)), len(raw) + header.nbytes, header)

@@ -11,21 +11,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from loader.data.file_io import OPEN_FLAGS
-from loader.data.npy import NpyHeader, inspect_file, name_path, read_header, read_into
+from loader.data.npy import MAKE_ALIKE, NpyHeader, inspect_file, name_path, read_header, read_into
 from loader.data.source import Source
 from loader.errors import NpyError
 
 _PIECE_BYTES = 4 << 20  # read at once: a file of any size takes no more memory than that
 _VOTERS = 25
+_ODD_SHARE = 5  # one of so many may be the odd one; where more are, their forms differ on purpose
 
 
 @dataclass(frozen=True)
 class Usual:
-    """The shape and dtype that the files of a data set have, and one file that has them."""
+    """The shape and dtype that the files of a data set have, and one file that has them.
+
+    Attributes:
+        forms: how many different ones the headers showed that were looked at.
+        binding: whether a file of another form is bad. Where many have one, a function is meant to make the samples alike.
+    """
 
     shape: tuple[int, ...]
     dtype: str
     path: str
+    forms: int = 1
+    binding: bool = True
 
     @property
     def nbytes(self) -> int:
@@ -53,8 +61,9 @@ def usual_form(source: Source) -> Usual | None:
         seen.setdefault(form, path)
     if not votes:
         return None
-    (shape, dtype), _ = votes.most_common(1)[0]
-    return Usual(shape, dtype, seen[shape, dtype])
+    (shape, dtype), agreeing = votes.most_common(1)[0]
+    odd = votes.total() - agreeing
+    return Usual(shape, dtype, seen[shape, dtype], len(votes), binding=odd <= max(1, votes.total() // _ODD_SHARE))
 
 
 def check_file(path: str, usual: Usual | None, advance: Callable[[int], None]) -> tuple[int, int]:
@@ -62,7 +71,7 @@ def check_file(path: str, usual: Usual | None, advance: Callable[[int], None]) -
 
     Args:
         path: of the file.
-        usual: the form that it must have; None for any.
+        usual: the form that it must have, if that is binding; None for any.
         advance: is told the bytes of each piece that was read.
 
     Returns:
@@ -75,9 +84,9 @@ def check_file(path: str, usual: Usual | None, advance: Callable[[int], None]) -
     fd = os.open(path, OPEN_FLAGS)
     try:
         header = read_header(fd, path)
-        if usual is not None and (header.shape, header.native.str) != (usual.shape, usual.dtype):
+        if usual is not None and usual.binding and (header.shape, header.native.str) != (usual.shape, usual.dtype):
             others = NpyHeader(np.dtype(usual.dtype), usual.shape, False, 0)
-            raise NpyError(path, f"has {header}, but other files, {usual.path} for one, have {others}. All samples of a source must be alike")
+            raise NpyError(path, f"has {header}, but other files, {usual.path} for one, have {others}. {MAKE_ALIKE}")
         header.check_size(os.fstat(fd).st_size, path)
         return _read_through(fd, header, path, advance)
     except OSError as error:

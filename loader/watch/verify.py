@@ -74,7 +74,7 @@ def verify(target: str, jobs: int | None, report: Path | None, as_json: bool) ->
             click.echo(f"{entry.path or f'sample {entry.index}'}: {entry.reason}")
         if len(bad) > _SHOWN:
             click.echo(f"... and {len(bad) - _SHOWN:,} more" + ("" if report else "; --report FILE writes all of them"))
-        click.echo(_sentence(summary, check.noun, len(bad)))
+        click.echo(_sentence(summary, check, len(bad)))
     return INTERRUPTED if sitting.interrupted else int(bool(bad))
 
 
@@ -202,7 +202,8 @@ def _summary(target: str, check: Check, found: Found, seconds: float, interrupte
     }
 
 
-def _sentence(summary: dict[str, Any], noun: str, bad: int) -> str:
+def _sentence(summary: dict[str, Any], check: Check, bad: int) -> str:
+    noun = check.noun
     seconds = max(summary["seconds"], 0.001)
     rate = f"{summary['verified'] / seconds:,.0f} {noun}/s, {summary['bytes'] / seconds / 1e6:,.1f} MB/s"
     lines = [f"{summary['verified']:,} of {summary[noun]:,} {noun} verified in {seconds:.1f} s ({rate}): {bad:,} bad"]
@@ -212,4 +213,6 @@ def _sentence(summary: dict[str, Any], noun: str, bad: int) -> str:
     if odd[noun]:
         values = f"{odd['nan']:,} NaN and {odd['infinite']:,} infinite values"
         lines.append(f"Remark: {odd[noun]:,} {noun} hold {values}, {odd['first']} is the first")
+    if check.remark:
+        lines.append(f"Remark: {check.remark}")
     return "\n".join(lines)

@@ -29,6 +29,12 @@ _SLOWEST_BYTES_PER_S = 4e6  # who reads a file no faster than that hangs
 _BLANK_S = 0.006
 
 
+_DIFFERENT = (
+    "many files differ in shape or dtype, which is not counted as bad. Training needs a function as first transform that makes the samples alike; "
+    "loader inspect --verify SCRIPT:FUNCTION tries that, too"
+)
+
+
 def files_in(folder: Path) -> NpyFiles:
     """Return the files of a folder, as classes where it has sub-folders; names that begin with a dot count for nothing, as everywhere."""
     with os.scandir(folder) as entries:
@@ -46,10 +52,12 @@ class Check(Protocol):
     Attributes:
         noun: what the items are.
         timeout_s: a worker that is at one item for so long hangs.
+        remark: on all of them together; may be empty.
     """
 
     noun: str
     timeout_s: float
+    remark: str
 
     def __len__(self) -> int: ...
 
@@ -73,7 +81,7 @@ class FileCheck:
 
     Args:
         files: to read.
-        usual: the form that all must have; None for any.
+        usual: the form that all must have, if it is binding; None for any.
     """
 
     noun = "files"
@@ -82,6 +90,8 @@ class FileCheck:
         self._files = files
         self._usual = usual
         self.timeout_s = _TIMEOUT_S + (0 if usual is None else usual.nbytes / _SLOWEST_BYTES_PER_S)  # files of another form are not read on
+        differ = usual is not None and not usual.binding
+        self.remark = _DIFFERENT if differ else ""
 
     def __len__(self) -> int:
         return len(self._files)
@@ -138,6 +148,7 @@ class SampleCheck:
     """
 
     noun = "samples"
+    remark = ""
 
     def __init__(self, source: Source, timeout_s: float = _TIMEOUT_S, **settings: Any) -> None:
         self.timeout_s = timeout_s

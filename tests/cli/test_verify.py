@@ -72,6 +72,19 @@ def test_the_first_file_is_accused_where_it_is_the_odd_one(npy_folder) -> None:
     assert [bad["index"] for bad in json.loads(verify(folder, "--json").stdout)["bad"]] == [0]
 
 
+def test_files_that_differ_on_purpose_are_good_and_it_is_said_what_they_need(npy_folder) -> None:
+    folder = npy_folder(20)
+    for number in range(5, 20):
+        np.save(folder / f"{number:06d}.npy", np.zeros((number, 3), np.float32))
+    (folder / "000019.npy").write_bytes(b"")
+    result = verify(folder)
+    assert result.returncode == 1
+    assert "20 of 20 files verified" in result.stdout
+    assert ": 1 bad" in result.stdout
+    assert "Remark: many files differ in shape or dtype" in result.stdout
+    assert "SCRIPT:FUNCTION" in result.stdout
+
+
 def test_byte_order_axis_order_and_nan_are_no_errors(npy_folder) -> None:
     folder = npy_folder(6)
     np.save(folder / "000001.npy", np.asfortranarray(np.full((4, 3), np.nan, "f4")))
