@@ -234,6 +234,8 @@ class Conductor:
             path.chmod(0)
         else:
             path.unlink()
+            if key == "FIFO":
+                os.mkfifo(path)
             if key == "EIO":
                 path.symlink_to("/proc/self/mem")  # nothing is mapped at its beginning, and the kernel says EIO
 

@@ -229,6 +229,14 @@ HOWS = (
     How(
         "EACCES", "a file may not be read", "file", raises("SampleError", "Permission denied", lasting=True), _bad("Permission denied"), place="read"
     ),
+    How(
+        "FIFO",
+        "a FIFO stands in the place of a file",
+        "file",
+        raises("SampleError", "no regular file but a FIFO", lasting=True),
+        _bad("no regular file but a FIFO"),
+        place="read",
+    ),
     How("kill -9", "the supervisor is killed by SIGKILL", "supervisor", replaced("killed by SIGKILL"), _CLOSED, signal=signal.SIGKILL),
     How(
         "SIGPIPE",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import Loader, NpyArrays, SampleTimeout
+from loader import Loader, MapSource, NpyArrays, SampleTimeout
 from tests.batches import assert_same, inline, take
 from tests.processes import wait_until
 
@@ -84,6 +84,20 @@ def test_threads_that_hold_no_lock_are_a_warning_alone(threaded: Any, caplog: py
     with Loader(SOURCE, 4, workers=2, transforms=[locks_at(threaded, 1000)]) as loader:
         assert_same(take(loader), inline(SOURCE, 4))
     assert len(warnings_of(caplog)) == 1
+
+
+def test_threads_that_a_source_starts_when_it_is_opened_are_seen_too(caplog: pytest.LogCaptureFixture) -> None:
+    class Opens(MapSource):
+        def open(self) -> None:
+            import threading
+            import time
+
+            threading.Thread(target=time.sleep, args=(1000,), name="opened", daemon=True).start()
+
+    with Loader(Opens(list(range(8))), 4, workers=2) as loader:
+        take(loader)
+    (warning,) = warnings_of(caplog)
+    assert "'opened'" in warning
 
 
 def test_without_threads_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
