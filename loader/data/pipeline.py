@@ -135,6 +135,7 @@ class Pipeline:
 
     def compile(self, found: FirstSample) -> SampleSpec:
         """Prepare to `fill`, with what `probe` found; return the spec of a finished sample."""
+        self.source.open()
         self.draws = found.draws
         self._build(GlobalGenerators(self.seed, len(self.source), found.draws) if found.draws else SampleGenerator(self.seed), found.specs)
         return self.spec
