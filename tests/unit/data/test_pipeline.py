@@ -201,3 +201,14 @@ def test_progress_tells_the_row_while_a_function_runs_and_nothing_else() -> None
     pipeline.fill(np.arange(5), 0, out, progress, first=10)
     assert seen == [-1, 10, 11, -1, 12, 13, -1, 14]
     assert progress[0] == -1
+
+
+def test_the_source_is_opened_where_the_pipeline_is_compiled() -> None:
+    opened: list[Pictures] = []
+
+    class Opening(Pictures):
+        def open(self) -> None:
+            opened.append(self)
+
+    Pipeline(source := Opening(), [], SEED).compile(Pipeline(Pictures(), [], SEED).probe())
+    assert opened == [source]
