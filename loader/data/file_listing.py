@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from loader.errors import ConfigError, DataNotFoundError, LoaderError, NpyError
+
+_LOOKED_AT = 500  # files of a list: 1 ms, and half a second where each takes a millisecond
+_NAMED = 5
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 Paths: TypeAlias = "PathLike | Sequence[PathLike]"
@@ -174,3 +177,21 @@ def as_path_list(paths: Paths) -> list[PathLike]:
     if not names:
         raise DataNotFoundError("the list of paths is empty")
     return names
+
+
+def check_there(count: int, path: Callable[[int], str]) -> None:
+    """Raise DataNotFoundError if files of a list are missing: of a long list, among as many as take no time to look at, spread over it.
+
+    Args:
+        count: of files.
+        path: of each, absolute, by number.
+    """
+    step = max(1, count / _LOOKED_AT)
+    looked_at = [path(int(number * step)) for number in range(min(count, _LOOKED_AT))]
+    missing = [place for place in looked_at if not os.path.lexists(place)]  # a link without its file is found in folders, too
+    if missing:
+        of = f"the {len(looked_at):,} files" if len(looked_at) == count else f"{len(looked_at):,} files, spread over the {count:,} of the list,"
+        more = ", ..." if len(missing) > _NAMED else ""
+        raise DataNotFoundError(
+            f"{len(missing):,} of {of} do not exist: {', '.join(missing[:_NAMED])}{more}. What to do: {_nearest(missing[0])}; or leave them out"
+        )

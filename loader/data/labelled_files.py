@@ -19,6 +19,7 @@ from loader.data.file_listing import (
     as_path_list,
     as_root,
     check_first,
+    check_there,
     class_folders,
     find_files,
     list_folder,
@@ -219,7 +220,9 @@ class LabelledFiles(Source):
             check_first(names[0], self.suffix)
         elif self.suffix:
             names = [name if name.endswith(self.suffix) else name + self.suffix for name in map(path_text, names)]
-        return PathIndex(names, folder)
+        index = PathIndex(names, folder)
+        check_there(len(index), index.path)
+        return index
 
 
 def _files_of_class(folder: str, suffix: str) -> list[str]:

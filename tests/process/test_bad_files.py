@@ -108,8 +108,8 @@ def test_a_damaged_file_is_named_when_its_batch_is_due(damage: str, workers: int
 @pytest.mark.parametrize("damage", ["missing", "empty", "a picture", "objects"])
 def test_a_damaged_first_file_is_named_at_the_first_use(damage: str, workers: int, npy_folder: Any) -> None:
     folder = npy_folder(5)
-    DAMAGE[damage][0](folder / "000000.npy")
     source = NpyFiles([folder / f"{i:06d}" for i in range(5)], root=folder)
+    DAMAGE[damage][0](folder / "000000.npy")
     with Loader(source, 4, workers=workers, io_retries=0) as loader:
         for use in (lambda: loader.spec, lambda: next(iter(loader)), lambda: next(iter(loader))):
             with pytest.raises(LoaderError, match=r"000000\.npy") as caught:
@@ -144,8 +144,9 @@ def test_after_an_error_the_next_epoch_is_the_next_one(workers: int, npy_folder:
     folder = npy_folder(20)
     expected = inline(NpyFiles(folder), 4, 3, shuffle=True)
     kept = folder.parent / "kept"
+    source = NpyFiles(folder)
     shutil.move(folder / NAME, kept)
-    with Loader(NpyFiles([folder / f"{i:06d}.npy" for i in range(20)]), 4, shuffle=True, workers=workers, io_retries=0) as loader:
+    with Loader(source, 4, shuffle=True, workers=workers, io_retries=0) as loader:
         with pytest.raises(SampleError, match=NAME):
             take(loader)
         with pytest.raises(SampleError, match=NAME):  # it has been tried already, or is tried now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,25 @@ def test_a_folder_of_classes_takes_no_labels(npy_folder: Folder, option: str) ->
         NpyFiles.from_folder(npy_folder(4, classes=2), **{option: "labels.csv"})
 
 
-def test_a_missing_first_file_is_ours_and_says_how_far_its_path_exists(folder: Path) -> None:
-    for source in (NpyFiles(["gone.npy"]), NpyFiles(["gone"], root=folder), NpyFiles(["gone"], root=folder / "not/there")):
+def test_files_of_a_list_that_are_missing_are_named_at_once(folder: Path) -> None:
+    there = [f"{number:06d}" for number in range(6)]
+    with pytest.raises(
+        DataNotFoundError, match=rf"2 of the 8 files do not exist: {folder}/a\.npy, {folder}/b\.npy\. .*exists as far as {folder};.*leave"
+    ):
+        NpyFiles([*there, "a", "b"], root=folder)
+    with pytest.raises(DataNotFoundError, match=rf"6 of the 6 files do not exist: .*/000004\.npy, \.\.\.\. .*exists as far as {folder};"):
+        NpyFiles(there, root=folder / "not/there")
+    with pytest.raises(DataNotFoundError, match=r"250 of 500 files, spread over the 1,000,000 of the list, do not exist"):
+        NpyFiles([f"{folder}/000001.npy"] * 500_000 + [f"{folder}/x.npy"] * 500_000)
+    (folder / "link.npy").symlink_to(folder / "nothing")  # found in a folder as well, and a bad sample when it is read
+    assert len(NpyFiles([*there, "link"], root=folder)) == 7
+
+
+def test_a_first_file_that_is_gone_is_ours_and_says_how_far_its_path_exists(folder: Path) -> None:
+    np.save("gone.npy", np.zeros(3))
+    sources = NpyFiles(["gone.npy"]), NpyFiles(["gone"], root=folder)
+    os.unlink("gone.npy")
+    for source in sources:
         for ask in (lambda source: source.spec, lambda source: source[0], lambda source: Zip(source, y=source).spec):
             with pytest.raises(DataNotFoundError, match=rf"gone\.npy: No such file\. .*exists as far as {folder};.*root=") as caught:
                 ask(source)
@@ -142,7 +160,7 @@ X = np.zeros((4, 3), np.float32)
         (({1, 2},), "x is a set"),
         ((np.ma.masked_array([1, 2], [True, False]),), "x is a masked array with 1 values masked"),
         ((3,), "x must be an array, a list or a path; not 3"),
-        ((NpyFiles(["a.npy"]),), r"x is a source, NpyFiles\(.*Zip"),
+        ((NpyFiles([__file__]),), r"x is a source, NpyFiles\(.*Zip"),
         ((b"a.npy",), "x is bytes; .*for a path a str"),
     ],
 )
