@@ -25,7 +25,7 @@ class NpyFiles(LabelledFiles):
         paths, labels, root, classes, sample_weight: as `LabelledFiles` has them.
 
     Example:
-        >>> NpyFiles(["a", "b"], labels={"a": 0, "b": 1}, root="/data")  # doctest: +SKIP
+        >>> NpyFiles(["a", "b"], labels={"a": 0, "b": 1}, root="/data")
         NpyFiles(2 files in /data)
     """
 
