@@ -92,7 +92,7 @@ class Holdings:
 
 
 @dataclass
-class Stalls:
+class StallDetector:
     """The longest wait for a batch after each harm, by kind, in seconds."""
 
     by_kind: dict[str, list[float]] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class Soak:
         self.chance = random.Random(options.seed)
         self.batches = self.differences = self.epochs = 0
         self.remarks: list[str] = []
-        self.stalls = Stalls()
+        self.stalls = StallDetector()
         self.harms: Harms | None = None
         self._next_line = 0.0
 

@@ -16,7 +16,7 @@ import psutil
 
 from benchmarks.workloads import SEED, WORKLOADS
 from loader import Loader, NpyArrays
-from loader.supervise.tuning import cpu_time_ns
+from loader.supervise.tuning.tuning import cpu_time_ns
 
 _ARMS = ("on", "no stages", "off")
 _WARM_S = 2.0
@@ -41,8 +41,8 @@ class Arm(NpyArrays):
         """Open the source and turn off what this arm goes without."""
         from loader.data.stopwatch import Stopwatch
         from loader.ipc.board import Cells
-        from loader.ipc.stats import Meter
-        from loader.supervise.slot_clock import SlotClock
+        from loader.measure.stats import Meter
+        from loader.supervise.schedule.slots import SlotClock
 
         super().open()
         if self.arm != "on":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.workloads import WORKLOADS
-from loader.supervise.tuning import cpu_time_ns
+from loader.supervise.tuning.tuning import cpu_time_ns
 
 _WARM_S = 2.0
 _ROUND_S = 1.0  # a refresh

@@ -14,10 +14,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from loader.watch.asker import answer_of
 from loader.watch.client import loaders
-from loader.watch.screen import screen
-from loader.watch.watched import Watched
+from loader.watch.top.asker import answer_of
+from loader.watch.top.screen import screen
+from loader.watch.top.watched import Watched
 
 FOLDER = Path(__file__).parent / "pictures"
 WIDTH, HEIGHT = 92, 26

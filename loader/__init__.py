@@ -1,12 +1,12 @@
 """Training never waits for data: a multiprocess loader for Keras, from `.npy` files into shared memory, without a copy to the model."""
 
 from loader.data import transforms
-from loader.data.map_source import MapSource
-from loader.data.npy_arrays import NpyArrays
-from loader.data.npy_files import NpyFiles
-from loader.data.source import Source
+from loader.data.sources.map_source import MapSource
+from loader.data.sources.npy_arrays import NpyArrays
+from loader.data.sources.npy_files import NpyFiles
+from loader.data.sources.source import Source
+from loader.data.sources.zip_source import Zip
 from loader.data.spec import SampleSpec
-from loader.data.zip_source import Zip
 from loader.errors import (
     ArgumentError,
     ConfigError,
@@ -23,7 +23,7 @@ from loader.errors import (
     StateError,
     SupervisorDied,
 )
-from loader.ipc.stats import Stats
+from loader.measure.stats import Stats
 from loader.train.loader import Loader
 
 __version__ = "0.1.0"

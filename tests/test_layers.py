@@ -1,10 +1,11 @@
-"""The shape of the house, checked on the text of the files: who may import whom, how long things may get, what is public."""
+"""The shape of the house, checked on the text of the files: who may import whom, how large things may get, what is public."""
 
 from __future__ import annotations
 
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if path.is_dir() and pa
 
 LINES_OF_A_FILE = 300
 LINES_OF_A_FUNCTION = 50
+FILES_OF_A_FOLDER = 15
 FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "jax", "torch", "cv2", "PIL"}
 EVERYWHERE = {"config", "errors"}
 
@@ -27,9 +29,13 @@ every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.relati
 
 def imports(path: Path) -> set[str]:
     """Return the dotted names that a file imports, anywhere in it: `a.b` for `import a.b`, `a.b` and `a.b.c` for `from a.b import c`."""
+    return imported_names(parse(path), path)
+
+
+def imported_names(tree: ast.Module, path: Path) -> set[str]:
     package = path.relative_to(ROOT).parent.parts
     found: set[str] = set()
-    for node in ast.walk(parse(path)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -57,7 +63,16 @@ def importers(*packages: str) -> set[str]:
 
 
 def test_the_folders_are_those_of_the_design() -> None:
-    assert FOLDERS == ["data", "ipc", "produce", "supervise", "train", "watch"]
+    assert FOLDERS == ["data", "ipc", "measure", "produce", "supervise", "train", "watch"]
+
+
+def test_a_folder_is_read_at_a_glance() -> None:
+    counts = Counter(path.parent.relative_to(ROOT).as_posix() for path in FILES)
+    assert {folder: count for folder, count in counts.items() if count > FILES_OF_A_FOLDER} == {}
+
+
+def test_every_room_says_what_it_is_for() -> None:
+    assert [str(path) for path in FILES if path.name == "__init__.py" and not ast.get_docstring(parse(path))] == []
 
 
 @every_file

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from loader.data.rows import Indices
 from loader.data.spec import Array
-
-Indices = npt.NDArray[np.int64]
 
 # Rows that do not lie together in `out` are gathered and then put to their places (two copies), or copied one by one (one copy, but 0.4 µs of
 # Python): docs/measurements.md. What is gathered stays in a core's second-level cache.

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data.rng import order_generator
-from loader.data.source import Indices
+from loader.data.rows import Indices
 
 # Below this a permutation is drawn and kept: it costs 30 µs and is exactly uniform, which a network on a handful of values is not.
 _DRAWN_BELOW = 1_024

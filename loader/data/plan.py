@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from loader.data.source import Indices
+from loader.data.rows import Indices
 
 
 @dataclass(frozen=True)

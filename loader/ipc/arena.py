@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data.layout import SlotLayout, align
-from loader.data.source import Indices
+from loader.data.rows import Indices
 from loader.data.spec import SampleSpec
 from loader.ipc import memfd
 

@@ -1,6 +1,6 @@
 """Log records on their way to the trainer: what `logging` makes in the supervisor and its workers, as lines of JSON in shared memory.
 
-    trainer: `levels`, handed on        supervisor, workers: `report_to`, then any logger        trainer: `loader.train.log_relay`
+    trainer: `levels`, handed on        supervisor, workers: `report_to`, then any logger        trainer: `loader.train.remote.relay`
 
 The memory is an `Output`: it never makes a writer wait, outlives all of them, and is kept short. Each line begins with a line break, too, as in the
 journal, so that one which a killed writer left unfinished costs no other.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from loader.ipc.board import fitting_json
-from loader.ipc.journal import LINE_BYTES
+from loader.ipc.line_file import LINE_BYTES
 
 _KEPT = (
     *("name", "levelno", "levelname", "pathname", "filename", "module", "lineno", "funcName"),

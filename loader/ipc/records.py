@@ -94,7 +94,7 @@ class Failed(NamedTuple):
         return _INBOX.pack(_FAILED, self.worker, self.ticket, self.good_rows, 0)
 
 
-class Lack(IntEnum):
+class Resource(IntEnum):
     """What a worker has run out of."""
 
     MEMORY = 0
@@ -116,11 +116,11 @@ class Exhausted(NamedTuple):
     row: int
     size: int
     fresh: bool
-    lack: Lack = Lack.MEMORY
+    resource: Resource = Resource.MEMORY
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_EXHAUSTED, self.worker, self.row << 1 | self.fresh, self.size, self.lack)
+        return _INBOX.pack(_EXHAUSTED, self.worker, self.row << 1 | self.fresh, self.size, self.resource)
 
 
 UNKNOWN_ROW = 2**32
@@ -193,7 +193,7 @@ def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
         elif kind == _FAILED:
             yield Failed(small, first, second)
         elif kind == _EXHAUSTED:
-            yield Exhausted(small, first >> 1, second, bool(first & 1), Lack(third))
+            yield Exhausted(small, first >> 1, second, bool(first & 1), Resource(third))
         elif kind == _SKIP:
             yield Skip(small, first, second)
         elif kind == _RESIZE:

@@ -17,26 +17,24 @@ from typing import Any
 
 import numpy as np
 
-from loader.data import forks
+from loader.data import fork_guard
 from loader.data.global_states import set_at_random
 from loader.data.order import Order
-from loader.data.pipeline import Pipeline
+from loader.data.pipeline.pipeline import Pipeline
+from loader.data.pipeline.substitution import Substitution, substitute
 from loader.data.plan import EpochPlan
-from loader.data.source import BadSample, Indices
+from loader.data.rows import BadSample, Indices
 from loader.data.spec import Array
 from loader.data.stopwatch import Stopwatch
-from loader.data.substitute import Substitution, substitute
+from loader.ipc import last_words
 from loader.ipc.arena import Arena
+from loader.ipc.bad_samples import KnownKillers
 from loader.ipc.board import Cells, WorkerCell, WorkerState
 from loader.ipc.channels import read_records
-from loader.ipc.journal import Journal
+from loader.ipc.line_file import Journal, flush_stdout
 from loader.ipc.logs import LogWriter
-from loader.ipc.outcasts import Outcasts
-from loader.ipc.output import flush_stdout
-from loader.ipc.records import TICKET_BYTES, UNKNOWN_ROW, Done, Exhausted, Failed, Lack, Ticket, TicketKind, unpack_tickets
-from loader.produce import last_words
-from loader.produce.bad_rows import BadRows
-from loader.produce.exhaustion import RanOut, data_limit, exhaustion
+from loader.ipc.records import TICKET_BYTES, UNKNOWN_ROW, Done, Exhausted, Failed, Resource, Ticket, TicketKind, unpack_tickets
+from loader.produce.failures import BadRows, ResourceExhausted, data_limit, exhaustion
 
 _PR_SET_PDEATHSIG = 1
 
@@ -45,7 +43,7 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else
 
 
 @dataclass(frozen=True)
-class Production:
+class WorkerContext:
     """What all workers share: made by the supervisor, inherited by fork.
 
     Attributes:
@@ -61,12 +59,12 @@ class Production:
     plan: EpochPlan
     arena: Arena
     journal: Journal
-    outcasts: Outcasts
+    known_killers: KnownKillers
     logs: LogWriter
     substitute: bool = False
 
 
-def run(number: int, production: Production, cells: Cells, tickets: int, last_words_fd: int, inbox: int, supervisor: int) -> None:
+def run(number: int, production: WorkerContext, cells: Cells, tickets: int, last_words_fd: int, inbox: int, supervisor: int) -> None:
     """Work until the ticket pipe ends. The caller exits the process afterwards.
 
     Args:
@@ -79,7 +77,7 @@ def run(number: int, production: Production, cells: Cells, tickets: int, last_wo
         supervisor: pid of the supervisor; the worker ends when it is no longer its child.
     """
     die_with(supervisor)
-    forks.count()
+    fork_guard.count()
     last_words.leave_in(last_words_fd)
     set_at_random()
     worker = _Worker(number, production, cells)
@@ -90,7 +88,7 @@ def run(number: int, production: Production, cells: Cells, tickets: int, last_wo
         cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY
         for ticket in unpack_tickets(raw):
             report = worker.work(ticket)
-            forks.end_if_deeper(0)
+            fork_guard.exit_if_forked(0)
             cells[WorkerCell.TICKET_GAUGE] = 0
             flush_stdout()  # before the report: what a batch has printed is there when the batch is
             try:
@@ -118,7 +116,7 @@ def die_with(supervisor: int) -> None:
 
 
 class _Worker:
-    def __init__(self, number: int, production: Production, cells: Cells) -> None:
+    def __init__(self, number: int, production: WorkerContext, cells: Cells) -> None:
         self._number = number
         self._pipeline = production.pipeline
         self._order = production.order
@@ -129,7 +127,7 @@ class _Worker:
         self._progress = cells.cell(WorkerCell.ROW_GAUGE)
         self._fresh = True
         self._journal = BadRows(number, production.pipeline, production.journal, cells)
-        self._substitution = Substitution(production.pipeline, self._journal, production.outcasts) if production.substitute else None
+        self._substitution = Substitution(production.pipeline, self._journal, production.known_killers) if production.substitute else None
         self._substituted = 0
         self._ticket: Ticket | None = None
         self._stopwatch = Stopwatch(cells.timing(), clocks=True)
@@ -150,15 +148,15 @@ class _Worker:
         try:
             report = self._work(ticket)
         except MemoryError:  # not in the code of a sample: the row is not known
-            return self._exhausted(allowed, UNKNOWN_ROW, Lack.MEMORY)
-        except RanOut as failure:
-            return self._exhausted(allowed, failure.row, failure.lack)
+            return self._exhausted(allowed, UNKNOWN_ROW, Resource.MEMORY)
+        except ResourceExhausted as failure:
+            return self._exhausted(allowed, failure.row, failure.resource)
         self._fresh = self._fresh and ticket.kind != TicketKind.ROWS
         return report
 
-    def _exhausted(self, allowed: int, row: int, lack: Lack) -> Exhausted:
+    def _exhausted(self, allowed: int, row: int, resource: Resource) -> Exhausted:
         # The supervisor may have moved the allowance meanwhile; what counts is the one that was too little for sure.
-        return Exhausted(self._number, row, min(allowed, data_limit()), self._fresh, lack)
+        return Exhausted(self._number, row, min(allowed, data_limit()), self._fresh, resource)
 
     def _work(self, ticket: Ticket) -> Done | Failed:
         started = time.monotonic_ns()
@@ -175,8 +173,8 @@ class _Worker:
                 self._fill(ticket)
             except BadSample as bad:
                 self._cells.write_failure(ticket.number, self._pipeline.error(bad, self._number).to_record())
-                if (lack := exhaustion(bad)) is not None:
-                    raise RanOut(self._row(ticket, bad), lack) from bad
+                if (resource := exhaustion(bad)) is not None:
+                    raise ResourceExhausted(self._row(ticket, bad), resource) from bad
                 return Failed(self._number, ticket.number, self._good_rows(ticket, bad))
             self._cells.add(WorkerCell.SAMPLES, ticket.rows)
         busy = time.monotonic_ns() - started

@@ -19,36 +19,36 @@ from dataclasses import dataclass
 from typing import Any
 
 from loader.config import Config, available_cores
-from loader.data.bad_samples import BadSamples
-from loader.data.descriptors import is_descriptor_limit
 from loader.data.layout import SlotLayout
+from loader.data.npy.file_io import is_descriptor_limit
 from loader.data.order import Order
-from loader.data.pipeline import Pipeline
+from loader.data.pipeline.pipeline import Pipeline
+from loader.data.pipeline.quarantine import ErrorBudget
 from loader.data.plan import EpochPlan
 from loader.errors import LoaderError, PipelineError
-from loader.ipc import memfd, output, payload
+from loader.ipc import last_words, line_file, memfd
 from loader.ipc.arena import Arena, ArenaLayout
+from loader.ipc.bad_samples import BadSampleLog, KnownKillers
 from loader.ipc.board import Board, Phase, SupervisorCell
 from loader.ipc.channels import Outlet
-from loader.ipc.journal import Journal
-from loader.ipc.ledger import Ledger
+from loader.ipc.line_file import Journal
 from loader.ipc.logs import LogWriter, report_to
-from loader.ipc.outcasts import Outcasts
+from loader.ipc.payload import payload
 from loader.ipc.records import Look
-from loader.produce import last_words
-from loader.produce.worker import Production
-from loader.supervise import budget, sizing
-from loader.supervise.asking import Asking
-from loader.supervise.blocks import Blocks
-from loader.supervise.findings import Findings
+from loader.produce.worker import WorkerContext
+from loader.supervise.bad_samples import BadSampleTracker
+from loader.supervise.first_sample import ProbeResult, probe, refuse_tensorflow
 from loader.supervise.loop import Supervisor
-from loader.supervise.memory_control import MemoryControl
-from loader.supervise.names import Names
+from loader.supervise.memory import budget
+from loader.supervise.memory.control import MemoryControl
 from loader.supervise.pool import prepare_to_fork
-from loader.supervise.probe import Probed, probe, refuse_tensorflow
-from loader.supervise.schedule import Schedule
+from loader.supervise.sample_names import Names
+from loader.supervise.schedule import sizing
+from loader.supervise.schedule.blocks import Blocks
+from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.threads import Threads
-from loader.supervise.tuning import Tuning
+from loader.supervise.tuning.tuning import Tuning
+from loader.supervise.user_code_child import Asking
 
 _TRAINER_CHECK_S = 0.2
 
@@ -56,7 +56,7 @@ _log = logging.getLogger("loader.supervisor")
 
 
 @dataclass(frozen=True)
-class Inheritance:
+class BootParameters:
     """Descriptors, numbers and levels that the trainer passed on; the supervisor owns its copies.
 
     Attributes:
@@ -113,11 +113,11 @@ def main(given: dict[str, Any]) -> None:
     """Be the supervisor, from the first line to the last. Never returns.
 
     Args:
-        given: the fields of `Inheritance`.
+        given: the fields of `BootParameters`.
     """
     _set_signals()
-    output.print_lines()
-    inherited = Inheritance(**given)
+    line_file.print_lines()
+    inherited = BootParameters(**given)
     inherited.keep_from_programs()
     faulthandler.enable(file=inherited.stderr)  # what crashes in C code while it is unpickled says where; workers have a place of their own
     logs = LogWriter(inherited.logs)
@@ -169,7 +169,7 @@ def _watch_trainer_while_booting(trainer: int, board: Board) -> int:
     return pidfd
 
 
-def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -> Supervisor:
+def _boot(inherited: BootParameters, board: Board, trainer: int, logs: LogWriter) -> Supervisor:
     pipeline, config = _unpickle(inherited.payload)
     report_to(logs, inherited.levels)
     refuse_tensorflow(pipeline)
@@ -191,7 +191,7 @@ def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -
     ready = Outlet(inherited.ready)
     _announce(board, ready, Phase.RUNNING)
     substitute = config.on_error == "substitute"
-    production = Production(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, Journal(), Outcasts(), logs, substitute)
+    production = WorkerContext(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, Journal(), KnownKillers(), logs, substitute)
     names = Names(pipeline, asking)
     signal.setitimer(signal.ITIMER_REAL, 0)
     _log.debug("the supervisor is ready: %d workers, %d slots, memory limit %s", inherited.workers, layout.slots, budget.mib(limit))
@@ -203,16 +203,16 @@ def _boot(inherited: Inheritance, board: Board, trainer: int, logs: LogWriter) -
         trainer=trainer,
         inbox=(inherited.inbox_read, inherited.inbox_write),
         ready=ready,
-        outputs=[output.Output(fd) for fd in (inherited.stdout, inherited.stderr, inherited.logs)],
+        outputs=[line_file.Output(fd) for fd in (inherited.stdout, inherited.stderr, inherited.logs)],
         workers=inherited.workers,
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=bool(inherited.auto)),
         memory=MemoryControl(board.supervisor, limit, layout.nbytes + payload_bytes, is_default=not inherited.limit and config.memory_limit is None),
-        findings=Findings(
+        findings=BadSampleTracker(
             production=production,
             board=board,
-            known=BadSamples(plan.samples, config.max_errors, config.quarantine),
-            ledger=Ledger(inherited.ledger),
+            known=ErrorBudget(plan.samples, config.max_errors, config.quarantine),
+            ledger=BadSampleLog(inherited.ledger),
             names=names,
             threads=threads,
             timeout_s=config.sample_timeout_s,
@@ -249,7 +249,7 @@ def _likely_cause(error: BaseException) -> str:
     return "a module that only the script can import, or that fails when it is imported again"
 
 
-def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: Probed, payload_bytes: int, changed: int) -> tuple[ArenaLayout, int]:
+def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: ProbeResult, payload_bytes: int, changed: int) -> tuple[ArenaLayout, int]:
     """Return the arena's layout and the memory limit that it keeps to: the one that was `changed` while running, or was given, or is derived."""
     workers, size = config.worker_count, plan.batch_size
     capacity = sizing.slot_capacity(pipeline.spec.nbytes * size, plan.batches)
@@ -266,7 +266,7 @@ def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: Probed
     return layout, max(limit, need.total)
 
 
-def _schedule(inherited: Inheritance, plan: EpochPlan, layout: ArenaLayout, row_ns: float) -> Schedule:
+def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float) -> Schedule:
     blocks = Blocks(plan, layout.block_rows, layout.blocks) if layout.blocks else None
     return Schedule(plan, layout.slots, layout.slot.capacity, blocks, row_ns, inherited.epoch, inherited.batch)
 

@@ -7,25 +7,25 @@ import select
 import time
 from typing import Any
 
+from loader.ipc import last_words
 from loader.ipc.board import Board, SupervisorCell, write_text
 from loader.ipc.channels import Outlet, drain_records
-from loader.ipc.output import Output
+from loader.ipc.line_file import Output
 from loader.ipc.records import INBOX_BYTES, Close, Done, Exhausted, Failed, InboxRecord, Ready, Released, Resize, Skip, unpack_inbox
-from loader.produce import last_words
-from loader.produce.worker import Production, run
-from loader.supervise.commands import Command, Dismiss, Issue
-from loader.supervise.control import Control
-from loader.supervise.findings import Findings
-from loader.supervise.memory_control import MemoryControl
-from loader.supervise.names import Names
+from loader.produce.worker import WorkerContext, run
+from loader.supervise.bad_samples import BadSampleTracker
+from loader.supervise.deaths import WorkerDeaths
+from loader.supervise.memory.control import MemoryControl
+from loader.supervise.operate.control import Control
+from loader.supervise.operate.requests import RequestHandler, memory_setting, workers_setting
+from loader.supervise.operate.status import Status
 from loader.supervise.pool import Pool
-from loader.supervise.postmortem import Postmortem
-from loader.supervise.requests import Desk, memory_setting, workers_setting
-from loader.supervise.schedule import Schedule
-from loader.supervise.slot_clock import SlotClock
-from loader.supervise.status import Status
+from loader.supervise.sample_names import Names
+from loader.supervise.schedule.assignments import Command, Dismiss, SendTicket
+from loader.supervise.schedule.schedule import Schedule
+from loader.supervise.schedule.slots import SlotClock
 from loader.supervise.threads import Threads
-from loader.supervise.tuning import Tuning
+from loader.supervise.tuning.tuning import Tuning
 
 _TICK_S = 1.0
 
@@ -59,7 +59,7 @@ class Supervisor:
         self,
         *,
         schedule: Schedule,
-        production: Production,
+        production: WorkerContext,
         board: Board,
         trainer: int,
         inbox: tuple[int, int],
@@ -69,7 +69,7 @@ class Supervisor:
         sample_timeout_s: float,
         tuning: Tuning,
         memory: MemoryControl,
-        findings: Findings,
+        findings: BadSampleTracker,
         names: Names,
         threads: Threads,
     ) -> None:
@@ -94,9 +94,9 @@ class Supervisor:
             "workers": workers_setting(len(board.workers), self._workers_in_words, self._resize),
             "memory_limit": memory_setting(lambda: memory.limit, memory.check, self._set_memory_limit),
         }
-        self._control = Control(self._epoll, Desk(lambda: self._status.answer(self._target), settings).answer)
+        self._control = Control(self._epoll, RequestHandler(lambda: self._status.answer(self._target), settings).answer)
         self._leaving: set[int] = set()
-        self._postmortem = Postmortem(
+        self._postmortem = WorkerDeaths(
             schedule=schedule,
             production=production,
             board=board,
@@ -285,7 +285,7 @@ class Supervisor:
 
     def _carry_out_one(self, command: Command) -> None:
         match command:
-            case Issue(worker, ticket):
+            case SendTicket(worker, ticket):
                 self._pool.children[worker].tickets.send(ticket.pack())
             case Ready():
                 self._ready.send(command.pack())

@@ -1,20 +1,25 @@
-"""The worker processes: fork them, notice their deaths, end them. No policy."""
+"""The worker processes: fork them, notice their deaths, end them. No policy.
+
+Files that are mapped and have become shorter: who touches what is missing dies of SIGBUS.
+"""
 
 from __future__ import annotations
 
 import gc
 import logging
+import mmap
 import os
 import signal
+import stat
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
-from loader.ipc import deaths
+from loader.ipc import last_words
 from loader.ipc.channels import Outlet, open_pipe
-from loader.produce import last_words
-from loader.supervise import mapped
+from loader.supervise import pool
 
 _log = logging.getLogger("loader.supervisor")
 
@@ -135,7 +140,24 @@ def death_in_words(status: int, *, timed_out: bool = False, out_of_memory: bool 
     """
     if timed_out:
         return "killed for making no progress"
-    words = deaths.in_words(os.waitstatus_to_exitcode(status), out_of_memory)
+    words = last_words.in_words(os.waitstatus_to_exitcode(status), out_of_memory)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGBUS:
-        words += f" ({'; '.join(mapped.cut_short()) or 'likely cause: a mapped file has become shorter, or its disk can not be read'})"
+        words += f" ({'; '.join(pool.cut_short()) or 'likely cause: a mapped file has become shorter, or its disk can not be read'})"
     return words
+
+
+def cut_short() -> list[str]:
+    """Return in words which of the files that this process has mapped end before their mapping does; its forks have the same mappings."""
+    found: dict[str, str] = {}
+    for line in Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines():
+        addresses, _, offset, _, inode, *rest = line.split(maxsplit=5)
+        path = rest[0] if rest else ""
+        start, end = (int(address, 16) for address in addresses.split("-"))
+        mapped = int(offset, 16) + end - start
+        try:
+            known = os.stat(path)
+        except OSError:  # no file, or one that has been removed: its data are still there
+            continue
+        if stat.S_ISREG(known.st_mode) and known.st_ino == int(inode) and mapped - known.st_size >= mmap.PAGESIZE:
+            found[path] = f"{path} has {known.st_size:,} bytes, of which {mapped:,} are mapped: it was longer when it was opened"
+    return list(found.values())

@@ -7,10 +7,10 @@ import warnings
 from collections.abc import Sequence
 
 from loader.config import Config
-from loader.data.mistaken import instead_of, instead_of_sequence
+from loader.data.pipeline.segments import Transform
 from loader.data.plan import EpochPlan
-from loader.data.segments import Transform
-from loader.data.source import Source
+from loader.data.sources.source import Source
+from loader.data.sources.source_mistakes import instead_of, instead_of_sequence
 from loader.errors import ConfigError
 
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 from typing import IO, Any
 
-from loader.data.file_listing import as_root
+from loader.data.sources.file_listing import as_root
 from loader.data.spec import Sample
 from loader.errors import ConfigError
-from loader.train.keras import KerasAdapter
+from loader.train.keras.adapter import KerasAdapter
 
 _NEEDS_KERAS = "needs Keras: pip install keras, and tensorflow, jax or torch for it to run on"
 
@@ -26,7 +26,7 @@ class Companions(KerasAdapter):
         """
         self._check_open()
         try:
-            from loader.train.resume import ResumeCallback
+            from loader.train.keras.callbacks import ResumeCallback
         except ModuleNotFoundError as error:
             raise ConfigError(f"resume_callback() {_NEEDS_KERAS}") from error
         return ResumeCallback(self, as_root(folder), every)
@@ -44,7 +44,7 @@ class Companions(KerasAdapter):
         """
         self._check_open()
         try:
-            from loader.train.report import ReportCallback
+            from loader.train.keras.callbacks import ReportCallback
         except ModuleNotFoundError as error:
             raise ConfigError(f"report_callback() {_NEEDS_KERAS}") from error
         return ReportCallback(self, warn_above, None if log_dir is None else as_root(log_dir))

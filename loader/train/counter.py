@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from loader.ipc.board import Board, TrainerCell
-from loader.ipc.stats import Meter, Stats
+from loader.measure.stats import Meter, Stats
 
 # As plain numbers: looking up a member of an enum takes longer than writing to its cell.
 _BATCHES, _SAMPLES, _BATCH = int(TrainerCell.BATCHES), int(TrainerCell.SAMPLES), int(TrainerCell.BATCH_GAUGE)

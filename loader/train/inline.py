@@ -10,16 +10,16 @@ import os
 import time
 
 from loader.config import Config
-from loader.data.bad_samples import BadSamples
 from loader.data.global_states import kept
 from loader.data.layout import aligned_empty
 from loader.data.order import Order
-from loader.data.pipeline import Pipeline
+from loader.data.pipeline.pipeline import Pipeline
+from loader.data.pipeline.quarantine import ErrorBudget
+from loader.data.pipeline.substitution import NoKnownKillers, Substitution
 from loader.data.plan import EpochPlan
-from loader.data.source import BadSample, Indices
+from loader.data.rows import BadSample, Indices
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import Stopwatch
-from loader.data.substitute import NoOutcasts, Substitution
 from loader.errors import SampleError, remote_traceback
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.train.notices import warn_of_first_bad
@@ -43,8 +43,8 @@ class Inline:
         self._progress = memoryview(bytearray(8)).cast("q")
         self._spec: SampleSpec | None = None
         self._quarantine = config.quarantine
-        self._known = BadSamples(plan.samples, config.max_errors, config.quarantine)
-        self._substitution = Substitution(pipeline, self, NoOutcasts()) if config.on_error == "substitute" else None
+        self._known = ErrorBudget(plan.samples, config.max_errors, config.quarantine)
+        self._substitution = Substitution(pipeline, self, NoKnownKillers()) if config.on_error == "substitute" else None
         self._warned = False
         self.board = Board(None, 0)
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0
@@ -96,10 +96,10 @@ class Inline:
             self.cells.add(TrainerCell.SUBSTITUTED, self._substitution.fill(indices, epoch, out, self._progress))
 
     def trying(self, attempt: int) -> None:
-        """Do nothing (`loader.data.substitute.Witness`): nobody watches this process."""
+        """Do nothing (`loader.data.pipeline.substitution.BadSampleObserver`): nobody watches this process."""
 
     def met(self, bad: BadSample, row: int) -> None:
-        """Take note of a bad sample (`loader.data.substitute.Witness`). Raises SampleError if it is one too many."""
+        """Take note of a bad sample (`loader.data.pipeline.substitution.BadSampleObserver`). Raises SampleError if it is one too many."""
         beyond = self._note(bad)
         if beyond is not None:
             raise beyond from bad.__cause__

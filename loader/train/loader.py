@@ -13,25 +13,24 @@ from typing import TYPE_CHECKING, Any, Literal
 from loader.config import Config
 from loader.data.arguments import NamedArguments
 from loader.data.class_weight import ClassWeight
-from loader.data.fingerprint import fingerprint
-from loader.data.pipeline import Pipeline
-from loader.data.quarantine import make_report
-from loader.data.segments import Transform
-from loader.data.source import Source
+from loader.data.pipeline.pipeline import Pipeline
+from loader.data.pipeline.quarantine import make_report
+from loader.data.pipeline.segments import Transform
+from loader.data.sources.source import Source
 from loader.data.spec import Sample, SampleSpec
 from loader.errors import ConfigError, LoaderClosed, PipelineError
 from loader.ipc.identity import default_name, set_name
-from loader.ipc.stats import Stats
+from loader.measure.stats import Stats
 from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms, checked_workers
 from loader.train.companions import Companions
 from loader.train.counter import Counter
 from loader.train.epoch import EpochIterator
 from loader.train.inline import Inline
 from loader.train.position import Position
-from loader.train.state import State
+from loader.train.state import State, fingerprint
 
 if TYPE_CHECKING:
-    from loader.train.remote import Remote
+    from loader.train.remote.remote import Remote
 
 
 class Loader(Companions, NamedArguments):
@@ -128,7 +127,7 @@ class Loader(Companions, NamedArguments):
             self._producer = Inline(pipeline, self._config, self.plan)
         else:
             check_platform()
-            from loader.train.remote import Remote  # can be imported where there is a pool only
+            from loader.train.remote.remote import Remote  # can be imported where there is a pool only
 
             self._producer = Remote(pipeline, self._config, self.plan)
         self._end = weakref.finalize(self, self._producer.close)
@@ -189,7 +188,7 @@ class Loader(Companions, NamedArguments):
         """
         self._check_open()
         try:
-            from loader.train.tensorflow import dataset
+            from loader.train.keras.tensorflow import dataset
         except ModuleNotFoundError as error:
             raise ConfigError("as_tf_dataset() needs TensorFlow: pip install tensorflow") from error
         return dataset(self)

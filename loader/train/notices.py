@@ -1,13 +1,18 @@
 """What a loader warns of while it goes on.
 
 It is a Python warning, which scripts know how to filter; the log has it at INFO, so that nobody reads it twice who has not asked for more.
+
+Ctrl-C while a process is being started: held back until it is known who ends it.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 _log = logging.getLogger("loader.trainer")
@@ -41,3 +46,27 @@ def warn_of_replacement(died: str, epoch: int, batch: int) -> None:
     what = f"{died}; another one goes on with batch {batch} of epoch {epoch}, and no batch is lost or repeated"
     _log.info(what)
     warnings.warn(what, RuntimeWarning, stacklevel=9)
+
+
+@contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Hold SIGINT back while this is open.
+
+    A process that is started meanwhile never sees it, also not before it can ignore it, since it inherits the mask. The mask does not hold it
+    back in this process: the kernel gives the signal to any thread that has not blocked it, such as one of OpenBLAS, and Python then interrupts
+    the main thread. So the handler is replaced, too, where there is one of Python's.
+    """
+    came: list[bool] = []
+    before = signal.getsignal(signal.SIGINT)
+    ours = before is not None and threading.current_thread() is threading.main_thread()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if ours:
+        signal.signal(signal.SIGINT, lambda *_: came.append(True))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if ours:
+            signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)

@@ -10,7 +10,7 @@ from loader.train.counter import Counter
 from loader.train.inline import Inline
 
 if TYPE_CHECKING:
-    from loader.train.remote import Remote
+    from loader.train.remote.remote import Remote
 
 
 class Position:

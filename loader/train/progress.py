@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from loader.data.spec import Sample
-from loader.train.pace import Pace, Probe, between
+from loader.measure.pace import Pace, Probe, between
 
 if TYPE_CHECKING:
     from loader.train.loader import Loader

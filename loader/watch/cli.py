@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 import loader
-from loader.data.npy import inspect_file
+from loader.data.npy.header import inspect_file
 from loader.errors import LoaderError
-from loader.watch import bench, tune
-from loader.watch.set_command import set_command
-from loader.watch.status import status
-from loader.watch.survey import describe, in_lines, survey
-from loader.watch.top import top
+from loader.watch.bench import bench
+from loader.watch.inspect import describe, in_lines, survey
+from loader.watch.status import set_command, status
+from loader.watch.top.top import top
+from loader.watch.tune import tune
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,7 +56,7 @@ def inspect(target: str, as_json: bool, everything: bool, jobs: int | None, repo
         raise click.UsageError(f"Path {target!r} does not exist." + ("" if everything else " SCRIPT:FUNCTION needs --verify."))
     try:
         if everything:
-            from loader.watch.verify import verify
+            from loader.watch.verify.verify import verify
 
             sys.exit(verify(target, jobs, report, as_json))
         found = survey(path) if path.is_dir() else _file(path)

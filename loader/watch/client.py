@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from loader.ipc.json_lines import BadLine, Lines, decode, encode
-from loader.ipc.socket_folder import SocketFolder, places
-from loader.ipc.stats import Stats
+from loader.ipc.control_socket import BadLine, Lines, SocketFolder, decode, encode, places
+from loader.measure.stats import Stats
 
 ANSWER_S = 2.0
 _ANSWER_BYTES = 16 * 1024 * 1024

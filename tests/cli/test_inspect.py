@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from loader.watch.survey import in_lines, survey
+from loader.watch.inspect import in_lines, survey
 
 
 def loader(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -238,7 +238,9 @@ def test_ctrl_z_gives_the_terminal_back_until_it_goes_on(train: Loader) -> None:
 
 
 def test_a_mistake_of_its_own_leaves_the_terminal_in_order(train: Loader, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import loader.watch.screen as s\ndef broken(*_): raise RuntimeError('broken')\ns._curves = broken\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import loader.watch.top.screen as s\ndef broken(*_): raise RuntimeError('broken')\ns._curves = broken\n"
+    )
     with top("train", PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[2]}") as shown:
         assert shown.wait_for_the_end() == 1
         assert shown.left_as_found()

@@ -83,7 +83,7 @@ def test_a_file_that_cant_be_written_is_told_before_anything_is_measured(tmp_pat
 
 def test_a_picture_without_matplotlib_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    monkeypatch.delitem(sys.modules, "loader.watch.curve", raising=False)
+    monkeypatch.delitem(sys.modules, "loader.watch.tune.plot", raising=False)
     assert run_here("tune", f"{SCRIPT}:make", "--png", "curve.png") == 1
     assert capsys.readouterr().err == "loader tune: --png needs matplotlib: pip install matplotlib\n"
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from loader import NpyArrays, NpyFiles, Source
-from loader.data.source import BadSample
+from loader.data.rows import BadSample
 from loader.data.spec import SampleSpec
 
 SAMPLES, BATCH, BATCHES = 96, 8, 12

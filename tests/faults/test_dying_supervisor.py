@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from loader import Loader, NpyArrays, PipelineError, SupervisorDied
-from loader.train.restarts import MOST_RESTARTS, Restarts
+from loader.train.remote.restarts import MOST_RESTARTS, RestartLimit
 from tests.batches import assert_same, assert_same_batch, copied, inline, take
 from tests.processes import alive, supervisor_of, wait_until, wait_until_gone, workers_of
 from tests.scripts import Script
@@ -376,7 +376,7 @@ def test_a_restart_for_want_of_descriptors_is_an_error_that_leaves_none_and_the_
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, before)
             assert len(descriptors()) < running
-            loader._producer._restarts = Restarts()
+            loader._producer._restarts = RestartLimit()
         assert_same(take(loader), inline(SOURCE, 5))
 
 

@@ -22,8 +22,8 @@ import pytest
 from loader import Loader, MapSource, NpyArrays, NpyFiles, PipelineError, SampleError, SampleTimeout, Source, Zip
 from loader import transforms as T
 from loader.ipc.board import SupervisorCell
-from loader.supervise.hands import TICKETS_PER_WORKER
-from loader.supervise.suspects import DEATHS_TO_ACCUSE
+from loader.supervise.schedule.assignments import TICKETS_PER_WORKER
+from loader.supervise.schedule.suspects import DEATHS_TO_ACCUSE
 from tests.batches import assert_same, assert_same_batch, copied, first_numbers, inline, take
 from tests.processes import wait_until, workers_of
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from loader import Loader, NpyArrays
-from loader.ipc.socket_folder import home
+from loader.ipc.control_socket import home
 from tests.batches import assert_same, inline, take
 from tests.faults.test_dying_supervisor import kill, silently
 from tests.processes import supervisor_of, workers_of

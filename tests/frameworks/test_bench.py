@@ -11,9 +11,9 @@ def test_a_model_is_fed_again_and_again_and_with_the_loader(keras_script: Run) -
     keras_script(
         """
 import time
-from loader.watch.bench import Bench
-from loader.watch.sitting import Sitting
-from loader.watch.trainee import trainee
+from loader.watch.bench.bench import Bench
+from loader.watch.session import Sitting
+from loader.watch.bench.trainee import trainee
 
 def waits(sample, rng):
     time.sleep(0.01)
@@ -40,7 +40,7 @@ def test_a_model_that_is_not_compiled_is_refused(keras_script: Run) -> None:
     keras_script(
         """
 import click
-from loader.watch.trainee import trainee
+from loader.watch.bench.trainee import trainee
 try:
     trainee(keras.Sequential([keras.layers.Dense(2)]), "model")
 except click.UsageError as error:

@@ -10,7 +10,7 @@ Run = Callable[..., str]
 
 SETUP = """
 import time, tempfile
-from loader.train.report import ReportCallback
+from loader.train.keras.callbacks import ReportCallback
 X, Y = separable()
 FIGURES = {"loader_wait", "samples_per_s"}
 def make(seconds=0.0, **more):

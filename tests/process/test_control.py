@@ -20,8 +20,7 @@ import numpy as np
 import pytest
 
 from loader import Loader, NpyArrays
-from loader.ipc.json_lines import encode
-from loader.ipc.socket_folder import SocketFolder, home
+from loader.ipc.control_socket import SocketFolder, encode, home
 from loader.watch.client import Found, loaders
 from tests.batches import assert_same, copied, inline, take
 from tests.processes import alive, supervisor_of, wait_until, wait_until_gone, workers_of

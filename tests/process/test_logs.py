@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from loader import Loader, NpyArrays, NpyFiles
-from loader.ipc.output import LIMIT_BYTES
+from loader.ipc.line_file import LIMIT_BYTES
 from tests.batches import assert_same, copied, inline, take
 from tests.processes import supervisor_of, wait_until, workers_of
 

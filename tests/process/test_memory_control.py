@@ -15,8 +15,8 @@ import pytest
 from loader.errors import MemoryLimitError
 from loader.ipc.board import Cells, SupervisorCell
 from loader.ipc.records import Exhausted
-from loader.supervise.memory import Gauges, private_bytes, read_statm
-from loader.supervise.memory_control import MemoryControl
+from loader.supervise.memory.control import MemoryControl
+from loader.supervise.memory.gauges import Gauges, private_bytes, read_statm
 
 MIB = 2**20
 SHARED = 100 * MIB

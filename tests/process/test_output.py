@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from loader import Loader, NpyArrays
-from loader.ipc.output import LIMIT_BYTES
+from loader.ipc.line_file import LIMIT_BYTES
 from tests.batches import assert_same, copied, inline, take
 from tests.processes import wait_until
 

@@ -13,7 +13,7 @@ import pytest
 
 from loader import Loader, MapSource, PipelineError, SampleError, Source, Zip
 from loader import transforms as T
-from loader.data.source import BadSample
+from loader.data.rows import BadSample
 from loader.ipc.board import SupervisorCell
 from tests.batches import assert_same, copied, first_numbers, inline, take
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from loader import Loader, NpyArrays, NpyFiles
-from loader.data.npy_reader import NpyReader
+from loader.data.npy.reader import NpyReader
 from loader.data.order import Order
 from tests.batches import assert_same, first_numbers, inline, take
 from tests.processes import anonymous_bytes, supervisor_of, wait_until_gone, workers_of

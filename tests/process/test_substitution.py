@@ -18,7 +18,7 @@ import pytest
 from loader import ConfigError, Loader, MapSource, NpyArrays, NpyFiles, SampleError, Source, Zip
 from loader import transforms as T
 from loader.data.order import Order
-from loader.data.substitute import substitute
+from loader.data.pipeline.substitution import substitute
 from tests.batches import Batch, assert_same, first_numbers, take
 
 pytestmark = pytest.mark.filterwarnings("ignore:sample .* is bad, and another one takes its place:RuntimeWarning")

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from loader.supervise.intervals import Observation
-from loader.supervise.tuner import Tuner
+from loader.supervise.tuning.intervals import Observation
+from loader.supervise.tuning.tuner import Tuner
 
 STEP_S = 1e-3
 TICK_S = 0.5

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
 
+from loader.data.pipeline.substitution import LAST_ATTEMPT
 from loader.data.plan import EpochPlan
-from loader.data.substitute import LAST_ATTEMPT
 from loader.ipc.records import ANY_BEFORE_TERM, Done, Failed, Ready, Released, Skip, Ticket, TicketKind
-from loader.supervise.blocks import Blocks
-from loader.supervise.schedule import Dismiss, Issue, Schedule
-from loader.supervise.suspects import Issued
+from loader.supervise.schedule.blocks import Blocks
+from loader.supervise.schedule.schedule import Dismiss, Schedule, SendTicket
+from loader.supervise.schedule.suspects import TrackedTicket
 
 
 class Row(Enum):
@@ -100,7 +100,7 @@ class World:
         self.handed: dict[int, Ready] = {}
         self.past: list[Ready] = []
         self.places: dict[int, tuple[int, range]] = {}
-        self.accused: list[Issued] = []
+        self.accused: list[TrackedTicket] = []
         self.term = self.joined = 0
         self.next_batch = start
         for _ in range(workers):
@@ -164,7 +164,7 @@ class World:
         filling.timeouts[row] += timed_out
         return filling.deaths[row] == 3
 
-    def _judge(self, accused: Issued, ticket: Ticket) -> None:
+    def _judge(self, accused: TrackedTicket, ticket: Ticket) -> None:
         filling, row = self.fillings[ticket.place], ticket.slot_row
         self.accused.append(accused)
         assert (accused.ticket.place, accused.ticket.slot_row, accused.ticket.rows) == (ticket.place, row, 1)
@@ -209,7 +209,7 @@ class World:
         handed: list[Ready] = []
         for command in self.schedule.commands():
             match command:
-                case Issue(worker, ticket):
+                case SendTicket(worker, ticket):
                     self._issue(worker, ticket)
                 case Ready():
                     self._hand_over(command)

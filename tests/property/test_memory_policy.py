@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loader.supervise.memory_policy import Decision, MemoryPolicy, Replace, Run, allowances
+from loader.supervise.memory.policy import Decision, MemoryPolicy, Replace, Run, allowances
 
 MIB = 2**20
 COPIED = 2 * MIB

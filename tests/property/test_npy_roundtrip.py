@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from loader.data.npy import parse_header, read_array
-from loader.data.npy_reader import NpyReader
-from loader.data.source import BadSample
+from loader.data.npy.header import parse_header, read_array
+from loader.data.npy.reader import NpyReader
+from loader.data.rows import BadSample
 from loader.errors import NpyError
 
 ENDIANNESS = st.sampled_from("<>")

@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from loader.data.plan import EpochPlan
 from loader.ipc.records import Done, Ready, Released, TicketKind
-from loader.supervise import sizing
-from loader.supervise.schedule import Issue, Schedule
+from loader.supervise.schedule import sizing
+from loader.supervise.schedule.schedule import Schedule, SendTicket
 from tests.property.schedule_world import World, happen
 
 ROW_NS = [10.0, 60_000.0, 200_000.0, 1_000_000.0, 100_000_000.0]
@@ -60,7 +60,7 @@ worlds = st.builds(make_world, **WORLD)
 worlds_that_go_on = st.builds(make_world, **WORLD, start=st.integers(0, 100))
 
 
-class Life(RuleBasedStateMachine):
+class SupervisorProcess(RuleBasedStateMachine):
     """Everything that can happen, in any order; what fails is shrunk to the shortest story."""
 
     world: World
@@ -138,7 +138,7 @@ class Life(RuleBasedStateMachine):
             self.world.go_on(deliveries=4)
 
 
-TestLife = Life.TestCase
+TestLife = SupervisorProcess.TestCase
 TestLife.settings = settings(
     max_examples=200,
     stateful_step_count=50,
@@ -281,7 +281,7 @@ def test_leaving_an_epoch_frees_the_slot_whose_last_tickets_wait_for_a_worker() 
 
 def test_a_second_ticket_comes_only_when_everyone_has_one() -> None:
     world = make_world(samples=40, size=4, workers=3, row_ns=100_000_000.0)
-    issued = [command.worker for command in world.schedule.commands() if isinstance(command, Issue)]
+    issued = [command.worker for command in world.schedule.commands() if isinstance(command, SendTicket)]
     assert issued == [0, 1, 2, 0, 1, 2]
 
 
@@ -289,7 +289,7 @@ def test_everyone_works_on_the_first_slot() -> None:
     schedule = Schedule(EpochPlan(64, 16), 3, 1, None, row_ns=10.0)
     for worker in range(4):
         schedule.worker_joined(worker)
-    tickets = [command.ticket for command in schedule.commands() if isinstance(command, Issue)]
+    tickets = [command.ticket for command in schedule.commands() if isinstance(command, SendTicket)]
     assert [(ticket.slot_row, ticket.rows) for ticket in tickets[:4]] == [(0, 4), (4, 4), (8, 4), (12, 4)]
     assert len({ticket.place for ticket in tickets[:4]}) == 1
 
@@ -313,7 +313,7 @@ def test_the_time_per_row_follows_what_is_measured() -> None:
     schedule.worker_joined(0)
     for _ in range(100):
         for command in schedule.commands():
-            if isinstance(command, Issue):
+            if isinstance(command, SendTicket):
                 schedule.done(Done(0, command.ticket.number, 5_000 * command.ticket.rows))
             elif isinstance(command, Ready):
                 schedule.released(Released(command.slot, command.delivery))
@@ -375,7 +375,7 @@ def test_the_next_block_of_the_order_is_made_while_the_one_before_is_read() -> N
     assert [(ticket.kind, ticket.first) for ticket in world.tickets()] == [(TicketKind.ORDER, 0), (TicketKind.ORDER, 4)]
     for worker in (0, 1):
         world.complete(worker)
-    issued = [command.ticket for command in world.schedule.commands() if isinstance(command, Issue)]
+    issued = [command.ticket for command in world.schedule.commands() if isinstance(command, SendTicket)]
     assert (TicketKind.ORDER, 8) in [(ticket.kind, ticket.first) for ticket in issued]
 
 

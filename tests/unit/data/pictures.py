@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from loader.data.pipeline import Pipeline
-from loader.data.segments import Transform
-from loader.data.source import Source
+from loader.data.pipeline.pipeline import Pipeline
+from loader.data.pipeline.segments import Transform
+from loader.data.sources.source import Source
 from loader.data.spec import Array, Sample
 
 SEED, EPOCH = 11, 3

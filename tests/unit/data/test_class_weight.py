@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from loader.data.class_weight import ClassWeight
-from loader.data.segments import Transform
-from loader.data.source import BadSample
+from loader.data.pipeline.segments import Transform
+from loader.data.rows import BadSample
 from loader.data.spec import Sample, SampleSpec
 from loader.data.transforms import Cast, OneHot
 from loader.errors import ConfigError

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader.data.npy_arrays import NpyArrays
-from loader.data.npy_files import NpyFiles
-from loader.data.zip_source import Zip
+from loader.data.sources.npy_arrays import NpyArrays
+from loader.data.sources.npy_files import NpyFiles
+from loader.data.sources.zip_source import Zip
 from loader.errors import ConfigError, DataNotFoundError, LabelError, LoaderError, NpyError
 
 Folder = Callable[..., Path]

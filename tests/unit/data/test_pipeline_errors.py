@@ -8,12 +8,12 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from loader.data import pipeline as pipeline_module
-from loader.data import retries
 from loader.data.class_weight import ClassWeight
-from loader.data.pipeline import Pipeline
-from loader.data.segments import Transform
-from loader.data.source import BadSample
+from loader.data.pipeline import pipeline as pipeline_module
+from loader.data.pipeline import retries
+from loader.data.pipeline.pipeline import Pipeline
+from loader.data.pipeline.segments import Transform
+from loader.data.rows import BadSample
 from loader.data.spec import Sample
 from loader.data.transforms import Flip, OneHot, Rescale
 from loader.errors import ConfigError, PipelineError, SampleError

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from loader import transforms as T
-from loader.data.map_source import MapSource
-from loader.data.pipeline import Pipeline
+from loader.data.pipeline.pipeline import Pipeline
+from loader.data.sources.map_source import MapSource
 from loader.data.stopwatch import READ, STAGES, TIMING_CELLS, WRITE, Stopwatch, Timing, stage_names, stage_of
 
 MS = 1_000_000

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from loader.ipc.journal import LINE_BYTES, Journal
+from loader.ipc.line_file import LINE_BYTES, Journal
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from loader.ipc.line_file import Output
 from loader.ipc.logs import LogWriter, from_line, report_to, to_fields, to_record
-from loader.ipc.output import Output
 
 
 @pytest.fixture

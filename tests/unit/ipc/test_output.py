@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from loader.ipc import deaths
-from loader.ipc.output import LIMIT_BYTES, Output
+from loader.ipc import last_words
+from loader.ipc.line_file import LIMIT_BYTES, Output
 
 MIB = 1 << 20
 
@@ -75,4 +75,4 @@ def test_who_empties_it_does_not_end_it(output: Output) -> None:
     [(7, "exited with status 7"), (-9, "killed by SIGKILL (perhaps out of memory?)"), (-11, "killed by SIGSEGV"), (-40, "killed by signal 40")],
 )
 def test_a_death_in_words(code: int, words: str) -> None:
-    assert deaths.in_words(code) == words
+    assert last_words.in_words(code) == words

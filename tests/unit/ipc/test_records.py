@@ -81,9 +81,9 @@ def test_a_record_is_written_as_a_whole(nbytes: int) -> None:
 
 def test_no_delivery_has_the_number_that_means_any() -> None:
     from loader.data.plan import EpochPlan
-    from loader.supervise.schedule import Issue, Schedule
+    from loader.supervise.schedule.schedule import Schedule, SendTicket
 
     schedule = Schedule(EpochPlan(4, 4), 2, 1, None, 1e9)
     schedule.worker_joined(0)
-    (issue, *_) = [command for command in schedule.commands() if isinstance(command, Issue)]
+    (issue, *_) = [command for command in schedule.commands() if isinstance(command, SendTicket)]
     assert schedule.slots[issue.ticket.place].delivery != r.ANY_BEFORE_TERM

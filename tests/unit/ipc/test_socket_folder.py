@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from loader.ipc import socket_folder
-from loader.ipc.socket_folder import SocketFolder
+from loader.ipc import control_socket
+from loader.ipc.control_socket import SocketFolder
 
 
 def connects(folder: SocketFolder, name: str) -> bool:
@@ -121,7 +121,7 @@ def test_the_runtime_folder_comes_first_and_the_temporary_one_where_it_is_missin
     temporary = tmp_path / f"loader-{os.getuid()}"
     for value in ("", "relative", str(tmp_path / "missing")):
         monkeypatch.setenv("XDG_RUNTIME_DIR", value)
-        assert socket_folder.home() == temporary
+        assert control_socket.home() == temporary
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert socket_folder.home() == tmp_path / "loader"
-    assert socket_folder.places() == [tmp_path / "loader", temporary]
+    assert control_socket.home() == tmp_path / "loader"
+    assert control_socket.places() == [tmp_path / "loader", temporary]

@@ -5,8 +5,8 @@ import errno
 import numpy as np
 import pytest
 
-from loader.ipc.records import Lack
-from loader.produce.exhaustion import exhaustion
+from loader.ipc.records import Resource
+from loader.produce.failures import exhaustion
 
 
 class Cv2Error(Exception):
@@ -32,7 +32,7 @@ def raised_from(cause: BaseException) -> BaseException:
     ],
 )
 def test_what_means_that_there_is_no_memory(error: BaseException) -> None:
-    assert exhaustion(error) is Lack.MEMORY
+    assert exhaustion(error) is Resource.MEMORY
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_what_means_that_there_is_no_memory(error: BaseException) -> None:
     ],
 )
 def test_what_means_that_there_is_no_descriptor(error: BaseException) -> None:
-    assert exhaustion(error) is Lack.DESCRIPTORS
+    assert exhaustion(error) is Resource.DESCRIPTORS
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), OSError(errno.EIO, "Input/output error"), raised_from(KeyError("x")), KeyboardInterrupt()])
@@ -56,4 +56,4 @@ def test_what_does_not(error: BaseException) -> None:
 def test_numpys_own_kind_counts() -> None:
     with pytest.raises(MemoryError) as caught:
         np.empty(2**60, np.uint8)
-    assert exhaustion(caught.value) is Lack.MEMORY
+    assert exhaustion(caught.value) is Resource.MEMORY

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from loader.data.plan import EpochPlan
 from loader.ipc.records import Done, Ready
-from loader.supervise.commands import Issue
-from loader.supervise.schedule import Schedule
+from loader.supervise.schedule.assignments import SendTicket
+from loader.supervise.schedule.schedule import Schedule
 
 
 def test_the_very_first_slot_holds_one_batch_however_fast_rows_seem_to_be() -> None:
@@ -16,6 +16,6 @@ def test_the_very_first_slot_holds_one_batch_however_fast_rows_seem_to_be() -> N
         for command in schedule.commands():
             if isinstance(command, Ready):
                 handed.append(command.batches)
-            elif isinstance(command, Issue):
+            elif isinstance(command, SendTicket):
                 schedule.done(Done(0, command.ticket.number, 1))
     assert handed[:2] == [1, 64]

@@ -1,0 +1,1 @@
+"""One `.npy` file: its header, its bytes, and why it is refused."""

@@ -1,0 +1,69 @@
+"""Reading at an offset, on every system: the calls of POSIX where they exist, else the same by `lseek` and `read` (Windows; `workers=0`).
+
+What "too many open files" means, in words.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+# O_NONBLOCK means nothing to a regular file; without it, the opening of a FIFO would wait for a writer. O_BINARY exists on Windows only.
+OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def seek_and_read(fd: int, buffers: Sequence[Any], offset: int) -> int:
+    """Fill writable `buffers` one after the other from `offset`; return the bytes read, fewer only where the file ends."""
+    os.lseek(fd, offset, os.SEEK_SET)
+    total = 0
+    for buffer in buffers:
+        view = memoryview(buffer).cast("B")
+        done = 0
+        while done < len(view) and (piece := os.read(fd, len(view) - done)):
+            view[done : done + len(piece)] = piece
+            done += len(piece)
+        total += done
+    return total
+
+
+preadv = getattr(os, "preadv", seek_and_read)
+
+
+def pread(fd: int, nbytes: int, offset: int) -> bytes:
+    """Return up to `nbytes` from `offset`, fewer only where the file ends."""
+    buffer = bytearray(nbytes)
+    return bytes(buffer[: preadv(fd, [buffer], offset)])
+
+
+def map_file(fd: int, length: int) -> mmap.mmap:
+    """Map the first `length` bytes of an open file, read-only."""
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(fd, length, access=mmap.ACCESS_READ, trackfd=False)
+    return mmap.mmap(fd, length, access=mmap.ACCESS_READ)
+
+
+_DEEPEST = 20
+
+
+def is_descriptor_limit(error: BaseException | None) -> bool:
+    """Return whether `error` says that this process has as many files open as it may. Another try in the same process would not help."""
+    return isinstance(error, OSError) and error.errno == errno.EMFILE
+
+
+def limit_in_words(error: BaseException) -> str:
+    """Return how many files this process may have open, as an addition to the message of `error`; empty where that is not the cause."""
+    chain: BaseException | None = error
+    for _ in range(_DEEPEST):
+        if chain is None or sys.platform == "win32":
+            return ""
+        if is_descriptor_limit(chain):
+            import resource
+
+            limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+            return f" (this process may have {limit:,} files open: RLIMIT_NOFILE, `ulimit -n`)"
+        chain = chain.__cause__ or chain.__context__
+    return ""

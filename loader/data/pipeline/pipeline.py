@@ -1,0 +1,275 @@
+"""From sample numbers to finished rows: the source, the transforms and the class weights, as one thing that travels to the workers.
+
+The list of transforms is cut into segments. Neighbouring built-in transforms form a segment that works array by array on many rows; all
+other callables form segments that work sample by sample. Between segments the rows lie in scratch memory of the worker; the last thing that
+touches an array writes it into the slot, and an array that nothing touches is read into the slot directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from loader.data import fork_guard
+from loader.data.class_weight import ClassWeight
+from loader.data.npy.file_io import limit_in_words
+from loader.data.pipeline.global_generators import Detector, Draws, GlobalGenerators, SeededSource
+from loader.data.pipeline.global_generators import in_words as draws_in_words
+from loader.data.pipeline.retries import may_pass, pause
+from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, read_rows
+from loader.data.rng import SOURCE_PLACE, SampleGenerator
+from loader.data.rows import BadSample, Indices, RowGauge, is_fault_of_sample
+from loader.data.sources.joined import check_sums
+from loader.data.sources.source import Source, name_or_none
+from loader.data.spec import Array, SampleSpec
+from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_names
+from loader.data.transforms import LeafTransform, RowError
+from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineError, SampleError, in_words, remote_traceback
+
+# Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
+_CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class FirstSample:
+    """What the first sample told.
+
+    Attributes:
+        specs: of what each segment of callables makes of it.
+        draws: which places draw from which global generators.
+    """
+
+    specs: Sequence[SampleSpec]
+    draws: Draws
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        return {"specs": [spec.to_json() for spec in self.specs], "draws": [[place, *names] for place, names in self.draws.items()]}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> FirstSample:
+        """Build what `to_json` described."""
+        return cls([SampleSpec.from_json(spec) for spec in told["specs"]], {place: names for place, *names in told["draws"]})
+
+
+class Pipeline:
+    """A source, its transforms and class weights: what a worker runs.
+
+    Pickled once by the trainer. `compile` must have been called in the process that uses it, or in one that it was forked from.
+
+    Args:
+        source: where samples come from.
+        transforms: applied in this order.
+        seed: of all random transforms.
+        class_weight: applied last, or None.
+        io_retries: how often rows whose reading failed with an error that may pass are produced again, after pauses of 0.05, 0.2, 0.8, … seconds.
+
+    Attributes:
+        spec: of a finished sample; see `compile`.
+        draws: what source and transforms draw from global generators; see `compile`.
+        watch: to be told how long each stage of the next `fill` takes, or None.
+    """
+
+    spec: SampleSpec
+    draws: Draws
+    watch: Stopwatch | None = None
+
+    def __init__(
+        self, source: Source, transforms: Sequence[Transform], seed: int, class_weight: ClassWeight | None = None, io_retries: int = 0
+    ) -> None:
+        self.source = source
+        self.transforms = tuple(transforms)
+        self.seed = seed
+        self.class_weight = class_weight
+        self.io_retries = io_retries
+
+    def parts(self) -> list[tuple[str, object]]:
+        """Return all that may hold code of the user, with a description."""
+        return [("the source", self.source), *((describe(place, transform), transform) for place, transform in enumerate(self.transforms))]
+
+    def check_sums(self, *, reading: bool = False) -> None:
+        """Raise ConfigError where the source adds samples of different kinds, and nothing would make them alike before they are read together."""
+        if not self.transforms or isinstance(self.transforms[0], LeafTransform):
+            check_sums(self.source, reading=reading)
+
+    def draws_in_words(self, draws: Draws) -> str | None:
+        """Return who draws from a global generator, and what to do; None if nobody does."""
+        names = {SOURCE_PLACE: "the source"} | {place: describe(place, transform).rstrip(",") for place, transform in enumerate(self.transforms)}
+        return draws_in_words(draws, names) if draws else None
+
+    def stage_names(self) -> list[str]:
+        """Return a name for each stage that `watch` is told of."""
+        return stage_names(self.transforms)
+
+    def probe(self) -> FirstSample:
+        """Run the first sample through everything; return what it told, for `compile`.
+
+        What fails with an error that may pass is tried again, as in `fill`.
+
+        Runs in: a process of its own, since the user's code may crash or hang; or the trainer with `workers=0`.
+
+        Raises:
+            BadSample: the source or a transform failed on the first sample.
+            ConfigError: the transforms do not fit the samples.
+        """
+        retry = 0
+        while True:
+            try:
+                return self._probe()
+            except DataNotFoundError as error:  # a file of the source, as it would be for any other sample
+                raise BadSample(0) from error
+            except (BadSample, ConfigError):
+                raise
+            except BaseException as error:
+                if not is_fault_of_sample(error):
+                    raise
+                if not may_pass(error) or retry == self.io_retries:
+                    raise BadSample(0) from error
+                pause(retry, 0, error)
+            retry += 1
+
+    def compile(self, found: FirstSample) -> SampleSpec:
+        """Prepare to `fill`, with what `probe` found; return the spec of a finished sample."""
+        self.source.open()
+        self.draws = found.draws
+        self._build(GlobalGenerators(self.seed, len(self.source), found.draws) if found.draws else SampleGenerator(self.seed), found.specs)
+        return self.spec
+
+    def _probe(self) -> FirstSample:
+        self.source.open()
+        detector = Detector(self.seed)
+        self.check_sums(reading=True)
+        specs = self._build(detector, None)
+        detector.finish()
+        return FirstSample(specs, detector.draws)
+
+    def _build(self, generator: SampleGenerator, specs: Sequence[SampleSpec] | None) -> list[SampleSpec]:
+        self._generator = generator
+        spec = self.source.spec
+        self._segments: list[Segment] = []
+        found: list[SampleSpec] = []
+        sample: Any = self.source[0] if specs is None else None
+        for built_in, group in groupby(enumerate(self.transforms), key=lambda item: isinstance(item[1], LeafTransform)):
+            members: list[tuple[int, Any]] = list(group)
+            if built_in:
+                segment: Segment = LeafSegment(members, spec, generator)
+                for place, transform in members if specs is None else ():
+                    sample = transform(sample, generator.at(0, 0, place))
+            else:
+                segment = call = CallSegment(members, spec, generator)
+                sample, call.result = call.probe(sample) if specs is None else (None, specs[len(found)])
+                found.append(segment.result)
+            spec = segment.result
+            self._segments.append(segment)
+        self._finish(spec)
+        return found
+
+    def _finish(self, spec: SampleSpec) -> None:
+        self._own_leaves = len(spec.leaves)
+        self.spec = spec if self.class_weight is None else self.class_weight.result(spec)
+        scratch = max((segment.scratch_bytes for segment in self._segments), default=0)
+        self._chunk_rows = max(1, _CHUNK_BYTES // scratch) if scratch else 0
+
+    def fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int = 0) -> None:
+        """Produce the samples `indices` of `epoch` in the rows of `out`.
+
+        Runs in: a worker; or the trainer with `workers=0`.
+
+        Args:
+            indices: of shape `(n,)`.
+            epoch: chooses the random draws.
+            out: one array per leaf of `spec`, of shape `(n, *leaf.shape)`, C-contiguous, writable.
+            progress: one cell; holds the row that is being read or that a function of the user is at (`first` for `indices[0]`); -1 where built-in
+                code works on many at once.
+            first: see `progress`.
+
+        Raises:
+            BadSample: names the sample that failed, from its cause.
+        """
+        depth = fork_guard.depth()
+        for retry in range(self.io_retries + 1):
+            progress[0] = -1
+            try:
+                self._fill(indices, epoch, out, progress, first)
+                return
+            except BadSample as bad:
+                fork_guard.exit_if_forked(depth)
+                if not may_pass(bad.__cause__) or retry == self.io_retries:
+                    raise
+                pause(retry, bad.index, bad.__cause__)
+
+    def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> None:
+        own = out[: self._own_leaves]
+        if not self._segments:
+            read_rows(self._source_in(epoch), indices, own, RowGauge(progress, first))
+            if self.watch is not None:
+                self.watch.lap(READ)
+        else:
+            step = self._chunk_rows or len(indices)
+            for start in range(0, len(indices), step):
+                rows = Rows(self._source_in(epoch), indices[start : start + step], epoch, progress, first + start, watch=self.watch)
+                self._run(rows, [leaf[start : start + step] for leaf in own])
+        if self.class_weight is not None:
+            self._weigh(indices, out)
+            if self.watch is not None:
+                self.watch.lap(WRITE)
+
+    def _source_in(self, epoch: int) -> Source:
+        if SOURCE_PLACE in self.draws and isinstance(self._generator, GlobalGenerators):
+            return SeededSource(self.source, self._generator, epoch)
+        return self.source
+
+    def name_of(self, index: int) -> str | None:
+        """Return the path or ID of a sample as text; None where it has none, or a source of the user's can't tell."""
+        return name_or_none(self.source, index)
+
+    def error(self, bad: BadSample, worker: int | None = None) -> LoaderError:
+        """Return the error that the user sees for a bad sample: it names the sample and what was wrong with it.
+
+        Args:
+            bad: raised by `probe` or `fill`.
+            worker: number of the worker that met it; the error then carries the traceback, which would be lost otherwise.
+        """
+        error, cause = self.sample_error(bad, worker), bad.__cause__
+        if not isinstance(cause, PipelineError):
+            return error
+        # The sample is where it showed; what is wrong is in the source or in a transform. Only the user's own error has lines to look at.
+        trace = "" if worker is None or cause.__cause__ is None else f"\n\n{remote_traceback(cause.__cause__).rstrip()}"
+        return PipelineError(f"{cause}\n  at {error.which}{trace}")
+
+    def sample_error(self, bad: BadSample, worker: int | None = None) -> SampleError:
+        """Return the error of a bad sample as `error` does, also where the pipeline is to blame."""
+        cause = bad.__cause__ or bad
+        return SampleError(
+            index=bad.index,
+            name=bad.name or self.name_of(bad.index),
+            reason=in_words(cause) + limit_in_words(cause),
+            worker=worker,
+            remote_traceback="" if worker is None else remote_traceback(cause),
+            field=bad.field,
+        )
+
+    def _run(self, rows: Rows, out: list[Array]) -> None:
+        last = len(self._segments) - 1
+        for number, segment in enumerate(self._segments[:-1]):
+            following = self._segments[number + 1]
+            # What the last segment leaves alone goes straight to its place.
+            made = [
+                out[n] if number + 1 == last and not following.touches(n) else np.empty((len(rows.indices), *leaf.shape), leaf.dtype)
+                for n, leaf in enumerate(segment.result.leaves)
+            ]
+            segment.run(rows, made)
+            rows.arrays = made
+        self._segments[last].run(rows, out)
+
+    def _weigh(self, indices: Indices, out: list[Array]) -> None:
+        assert self.class_weight is not None
+        parts = [leaf.part for leaf in self.spec.leaves]
+        try:
+            self.class_weight.apply(out[parts.index(1)], out[parts.index(2)], multiply=len(out) == self._own_leaves)
+        except RowError as error:
+            raise BadSample(int(indices[error.row]), "y") from error

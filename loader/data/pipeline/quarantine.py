@@ -1,0 +1,139 @@
+"""The quarantine report: one JSON line for each bad sample, as training and `loader inspect --verify` write it.
+
+Which samples have been bad, how many may be, and the report of them. One per loader: in the supervisor, or in the trainer with `workers=0`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+
+from loader.errors import ConfigError, SampleError
+
+
+@dataclass(frozen=True)
+class BadEntry:
+    """One bad sample.
+
+    Attributes:
+        time: when it was found, ISO 8601 in UTC.
+        path: its file, or None where it has none.
+        index: in the source.
+        reason: what was expected and found.
+        traceback: from where it failed; empty where there is none.
+    """
+
+    time: str
+    path: str | None
+    index: int
+    reason: str
+    traceback: str
+
+    def line(self) -> str:
+        """Return the entry as one line of JSON, with its end."""
+        return json.dumps(asdict(self)) + "\n"
+
+
+def utc_now() -> str:
+    """Return the time for a new entry."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+class Quarantine:
+    """The report's file, to which lines are appended; each is one write, so that several loaders may share a file.
+
+    Args:
+        path: made where it is missing.
+
+    Raises:
+        ConfigError: it can't be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in it
+            raise ConfigError(f"quarantine={path!r} can't be opened to append to it: {getattr(error, 'strerror', None) or error}") from error
+
+    def append(self, entry: BadEntry) -> None:
+        """Append one line. Raises OSError."""
+        os.write(self._fd, entry.line().encode())
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+
+def make_report(path: str | os.PathLike[str] | None) -> str | None:
+    """Return a report's path made absolute, or None for None; the file is there afterwards. Raises ConfigError where it can't be."""
+    if path is None:
+        return None
+    absolute = os.path.abspath(os.path.expanduser(os.fspath(path)))
+    Quarantine(absolute).close()
+    return absolute
+
+
+class ErrorBudget:
+    """The different samples that have been bad so far.
+
+    Args:
+        samples: in the source.
+        max_errors: how many of them may be bad: a count, a share of them (a float), or None for any number.
+        quarantine: path of the report, or None.
+
+    Attributes:
+        first: the error of the first one that `note` was told of, or None; also None where not even one may be bad.
+
+    Raises:
+        ConfigError: the report can't be opened.
+    """
+
+    def __init__(self, samples: int, max_errors: float | None, quarantine: str | os.PathLike[str] | None) -> None:
+        self.first: SampleError | None = None
+        self._samples = samples
+        self._setting = max_errors
+        self._limit: float = math.inf if max_errors is None else math.floor(max_errors * samples) if isinstance(max_errors, float) else max_errors
+        self._report = None if quarantine is None else Quarantine(os.fspath(quarantine))
+        self._known: dict[int, bool] = {}  # whether it is among those that may be bad
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def note(self, error: SampleError) -> SampleError | None:
+        """Note that a sample is bad, and report it if it was not known. Return the error to raise, if more have been bad than may be."""
+        if error.index not in self._known:
+            self.recall(error.index)
+            self.first = self.first or (error if self._known[error.index] else None)
+            self._write(error)
+        return None if self._known[error.index] else self._beyond(error)
+
+    def recall(self, index: int) -> None:
+        """Know a sample that was bad, and has been reported, before this object was made."""
+        self._known[index] = len(self._known) < self._limit
+
+    def close(self) -> None:
+        """Close the report."""
+        if self._report is not None:
+            self._report.close()
+            self._report = None
+
+    def _write(self, error: SampleError) -> None:
+        if self._report is None:
+            return
+        reason = f"{error.field}: {error.reason}" if error.field else error.reason
+        try:
+            self._report.append(BadEntry(utc_now(), error.name, error.index, reason, error.remote_traceback))
+        except OSError as problem:  # a full disk; training goes on, and the line is not lost
+            print(f"loader: {self._report.path} can't be written ({problem.strerror}), so it lacks {error}", file=sys.stderr, flush=True)
+
+    def _beyond(self, error: SampleError) -> SampleError:
+        allowed = f"max_errors={self._setting}" + (f" of {self._samples:,} samples" if isinstance(self._setting, float) else "")
+        where = "give quarantine=PATH for a list of them" if self._report is None else f"all of them are listed in {self._report.path}"
+        fields = error.fields()
+        fields["reason"] += f"\n  {len(self):,} different samples have been bad, and {allowed} allows {self._limit:,}; {where}"
+        return SampleError(**fields)

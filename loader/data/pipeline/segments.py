@@ -1,0 +1,243 @@
+"""Reading many rows at once, from a source that may be the user's own and raise what it likes.
+
+The two ways in which transforms run: array by array on many rows, or sample by sample.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from loader.data import fork_guard
+from loader.data.pipeline.transform_mistakes import misunderstanding
+from loader.data.rng import SampleGenerator
+from loader.data.rows import BadSample, Indices, RowGauge, Targets, is_fault_of_sample
+from loader.data.sources.source import Source
+from loader.data.spec import Array, Sample, SampleSpec
+from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_of
+from loader.data.transforms import LeafTransform, RowError
+from loader.errors import PipelineError
+
+
+def read_rows(source: Source, indices: Indices, out: Sequence[Array], gauge: RowGauge) -> None:
+    """Read the samples `indices` into the rows of `out`, as `Source.read` does.
+
+    `read` has to say which sample failed. One that raises anything else is asked again, row by row, and the first row that fails alone is to
+    blame. If none does, all are there: how many rows are read at once depends on the time that they take, and must not decide what is an error.
+
+    `gauge` shows the row that is being read, where the source tells; -1 afterwards.
+
+    Raises:
+        BadSample: names the sample that failed, from its cause.
+    """
+    depth = fork_guard.depth()
+    try:
+        source.read(indices, Targets(out, gauge))
+    except BaseException as error:
+        fork_guard.exit_if_forked(depth)
+        if not is_fault_of_sample(error) or (isinstance(error, BadSample) and error.index in indices):
+            raise
+        if len(indices) == 1:
+            raise BadSample(int(indices[0])) from error
+    else:
+        gauge.cell[0] = -1
+        return
+    for row in range(len(indices)):
+        read_rows(source, indices[row : row + 1], [leaf[row : row + 1] for leaf in out], RowGauge(gauge.cell, gauge.first + row))
+
+
+Transform = Callable[[Sample, np.random.Generator], Sample]
+
+
+@dataclass
+class Rows:
+    """Some samples on their way through a pipeline.
+
+    Attributes:
+        source: where they come from.
+        indices: which they are, of shape `(n,)`.
+        epoch: of the random draws.
+        progress: one writable cell for the row that is being read or that a user's function is at, so that a death names it.
+        first: number of the first of these rows in the whole work.
+        arrays: what the segments before made of them, one array per leaf; None while they are still in the source.
+        watch: to be told what was done, where these rows are timed.
+    """
+
+    source: Source
+    indices: Indices
+    epoch: int
+    progress: memoryview
+    first: int
+    arrays: list[Array] | None = None
+    watch: Stopwatch | None = None
+
+
+class Segment(ABC):
+    """Neighbouring transforms that run in the same way.
+
+    Attributes:
+        result: spec of what comes out.
+        scratch_bytes: memory that one row needs on its way, besides its place in the output.
+    """
+
+    result: SampleSpec
+    scratch_bytes: int
+
+    @abstractmethod
+    def run(self, rows: Rows, out: list[Array]) -> None:
+        """Write the transformed `rows` to `out`. Raises BadSample."""
+
+    @abstractmethod
+    def touches(self, leaf: int) -> bool:
+        """Whether the array number `leaf` of the result can differ from the one that came in."""
+
+
+class LeafSegment(Segment):
+    """Built-in transforms, applied array by array to all rows at once."""
+
+    def __init__(self, transforms: Sequence[tuple[int, LeafTransform]], spec: SampleSpec, generator: SampleGenerator) -> None:
+        self._generator = generator
+        self._chains: list[list[tuple[int, LeafTransform, Any]]] = [[] for _ in spec.leaves]
+        leaves = list(spec.leaves)
+        for place, transform in transforms:
+            for number in SampleSpec(tuple(leaves)).select(transform.fields):
+                leaves[number] = transform.result(leaves[number])
+                self._chains[number].append((place, transform, leaves[number]))
+        self._random = [(place, transform) for place, transform in transforms if transform.random]
+        self._spec = spec
+        self.result = SampleSpec(tuple(leaves))
+        self.scratch_bytes = sum(leaf.nbytes for leaf, chain in zip(spec.leaves, self._chains, strict=True) if chain)
+
+    def touches(self, leaf: int) -> bool:
+        return bool(self._chains[leaf])
+
+    def run(self, rows: Rows, out: list[Array]) -> None:
+        draws = self._draw(rows)
+        arrays = rows.arrays if rows.arrays is not None else self._read(rows, out)
+        for number, chain in enumerate(self._chains):
+            if chain:
+                self._run_chain(rows, number, arrays[number], out[number], draws)
+            elif arrays[number] is not out[number]:
+                out[number][...] = arrays[number]
+                if rows.watch is not None:
+                    rows.watch.lap(WRITE)
+
+    def _draw(self, rows: Rows) -> dict[int, list[Any]]:
+        at, indices = self._generator.at, rows.indices.tolist()
+        draws = {}
+        for place, transform in self._random:
+            draws[place] = [transform.draw(at(rows.epoch, index, place)) for index in indices]
+            if rows.watch is not None:
+                rows.watch.lap(stage_of(place))
+        return draws
+
+    def _read(self, rows: Rows, out: list[Array]) -> list[Array]:
+        """Read the rows from the source: to scratch what will be transformed, the rest to its place."""
+        count = len(rows.indices)
+        targets = [
+            np.empty((count, *leaf.shape), leaf.dtype) if chain else target
+            for leaf, chain, target in zip(self._spec.leaves, self._chains, out, strict=True)
+        ]
+        read_rows(rows.source, rows.indices, targets, RowGauge(rows.progress, rows.first))
+        if rows.watch is not None:
+            rows.watch.lap(READ)
+        return targets
+
+    def _run_chain(self, rows: Rows, number: int, array: Array, out: Array, draws: dict[int, list[Any]]) -> None:
+        chain = self._chains[number]
+        for step, (place, transform, leaf) in enumerate(chain, 1):
+            target = out if step == len(chain) else np.empty((len(rows.indices), *leaf.shape), leaf.dtype)
+            try:
+                transform.apply(array, target, draws.get(place, ()))
+            except RowError as error:
+                raise BadSample(int(rows.indices[error.row]), leaf.name) from error
+            if rows.watch is not None:
+                rows.watch.lap(stage_of(place))
+            array = target
+
+
+class CallSegment(Segment):
+    """Callables of the user, applied sample by sample."""
+
+    scratch_bytes = 0
+
+    def __init__(self, transforms: Sequence[tuple[int, Transform]], spec: SampleSpec, generator: SampleGenerator) -> None:
+        self._transforms = transforms
+        self._spec = spec
+        self._generator = generator
+
+    def touches(self, leaf: int) -> bool:
+        return True
+
+    def probe(self, sample: Sample) -> tuple[Sample, SampleSpec]:
+        """Run the first sample and return what comes out, with its spec."""
+        *_, (last, function) = self._transforms
+        made = sample
+        for place, transform in self._transforms:
+            given = made
+            try:
+                made = CallSegment([(place, transform)], self._spec, self._generator)._call(given, 0, 0, None)
+            except Exception as error:
+                words = misunderstanding(transform, given, error)
+                if words is None:
+                    raise
+                raise PipelineError(f"{describe(place, transform)} {words}") from error
+        try:
+            return made, SampleSpec.of(made)
+        except (TypeError, ValueError) as error:
+            raise PipelineError(f"{describe(last, function)} returned what can't be a sample: {error}") from None
+
+    def run(self, rows: Rows, out: list[Array]) -> None:
+        watch, depth = rows.watch, fork_guard.depth()
+        for row, index in enumerate(rows.indices.tolist()):
+            rows.progress[0] = rows.first + row
+            try:
+                sample = self._sample(rows, row, index)
+                if watch is not None:
+                    watch.lap(READ if rows.arrays is None else WRITE)
+                made = self._call(sample, rows.epoch, index, watch)
+                fork_guard.exit_if_forked(depth)
+                for target, leaf in zip(out, self._checked(made), strict=True):
+                    target[row] = leaf
+                if watch is not None:
+                    watch.lap(WRITE)
+            except BadSample:
+                raise
+            except BaseException as error:
+                if not is_fault_of_sample(error):
+                    raise
+                raise BadSample(index) from error
+        rows.progress[0] = -1
+
+    def _sample(self, rows: Rows, row: int, index: int) -> Sample:
+        # A copy: the function may change its arguments or keep them, and scratch rows are used again.
+        return rows.source.fetch(index) if rows.arrays is None else self._spec.unflatten([array[row].copy() for array in rows.arrays])
+
+    def _call(self, sample: Sample, epoch: int, index: int, watch: Stopwatch | None) -> Sample:
+        at = self._generator.at
+        for place, transform in self._transforms:
+            sample = transform(sample, at(epoch, index, place))
+            if sample is None:
+                raise PipelineError(f"{self._describe(place)} returned None; it must return the sample: (x,), (x, y) or (x, y, sample_weight)")
+            if watch is not None:
+                watch.lap(stage_of(place))
+        return sample
+
+    def _checked(self, made: Sample) -> list[Array]:
+        try:
+            return self.result.flatten(made)
+        except (TypeError, ValueError) as error:
+            *_, (last, _) = self._transforms
+            raise PipelineError(f"{self._describe(last)} returned another kind of sample than for the first one: {error}") from None
+
+    def _describe(self, place: int) -> str:
+        return describe(place, dict(self._transforms)[place])
+
+
+def describe(place: int, function: Transform) -> str:
+    """Return a transform in words."""
+    return f"transform {place}, {getattr(function, '__qualname__', type(function).__qualname__)},"

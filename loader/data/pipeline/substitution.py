@@ -1,0 +1,165 @@
+"""`on_error="substitute"`: another sample takes the place of a bad one.
+
+Which one follows from the seed, the epoch, the bad sample's index and the attempt alone, so that it does not matter who meets the bad sample,
+in what company, or how often. Its random transforms are keyed by its own index, as everywhere.
+
+    attempt 0         the sample itself
+    attempt 1 … 16    `substitute(…, attempt)`, each if the one before is bad as well
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from loader.data.pipeline.pipeline import Pipeline
+from loader.data.rng import substitute_generator
+from loader.data.rows import BadSample, Indices
+from loader.data.spec import Array
+from loader.errors import in_words
+
+LAST_ATTEMPT = 16
+
+
+def substitute(seed: int, epoch: int, index: int, attempt: int, samples: int) -> int:
+    """Return the index of the sample that stands in for sample `index` in `epoch`: any other one, each as likely.
+
+    Args:
+        seed: of the loader.
+        epoch: in which the sample is bad.
+        index: of the bad sample.
+        attempt: 0 is the sample itself, 1 the first one in its place, and so on.
+        samples: in the source, at least 2 unless `attempt` is 0.
+    """
+    if attempt == 0:
+        return index
+    other = int(substitute_generator(seed, epoch, index, attempt).integers(samples - 1))
+    return other + (other >= index)
+
+
+def last_attempt(samples: int) -> int:
+    """Return the number of the last attempt at a row, in a source of so many samples: a single one has none in its place."""
+    return LAST_ATTEMPT if samples > 1 else 0
+
+
+class NoSubstitute(RuntimeError):
+    """A sample is bad, and so is every one that was tried in its place."""
+
+
+def no_substitute(last: BadSample | None) -> NoSubstitute:
+    """Return the error of a sample for which nothing could stand in, with the last failure as its cause."""
+    cause = None if last is None else last.__cause__
+    said = "" if cause is None else f". The last failure: {in_words(cause)}"
+    error = NoSubstitute(f"it is bad, and so is every sample that was tried in its place, up to {LAST_ATTEMPT} of them{said}")
+    error.__cause__ = cause
+    return error
+
+
+class KnownKillers(Protocol):
+    """Samples that are known to kill or to hang, and are not tried again."""
+
+    def __contains__(self, index: int) -> bool:
+        """Whether a sample is one."""
+
+    def among(self, indices: Indices) -> list[int]:
+        """Return the places in `indices` that hold one, in order."""
+
+
+class NoKnownKillers:
+    """None are known: where a sample that kills would end the training as well (`workers=0`)."""
+
+    def __contains__(self, index: int) -> bool:
+        return False
+
+    def among(self, indices: Indices) -> list[int]:
+        """Return nothing."""
+        return []
+
+
+class BadSampleObserver(Protocol):
+    """Is told of bad samples while rows are filled."""
+
+    def trying(self, attempt: int) -> None:
+        """Attempt number `attempt` at a row begins; 0 when the row is done."""
+
+    def met(self, bad: BadSample, row: int) -> None:
+        """A sample of row `row` is bad: the row's own, or one that was tried in its place. What this raises ends the filling."""
+
+
+class Substitution:
+    """Fills rows as `Pipeline.fill` does, with other samples in the place of bad ones.
+
+    Rows without bad samples cost nothing more. Where one is met, the rows before it are made again without it, since built-in transforms work on
+    many rows at once and have finished none of them; the bits are the same, because no row depends on its neighbours.
+
+    Args:
+        pipeline: compiled.
+        witness: is told of the bad ones.
+        outcasts: those that need not be tried, since they are known to be bad.
+    """
+
+    def __init__(self, pipeline: Pipeline, witness: BadSampleObserver, known_killers: KnownKillers) -> None:
+        self._pipeline = pipeline
+        self._witness = witness
+        self._outcasts = known_killers
+
+    def fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int = 0, attempt: int = 0) -> int:
+        """Produce the samples `indices` of `epoch`, or others in their place, in the rows of `out`.
+
+        Args:
+            indices: of shape `(n,)`.
+            epoch: chooses the random draws.
+            out: as `Pipeline.fill` takes it.
+            progress: as there.
+            first: as there; also the number of the first row for the witness.
+            attempt: to begin with; for one row only, whose earlier attempts are known to be bad.
+
+        Returns:
+            The number of rows that hold another sample than their own.
+
+        Raises:
+            BadSample: no sample could be produced for a row, in 16 attempts.
+        """
+        if attempt:
+            self._stand_in(int(indices[0]), epoch, out, progress, first, attempt, None)
+            return 1
+        start = substituted = 0
+        for end in self._outcasts.among(indices):
+            substituted += self._fill(indices[start:end], epoch, [leaf[start:end] for leaf in out], progress, first + start) + 1
+            self._stand_in(int(indices[end]), epoch, [leaf[end : end + 1] for leaf in out], progress, first + end, 1, None)
+            start = end + 1
+        return substituted + self._fill(indices[start:], epoch, [leaf[start:] for leaf in out] if start else out, progress, first + start)
+
+    def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> int:
+        """Fill rows without outcasts; return how many hold another sample than their own."""
+        start = substituted = 0
+        while start < len(indices):
+            try:
+                self._pipeline.fill(indices[start:], epoch, [leaf[start:] for leaf in out] if start else out, progress, first + start)
+                break
+            except BadSample as error:
+                bad = error
+            end = start + int(np.flatnonzero(indices[start:] == bad.index)[0])
+            self._witness.met(bad, first + end)
+            substituted += self._fill(indices[start:end], epoch, [leaf[start:end] for leaf in out], progress, first + start) + 1
+            self._stand_in(bad.index, epoch, [leaf[end : end + 1] for leaf in out], progress, first + end, 1, bad)
+            start = end + 1
+        return substituted
+
+    def _stand_in(self, index: int, epoch: int, out: list[Array], progress: memoryview, row: int, attempt: int, bad: BadSample | None) -> None:
+        samples = len(self._pipeline.source)
+        for number in range(attempt, last_attempt(samples) + 1):
+            self._witness.trying(number)
+            other = substitute(self._pipeline.seed, epoch, index, number, samples)
+            if other in self._outcasts:
+                continue
+            try:
+                self._pipeline.fill(np.array([other], np.int64), epoch, out, progress, row)
+                self._witness.trying(0)
+                return
+            except BadSample as error:
+                bad = error
+            self._witness.met(bad, row)
+        self._witness.trying(0)
+        raise BadSample(index) from no_substitute(bad)

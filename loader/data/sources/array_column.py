@@ -1,0 +1,158 @@
+"""One array of `NpyArrays`, a row per sample: in memory, in a file, or in several files one after the other."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from loader.data.gather import by_part, gather, gather_at, is_direct, items_of
+from loader.data.rows import BadSample, Indices
+from loader.data.sources.stored_array import StoredArray
+from loader.data.spec import Array
+from loader.errors import LabelError, NpyError
+
+# Before 3.13, Python keeps a descriptor open for every mapping, and the usual limit is 1,024 of them in a process.
+MAX_MAPPED = 4096 if sys.version_info >= (3, 13) else 192
+"""Files of one column that a process has mapped at a time; where there are more, the one mapped first is given up for the next."""
+
+_MAX_MAPPED_AHEAD = 64  # files that are mapped before the workers are forked; more of them are mapped when their turn comes
+_MAX_COPIED_BYTES = 64 << 20  # 20 ms
+_MIN_ROWS_PER_PART = 8  # with fewer, rows of several files are copied one by one: sorting them by file costs some 5 µs a file
+
+
+class ArrayColumn:
+    """Rows from one or several parts of one row shape and dtype. Files are mapped read-only by each process; no mapping travels in a pickle.
+
+    Args:
+        parts: an array in memory (C-contiguous, native, aligned) or places in files, joined on axis 0.
+
+    Attributes:
+        shape: of a row.
+        dtype: native byte order.
+    """
+
+    def __init__(self, parts: Sequence[StoredArray | Array]) -> None:
+        first = parts[0]
+        self.shape = tuple(first.shape[1:])
+        self.dtype: np.dtype[Any] = first.dtype.newbyteorder("=")
+        for part in parts:
+            self._check(part, first)
+        self._parts = tuple(parts)
+        self._ends: Indices = np.cumsum([part.shape[0] for part in parts], dtype=np.int64)
+        self._known: dict[int, tuple[Array, Array | None]] = {}
+
+    @classmethod
+    def joined(cls, columns: Sequence[ArrayColumn]) -> ArrayColumn:
+        """Return a column of the rows of several, which have one row shape and dtype. Small arrays in memory become one: rows of one come fastest."""
+        parts = [part for column in columns for part in column._parts]
+        arrays = [part for part in parts if not isinstance(part, StoredArray)]
+        if len(arrays) == len(parts) and sum(array.nbytes for array in arrays) <= _MAX_COPIED_BYTES:
+            return cls([np.concatenate(arrays)])
+        return cls(parts)
+
+    def _check(self, part: StoredArray | Array, first: StoredArray | Array) -> None:
+        if not part.shape:
+            problem = "is a single value, shape (), that has no rows"
+            raise NpyError(part.path, problem) if isinstance(part, StoredArray) else LabelError(f"an array of x, y or sample_weight {problem}")
+        if isinstance(part, StoredArray) and (tuple(part.shape[1:]) != self.shape or part.dtype.newbyteorder("=") != self.dtype):
+            there = first.path if isinstance(first, StoredArray) else "an array in memory"
+            raise NpyError(
+                part.path,
+                f"has rows of shape {part.shape[1:]} and dtype {part.dtype.name}, but the first file, {there}, has rows of shape {self.shape} "
+                f"and dtype {self.dtype.name}. Files that are joined must have rows of one kind: convert this one, or leave it out",
+            )
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return int(self.dtype.itemsize * np.prod(self.shape, dtype=np.int64))
+
+    def read(self, indices: Indices, out: Array, places: Indices | None = None) -> None:
+        """Copy the rows `indices` to `out`, C-contiguous and of the column's dtype; to its rows `places`, where these are given.
+
+        Raises:
+            BadSample: names the first row of a file that can't be mapped.
+        """
+        if len(self._parts) == 1:
+            if len(indices):
+                self._copy(0, indices, indices, out, places)
+        elif len(indices) < _MIN_ROWS_PER_PART * len(self._parts):
+            self._read_one_by_one(indices, out, range(len(indices)) if places is None else places.tolist())
+        else:
+            for part, rows, found in by_part(self._ends, indices):
+                self._copy(part, indices[found], rows, out, found if places is None else places[found])
+
+    def row(self, index: int) -> Any:
+        """Return a copy of one row: an array, or a scalar where rows have the shape (). Raises NpyError, OSError."""
+        part = int(np.searchsorted(self._ends, index, side="right")) if len(self._parts) > 1 else 0
+        value = self._part(part)[0][index - self._ends.item(part)]  # counted from the part's end, so negative
+        return np.array(value, self.dtype, order="C") if self.shape else value  # a scalar is native and nobody's to change
+
+    def whole(self) -> Array | None:
+        """Return one array of all rows, if their bytes are what a slot wants: C-contiguous, native, aligned; else None. Several parts are copied."""
+        arrays = [self._part(part)[0] for part in range(len(self._parts))]
+        if not all(map(is_direct, arrays)):
+            return None
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+    def open(self) -> None:
+        """Map the files, unless they are very many. Raises NpyError, OSError."""
+        if len(self._parts) <= _MAX_MAPPED_AHEAD:
+            for part in range(len(self._parts)):
+                self._part(part)
+
+    def name_of(self, index: int) -> str | None:
+        """Return the file and the row in it that a row comes from; None for an array in memory."""
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        part = self._parts[number]
+        if not isinstance(part, StoredArray):
+            return None
+        return f"{part.path}, row {index - int(self._ends[number]) + part.shape[0]}"
+
+    def describe(self) -> str:
+        """Return in a few words where the rows are."""
+        first = self._parts[0]
+        if not isinstance(first, StoredArray):
+            return f"an array {first.shape} {first.dtype.name}"
+        return first.path if len(self._parts) == 1 else f"{first.path} and {len(self._parts) - 1:,} more"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_known": {}}
+
+    def _copy(self, part: int, indices: Indices, rows: Indices, out: Array, places: Indices | None) -> None:
+        """Copy `rows` of a part, which are the column's rows `indices`."""
+        array, items = self._array(part, indices)
+        if places is None:
+            gather(array, rows, out)
+        else:
+            gather_at(array, items, rows, out, places)
+
+    def _read_one_by_one(self, indices: Indices, out: Array, places: Iterable[int]) -> None:
+        parts = np.searchsorted(self._ends, indices, side="right")
+        rows = indices - self._ends[parts]  # counted from the end of the part: negative, as numpy understands it
+        for number, (place, part, row) in enumerate(zip(places, parts.tolist(), rows.tolist(), strict=True)):
+            out[place] = self._array(part, indices[number:])[0][row]
+
+    def _array(self, part: int, indices: Indices) -> tuple[Array, Array | None]:
+        """Return a part for the rows `indices`, the first of which is accused if it can't be had."""
+        try:
+            return self._part(part)
+        except (NpyError, OSError) as error:
+            raise BadSample(int(indices[0])) from error
+
+    def _part(self, number: int) -> tuple[Array, Array | None]:
+        """Return the array of a part, and its `items_of`."""
+        known = self._known.get(number)
+        if known is None:
+            part = self._parts[number]
+            array = part.map() if isinstance(part, StoredArray) else part
+            if len(self._known) >= MAX_MAPPED:
+                self._known.pop(next(iter(self._known)))
+            known = self._known[number] = array, items_of(array)
+        return known

@@ -1,0 +1,129 @@
+"""The sum of sources, and whether its samples are of one kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import chain
+
+import numpy as np
+
+from loader.data.gather import by_part
+from loader.data.rows import BadSample, Indices, is_fault_of_sample
+from loader.data.sources.source import Source, read_into
+from loader.data.spec import Array, Sample, SampleSpec
+from loader.errors import ConfigError
+
+
+class Joined(Source):
+    """The samples of several sources, one source after the other.
+
+    All must have the same spec, unless functions take them apart from the start: `check_sums`.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        flat: list[Source] = []
+        for source in sources:
+            flat.extend(source._sources if isinstance(source, Joined) else [source])
+        self._sources: list[Source] = flat
+        self._ends: Indices = np.cumsum([len(source) for source in flat], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    @cached_property
+    def spec(self) -> SampleSpec:
+        """Names, shapes and dtypes of a sample: those of the first source."""
+        return self._sources[0].spec
+
+    def _start(self, number: int) -> int:
+        return int(self._ends[number - 1]) if number else 0
+
+    def _locate(self, index: int) -> tuple[Source, int]:
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        return self._sources[number], index - self._start(number)
+
+    def sample(self, index: int) -> Sample:
+        source, inner = self._locate(index)
+        return source.sample(inner)
+
+    def fetch(self, index: int) -> Sample:
+        source, inner = self._locate(index)
+        try:
+            return source.fetch(inner)
+        except BadSample as bad:
+            raise bad.at(index) from bad.__cause__
+
+    def read(self, indices: Indices, out: Sequence[Array]) -> None:
+        try:
+            for number, inner, places in by_part(self._ends, indices):
+                self._read_part(number, inner, out, None if len(places) == len(indices) else places)
+        except BadSample as bad:
+            # Other sources may be unread in rows before the bad one, or have a bad one there.
+            row = int(np.flatnonzero(indices == bad.index)[0])
+            if row:
+                self.read(indices[:row], [target[:row] for target in out])
+            raise
+
+    def _read_part(self, number: int, inner: Indices, out: Sequence[Array], places: Indices | None) -> None:
+        try:
+            read_into(self._sources[number], inner, out, places)
+        except BadSample as bad:
+            raise bad.at(bad.index + self._start(number)) from bad.__cause__
+
+    def header_spec(self) -> SampleSpec | None:
+        return self._sources[0].header_spec()
+
+    def members(self) -> Sequence[Source]:
+        return self._sources
+
+    def name_of(self, index: int) -> str | None:
+        source, inner = self._locate(index)
+        return source.name_of(inner)
+
+    def ids(self) -> list[str] | None:
+        ids = [source.ids() for source in self._sources]
+        known = [names for names in ids if names is not None]
+        return list(chain.from_iterable(known)) if len(known) == len(ids) else None
+
+    def open(self) -> None:
+        for source in self._sources:
+            source.open()
+
+    def labels(self) -> Array | None:
+        labels = [source.labels() for source in self._sources]
+        known = [array for array in labels if array is not None]
+        return np.concatenate(known) if len(known) == len(labels) else None
+
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self._sources))
+
+
+def check_sums(source: Source, *, reading: bool) -> None:
+    """Raise ConfigError if a sum that `source` is, or is made of, has samples of different specs.
+
+    Args:
+        source: to look at.
+        reading: also read first samples, of sources that tell their spec in no other way. What can't be read is left to whoever needs it.
+    """
+    for member in source.members():
+        check_sums(member, reading=reading)
+    if not isinstance(source, Joined):
+        return
+    known = [(member, spec) for member in source.members() if (spec := _known_spec(member, reading)) is not None]
+    for member, spec in known[1:]:
+        first, expected = known[0]
+        if spec != expected:
+            raise ConfigError(
+                f"{source!r}: the samples of {member!r} are {spec}, those of {first!r} are {expected}. What is added must have samples of one kind, "
+                "unless the first transform is a function that makes them alike"
+            )
+
+
+def _known_spec(source: Source, reading: bool) -> SampleSpec | None:
+    try:
+        return source.spec if reading else source.header_spec()
+    except BaseException as error:
+        if not is_fault_of_sample(error):
+            raise
+        return None

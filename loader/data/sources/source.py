@@ -1,0 +1,253 @@
+"""What every source of samples has in common, and the subset of one.
+
+A source is a picklable, read-only sequence of samples. In a worker it is asked for many samples at once (`read`), straight into the rows of
+a slot; anywhere else for one (`source[i]`).
+"""
+
+from __future__ import annotations
+
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loader.data import fork_guard
+from loader.data.arguments import NamedArguments
+from loader.data.gather import put
+from loader.data.global_states import kept
+from loader.data.rows import BadSample, Indices, gauge_of, is_fault_of_sample
+from loader.data.sources.selection import as_indices, held_out
+from loader.data.spec import Array, Sample, SampleSpec
+from loader.errors import ConfigError, PipelineError
+
+_SCRATCH_BYTES = 4 << 20
+
+
+def name_or_none(source: Source, index: int) -> str | None:
+    """Return what a source calls a sample, as text; None where it has no name for it, or a source of the user's can't tell."""
+    try:
+        name = source.name_of(index)
+        return None if name is None else str(name)  # a `Path` of the user's would be no JSON
+    except Exception:
+        return None
+
+
+def spec_of_first(source: Source) -> SampleSpec:
+    """Return the spec of a source's first sample. Raises PipelineError where that can't be a sample."""
+    with kept(True):  # it may be run in the midst of another sample
+        first = source[0]
+    try:
+        return SampleSpec.of(first)
+    except (TypeError, ValueError) as error:
+        raise PipelineError(f"{source!r} gives what can't be a sample: {error}") from None
+
+
+def read_into(source: Source, indices: Indices, out: Sequence[Array], places: Indices | None) -> None:
+    """Read samples into the rows `places` of `out`; None: into all of them, one after the other."""
+    if places is None:
+        source.read(indices, out)
+    else:
+        source.read_at(indices, out, places)
+
+
+class Source(NamedArguments, ABC):
+    """A sequence of samples that workers can read."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    @abstractmethod
+    def sample(self, index: int) -> Sample:
+        """Read sample `index` (0 ≤ index < len) here and now, as fresh arrays that the caller may keep and change."""
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample here and now; negative indices count from the end."""
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"sample {number} of {len(self)}")
+        return self.sample(number % len(self))
+
+    @cached_property
+    def spec(self) -> SampleSpec:
+        """Names, shapes and dtypes of a sample, by reading the first one. Raises PipelineError where that can't be a sample."""
+        return spec_of_first(self)
+
+    def read(self, indices: Indices, out: Sequence[Array]) -> None:
+        """Read the samples `indices` into the rows of `out`.
+
+        Runs in: a worker.
+
+        Args:
+            indices: of shape `(n,)`.
+            out: one array per leaf of `spec`, of shape `(n, *leaf.shape)`, C-contiguous, the leaf's dtype.
+
+        Raises:
+            BadSample: names the sample that failed, from its cause. Rows before it are written, rows after it may not be.
+                A source that raises anything else is asked again, row by row, to find out which one it is.
+        """
+        self._read_each(indices, out, range(len(indices)))
+
+    def read_at(self, indices: Indices, out: Sequence[Array], places: Indices) -> None:
+        """Read the samples `indices` into the rows `places` of `out`, which other samples lie between.
+
+        Runs in: a worker, for a sum of sources.
+
+        Raises:
+            BadSample: as `read` does, but what is written then is not said.
+        """
+        if type(self).read is Source.read:
+            self._read_each(indices, out, places.tolist())
+            return
+        step = max(1, _SCRATCH_BYTES // max(1, sum(target.nbytes // len(target) for target in out)))
+        for start in range(0, len(indices), step):
+            some = indices[start : start + step]
+            scratch = [np.empty((len(some), *target.shape[1:]), target.dtype) for target in out]
+            self.read(some, scratch)
+            for rows, target in zip(scratch, out, strict=True):
+                put(rows, target, places[start : start + step])
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "read" in vars(cls) and "read_at" not in vars(cls):
+            cls.read_at = Source.read_at  # type: ignore[method-assign]  # by its own `read`, whatever the class above it does
+
+    def _read_each(self, indices: Indices, out: Sequence[Array], places: Iterable[int]) -> None:
+        depth = fork_guard.depth()
+        cell, first = gauge_of(out)
+        for place, index in zip(places, indices.tolist(), strict=True):
+            cell[0] = first + place
+            try:
+                leaves = self.spec.flatten(self.sample(index))
+                fork_guard.exit_if_forked(depth)
+                for target, leaf in zip(out, leaves, strict=True):
+                    target[place] = leaf
+            except BaseException as error:
+                if not is_fault_of_sample(error):
+                    raise
+                raise BadSample(index) from error
+
+    def fetch(self, index: int) -> Sample:
+        """Return `sample(index)`; a source of several parts raises BadSample, to say which of them failed. Runs in: a worker."""
+        return self.sample(index)
+
+    def header_spec(self) -> SampleSpec | None:
+        """Return `spec` where headers tell it, so that no sample is read and no code of the user runs; else None."""
+        return None
+
+    def members(self) -> Sequence[Source]:
+        """Return the sources that this one is made of."""
+        return ()
+
+    def name_of(self, index: int) -> str | None:
+        """Return the path or ID of a sample, to name it in an error; None where it has none."""
+        return None
+
+    def ids(self) -> list[str] | None:
+        """Return the IDs of all samples, in order; None where they have none."""
+        return None
+
+    def open(self) -> None:
+        """Open or map what all workers share. Runs in: the supervisor, once, before it forks; or the trainer with `workers=0`."""
+
+    def subset(self, indices: npt.ArrayLike) -> Source:
+        """Return the source of only these samples, in this order; `indices` may be a boolean mask."""
+        return Subset(self, indices)
+
+    def __add__(self, other: Source) -> Source:
+        """Return a source of this one's samples followed by the other's."""
+        if not isinstance(other, Source):
+            return NotImplemented
+        from loader.data.sources.joined import Joined  # here, as it derives from this class
+
+        return Joined([self, other])
+
+    def split(self, validation: float = 0.2, seed: int = 0, stratify: bool = False) -> tuple[Source, Source]:
+        """Split at random into `(training, validation)`, two subsets that share no sample and keep the source's order.
+
+        Args:
+            validation: share of the samples that goes into the second one, between 0 and 1.
+            seed: another seed gives another split, the same seed the same one.
+            stratify: give each class the same share in both; needs a source with scalar labels.
+
+        Raises:
+            ConfigError: the share leaves one side empty, or the source has no scalar labels to stratify by.
+        """
+        if not isinstance(stratify, bool):
+            raise ConfigError(f"stratify={stratify!r}: must be True or False; the labels are those of the source")
+        chosen = held_out(len(self), validation, seed, self._classes() if stratify else None)
+        return self.subset(np.flatnonzero(~chosen)), self.subset(np.flatnonzero(chosen))
+
+    def labels(self) -> Array | None:
+        """Return the labels of all samples as one array with a leading axis, without reading samples; None where that can't be done."""
+        return None
+
+    def _classes(self) -> Array:
+        labels = self.labels()
+        if labels is None or labels.ndim != 1:
+            raise ConfigError(f"stratify=True needs one scalar label per sample, known beforehand; {self!r} has none")
+        return labels
+
+
+class Subset(Source):
+    """Some samples of another source, in a given order."""
+
+    def __init__(self, source: Source, indices: npt.ArrayLike) -> None:
+        self._indices: Indices = as_indices(indices, len(source))
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def sample(self, index: int) -> Sample:
+        return self._source.sample(int(self._indices[index]))
+
+    def fetch(self, index: int) -> Sample:
+        try:
+            return self._source.fetch(int(self._indices[index]))
+        except BadSample as bad:
+            raise bad.at(index) from bad.__cause__
+
+    @cached_property
+    def spec(self) -> SampleSpec:
+        return self._source.spec
+
+    def header_spec(self) -> SampleSpec | None:
+        return self._source.header_spec()
+
+    def members(self) -> Sequence[Source]:
+        return (self._source,)
+
+    def read(self, indices: Indices, out: Sequence[Array]) -> None:
+        self._read(indices, out, None)
+
+    def read_at(self, indices: Indices, out: Sequence[Array], places: Indices) -> None:
+        self._read(indices, out, places)
+
+    def _read(self, indices: Indices, out: Sequence[Array], places: Indices | None) -> None:
+        try:
+            read_into(self._source, self._indices[indices], out, places)
+        except BadSample as bad:
+            found = np.flatnonzero(self._indices[indices] == bad.index)
+            raise bad.at(int(indices[found[0]])) from bad.__cause__
+
+    def name_of(self, index: int) -> str | None:
+        return self._source.name_of(int(self._indices[index]))
+
+    def ids(self) -> list[str] | None:
+        ids = self._source.ids()
+        return None if ids is None else [ids[index] for index in self._indices.tolist()]
+
+    def open(self) -> None:
+        self._source.open()
+
+    def labels(self) -> Array | None:
+        labels = self._source.labels()
+        return None if labels is None else labels[self._indices]
+
+    def __repr__(self) -> str:
+        return f"{self._source!r}.subset({len(self):,} of {len(self._source):,})"

@@ -1,0 +1,1 @@
+"""How the pipeline travels to the supervisor: functions by value, arrays beside the pickle, maps by their path."""

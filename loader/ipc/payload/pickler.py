@@ -1,0 +1,232 @@
+"""How arrays travel: what is mapped from a file by its path, all else beside the pickle, as it lies in memory.
+
+Pickle takes only contiguous arrays out of its stream, and knows no files: an `np.memmap` would be read whole, and a sliding window would be
+written out, each value as often as it is in a window.
+
+The pickler that the pipeline travels with: cloudpickle's, which takes functions and classes of a script by value, and what that leaves out.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import mmap
+import os
+import pickle
+import sys
+import weakref
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import CodeType
+from typing import Any, Protocol
+
+import cloudpickle
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from loader.data.mapped_files import Mappings
+from loader.data.npy.file_io import is_descriptor_limit
+from loader.data.sources.stored_array import StoredArray, extent, owns_memory
+from loader.data.spec import Array
+from loader.errors import NpyError, PipelineError
+
+# Finding out where an array lies costs more than copying so little.
+_SMALL_BYTES = mmap.PAGESIZE
+
+
+class ArrayReducer:
+    """Says how pickle takes the arrays of one pipeline apart: `ndarray` and `memmap`, but no other class that derives from them."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, MappedFile] = {}
+
+    @cached_property
+    def _mappings(self) -> Mappings:
+        return Mappings()
+
+    def __call__(self, array: Array) -> Any:
+        """Return what `__reduce__` would."""
+        if array.nbytes >= _SMALL_BYTES and not array.dtype.hasobject:
+            stored = None if owns_memory(array) else StoredArray.of_view(array, self._mappings)
+            if stored is not None:
+                return look_into, (self._files.setdefault(stored.path, MappedFile(stored.path)), stored, type(array) is np.memmap)
+            if not array.flags.forc:
+                return _carry(array)
+            array = np.asarray(array)  # no memmap any more: pickle would take that into its stream
+        return array.__reduce_ex__(5)
+
+
+class MappedFile:
+    """A file that arrays look into. It travels by its path, and is mapped once where it arrives."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path}
+
+    @cached_property
+    def memory(self) -> np.memmap[Any, np.dtype[np.uint8]]:
+        """The whole file, read-only. Raises OSError, with the path in it."""
+        return np.memmap(self._path, np.uint8, "r")
+
+
+def look_into(file: MappedFile, stored: StoredArray, memmap: bool) -> Array:
+    """Return an array of `file`, as a `memmap` or as a plain one.
+
+    Raises:
+        OSError: this process has as many files open as it may.
+        PipelineError: the file can't be opened, or has become too short.
+    """
+    try:
+        stored.check_size(os.stat(stored.path).st_size)
+        memory = file.memory
+    except (NpyError, OSError) as error:
+        if is_descriptor_limit(error):
+            raise
+        raise PipelineError(
+            f"the pipeline can't start in the workers: a file that the script has mapped can't be mapped there: {error}. "
+            "What to do: leave it in its place, and as long as it is, while the loader is in use"
+        ) from error
+    if not memmap:
+        return np.ndarray(stored.shape, stored.dtype, memory, stored.offset, stored.strides)
+    first = memory[stored.offset : stored.offset + stored.dtype.itemsize].view(stored.dtype)
+    return as_strided(first, stored.shape, stored.strides, subok=True)  # keeps the attributes, such as `filename`
+
+
+def lay_out(memory: Array, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
+    """Return an array of any strides in `memory`, the bytes that it looks at."""
+    return np.ndarray(shape, dtype, memory, offset, strides)
+
+
+def _carry(array: Array) -> Any:
+    """Return how to carry an array that is not contiguous: the memory that it looks at, or a copy where that is smaller."""
+    low, high = extent(array)
+    if high - low > array.nbytes:
+        return np.asarray, (np.ascontiguousarray(array),)
+    upwards = np.asarray(array)[tuple(slice(None, None, -1 if stride < 0 else 1) for stride in array.strides)]
+    first = upwards[(slice(0, 1),) * array.ndim].reshape(-1).view(np.uint8)
+    memory = as_strided(first, (high - low,), (1,), writeable=False)
+    return lay_out, (memory, -low, array.dtype, array.shape, array.strides)
+
+
+_CachedFunction = type(functools.lru_cache(len))
+
+
+@dataclass
+class Packed:
+    """A value as it travels.
+
+    Attributes:
+        pickled: the pickle.
+        buffers: memory of the arrays in it, which is not in the pickle.
+        code_files: names of the files that the code in it was written in.
+    """
+
+    pickled: memoryview
+    buffers: list[memoryview] = field(default_factory=list)
+    code_files: set[str] = field(default_factory=set)
+
+
+def pack(value: Any) -> Packed:
+    """Pickle `value`. The memory of arrays in it is only looked at: it must not change until it was copied.
+
+    Raises whatever the pickling of the user's own classes raises.
+    """
+    file = io.BytesIO()
+    packed = Packed(memoryview(b""))
+    _pickle(value, file, packed)
+    packed.pickled = file.getbuffer()
+    return packed
+
+
+def weigh(value: Any) -> int:
+    """Return the bytes that `value` takes when it travels."""
+    scale, packed = _Scale(), Packed(memoryview(b""))
+    _pickle(value, scale, packed)
+    return scale.nbytes + sum(buffer.nbytes for buffer in packed.buffers)
+
+
+def is_importable(value: Any) -> bool:
+    """Whether a function or a class is what its module has under its name, and travels by that name. The script itself is no such module."""
+    module = getattr(value, "__module__", None)
+    if module in (None, "__main__") or any(module == name or module.startswith(f"{name}.") for name in cloudpickle.list_registry_pickle_by_value()):
+        return False
+    found: Any = sys.modules.get(module)
+    for name in getattr(value, "__qualname__", "").split("."):
+        found = getattr(found, name, None)
+    return found is value
+
+
+class _Writable(Protocol):
+    def write(self, data: Any, /) -> int: ...
+
+
+class _Scale:
+    """A file that only counts what is written to it."""
+
+    def __init__(self) -> None:
+        self.nbytes = 0
+
+    def write(self, data: Any) -> int:
+        nbytes = memoryview(data).nbytes
+        self.nbytes += nbytes
+        return nbytes
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+    """Asks `reducers` first, by the exact class of what is to be pickled (`dispatch_table`, as the pickle module has it)."""
+
+    def __init__(self, file: _Writable, reducers: Mapping[type, Callable[[Any], Any]], take: Callable[[pickle.PickleBuffer], Any]) -> None:
+        self.dispatch_table = ChainMap(dict(reducers), cloudpickle.Pickler.dispatch_table)
+        super().__init__(file, protocol=5, buffer_callback=take)
+
+
+def _pickle(value: Any, file: _Writable, packed: Packed) -> None:
+    arrays = ArrayReducer()
+    reducers: dict[type, Callable[[Any], Any]] = {
+        CodeType: functools.partial(_reduce_code, packed.code_files),
+        np.ndarray: arrays,
+        np.memmap: arrays,
+        _CachedFunction: _reduce_cached_function,
+        functools.cached_property: _reduce_cached_property,
+        weakref.WeakKeyDictionary: _reduce_weak_keys,
+    }
+    _Pickler(file, reducers, lambda buffer: packed.buffers.append(buffer.raw())).dump(value)
+
+
+# What cloudpickle 3.1 loses or can't pickle.
+
+
+def _reduce_code(files: set[str], code: CodeType) -> Any:
+    """Keep the name of the file: cloudpickle 3.1.3 puts "<dynamic-code>" there, and a traceback would show neither file nor line."""
+    files.add(code.co_filename)
+    build, arguments, *_ = cloudpickle.Pickler.dispatch_table[CodeType](code)
+    return _code_of_file, (code.co_filename, build, arguments)
+
+
+def _code_of_file(name: str, build: Callable[..., CodeType], arguments: tuple[Any, ...]) -> CodeType:
+    return build(*arguments).replace(co_filename=name)
+
+
+def _reduce_cached_function(function: Any) -> Any:
+    """Take a function of the script under `functools.lru_cache` along without what is in its cache: by itself it would be looked up by name."""
+    if is_importable(function):
+        return function.__reduce__()
+    return _cached, (function.__wrapped__, function.cache_parameters()), vars(function)
+
+
+def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(function)
+
+
+def _reduce_cached_property(attribute: functools.cached_property[Any]) -> Any:
+    """Leave out the lock that it has before Python 3.12."""
+    return functools.cached_property, (attribute.func,), {key: value for key, value in vars(attribute).items() if key != "lock"}
+
+
+def _reduce_weak_keys(mapping: weakref.WeakKeyDictionary[Any, Any]) -> Any:
+    """Take along what a `functools.singledispatch` function of the script has found out."""
+    return weakref.WeakKeyDictionary, (dict(mapping),)

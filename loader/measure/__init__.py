@@ -1,0 +1,1 @@
+"""What the counters mean: rates, stages, and a verdict. Knows the board, and no process."""

@@ -1,0 +1,162 @@
+"""What the time of those who make batches goes into, stage by stage.
+
+What a verdict needs to know, and what follows from it by arithmetic alone. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loader.data.stopwatch import READ, WRITE, Timing
+
+_SHOWN = 0.01
+_FIRST_STAGE = len(Timing)
+
+
+@dataclass(frozen=True)
+class StageStats:
+    """One stage of the pipeline.
+
+    Attributes:
+        name: "read", the name of a transform, "write" (into the slot), or "order" (computing which samples come next).
+        share: of the time that the workers were busy, 0 to 1.
+        ms_per_sample: of one worker, in milliseconds.
+    """
+
+    name: str
+    share: float
+    ms_per_sample: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.share:.0%}"
+
+
+def stages(timing: Sequence[int], names: Sequence[str], samples: int) -> list[StageStats]:
+    """Return the stages in the order in which they run, those that took no time left out.
+
+    Args:
+        timing: what was added to the cells of a stopwatch.
+        names: of the stages, READ and WRITE first.
+        samples: that were made in that time, timed or not.
+    """
+    timed = timing[Timing.SAMPLES]
+    if not timed or len(names) < 2:
+        return []
+    in_order = [READ, *range(2, len(names)), WRITE]
+    taken = [(names[number], timing[_FIRST_STAGE + number] / timed) for number in in_order]
+    taken.append(("order", timing[Timing.ORDER_NS] / max(samples, timed)))
+    total = sum(ns for _, ns in taken)
+    return [StageStats(name, ns / total, ns / 1e6) for name, ns in taken if ns > 0]
+
+
+def in_words(given: Sequence[StageStats]) -> str:
+    """Return the stages that matter, in one line."""
+    return ", ".join(f"{stage} ({stage.ms_per_sample:.3g} ms)" for stage in given if stage.share >= _SHOWN)
+
+
+MOST_GAIN = 10.0
+"""Beyond that, a figure promises more than a measurement of waiting can tell."""
+
+# Work takes its time; with less than this in hand, workers are late now and then.
+_ROOM = 0.85
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurements:
+    """What is known about some seconds of a loader in which the trainer took batches, without its pauses. Shares are from 0 to 1.
+
+    Attributes:
+        begun: whether anything was ever handed out.
+        delivered: whether anything was, in these seconds or in the pauses between them.
+        elapsed_s: seconds, pauses included.
+        taking_s: seconds without the pauses.
+        batches: handed out in them.
+        inline: whether the trainer makes the batches itself.
+        wait: share of the time that the trainer waited for data.
+        step_s: of the trainer, from batch to batch.
+        busy: share of the time that each worker was busy.
+        present: workers that ran, on average; fewer than there are where some have just started. None: all of them all the time.
+        work_s: of all workers together, for one batch.
+        computing: share of their busy time that the workers had a core.
+        queueing: share of their busy time that they were ready to run and had none.
+        cores: that the loader may use.
+        ceiling: most workers that may be asked for.
+        wanted: workers that are asked for.
+        reduced_to: workers that memory allows, where these are fewer.
+        nothing_to_fill: share of the time in which all slots were filled, and taken or not.
+        slots: in all.
+        lent: slots that the trainer kept, on average.
+        copied: batches that were copied because all slots were kept, per batch.
+        slow_share: of the busy time that slow tickets took longer than usual.
+        slow_samples: slow tickets per sample.
+        slow_ms: how much longer than usual one of them takes.
+        slow_sample: index of one, if one is known.
+        stages: what the busy time went into.
+    """
+
+    begun: bool = True
+    delivered: bool = True
+    elapsed_s: float = 10.0
+    taking_s: float = 10.0
+    batches: int = 100
+    inline: bool = False
+    wait: float = 0.0
+    step_s: float = 0.1
+    busy: tuple[float, ...] = ()
+    present: float | None = None
+    work_s: float = 0.01
+    computing: float = 0.0
+    queueing: float = 0.0
+    cores: int = 1
+    ceiling: int = 1
+    wanted: int = 1
+    reduced_to: int | None = None
+    nothing_to_fill: float = 0.0
+    slots: int = 0
+    lent: float = 0.0
+    copied: float = 0.0
+    slow_share: float = 0.0
+    slow_samples: float = 0.0
+    slow_ms: float = 0.0
+    slow_sample: int | None = None
+    stages: tuple[StageStats, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Share of the time that the workers were busy, on average, of that in which they ran."""
+        present = len(self.busy) if self.present is None else self.present
+        return min(1.0, sum(self.busy) / max(present, 1e-9)) if self.busy else 0.0
+
+    @property
+    def pressed(self) -> float:
+        """The same share of the time in which there was something to do: a trainer that pauses leaves nothing."""
+        return min(1.0, self.share / max(1 - self.nothing_to_fill, 1e-9))
+
+    @property
+    def most_gain(self) -> float:
+        """How many times as fast training would run with data always there."""
+        return min(MOST_GAIN, 1 / max(1 - self.wait, 1e-9))
+
+    @property
+    def needed(self) -> int:
+        """Workers with which the trainer would not wait, if each did as much as now."""
+        return max(1, math.ceil(sum(self.busy) * self.most_gain / _ROOM - 0.1))
+
+    @property
+    def useful(self) -> int:
+        """Workers that could be used: as many as are needed, allowed, and served by the cores. Who stands in line for a core wants to compute."""
+        wanting = min(1.0, self.computing + self.queueing)
+        served = self.ceiling if wanting < 1 / max(self.ceiling, 1) else max(1, round(self.cores / wanting))
+        return min(self.needed, self.ceiling, max(served, len(self.busy)))
+
+    def gain_with(self, workers: int) -> float:
+        """Return how many times as fast training would run with another number of workers, if each does as much as now."""
+        capacity = workers / max(sum(self.busy), 1e-9)
+        return max(1.0, min(self.most_gain, capacity * _ROOM))
+
+    @property
+    def largest(self) -> StageStats | None:
+        """The stage that takes most of the time."""
+        return max(self.stages, key=lambda stage: stage.share, default=None)

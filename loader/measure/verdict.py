@@ -1,0 +1,269 @@
+"""What holds training up, by how much, and what to do about it. Pure.
+
+The rules are asked in the order of `_RULES`; the first that has an answer is believed. What makes the measurements of the others mean something
+else comes first: workers that wait for slots are idle for another reason than workers that have nothing to do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+from loader.measure.measurements import MOST_GAIN, Measurements
+
+# Less waiting than this is noise, and its cure gains as little.
+_NOTICEABLE = 0.05
+# Where workers have so little to spare, a little more waiting is what two sides of equal speed do.
+_EVEN_WAIT = 0.12
+_EVEN_BUSY = 0.75
+# Workers that are idle for more than the rest have somebody else to wait for.
+_BUSY = 0.7
+# Handing out a batch and taking it costs tens of µs over all processes; with a model, a step is never as short as this.
+_SHORT_WORK_S = 100e-6
+_SHORT_STEP_S = 1e-3
+_DOMINANT = 0.5
+_SLOW_SHARE = 0.3
+_SLOW_SAMPLES = 0.1
+_COMPUTING = 0.75
+_QUEUEING = 0.15
+_CORES_USED = 0.85
+_KEPT = 0.5
+_NOTHING_TO_FILL = 0.2
+_COPIED = 0.25
+# As much as "auto" wants to see of a number of workers before it judges it (docs/tuning.md): less is chance. Where batches are slow, time has to do.
+_ENOUGH_S = 1.0
+_ENOUGH_BATCHES = 4
+_LONG_ENOUGH_S = 5.0
+# All that is looked at. Nobody takes anything for so long by chance.
+_LONG_S = 10.0
+
+
+class Kind(str, Enum):
+    """What a verdict is about; docs/tuning.md has what to do for each."""
+
+    NOTHING = "nothing"
+    """Nothing was taken from the loader."""
+    MEASURING = "measuring"
+    """Too little was taken to tell, since the first batch or since the number of workers has changed."""
+    INLINE = "inline"
+    """The trainer makes the batches itself."""
+    OVERHEAD = "overhead"
+    """Batches are so small that handing them over is most of the work."""
+    MODEL = "model"
+    """The trainer is slow; the workers wait for it."""
+    TOO_MANY = "too_many_workers"
+    """The same, and half as many workers or fewer would do."""
+    BALANCED = "balanced"
+    """Both sides are about as fast."""
+    MEMORY = "memory"
+    """Memory allows fewer workers than are wanted, and they are too slow."""
+    SLOTS = "slots"
+    """Workers wait for slots that the trainer keeps."""
+    STRAGGLER = "straggler"
+    """A few samples take many times as long as the others."""
+    CORES = "cores"
+    """Workers compute all the time, or stand in line for a core."""
+    READING = "reading"
+    """The source takes most of the workers' time."""
+    TRANSFORMING = "transforming"
+    """One transform takes most of the workers' time."""
+    WORKERS = "workers"
+    """There are too few workers."""
+    UNCLEAR = "unclear"
+    """The trainer waits, and the workers have time to spare."""
+
+
+_SHORT = {
+    Kind.NOTHING: "nothing is taken",
+    Kind.MEASURING: "measuring",
+    Kind.INLINE: "workers=0",
+    Kind.OVERHEAD: "tiny batches",
+    Kind.MODEL: "model is slower",
+    Kind.TOO_MANY: "too many workers",
+    Kind.BALANCED: "balanced",
+    Kind.MEMORY: "too little memory",
+    Kind.SLOTS: "slots are kept",
+    Kind.STRAGGLER: "a few slow samples",
+    Kind.CORES: "too few cores",
+    Kind.READING: "reading is slow",
+    Kind.TRANSFORMING: "slow transform",
+    Kind.WORKERS: "too few workers",
+    Kind.UNCLEAR: "loader is slower",
+}
+
+
+def short(kind: str) -> str:
+    """Return a kind in at most 20 characters; empty for one of another version."""
+    return _SHORT[Kind(kind)] if kind in list(Kind) else ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer.
+
+    Attributes:
+        kind: what it is about.
+        sentence: the same in words, with figures and with what to do.
+        gain: how many times as fast training is expected to run after that, to a tenth, as in the sentence.
+    """
+
+    kind: Kind
+    sentence: str
+    gain: float = 1.0
+
+
+def judge(seen: Measurements) -> Verdict:
+    """Return what holds training up.
+
+    A trainer that waits for a share w of its time would be `1 / (1 - w)` times as fast with data always there. Workers that are busy for a
+    share b could deliver `1 / b` times as much.
+    """
+    return next(verdict for rule in _RULES if (verdict := rule(seen)) is not None)
+
+
+def _nothing(seen: Measurements) -> Verdict | None:
+    if seen.delivered or (seen.begun and seen.elapsed_s < _LONG_S):
+        return None
+    return Verdict(Kind.NOTHING, f"nothing was taken from the loader {'in the last 10 s' if seen.begun else 'yet'}")
+
+
+def _inline(seen: Measurements) -> Verdict | None:
+    if not seen.inline:
+        return None
+    words = f"the trainer makes its batches itself (workers=0), for {seen.wait:.0%} of its time; workers=1 would do that beside it"
+    return _with_gain(Kind.INLINE, words, min(seen.most_gain, 1 / max(seen.wait, 1e-9), 2.0) if seen.wait > _NOTICEABLE else 1.0)
+
+
+def _measuring(seen: Measurements) -> Verdict | None:
+    if (seen.taking_s >= _ENOUGH_S and seen.batches >= _ENOUGH_BATCHES) or (seen.taking_s >= _LONG_ENOUGH_S and seen.batches):
+        return None
+    batches = f"{seen.batches:,} batch{'es' * (seen.batches != 1)} in {seen.taking_s:.1f} s"
+    return Verdict(Kind.MEASURING, f"still measuring: {batches} so far, since the first one or since the workers have changed")
+
+
+def _overhead(seen: Measurements) -> Verdict | None:
+    if seen.work_s > _SHORT_WORK_S or seen.step_s > _SHORT_STEP_S or seen.share > _BUSY:
+        return None
+    words = f"the batches are tiny: {1 / seen.step_s:,.0f} of them are taken in a second, so handing them over is most of the work; "
+    return _with_gain(Kind.OVERHEAD, f"{words}a larger batch_size would be faster", seen.step_s / max(seen.work_s, 1e-9))
+
+
+def _model(seen: Measurements) -> Verdict | None:
+    if seen.wait < _EVEN_WAIT and seen.share >= _EVEN_BUSY:
+        words = f"loader and model are balanced: the trainer waits {seen.wait:.0%} of its time, and the workers are busy {seen.share:.0%} of theirs"
+        return Verdict(Kind.BALANCED, f"{words}; only both together could be made faster")
+    if seen.wait >= _NOTICEABLE:
+        return None
+    words = f"the model is the slow part: it waits for data {seen.wait:.0%} of its time, the workers are busy {seen.share:.0%} of theirs"
+    words += f" and could deliver {1 / max(seen.share, 0.01):.1f} times as much"
+    count, needed = len(seen.busy), max(1, math.ceil(sum(seen.busy) / 0.8 - 0.01))
+    if needed < count:
+        words += f"; {needed} of {count} workers would do"
+    return Verdict(Kind.TOO_MANY if needed <= count / 2 else Kind.MODEL, words)
+
+
+def _memory(seen: Measurements) -> Verdict | None:
+    if seen.reduced_to is None or seen.pressed < _BUSY:
+        return None
+    gain = seen.gain_with(max(seen.wanted, len(seen.busy)))
+    allowed = f"memory allows only {seen.reduced_to} of {seen.wanted} workers"
+    return _slow(seen, Kind.MEMORY, f"{allowed}; a higher memory_limit, smaller batches or fewer slots would let all of them run", gain)
+
+
+def _slots(seen: Measurements) -> Verdict | None:
+    filled_up = seen.nothing_to_fill >= _NOTHING_TO_FILL
+    kept = seen.slots > 0 and seen.lent >= _KEPT * seen.slots and filled_up
+    if seen.share >= _BUSY or not (kept or seen.copied >= _COPIED):
+        return None
+    why = f"the workers wait for slots, of which the trainer keeps {seen.lent:.1f} of {seen.slots}"
+    return _slow(
+        seen, Kind.SLOTS, f"{why}; keep copies of what you need of a batch, or give more slots=", min(seen.most_gain, 1 / max(seen.share, 0.1))
+    )
+
+
+def _straggler(seen: Measurements) -> Verdict | None:
+    # What a busy machine takes away looks the same.
+    share = seen.slow_share - seen.queueing
+    if share < _SLOW_SHARE or not 0 < seen.slow_samples < _SLOW_SAMPLES:
+        return None
+    which = "" if seen.slow_sample is None else f" (sample {seen.slow_sample} is one)"
+    why = f"1 sample in {1 / seen.slow_samples:,.0f}{which} takes {seen.slow_ms:,.0f} ms longer than usual, "
+    why += f"which is {seen.slow_share:.0%} of the workers' time"
+    return _slow(seen, Kind.STRAGGLER, f"{why}; look at that sample, or leave it out", min(seen.most_gain, 1 / (1 - min(share, 0.9))))
+
+
+def _cores(seen: Measurements) -> Verdict | None:
+    if seen.pressed < _BUSY and seen.queueing < _QUEUEING:
+        return None
+    used = sum(seen.busy) * seen.computing
+    short_of = seen.queueing >= _QUEUEING and used + sum(seen.busy) * seen.queueing >= _CORES_USED * seen.cores
+    full = used >= _CORES_USED * seen.cores
+    largest = seen.largest
+    if not (short_of or full) or (largest is not None and largest.share >= _DOMINANT and largest.name not in ("read", "write", "order")):
+        return None
+    why = f"the workers compute {seen.computing:.0%} of their time, on {seen.cores} core{'s' * (seen.cores > 1)}"
+    if seen.queueing >= _NOTICEABLE:
+        why += f", and stand in line for a core {seen.queueing:.0%} of it"
+    return _slow(seen, Kind.CORES, f"{why}; more workers would not help, more cores or less work per sample would", seen.most_gain)
+
+
+def _stage(seen: Measurements) -> Verdict | None:
+    largest = seen.largest
+    if seen.pressed < _BUSY or largest is None or largest.share < _DOMINANT or largest.name in ("write", "order"):
+        return None
+    if largest.name != "read":
+        why = f"`{largest.name}` takes {largest.share:.0%} of the workers' time ({largest.ms_per_sample:.3g} ms per sample)"
+        if more := _more_workers(seen):
+            return _slow(seen, Kind.TRANSFORMING, f"{why}; make it faster, or {more}", seen.gain_with(seen.useful))
+        return _slow(seen, Kind.TRANSFORMING, f"{why}; make it faster, perhaps twice", min(seen.most_gain, 1 / max(1 - largest.share / 2, 0.1)))
+    why = f"reading takes {largest.share:.0%} of the workers' time ({largest.ms_per_sample:.3g} ms per sample)"
+    cure = "read less per sample, or from a format that needs less work" if seen.computing >= _COMPUTING else "use faster storage or larger files"
+    more = _more_workers(seen)
+    return _slow(seen, Kind.READING, f"{why}; {cure}{f', or {more}' * bool(more)}", seen.gain_with(seen.useful))
+
+
+def _workers(seen: Measurements) -> Verdict | None:
+    if seen.pressed < _BUSY:
+        return None
+    why = f"all {len(seen.busy)} workers are busy" if len(seen.busy) != 1 else "the only worker is busy"
+    more = _more_workers(seen)
+    cure = more or f"no more are allowed (max_workers={seen.ceiling})" if len(seen.busy) >= seen.ceiling else more or "more of them would not help"
+    return _slow(seen, Kind.WORKERS, f"{why} {seen.pressed:.0%} of the time; {cure}", seen.gain_with(seen.useful))
+
+
+def _unclear(seen: Measurements) -> Verdict:
+    filled = seen.nothing_to_fill >= _NOTHING_TO_FILL
+    room = f"and all slots are filled for {seen.nothing_to_fill:.0%} of the time" if filled else "and have slots to fill"
+    why = f"the workers are busy only {seen.share:.0%} of their time, {room}"
+    return _slow(seen, Kind.UNCLEAR, f"{why}; the machine may be busy with something else, or a batch may have been slow to come now and then", 1.0)
+
+
+_RULES = (_nothing, _inline, _measuring, _overhead, _model, _memory, _slots, _straggler, _cores, _stage, _workers, _unclear)
+
+
+def _more_workers(seen: Measurements) -> str:
+    """Return how many workers would be better, if any."""
+    return f"use {seen.useful} workers" if seen.useful > len(seen.busy) else ""
+
+
+def _slow(seen: Measurements, kind: Kind, why: str, gain: float) -> Verdict:
+    most = _rounded(seen.most_gain)
+    lead = f"the loader is the slow part: the trainer waits for data {seen.wait:.0%} of its time and could run {_times(most)}"
+    if _rounded(gain) == most:  # which has been said
+        return Verdict(kind, f"{lead}; {why}", most)
+    return _with_gain(kind, f"{lead}; {why}", gain)
+
+
+def _with_gain(kind: Kind, words: str, gain: float) -> Verdict:
+    """Return a verdict whose sentence ends with what its cure would bring, if that can be seen."""
+    gain = _rounded(gain)
+    return Verdict(kind, f"{words}, with which it would run about {_times(gain)}" if gain > 1.0 else words, gain)
+
+
+def _rounded(gain: float) -> float:
+    return round(min(MOST_GAIN, max(1.0, gain)), 1)
+
+
+def _times(gain: float) -> str:
+    return f"{gain:.1f} times as fast" if gain < MOST_GAIN else "many times as fast"

@@ -1,0 +1,105 @@
+"""Telling "there is no more memory", or "no more descriptors", from all that can go wrong with a sample.
+
+A worker has an allowance (RLIMIT_DATA), and what passes it is an allocation that fails. Whoever made it says so in its own way: Python and NumPy
+by MemoryError, the system calls by ENOMEM, OpenCV and PyTorch by errors of their own; and a function of the user may have put another one on top.
+
+Descriptors are the process's, too: what was opened for other samples and never closed is missing for this one (EMFILE).
+
+What a worker tells of a bad sample that another one takes the place of: a line in the journal, before it goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+
+from loader.data.pipeline.pipeline import Pipeline
+from loader.data.rows import BadSample
+from loader.errors import in_words
+from loader.ipc.board import Cells, WorkerCell
+from loader.ipc.line_file import Journal
+from loader.ipc.records import Resource, Ticket
+
+# What libraries say that do not raise MemoryError: OpenCV, PyTorch, and Python about the stack of a new thread.
+_WORDS = ("insufficient memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "can't start new thread", "std::bad_alloc")
+_NO_DESCRIPTORS = "too many open files"
+_DEEPEST = 20
+
+
+class ResourceExhausted(Exception):
+    """A sample could not be produced for want of something that the process has run out of.
+
+    Attributes:
+        row: of the ticket.
+        lack: what it is.
+    """
+
+    def __init__(self, row: int, resource: Resource) -> None:
+        super().__init__(row, resource)
+        self.row = row
+        self.resource = resource
+
+
+def exhaustion(error: BaseException) -> Resource | None:
+    """Return what is used up if `error`, or one that it was raised from, says so; else None."""
+    chain: BaseException | None = error
+    for _ in range(_DEEPEST):
+        if chain is None:
+            return None
+        number = chain.errno if isinstance(chain, OSError) else None
+        if isinstance(chain, MemoryError) or number == errno.ENOMEM:
+            return Resource.MEMORY
+        text = in_words(chain).lower()
+        if any(words in text for words in _WORDS):
+            return Resource.MEMORY
+        if number in (errno.EMFILE, errno.ENFILE) or _NO_DESCRIPTORS in text:
+            return Resource.DESCRIPTORS
+        chain = chain.__cause__ or chain.__context__
+    return None
+
+
+def data_limit() -> int:
+    """Return how large the private writable mappings of this process may become, in bytes."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return soft if soft != resource.RLIM_INFINITY else 2**63 - 1
+
+
+KIND = "bad"
+"""`kind` of these records in the journal."""
+
+
+class BadRows:
+    """The witness of a worker's substitutions (`loader.data.pipeline.substitution.BadSampleObserver`).
+
+    Args:
+        worker: number of the worker.
+        pipeline: names the samples.
+        journal: to tell in.
+        cells: of the worker; they say at which attempt it is, so that a death names it.
+
+    Attributes:
+        ticket: that is being worked on.
+    """
+
+    ticket: Ticket
+
+    def __init__(self, worker: int, pipeline: Pipeline, journal: Journal, cells: Cells) -> None:
+        self._worker = worker
+        self._pipeline = pipeline
+        self._journal = journal
+        self._cells = cells
+
+    def trying(self, attempt: int) -> None:
+        """Publish the attempt."""
+        self._cells[WorkerCell.ATTEMPT_GAUGE] = attempt
+
+    def met(self, bad: BadSample, row: int) -> None:
+        """Tell of a bad sample at row `row` of the ticket. Raises RanOut where memory, or a descriptor, was all that it lacked."""
+        resource = exhaustion(bad)
+        if resource is not None:
+            self._cells.write_failure(self.ticket.number, self._pipeline.error(bad, self._worker).to_record())
+            raise ResourceExhausted(row, resource) from bad
+        self._cells.add(WorkerCell.BAD, 1)  # a sign of progress, too
+        error = self._pipeline.sample_error(bad, self._worker).to_record()
+        del error["message"]  # is made from the rest
+        self._journal.append({"kind": KIND, "ticket": self.ticket.number, "slot_row": self.ticket.slot_row + row, **error})

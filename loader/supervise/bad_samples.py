@@ -1,0 +1,153 @@
+"""What becomes of bad samples in the supervisor: counted, reported, and an error where there are too many."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+from loader.data.pipeline.quarantine import ErrorBudget
+from loader.data.pipeline.substitution import last_attempt, no_substitute, substitute
+from loader.errors import SampleError, SampleTimeout, from_record, in_words
+from loader.ipc.bad_samples import BadSampleLog
+from loader.ipc.board import Board, SupervisorCell
+from loader.produce.failures import KIND
+from loader.produce.worker import WorkerContext
+from loader.supervise.sample_names import Names
+from loader.supervise.schedule.suspects import DEATHS_TO_ACCUSE, TrackedTicket
+from loader.supervise.threads import Threads
+
+_log = logging.getLogger("loader.supervisor")
+
+
+class OverBudget(NamedTuple):
+    """A bad sample that is one too many.
+
+    Attributes:
+        slot_row: that it was, or was tried for.
+        error: as a record.
+    """
+
+    slot_row: int
+    error: dict[str, Any]
+
+
+class BadSampleTracker:
+    """The bad samples that workers met, and those that they died of.
+
+    Args:
+        production: what the workers share.
+        board: counters.
+        known: counts and reports them; knows none yet.
+        ledger: of those that supervisors before this one have found.
+        names: of samples.
+        threads: may be why a sample hangs.
+        timeout_s: setting `sample_timeout_s`.
+    """
+
+    def __init__(
+        self, *, production: WorkerContext, board: Board, known: ErrorBudget, ledger: BadSampleLog, names: Names, threads: Threads, timeout_s: float
+    ) -> None:
+        self._production = production
+        self._names = names
+        self._threads = threads
+        self._timeout_s = timeout_s
+        self._board = board
+        self._known = known
+        self._ledger = ledger
+        self._beyond: dict[int, OverBudget] = {}  # by ticket: what its report, which is on its way, has to be turned into
+        bad, known_killers = ledger.read()
+        for index in bad:
+            known.recall(index)
+        for index in known_killers:
+            production.known_killers.add(index)
+        board.supervisor[SupervisorCell.QUARANTINED] = len(known)
+
+    def read_journal(self) -> None:
+        """Take in what workers have written since the last time."""
+        for record in self._production.journal.read():
+            if record.get("kind") == KIND:
+                self._take_in(record)
+
+    def beyond(self, ticket: int) -> OverBudget | None:
+        """Return the first row of a ticket whose sample is one too many, once; None where none is."""
+        return self._beyond.pop(ticket, None)
+
+    def failed(self, record: dict[str, Any]) -> None:
+        """Count and report what fails its batch. `record` is the error; not all name a sample."""
+        self._board.supervisor.add(SupervisorCell.ERRORS, 1)
+        if "index" in record:
+            self._note(record)
+
+    def substituted(self, rows: int) -> None:
+        """Count rows that hold another sample than their own."""
+        self._board.supervisor.add(SupervisorCell.SUBSTITUTED, rows)
+
+    def accused_of_killing(self, issued: TrackedTicket, worker: int, death: str, last_words: str) -> dict[str, Any] | None:
+        """Count and report the sample that a row died of; return the error of its batch, or None if another sample is to be tried.
+
+        Args:
+            issued: the ticket of the row.
+            worker: that died of it last.
+            death: how, in words.
+            last_words: stacks that it left.
+        """
+        how = f"made no progress for {self._timeout_s:g} s (sample_timeout_s)" if issued.timed_out else "killed its worker"
+        reason = f"it {how}, {DEATHS_TO_ACCUSE} times in a row while it was the only one in its ticket; the last worker: {death}"
+        if issued.timed_out:
+            reason += self._threads.remark()
+        return self._accused(issued, worker, SampleTimeout if issued.timed_out else SampleError, reason, last_words)
+
+    def accused_of_exhausting(self, issued: TrackedTicket, worker: int, told: dict[str, Any], why: str) -> dict[str, Any] | None:
+        """Do the same for a sample that got no more memory, or no descriptor, although its worker had all that there is.
+
+        Args:
+            issued: the ticket of the row.
+            worker: that met it.
+            told: the error as the worker met it; empty where it could not say.
+            why: it must be the sample, in words.
+        """
+        reason = f"{told.get('reason', 'MemoryError')}; {why}"
+        return self._accused(issued, worker, SampleError, reason, told.get("remote_traceback", ""))
+
+    def _accused(self, issued: TrackedTicket, worker: int, kind: type[SampleError], reason: str, trace: str) -> dict[str, Any] | None:
+        ticket, production = issued.ticket, self._production
+        own = int(production.order.indices(ticket.epoch, production.plan.positions(ticket.first, ticket.first + 1))[0])
+        index = substitute(production.pipeline.seed, ticket.epoch, own, ticket.attempt, production.plan.samples)
+        name = self._names.found_out
+        error = kind(index=index, name=name(index), reason=reason, worker=worker, remote_traceback=trace)
+        self._board.supervisor.add(SupervisorCell.ERRORS, 1)
+        beyond = self._note(error.to_record())
+        if not production.substitute:
+            return error.to_record()
+        if beyond is None:
+            production.known_killers.add(index)
+            self._ledger.cast_out(index)
+        if beyond is None and ticket.attempt == last_attempt(production.plan.samples):
+            return SampleError(index=own, name=name(own), reason=f"{in_words(no_substitute(None))}. The last failure: {error}").to_record()
+        return beyond
+
+    def close(self) -> None:
+        """Close the report."""
+        self._known.close()
+
+    def _take_in(self, record: dict[str, Any]) -> None:
+        self._board.supervisor.add(SupervisorCell.ERRORS, 1)
+        beyond = self._note(record)
+        earlier = self._beyond.get(record["ticket"])
+        if beyond is not None and (earlier is None or record["slot_row"] < earlier.slot_row):
+            self._beyond[record["ticket"]] = OverBudget(record["slot_row"], beyond)
+
+    def _note(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        error = from_record(record)
+        assert isinstance(error, SampleError)
+        before = len(self._known)
+        beyond = self._known.note(error)
+        new = len(self._known) > before
+        if self._production.substitute and beyond is None and new:
+            _log.info("sample %d (%s) is bad, and another one takes its place: %s", error.index, error.name or "no name", error.reason)
+        if self._known.first is not None and not self._board.supervisor[SupervisorCell.QUARANTINED]:
+            self._board.first_bad.write_text(error.to_record())
+        if new:  # after its line in the report: a death in between makes it appear there twice, and not never
+            self._ledger.note(error.index)
+        self._board.supervisor[SupervisorCell.QUARANTINED] = len(self._known)
+        return None if beyond is None else beyond.to_record()

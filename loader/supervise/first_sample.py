@@ -1,0 +1,149 @@
+"""The first sample, run in a child of its own: the user's code may crash, hang or exit, and the supervisor must not."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from loader.data.pipeline.pipeline import FirstSample, Pipeline
+from loader.data.rows import BadSample
+from loader.errors import ConfigError, PipelineError, SampleTimeout, from_record
+from loader.ipc.logs import LogWriter
+from loader.ipc.payload import captured
+from loader.supervise.pool import death_in_words
+from loader.supervise.schedule.suspects import DEATHS_TO_ACCUSE
+from loader.supervise.threads import Threads
+from loader.supervise.user_code_child import END, Asking, Question, Tell
+
+_log = logging.getLogger("loader.supervisor")
+
+_FAST_NS = 5_000_000
+_REPEATED_ROWS = 8
+
+# Finding out what a sample looks like runs it at most twice, timing a slow one once more.
+_RUNS_IN_A_STEP = 2
+
+# Sent from outside, as a rule, such as by the kernel when memory runs out; code that crashes dies of others.
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What the first sample told.
+
+    Attributes:
+        found: for `Pipeline.compile`.
+        row_ns: time that a warm row takes, roughly.
+    """
+
+    found: FirstSample
+    row_ns: float
+
+
+def probe(pipeline: Pipeline, asking: Asking, threads: Threads, logs: LogWriter, timeout_s: float, kept: int) -> ProbeResult:
+    """Run the first sample in a child and return what it told; or what it told to the supervisor before this one.
+
+    It may have become a bad sample meanwhile, which is no reason why a supervisor could not follow another.
+
+    Runs in: the supervisor, while it boots.
+    Blocks: until the child answers or dies, the trainer dies, or the sample has had `timeout_s` each time that it was run. A child that was killed
+    is replaced as often as a worker would be.
+
+    Args:
+        pipeline: not compiled yet.
+        asking: how the child is asked.
+        threads: of this process, which may be why the sample hangs.
+        logs: what the child writes its log to.
+        timeout_s: see above.
+        kept: memory of the trainer's, for what the sample told.
+
+    Raises:
+        LoaderError: the sample's own error.
+        PipelineError: the child died.
+        SampleTimeout: no answer in time.
+    """
+    known = os.pread(kept, os.fstat(kept).st_size, 0)
+    told = json.loads(known) if known.endswith(END) else _ask(lambda tell: _answer(pipeline, logs, tell), asking, threads, timeout_s)
+    if "error" in told:
+        raise from_record(told)
+    found = FirstSample.from_json(told)
+    if not known.endswith(END):
+        os.pwrite(kept, json.dumps(told).encode() + b"\n", 0)
+        if (draws := pipeline.draws_in_words(found.draws)) is not None:  # once per loader: the next supervisor reads what is kept
+            _log.warning("%s", draws)
+    return ProbeResult(found, told["row_ns"])
+
+
+def _ask(question: Question, asking: Asking, threads: Threads, timeout_s: float) -> dict[str, Any]:
+    deaths = 0
+    while True:
+        answer = asking.ask(question, _RUNS_IN_A_STEP * timeout_s)
+        name, *told = answer.text.split(b"\n")
+        if answer.complete:
+            return dict(json.loads(told[-2]))
+        known = json.loads(name) if told else None
+        if answer.silent:
+            reason = f"the first sample took more than {timeout_s} s (sample_timeout_s){threads.remark()}"
+            raise SampleTimeout(index=0, name=known, reason=reason, remote_traceback=answer.stack)
+        which, how = known or "sample 0", death_in_words(answer.status)
+        if answer.mute:
+            reason = "the source or a transform has closed descriptors that are not its own, such as by os.closerange"
+            raise PipelineError(f"the process that tried the first sample ({which}) can't answer: {reason}")
+        deaths += 1
+        if deaths == DEATHS_TO_ACCUSE or not os.WIFSIGNALED(answer.status) or os.WTERMSIG(answer.status) not in _FROM_OUTSIDE:
+            stack = f"\n\n{answer.stack}" if answer.stack else ""
+            raise PipelineError(f"the process that tried the first sample ({which}) died, {how}; likely cause: the source or a transform{stack}")
+        _log.warning("the process that tried the first sample (%s) died, %s; another one tries it again", which, how)
+
+
+def refuse_tensorflow(pipeline: Pipeline) -> None:
+    """Raise PipelineError if TensorFlow has run something in this process: then it has threads, and they do not survive the fork of a worker.
+
+    Importing it starts none, so that helpers of Keras that use NumPy alone pass.
+    """
+    if "tensorflow" in sys.modules and len(os.listdir("/proc/self/task")) > 1:
+        users = captured.users_of_frameworks(pipeline.parts()) or ["the source or a transform"]
+        raise PipelineError(f"{' and '.join(users)} runs TensorFlow operations, which can't run in the workers; {captured.INSTEAD}")
+
+
+def _answer(pipeline: Pipeline, logs: LogWriter, tell: Tell) -> None:
+    """Tell the sample's name, a sign of life, and what became of it, each in a line. Runs in: the child."""
+    logs.enter("first sample", lambda: {"sample": 0, "path": pipeline.name_of(0)})
+    tell(json.dumps(pipeline.name_of(0)).encode() + b"\n")
+    tell(json.dumps(_try(pipeline, lambda: tell(b"\n"))).encode() + b"\n")
+
+
+def _try(pipeline: Pipeline, live: Callable[[], None]) -> dict[str, Any]:
+    try:
+        found = pipeline.probe()
+        refuse_tensorflow(pipeline)
+        pipeline.compile(found)
+        live()
+        row_ns = _time_row(pipeline)
+    except BadSample as bad:
+        return pipeline.error(bad, 0).to_record()
+    except (ConfigError, PipelineError) as error:
+        return error.to_record()
+    return {**found.to_json(), "row_ns": row_ns}
+
+
+def _time_row(pipeline: Pipeline) -> float:
+    """Return the time of one row. A fast one is timed again, warm and several at a time."""
+    first = _time(pipeline, 1)
+    return first if first > _FAST_NS else min(_time(pipeline, 1), _time(pipeline, _REPEATED_ROWS) / _REPEATED_ROWS)
+
+
+def _time(pipeline: Pipeline, rows: int) -> float:
+    out = [np.empty((rows, *leaf.shape), leaf.dtype) for leaf in pipeline.spec.leaves]
+    started = time.perf_counter_ns()
+    pipeline.fill(np.zeros(rows, np.int64), 0, out, np.zeros(1, np.int64).data)
+    return float(time.perf_counter_ns() - started)

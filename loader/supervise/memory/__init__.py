@@ -1,0 +1,1 @@
+"""The memory limit: what is measured, what is decided, what is allowed."""

@@ -1,0 +1,124 @@
+"""Whether a configuration fits the memory there is, decided before anything is allocated, and the limit where none was given.
+
+What counts towards `memory_limit`: the arena, arrays that travelled from the trainer, and the anonymous memory of supervisor and workers. What
+does not: the page cache and mapped data files, which the kernel takes back by itself. Covers the start only; while running, it is
+`memory_control` that keeps the workers' growth below the limit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+
+from loader.errors import MemoryLimitError
+from loader.supervise.memory import gauges
+
+# Anonymous memory of a supervisor that holds numpy, and of a worker forked from it (docs/measurements.md), rounded up.
+_SUPERVISOR_BYTES = 48 * 2**20
+WORKER_BYTES = 4 * 2**20
+
+# Without `memory_limit`, each worker may at least grow by this much, even where that is more than half of what is available.
+_DEFAULT_WORKER_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a configuration takes, in bytes.
+
+    Attributes:
+        slots: number of slots.
+        slot_bytes: of one slot.
+        other_arena_bytes: of the rest of the arena.
+        payload_bytes: of arrays that travelled from the trainer.
+        workers: number of workers.
+    """
+
+    slots: int
+    slot_bytes: int
+    other_arena_bytes: int
+    payload_bytes: int
+    workers: int
+
+    @property
+    def new_bytes(self) -> int:
+        """What is not allocated yet: the arrays from the trainer are there already."""
+        return self.total - self.payload_bytes
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.slots * self.slot_bytes + self.other_arena_bytes + self.payload_bytes + _SUPERVISOR_BYTES + self.workers * WORKER_BYTES
+
+    def arithmetic(self) -> str:
+        """Return the sum in words."""
+        shared = f"{self.slots} slots × {mib(self.slot_bytes)} + {mib(self.other_arena_bytes)} order and texts"
+        processes = f"{mib(_SUPERVISOR_BYTES)} supervisor + {self.workers} workers × {mib(WORKER_BYTES)}"
+        return f"{shared} + {mib(self.payload_bytes)} arrays from the script + {processes} = {mib(self.total)}"
+
+
+def check(need: Need, limit: int | None, batch_size: int) -> None:
+    """Raise MemoryLimitError, with the arithmetic and what to do, unless `need` fits the limit and what is available now."""
+    available = available_bytes()
+    reasons = [] if limit is None or need.total <= limit else [f"memory_limit is {mib(limit)}"]
+    reasons += [] if need.new_bytes <= available else [f"only {mib(available)} are available now"]
+    if reasons:
+        available += need.payload_bytes
+        bound = min(available, limit or available)
+        raise MemoryLimitError(f"{' and '.join(reasons)}, but {need.arithmetic()}. What to do: {_remedy(need, bound, batch_size)}")
+
+
+def admit_arrays(nbytes: int, limit: int | None) -> None:
+    """Raise MemoryLimitError if what travels from the script does not fit the limit or what is available now. Runs in: the trainer."""
+    available = available_bytes()
+    reasons = [] if limit is None or nbytes <= limit else [f"memory_limit is {mib(limit)}"]
+    reasons += [] if nbytes <= available else [f"only {mib(available)} are available now"]
+    if reasons:
+        raise MemoryLimitError(
+            f"{' and '.join(reasons)}, but arrays and other data of the script take {mib(nbytes)} along to the workers. "
+            'What to do: give a source the path of a file, or map it with np.load(path, mmap_mode="r"): then it is not copied'
+        )
+
+
+def fitting_slots(need: Need, limit: int | None) -> int:
+    """Return how many slots of `need` fit the limit and what is available: at least 2, at most what was asked for."""
+    bound = min(available_bytes() + need.payload_bytes, limit or 2**63)
+    spare = bound - (need.total - need.slots * need.slot_bytes)
+    return max(2, min(need.slots, spare // need.slot_bytes))
+
+
+def default_limit(need: Need) -> int:
+    """Return the limit where none was given, in bytes.
+
+    Half of what the loader could take now: the model, and perhaps a second loader, need some too. More where the configuration needs it with
+    256 MiB for each worker to grow by; never more than there is, nor less than what the configuration needs.
+    """
+    could = available_bytes() + need.payload_bytes
+    roomy = need.total + need.workers * _DEFAULT_WORKER_BYTES
+    return max(need.total, min(could, max(could // 2, roomy)))
+
+
+def available_bytes() -> int:
+    """Return the memory that can be allocated now without swapping: the machine's, or the cgroup's where that is less."""
+    return min([int(psutil.virtual_memory().available), *gauges.available()])
+
+
+def mib(nbytes: int) -> str:
+    """Return bytes in words: MiB, or KiB where they are few."""
+    return f"{nbytes / 2**20:,.1f} MiB" if nbytes >= 2**20 else f"{nbytes / 2**10:,.1f} KiB"
+
+
+def _remedy(need: Need, bound: int, batch_size: int) -> str:
+    fixed = need.total - need.slots * need.slot_bytes
+    room = bound - fixed
+    if room <= 0:
+        workers = (bound - need.total) // WORKER_BYTES + need.workers
+        if workers > 0:
+            return f"workers={workers} would fit"
+        return f"allow more than {mib(fixed)}, which is needed without a single slot"
+    if need.slots > 2 and room >= 2 * need.slot_bytes:
+        return f"slots={room // need.slot_bytes} would fit"
+    fitting = int(batch_size * room / (2 * need.slot_bytes))
+    if fitting:
+        return f"{'slots=2 and ' if need.slots > 2 else ''}batch_size={fitting} would fit"
+    return f"even one sample in each of 2 slots is too much; allow {mib(fixed + 2 * need.slot_bytes // batch_size)}"

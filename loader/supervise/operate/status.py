@@ -1,0 +1,139 @@
+"""What the supervisor answers to `status`: the snapshot that the trainer can make as well, and what only the supervisor knows.
+
+    Stats.as_dict()                                  name, epoch, rates, slots, workers, memory, errors, verdict
+    pid, trainer_pid, script, started                who it is
+    batch, epoch_batches, batch_size                 how far the epoch is
+    auto, wanted_workers, max_workers                what `set` may change
+    restarts                                         of workers that died
+    seconds_since_last_batch                                      since the trainer took a batch, to a second; null before the first
+    last_minute                                      a point for each second: see `minute`
+    decisions                                        the latest ones, newest first: [{"ago_s": 12.3, "text": "2 → 4 workers: …"}]
+    workers[…]                                       also number, sample, memory_bytes, restarts
+
+It is put together when somebody asks. Between two questions it costs a look at the board each second.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import asdict
+from typing import Any
+
+from loader.data.pipeline.substitution import substitute
+from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell
+from loader.ipc.identity import identity
+from loader.ipc.records import Ticket, TicketKind
+from loader.measure.minute import LastMinute
+from loader.measure.stats import Meter
+from loader.produce.worker import WorkerContext
+from loader.supervise.memory.control import MemoryControl
+from loader.supervise.sample_names import Names
+from loader.supervise.schedule.schedule import Schedule
+from loader.supervise.tuning.tuning import Decision, Tuning
+
+_DECISIONS = 20
+
+
+class Status:
+    """Knows how the loader is.
+
+    Args:
+        board: counters.
+        production: what the workers share.
+        schedule: knows who works on what.
+        memory: knows how large workers are, and has decided about them.
+        tuning: has decided how many there are.
+        names: of samples.
+    """
+
+    def __init__(self, *, board: Board, production: WorkerContext, schedule: Schedule, memory: MemoryControl, tuning: Tuning, names: Names) -> None:
+        self._board = board
+        self._names = names
+        self._production = production
+        self._schedule = schedule
+        self._memory = memory
+        self._tuning = tuning
+        self._meter = Meter(board)
+        self._minute = LastMinute(board)
+        self._orders: deque[tuple[float, str]] = deque(maxlen=_DECISIONS)
+        self._pids = {"pid": os.getpid(), "trainer_pid": os.getppid()}
+
+    def look(self, now: float) -> None:
+        """Remember how it is now. To be called about once a second."""
+        self._meter.look(now)
+        self._minute.look(now)
+
+    def note(self, now: float, text: str) -> None:
+        """Remember what an operator or the script wanted: it is shown among the decisions."""
+        self._orders.append((now, text))
+
+    def answer(self, wanted: int) -> dict[str, Any]:
+        """Return everything as JSON-able data.
+
+        Args:
+            wanted: workers that should run.
+        """
+        now = time.monotonic()
+        seconds_since_last_batch = self._minute.seconds_since_last_batch(now)
+        who = asdict(identity(self._board.trainer))
+        known = self._meter.stats(who.pop("name")).as_dict()
+        plan = self._production.plan
+        return {
+            **known,
+            "workers": self._workers(known["workers"]),
+            **self._pids,
+            **who,
+            "batch": self._board.trainer[TrainerCell.BATCH_GAUGE],
+            "epoch_batches": plan.batches,
+            "batch_size": plan.batch_size,
+            "auto": self._tuning.active,
+            "wanted_workers": wanted,
+            "max_workers": len(self._board.workers),
+            "restarts": self._board.supervisor[SupervisorCell.RESTARTS],
+            "seconds_since_last_batch": None if seconds_since_last_batch is None else round(seconds_since_last_batch, 1),
+            "last_minute": self._minute.as_dict(),
+            "decisions": self._decisions(now),
+        }
+
+    def _decisions(self, now: float) -> list[dict[str, Any]]:
+        made = [*self._memory.decisions, *self._orders, *((one.at, _in_words(one)) for one in self._tuning.decisions)]
+        newest = sorted(made, key=lambda one: one[0], reverse=True)[:_DECISIONS]
+        return [{"ago_s": round(now - at, 1), "text": text} for at, text in newest]
+
+    def _workers(self, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        numbers = {cells[WorkerCell.PID_GAUGE]: number for number, cells in enumerate(self._board.workers)}
+        return [worker | self._worker(numbers[worker["pid"]]) for worker in known if worker["pid"] in numbers]
+
+    def _worker(self, number: int) -> dict[str, Any]:
+        return {
+            "number": number,
+            "sample": self._sample(number),
+            "memory_bytes": self._memory.sizes.get(number),
+            "restarts": self._board.workers[number][WorkerCell.RESTARTS],
+        }
+
+    def _sample(self, number: int) -> str | None:
+        """Return path or index of the sample that a worker is at, the index where code of the user's would have to name it.
+
+        Where built-in code works on many at once, it is the first one of its ticket.
+        """
+        cells = self._board.workers[number]
+        at = cells[WorkerCell.TICKET_GAUGE]
+        ticket = next((ticket for ticket in self._schedule.tickets(number) if ticket.number == at), None) if at else None
+        if ticket is None or ticket.kind is not TicketKind.ROWS:
+            return None
+        row = min(max(0, cells[WorkerCell.ROW_GAUGE]), ticket.rows - 1)
+        index = self._index(ticket, row, max(ticket.attempt, cells[WorkerCell.ATTEMPT_GAUGE]))
+        return self._names.at_hand(index) or f"sample {index}"
+
+    def _index(self, ticket: Ticket, row: int, attempt: int) -> int:
+        production = self._production
+        position = ticket.first + row
+        own = int(production.order.indices(ticket.epoch, production.plan.positions(position, position + 1))[0])
+        return substitute(production.pipeline.seed, ticket.epoch, own, attempt, production.plan.samples)
+
+
+def _in_words(decision: Decision) -> str:
+    return f"{decision.before} → {decision.after} workers: {decision.reason}"

@@ -1,0 +1,98 @@
+"""What the schedule wants to be done; the loop does it. `Ready` is a command, too: it goes to the trainer as it is.
+
+Which worker holds which tickets, and who gets the next one. A worker does its tickets in the order in which it got them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import NamedTuple
+
+from loader.ipc.records import Ready, Ticket, TicketKind
+from loader.supervise.schedule.suspects import TrackedTicket
+
+
+class SendTicket(NamedTuple):
+    """Send `ticket` to `worker`."""
+
+    worker: int
+    ticket: Ticket
+
+
+class Dismiss(NamedTuple):
+    """Let `worker` go: it holds nothing and gets nothing more."""
+
+    worker: int
+
+
+Command = SendTicket | Ready | Dismiss
+
+
+TICKETS_PER_WORKER = 2
+
+
+class Assignments:
+    """The tickets in the hands of workers."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, deque[TrackedTicket]] = {}
+        self._leaving: set[int] = set()
+
+    def __contains__(self, worker: int) -> bool:
+        return worker in self._held
+
+    @property
+    def staying(self) -> int:
+        """Number of workers that may get more."""
+        return len(self._held) - len(self._leaving)
+
+    def held(self, worker: int) -> deque[TrackedTicket]:
+        """Return the tickets of a worker, the oldest first; empty for one that is not there."""
+        return self._held.get(worker) or deque()
+
+    def join(self, worker: int) -> None:
+        """Add a worker."""
+        self._held[worker] = deque()
+
+    def retire(self, worker: int) -> None:
+        """Give a worker nothing more."""
+        self._leaving.add(worker)
+
+    def leave(self, worker: int) -> deque[TrackedTicket]:
+        """Remove a worker; return what it held."""
+        self._leaving.discard(worker)
+        return self._held.pop(worker)
+
+    def finished(self) -> list[int]:
+        """Return the workers that get nothing more and hold nothing any more."""
+        return [worker for worker in self._leaving if not self._held[worker]] if self._leaving else []
+
+    def next_worker(self) -> int | None:
+        """Return the worker with the fewest tickets, or None if all have as many as they may."""
+        best, fewest = None, TICKETS_PER_WORKER
+        for worker, held in self._held.items():
+            if len(held) < fewest and worker not in self._leaving:
+                best, fewest = worker, len(held)
+                if not fewest:
+                    break
+        return best
+
+    def give(self, worker: int, issued: TrackedTicket) -> None:
+        """Put a ticket into a worker's hands."""
+        self._held[worker].append(issued)
+
+    def take(self, worker: int, number: int) -> Ticket:
+        """Take back the ticket `number`, which must be the oldest one of the worker."""
+        issued = self._held[worker].popleft()
+        assert issued.ticket.number == number, f"worker {worker} reported ticket {number}, it holds {issued}"
+        return issued.ticket
+
+    def slack_ns(self, row_ns: float) -> float:
+        """Return for how long, by estimate, no worker will run dry even if nothing is dealt: 0 unless each of them has a second ticket."""
+        slack = math.inf
+        for held in self._held.values():
+            if len(held) < TICKETS_PER_WORKER or held[-1].ticket.kind is TicketKind.ORDER:
+                return 0.0
+            slack = min(slack, held[-1].ticket.rows * row_ns)
+        return slack if self._held else 0.0

@@ -1,0 +1,117 @@
+"""States of slots, and which may follow which.
+
+Where the slots are now, and for how long the workers had none to fill: a look now and then would miss what happens between batches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, auto
+
+from loader.ipc.board import Cells, SupervisorCell
+from loader.ipc.records import Ticket, TicketKind
+from loader.supervise.schedule.blocks import Block
+
+
+class SlotState(IntEnum):
+    """Whose hands a slot is in."""
+
+    FREE = auto()
+    """Nobody's."""
+    FILLING = auto()
+    """The workers': some of its tickets are not done."""
+    COMPLETE = auto()
+    """Nobody's: it waits for the slots before it."""
+    HANDED = auto()
+    """The trainer's, until it is released."""
+
+
+_LEGAL = {
+    (SlotState.FREE, SlotState.FILLING),
+    (SlotState.FILLING, SlotState.COMPLETE),
+    (SlotState.FILLING, SlotState.FREE),  # its epoch was left
+    (SlotState.COMPLETE, SlotState.HANDED),
+    (SlotState.COMPLETE, SlotState.FREE),  # its epoch was left
+    (SlotState.HANDED, SlotState.FREE),
+}
+
+
+@dataclass(slots=True)
+class Slot:
+    """A slot and what is in it.
+
+    Attributes:
+        number: of the slot.
+        state: see `SlotState`.
+        delivery: number of its latest filling; the trainer sends it back with the release.
+        term, epoch, first, batches: what it is filled with; `first` is the number of its first batch.
+        rows: to fill.
+        issued: rows that have been put into tickets.
+        outstanding: rows that are not reported done or failed.
+        ticket_rows: size of its tickets.
+        block: of the order that it reads, or None where the order is sequential.
+        good_rows: rows before the first batch that failed; None while none has.
+        stale: whether its epoch was left.
+    """
+
+    number: int
+    state: SlotState = SlotState.FREE
+    delivery: int = 0
+    term: int = 0
+    epoch: int = 0
+    first: int = 0
+    batches: int = 0
+    rows: int = 0
+    issued: int = 0
+    outstanding: int = 0
+    ticket_rows: int = 0
+    block: Block | None = None
+    good_rows: int | None = None
+    stale: bool = False
+
+    def begin(self, delivery: int, term: int, epoch: int, first: int, batches: int, rows: int, block: Block | None) -> None:
+        """Start to fill the slot."""
+        self.become(SlotState.FILLING)
+        self.delivery, self.term, self.epoch, self.first, self.batches, self.block = delivery, term, epoch, first, batches, block
+        self.rows = self.outstanding = rows
+        self.issued, self.good_rows, self.stale = 0, None, False
+
+    def cut_ticket(self, number: int, batch_size: int) -> Ticket:
+        """Return the ticket for the next rows that are in none."""
+        rows = min(self.ticket_rows, self.rows - self.issued)
+        place, block_first = (0, 0) if self.block is None else (self.block.place, self.block.first)
+        first = self.first * batch_size + self.issued
+        ticket = Ticket(number, TicketKind.ROWS, self.number, self.epoch, first, rows, self.issued, place, block_first)
+        self.issued += rows
+        return ticket
+
+    def become(self, state: SlotState) -> None:
+        """Change the state. Raises AssertionError for a transition that is not in the table."""
+        assert (self.state, state) in _LEGAL, f"slot {self.number}: {self.state.name} → {state.name}; {self}"
+        self.state = state
+
+
+class SlotClock:
+    """Publishes the whereabouts of the slots.
+
+    Args:
+        cells: of the supervisor.
+    """
+
+    def __init__(self, cells: Cells) -> None:
+        self._cells = cells
+        self._counts = -1, 0, 0  # nothing is known yet
+        self._since_ns = 0
+
+    def note(self, free: int, filling: int, handed: int, now_ns: int) -> None:
+        """From now on so many slots are free, being filled, and with the trainer."""
+        cells = self._cells
+        elapsed_ns = now_ns - (self._since_ns or now_ns)
+        self._since_ns = now_ns
+        if self._counts[0] == self._counts[1] == 0:
+            cells.add(SupervisorCell.NOTHING_TO_FILL_NS, elapsed_ns)
+        if (free, filling, handed) != self._counts:
+            self._counts = free, filling, handed
+            cells[SupervisorCell.SLOTS_FREE_GAUGE] = free
+            cells[SupervisorCell.SLOTS_FILLING_GAUGE] = filling
+            cells[SupervisorCell.SLOTS_HANDED_GAUGE] = handed

@@ -1,0 +1,1 @@
+"""How many workers run, with `workers="auto"`."""

@@ -1,0 +1,1 @@
+"""Keras: its adapter, a file for each framework, and callbacks."""

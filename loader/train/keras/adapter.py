@@ -1,0 +1,264 @@
+"""Keras: how `model.fit(loader)` accepts a Loader. The only file that touches Keras' private API.
+
+`fit` takes arrays, a `tf.data.Dataset`, a generator, … or any instance of its own `DataAdapter` class, which is passed through unchanged (since
+Keras 3.7). It asks with `isinstance`, which looks at `loader.__class__`; there we answer with a class that is both, made when Keras is there
+to be subclassed. So this package never imports Keras, and it does not matter which of them is imported first. `batches()` and `as_tf_dataset()`
+are the ways that need none of this.
+
+One Loader serves every `fit`, `evaluate` and `predict` that it is given to, also at the same time as training and as validation data, so what
+differs between them is not kept in it but asked of the caller, Keras' `EpochIterator`, each time:
+
+| Keras | here |
+|---|---|
+| drops `y`, `sample_weight`, `class_weight`, `batch_size`, `shuffle` beside an adapter | an error that says where they belong |
+| says "None values not supported" where a loss gets no labels | an error that says what is missing |
+| with `steps_per_epoch`, keeps one iterator over all its epochs, and stops training where the data end | that iterator does not end |
+| builds a model on a first batch, throws the iterator away and starts again (JAX, PyTorch) | the epoch starts again with the same batch |
+| makes iterators that it never uses | nothing happens before the first `next` |
+| takes the same number of batches from each epoch | is told before each one how many are left: fewer after `load_state_dict` |
+| calls `on_epoch_begin` and `on_epoch_end` too often, too early or not at all | an epoch begins and ends with its iterator all the same |
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from loader.data.spec import Array, Sample
+from loader.errors import ConfigError
+
+if TYPE_CHECKING:
+    from loader.train.epoch import EpochIterator
+    from loader.train.loader import Loader
+
+
+_ADAPTER_MODULE = "keras.src.trainers.data_adapters.data_adapter"
+
+# Arguments of `fit`, `evaluate` and `predict` that Keras drops without a word when it is given a DataAdapter, and where they belong.
+_DROPPED = {
+    "y": "the labels belong to the source",
+    "sample_weight": "the weights belong to the source",
+    "class_weight": "give it to the Loader: Loader(..., class_weight=...)",
+    "batch_size": "it is the Loader's: Loader(..., batch_size=...)",
+    "validation_batch_size": "it is the Loader's: Loader(..., batch_size=...)",
+}
+
+# The functions that ask first whether something is a DataAdapter, with their name for it; and how far above them `fit` is.
+_ASKERS = {"get_data_adapter": "x", "unpack_x_y_sample_weight": "data"}
+_CALLS = {"fit": "train_step", "evaluate": "test_step", "predict": "predict_step"}
+_CALL_DEPTH = 5
+
+# The method that builds a model on a first batch, and how far below it an iterator may be called: through EpochIterator and generators around us.
+_BUILDER = "_symbolic_build"
+_BUILDER_DEPTH = 8
+
+
+@dataclass(frozen=True)
+class KerasEpoch:
+    """The epoch of Keras that is running.
+
+    Attributes:
+        endless: whether Keras counts its steps itself, so that its epochs are not ours.
+        steps: in the whole of it, those before a resume included.
+    """
+
+    endless: bool
+    steps: int
+
+
+class KerasAdapter:
+    """The methods that Keras calls on what it takes for its own `DataAdapter`. Users call none of them."""
+
+    _course: KerasEpoch | None = None  # of whoever iterated last; for `loader.train.keras.callbacks`
+    _steps_before = 0  # of the next epoch of Keras, done before a resume
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        module = sys.modules.get(_ADAPTER_MODULE)
+        if module is None or not hasattr(module, "DataAdapter"):
+            return type(self)
+        own: Any = self
+        _refuse_what_does_not_fit(own, sys._getframe(1))
+        kind: Any = type(self)
+        return _both(kind, module.DataAdapter)
+
+    def get_tf_dataset(self: Any) -> Iterable[Any]:
+        """Return what Keras' TensorFlow trainer iterates over: tensors over the slots, or a dataset where a strategy needs one."""
+        from loader.train.keras.tensorflow import for_strategy, tensor
+
+        endless = _counts_steps(sys._getframe(1))
+        return for_strategy(self, endless) or Epochs(self, tensor, endless)
+
+    def get_numpy_iterator(self: Any) -> Iterable[Any]:
+        """Return what Keras iterates over where it wants numpy arrays."""
+        return Epochs(self, None, _counts_steps(sys._getframe(1)))
+
+    def get_jax_iterator(self: Any) -> Iterable[Any]:
+        """Return what Keras' JAX trainer iterates over: numpy arrays over the slots, which a jitted step aliases."""
+        return Epochs(self, None, _counts_steps(sys._getframe(1)))
+
+    def get_torch_dataloader(self: Any) -> Iterable[Any]:
+        """Return what Keras' PyTorch trainer iterates over: tensors over the slots."""
+        from loader.train.keras.torch import tensor
+
+        return Epochs(self, tensor, _counts_steps(sys._getframe(1)))
+
+    @property
+    def num_batches(self: Any) -> int | None:
+        """Batches in an epoch; None, which Keras takes for "does not end", where it counts steps itself."""
+        return None if _counts_steps(sys._getframe(1)) else len(self)
+
+    @property
+    def has_partial_batch(self: Any) -> bool:
+        """Whether the last batch is smaller."""
+        return bool(self.plan.rows % self.plan.batch_size)
+
+    @property
+    def partial_batch_size(self: Any) -> int | None:
+        """Rows of a smaller last batch, or None."""
+        return self.plan.rows % self.plan.batch_size or None
+
+    def on_epoch_begin(self: Any) -> None:
+        """Tell Keras how many batches it will get: the first epoch after a resume has fewer. Keras asks for their number but once."""
+        keras: Any = sys._getframe(1).f_locals.get("self")
+        adapter: Any = getattr(keras, "data_adapter", None)
+        if adapter is not self:
+            return
+        if keras.steps_per_epoch is None:
+            keras._num_batches = len(self) - self._position.upcoming[1]
+            self._course = KerasEpoch(False, self._steps_before + keras._num_batches)
+        else:
+            full = vars(keras).setdefault("_full_steps_per_epoch", keras.steps_per_epoch)
+            keras.steps_per_epoch = max(1, full - self._steps_before)
+            self._course = KerasEpoch(True, full)
+        self._steps_before = 0
+
+    def on_epoch_end(self) -> None:
+        """Do nothing: Keras calls this at odd times; an epoch ends with its iterator."""
+
+
+class Epochs:
+    """Iterable over epochs of a loader: each `iter` is the next one, in arrays of a framework.
+
+    Args:
+        loader: to take batches from.
+        convert: makes a framework's array over the memory of a numpy array and keeps that alive; None leaves numpy arrays.
+        endless: whether an iterator goes on with the next epoch instead of ending.
+    """
+
+    def __init__(self, loader: Loader, convert: Callable[[Array], Any] | None, endless: bool) -> None:
+        self._loader = loader
+        self._convert = convert
+        self._endless = endless
+
+    def __iter__(self) -> Iterator[Sample]:
+        return _Batches(self._loader, self._convert, self._endless)
+
+
+class _Batches:
+    """One iterator of `Epochs`. Nothing happens before its first `next`."""
+
+    def __init__(self, loader: Loader, convert: Callable[[Array], Any] | None, endless: bool) -> None:
+        self._loader = loader
+        self._convert = convert
+        self._endless = endless
+        self._epoch: EpochIterator | None = None
+
+    def __iter__(self) -> _Batches:
+        return self
+
+    def __next__(self) -> Sample:
+        if self._epoch is None:
+            self._epoch = self._loader.epoch_iterator(leased=True, peek=_builds_a_model(sys._getframe(1)))
+            self._unflatten = self._loader.spec.unflatten
+        try:
+            arrays = self._epoch.arrays()
+        except StopIteration:
+            if not self._endless:
+                raise
+            self._epoch = self._loader.epoch_iterator(leased=True)
+            arrays = self._epoch.arrays()
+        convert = self._convert
+        return self._unflatten(arrays if convert is None else [convert(array) for array in arrays])
+
+
+@functools.cache
+def _both(loader: Any, adapter: Any) -> type:
+    return type(loader.__name__, (loader, adapter), {})
+
+
+def _refuse_what_does_not_fit(loader: Loader, asker: FrameType) -> None:
+    """Raise ConfigError where Keras is given a loader together with what it would ignore, or without what it needs."""
+    asks = asker.f_code.co_name
+    if asks not in _ASKERS or asker.f_locals.get(_ASKERS[asks]) is not loader:
+        return
+    call = _call_above(asker)
+    validates = call is not None and call.f_code.co_name == "fit" and (asks != "get_data_adapter" or call.f_locals["x"] is not loader)
+    ignored = [f"{name}: {_DROPPED[name]}" for name in _dropped(asker.f_locals, call if validates else None)]
+    shuffle = None if call is None or validates else _given(call).get("shuffle")
+    if shuffle is not None and bool(shuffle) != loader._config.shuffle:
+        ignored.append(f"shuffle={shuffle!r}: the order is the Loader's: Loader(..., shuffle={bool(shuffle)})")
+    if ignored:
+        raise ConfigError("Keras would ignore these beside a Loader:\n  " + "\n  ".join(ignored))
+    if call is not None and _needs_labels(call, validates) and len(loader.spec.parts) == 1:
+        raise ConfigError(
+            f"the model is compiled with a loss, which needs labels, and the samples of {loader.name} have none: {loader.spec}. "
+            "Give them to the source: NpyArrays(x, y), NpyFiles(paths, labels=...). A model that learns its own input takes it twice: NpyArrays(x, x)"
+        )
+
+
+def _dropped(given: Mapping[str, Any], validation: FrameType | None) -> list[str]:
+    """Return which of the arguments that Keras drops were given. For validation data, the batch size of training arrays is handed on to us."""
+    names = [name for name in _DROPPED if given.get(name) is not None]
+    if validation is None:
+        return names
+    own_size = ["validation_batch_size"] * (validation.f_locals.get("validation_batch_size") is not None)
+    return own_size + [name for name in names if name != "batch_size"]
+
+
+def _call_above(asker: FrameType) -> FrameType | None:
+    """Return the frame of the `fit`, `evaluate` or `predict` of Keras that wants to know, if it is one of them."""
+    frame: FrameType | None = asker
+    for _ in range(_CALL_DEPTH):
+        frame = frame and frame.f_back
+        if frame is not None and frame.f_code.co_name in _CALLS and {"self", "x"} <= frame.f_locals.keys():
+            return frame
+    return None
+
+
+def _given(call: FrameType) -> Mapping[str, Any]:
+    """Return the arguments that were given to `fit`, without its defaults: those of the wrapper that Keras has around it."""
+    wrapper = call.f_back
+    around = wrapper.f_locals if wrapper is not None else {}
+    if getattr(around.get("fn"), "__code__", None) is not call.f_code:
+        return {}
+    by_name: Mapping[str, Any] = around["kwargs"]
+    return {**dict(zip(call.f_code.co_varnames, around["args"], strict=False)), **by_name}
+
+
+def _needs_labels(call: FrameType, validates: bool) -> bool:
+    """Return whether Keras itself computes a loss from labels: not in `predict`, nor without one, nor in steps of the model's own."""
+    model = call.f_locals["self"]
+    step = "test_step" if validates else _CALLS[call.f_code.co_name]
+    own = [method for method in (step, "compute_loss") if not getattr(type(model), method).__module__.startswith("keras.")]
+    return step != "predict_step" and getattr(model, "loss", None) is not None and not own
+
+
+def _counts_steps(caller: FrameType) -> bool:
+    """Return whether the caller is an EpochIterator that was given `steps_per_epoch`, `validation_steps` or `steps`."""
+    return getattr(caller.f_locals.get("self"), "steps_per_epoch", None) is not None
+
+
+def _builds_a_model(caller: FrameType | None) -> bool:
+    """Return whether a batch is only looked at, to build a model from its shapes."""
+    for _ in range(_BUILDER_DEPTH):
+        if caller is None:
+            break
+        if caller.f_code.co_name == _BUILDER:
+            return True
+        caller = caller.f_back
+    return False

@@ -1,0 +1,1 @@
+"""Batches from the worker pool: the trainer's end of it."""

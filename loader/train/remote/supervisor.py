@@ -1,0 +1,273 @@
+"""One supervisor, from its start to its end, with all that nobody else may touch: process, pipes, arena.
+
+The one that follows it gets everything anew. So a worker of the old one, while it dies, can't write into a slot or an inbox of the new one, and
+a lease on an old slot is given back to a pipe that nobody reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import subprocess
+from collections import deque
+
+from loader.data.spec import Array
+from loader.errors import IterationError, LoaderError, from_record
+from loader.ipc import last_words, memfd
+from loader.ipc.arena import Arena, ArenaLayout
+from loader.ipc.board import Cells, Phase, SupervisorCell, read_text
+from loader.ipc.channels import open_pipe, read_records
+from loader.ipc.control_socket import clean_up_after
+from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Skip, unpack_ready
+from loader.supervise.memory import gauges
+from loader.train.remote.launch import start_supervisor
+from loader.train.remote.lease import Interrupt, Lease, Outbox
+
+_END_S = 2.0
+
+# One that is stopped will not end by itself. It is looked at after a moment: somebody may have stopped it for that long.
+_STOPPED_END_S = 0.5
+
+# A supervisor shows a sign of life each second, but a busy or swapping machine may hold it up for many. Where the system says that it is stopped, no
+# more patience is needed.
+_STOPPED_S = 10.0
+
+TWO_AT_ONCE = (
+    "two threads take batches from one loader at the same time, or a signal handler does while a batch is waited for. "
+    "What to do: take them in one thread, hold a lock around next(), or make a loader for each thread"
+)
+
+
+class SupervisorProcess:
+    """A supervisor and what belongs to it alone.
+
+    Owns the process and the descriptors; `end` ends and closes them, once. Leases keep the mapping of the arena as long as they need it.
+
+    Attributes:
+        records: slots that the supervisor has handed over and nobody has taken yet, in order.
+        arena: None until it has been announced.
+        outbox: to the supervisor, and the slots of this life that are lent.
+        ended: whether `end` was called.
+        death: how the supervisor died, in words, after that.
+        failed_to_boot: whether it ended by itself while it booted, so that another one would do the same.
+
+    Args:
+        cells: the supervisor's, on the board.
+        interrupt: for the outbox.
+        lent: the board's cell for how many slots are lent.
+    """
+
+    def __init__(self, cells: Cells, interrupt: Interrupt, lent: memoryview) -> None:
+        self._cells = cells
+        self._heartbeat = self._silence_ms = 0
+        self._term = 0
+        self._oom_kills = gauges.oom_kills()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.records: deque[Ready] = deque()
+        self.arena: Arena | None = None
+        self.ended = False
+        self.death = ""
+        self.failed_to_boot = False
+        with contextlib.ExitStack() as opened:
+            self._arena_fd = memfd.create("arena")
+            opened.callback(os.close, self._arena_fd)
+            self._inbox, self._inbox_write = open_pipe()
+            opened.callback(os.close, self._inbox)
+            opened.callback(os.close, self._inbox_write)
+            self.outbox = Outbox(self._inbox_write, interrupt, lent)
+            self._ready, self._ready_write = open_pipe()
+            opened.pop_all()  # all or none
+        self._poll = select.poll()
+        self._poll.register(self._ready, select.POLLIN)
+
+    def start(self, descriptors: dict[str, int], numbers: dict[str, int]) -> None:
+        """Start the process.
+
+        Args:
+            descriptors: what the trainer keeps from one supervisor to the next.
+            numbers: fields of `loader.supervise.boot.BootParameters`.
+        """
+        own = {
+            "arena": self._arena_fd,
+            "inbox_read": self._inbox,
+            "inbox_write": self._inbox_write,
+            "ready": self._ready_write,
+        }
+        try:
+            self._process = start_supervisor(descriptors | own, numbers)
+        finally:
+            for fd in (self._inbox, self._inbox_write, self._ready_write):
+                os.close(fd)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the supervisor."""
+        return 0 if self._process is None else self._process.pid
+
+    def wait(self, timeout_ms: int) -> bool:
+        """Wait until the supervisor has sent something or has died; return whether that is so.
+
+        Raises:
+            IterationError: another thread waits already.
+        """
+        try:
+            arrived = bool(self._poll.poll(timeout_ms))
+        except RuntimeError as error:  # "concurrent poll() invocation"
+            raise IterationError(TWO_AT_ONCE) from error
+        self.outbox.flush()
+        heartbeat = self._cells[SupervisorCell.HEARTBEAT_NS_GAUGE]
+        self._silence_ms = 0 if arrived or heartbeat != self._heartbeat else self._silence_ms + timeout_ms
+        self._heartbeat = heartbeat
+        return arrived
+
+    @property
+    def silence_s(self) -> float:
+        """How long this process has waited without a sign of life.
+
+        The time since the last one would not do: Ctrl-Z stops trainer and supervisor alike, and whoever is continued first would see a long one.
+        """
+        return self._silence_ms / 1000
+
+    def given_up(self, silence_s: float) -> str:
+        """Return why not to wait for the supervisor any longer, in words; "" where there is no reason.
+
+        Args:
+            silence_s: the longest time without a sign of life.
+        """
+        if self.silence_s >= _STOPPED_S and self._is_stopped():
+            return f"it was stopped (SIGSTOP) for {self.silence_s:.0f} s and was killed"
+        if self.silence_s >= silence_s:
+            return f"it gave no sign of life for {self.silence_s:.0f} s and was killed"
+        return ""
+
+    def _is_stopped(self) -> bool:
+        """Whether a signal has stopped the supervisor. One that a debugger holds is in another state, `t` (proc(5))."""
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb") as file:
+                return file.read().rpartition(b") ")[2].startswith(b"T")
+        except OSError:
+            return False
+
+    def read(self) -> bool:
+        """Read what the supervisor has sent; return whether it lives. Its death ends the stream, because nobody else holds the other end.
+
+        Blocks: until there is something, so call it after `wait`.
+
+        Raises:
+            LoaderError: what the supervisor said before it gave up.
+        """
+        raw = read_records(self._ready, READY_BYTES)
+        for record in unpack_ready(raw):
+            if isinstance(record, Ready) and record.term == self._term:
+                self.records.append(record)
+        phase = self._cells[SupervisorCell.PHASE_GAUGE]
+        if phase == Phase.FAILED and (error := self._cells.read_text()):  # one that is not whole yet is told of by a record to come
+            raise from_record(error)
+        if raw and phase == Phase.RUNNING and self.arena is None:
+            self.arena = Arena(self._arena_fd, ArenaLayout.read(self._arena_fd, self._cells[SupervisorCell.ARENA_BYTES_GAUGE]))
+        return bool(raw)
+
+    # Slots.
+
+    def next_record(self, epoch: int, batch: int) -> Ready:
+        """Return the first one of `records`, which is there, for a batch that is due.
+
+        Raises:
+            IterationError: another thread has taken it. The supervisor then goes on with it once more.
+        """
+        record = self.records.popleft() if self.records else None
+        if record is None or (record.epoch, record.first) != (epoch, batch):
+            self.skip(epoch, batch)
+            raise IterationError(TWO_AT_ONCE)
+        return record
+
+    def lend(self, record: Ready) -> tuple[Array, LoaderError | None]:
+        """Return the bytes of a slot, which keep it, and the error of the batch after those in it, if that failed."""
+        assert self.arena is not None
+        error = from_record(read_text(self.arena.text(record.slot))) if record.failed else None
+        return Lease(self.arena.slot(record.slot), record.slot, record.delivery, self.outbox).array(), error
+
+    def skip(self, epoch: int, batch: int) -> None:
+        """Have the supervisor go on with `batch` of `epoch`; what it has sent before is dropped."""
+        self._term += 1
+        self.outbox.send(Skip(self._term, epoch, batch).pack())
+        self.records.clear()
+        if self.arena is not None:
+            for slot in set(range(self.arena.layout.slots)) - self.outbox.lent:
+                self.outbox.send(Released(slot, ANY_BEFORE_TERM).pack())
+
+    # The end.
+
+    def ask_to_end(self) -> None:
+        """Tell the supervisor to end. One that still boots does not listen, and has nothing to put in order: it is killed."""
+        self.outbox.send(Close().pack())
+        if self._cells[SupervisorCell.PHASE_GAUGE] == Phase.BOOTING:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill the supervisor; the workers die with it."""
+        if self._process is not None:
+            self._process.kill()
+
+    def end(self, reason: str = "") -> None:
+        """Wait for the supervisor's death, at most two seconds, or kill it; close what is ours.
+
+        The memory of the arena is given back at once, but for the slots that are lent: those when nobody uses any of them any more.
+
+        Args:
+            reason: of its death, in words; the default says what the system does.
+        """
+        if self.ended:
+            return
+        self.ended = True
+        try:
+            if not self._ends(_STOPPED_END_S) and not self._is_stopped():
+                self._ends(_END_S - _STOPPED_END_S)
+        finally:
+            self._bury()
+        self.death = reason or self._how_it_died()
+        self.failed_to_boot = self._ended_by_itself() and self._cells[SupervisorCell.PHASE_GAUGE] == Phase.BOOTING
+
+    def _ends(self, timeout_s: float) -> bool:
+        """Wait for the end of the process; return whether it has come."""
+        try:
+            if self._process is not None:
+                self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _how_it_died(self) -> str:
+        if self._process is None:
+            return "it was not started"
+        if self._process.returncode is None:
+            return "it was killed, and has not ended yet; likely cause: it waits for a device or a file system that does not answer"
+        how = last_words.in_words(self._process.returncode, gauges.oom_kills() > self._oom_kills)
+        taken = " (or the script has taken its exit status, by ignoring SIGCHLD or by waiting for any child)"
+        return how if self._process.returncode else how + taken
+
+    def _ended_by_itself(self) -> bool:
+        return self._process is not None and self._process.returncode is not None and last_words.is_of_itself(self._process.returncode)
+
+    def _bury(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            if self._ends(_END_S):  # what waits for a device can't even be killed before that answers
+                clean_up_after(self._process.pid)
+        self._free()
+        self.outbox.count = None
+        self.arena = None
+        self.records.clear()
+        os.close(self._arena_fd)
+        os.close(self._ready)
+
+    def _free(self) -> None:
+        """Give back the memory of the arena but for the slots that are lent, also where a process that a transform has forked still maps it."""
+        start = 0
+        if self.arena is not None:
+            for slot in sorted(self.outbox.lent):
+                used = self.arena.layout.slot_bytes(slot)
+                memfd.free(self._arena_fd, start, used.start)
+                start = used.stop
+        memfd.free(self._arena_fd, start, os.fstat(self._arena_fd).st_size)

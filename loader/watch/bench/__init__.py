@@ -1,0 +1,1 @@
+"""`loader bench`: the loader alone, the model alone, and both together."""

@@ -1,0 +1,77 @@
+"""A model by itself: a few batches in memory, fed again and again, the way that a loader feeds them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from loader.data.layout import aligned_empty
+from loader.data.spec import Array, Sample, SampleSpec
+from loader.train.keras.adapter import KerasAdapter
+from loader.train.loader import Loader
+from loader.watch.session import leaves
+
+_MOST_BATCHES = 16
+_MOST_BYTES = 256 << 20
+
+
+class Replay(KerasAdapter):
+    """What `fit` takes in place of a loader: the same conversion to the framework's arrays, and nobody to wait for. It has no end.
+
+    Args:
+        batches: arrays of one batch or more, flat; each at a multiple of 64 bytes.
+        spec: of the loader that they came from.
+    """
+
+    def __init__(self, batches: Sequence[tuple[Array, ...]], spec: SampleSpec) -> None:
+        self.spec = spec
+        self._batches = batches
+
+    @classmethod
+    def of(cls, loader: Loader) -> Replay:
+        """Copy the batches of a loader's next epoch: 16 of them, or what goes into 256 MiB, or all."""
+        taken: list[tuple[Array, ...]] = []
+        for batch in itertools.islice(loader, _MOST_BATCHES):
+            taken.append(tuple(_copy(leaf) for leaf in leaves(batch)))
+            if sum(leaf.nbytes for arrays in taken for leaf in arrays) > _MOST_BYTES:
+                break
+        return cls(taken, loader.spec)
+
+    def batches(self) -> Iterator[Sample]:
+        """Yield the batches as arrays of numpy, without an end."""
+        return map(self.spec.unflatten, itertools.cycle(self._batches))
+
+    def epoch_iterator(self, *, leased: bool, peek: bool = False) -> Any:
+        """Return what `Loader.epoch_iterator` does, for the adapter."""
+        return _Cycle(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    @property
+    def has_partial_batch(self) -> bool:
+        """Whether the last batch is smaller."""
+        return False
+
+    @property
+    def partial_batch_size(self) -> int | None:
+        """Rows of a smaller last batch, or None."""
+        return None
+
+    def on_epoch_begin(self) -> None:
+        """Do nothing: nothing is resumed here."""
+
+
+class _Cycle:
+    def __init__(self, batches: Sequence[tuple[Array, ...]]) -> None:
+        self._endless = itertools.cycle(batches)
+
+    def arrays(self) -> tuple[Array, ...]:
+        return next(self._endless)
+
+
+def _copy(leaf: Array) -> Array:
+    copied = aligned_empty(leaf.shape, leaf.dtype)
+    copied[...] = leaf
+    return copied

@@ -1,0 +1,1 @@
+"""`loader top`: a loader, live in the terminal."""

@@ -1,0 +1,86 @@
+"""`loader top`: a loader, live in the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+
+import click
+
+from loader.watch.client import loaders
+from loader.watch.status import choose
+from loader.watch.top.asker import Asker, News, answer_of
+from loader.watch.top.watched import Watched
+
+# Batches come in order: a worker that gives up its core to a picture for some milliseconds holds up those of all others (benchmarks/README.md).
+_NICE = 10
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[NAME|PID]")
+@click.option(
+    "--interval", "interval_s", type=click.FloatRange(0.1, 3600), default=1.0, metavar="SECONDS", help="From one look to the next. Default: 1."
+)
+def top(name: str | None, interval_s: float) -> None:
+    """Watch a running loader: who waits for whom.
+
+    Also how far the epoch is, and what each worker does.
+
+    Without NAME, the loader that delivers most; tab shows the next one. Training does not notice.
+
+    \b
+    Keys:
+      + -          one worker more, one less
+      a            let the loader find the number of workers
+      tab, arrows  another loader
+      ?            what the figures mean
+      q            quit
+
+    \b
+    Examples:
+      loader top
+      loader top train
+      loader top train --interval 0.2
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        click.echo("loader top needs a terminal; for programs and files there is `loader status --json`", err=True)
+        sys.exit(1)
+    with loaders() as found:
+        pid = choose(found, name)[0].pid if name is not None else None
+        watched = Watched(pid)
+        watched.answered([answer_of(one) for one in found], time.monotonic())
+    os.nice(_NICE)
+    with contextlib.suppress(KeyboardInterrupt):
+        _watch(watched, interval_s)
+
+
+def _watch(watched: Watched, interval_s: float) -> None:
+    """Show and obey until `q` is pressed or the terminal is gone."""
+    from loader.watch.top.screen import screen
+    from loader.watch.top.terminal import Terminal
+
+    with Asker(interval_s) as asker, Terminal(asker.wake) as terminal:
+        fresh = True
+        while True:
+            if fresh or not terminal.plain:
+                terminal.show(screen(watched.view(time.monotonic()), *terminal.size, terminal.glyphs))
+            keys = terminal.wait(asker.fd, 1.0)
+            terminal.stop_if_asked()
+            news = asker.news()
+            _take_in(watched, news)
+            fresh = any(one.answers is not None for one in news)
+            if keys is None or "q" in keys:
+                return
+            for key in keys:
+                if (request := watched.press(key, time.monotonic())) is not None:
+                    asker.tell(request)
+
+
+def _take_in(watched: Watched, news: list[News]) -> None:
+    for one in news:
+        if one.answers is not None:
+            watched.answered(one.answers, time.monotonic())
+        elif one.request is not None:
+            watched.told(one.request, one.reply, time.monotonic())

@@ -1,0 +1,1 @@
+"""`loader tune`: worker counts and slots, measured."""

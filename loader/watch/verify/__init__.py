@@ -1,0 +1,1 @@
+"""`loader inspect --verify`: all files read, or all samples made, beforehand."""

@@ -1,0 +1,286 @@
+"""What workers do for `loader inspect --verify`: they read each file, or make each sample, and note what they find where all can see it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from loader.data.layout import aligned_empty
+from loader.data.pipeline.pipeline import Pipeline
+from loader.data.pipeline.quarantine import BadEntry, Quarantine, utc_now
+from loader.data.rows import BadSample, Indices, is_fault_of_sample
+from loader.data.sources.npy_files import NpyFiles
+from loader.data.sources.source import Source
+from loader.data.spec import Array, Sample, SampleSpec
+from loader.errors import LoaderError, NpyError
+from loader.ipc import memfd
+from loader.produce.failures import exhaustion
+from loader.watch.verify.file_check import Usual, check_file
+
+_TIMEOUT_S = 60.0
+_SLOWEST_BYTES_PER_S = 4e6  # who reads a file no faster than that hangs
+
+# More than a row that a pool takes for a fast one and measures again.
+_BLANK_S = 0.006
+
+
+_DIFFERENT = (
+    "many files differ in shape or dtype, which is not counted as bad. Training needs a function as first transform that makes the samples alike; "
+    "loader inspect --verify SCRIPT:FUNCTION tries that, too"
+)
+
+
+def files_in(folder: Path) -> NpyFiles:
+    """Return the files of a folder, as classes where it has sub-folders; names that begin with a dot count for nothing, as everywhere."""
+    with os.scandir(folder) as entries:
+        has_classes = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
+    return NpyFiles.from_folder(folder) if has_classes else NpyFiles(folder)
+
+
+class BadItem(Exception):
+    """A file or sample is bad; the message says why."""
+
+
+class Check(Protocol):
+    """Looks at items by number. It travels to workers, which may die of an item.
+
+    Attributes:
+        noun: what the items are.
+        timeout_s: a worker that is at one item for so long hangs.
+        remark: on all of them together; may be empty.
+    """
+
+    noun: str
+    timeout_s: float
+    remark: str
+
+    def __len__(self) -> int: ...
+
+    def name_of(self, index: int) -> str | None:
+        """Return the path of an item, or None where it has none."""
+
+    def check(self, index: int, advance: Callable[[int], None]) -> tuple[int, int]:
+        """Read an item; return how many of its values are NaN, and how many infinite.
+
+        Args:
+            index: of the item.
+            advance: is told the bytes of each piece that was read.
+
+        Raises:
+            BadItem: it is bad.
+        """
+
+
+class FileCheck:
+    """Files, read to their last byte.
+
+    Args:
+        files: to read.
+        usual: the form that all must have, if it is binding; None for any.
+    """
+
+    noun = "files"
+
+    def __init__(self, files: NpyFiles, usual: Usual | None) -> None:
+        self._files = files
+        self._usual = usual
+        self.timeout_s = _TIMEOUT_S + (0 if usual is None else usual.nbytes / _SLOWEST_BYTES_PER_S)  # files of another form are not read on
+        differ = usual is not None and not usual.binding
+        self.remark = _DIFFERENT if differ else ""
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def name_of(self, index: int) -> str | None:
+        return self._files.name_of(index)
+
+    def check(self, index: int, advance: Callable[[int], None]) -> tuple[int, int]:
+        path = self._files.name_of(index)
+        assert path is not None
+        try:
+            return check_file(path, self._usual, advance)
+        except NpyError as error:
+            raise BadItem(error.problem) from error
+        except OSError as error:
+            raise BadItem(error.strerror or str(error)) from error
+
+
+class _Learned(Source):
+    """A source whose first sample is bad: what all are like is learned from another one, and each is read by itself.
+
+    Args:
+        source: of the samples.
+        index: of the one to learn from, which is read here.
+    """
+
+    def __init__(self, source: Source, index: int) -> None:
+        self._source = source
+        self.spec = SampleSpec.of(source[index])
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def sample(self, index: int) -> Sample:
+        return self._source.sample(index)
+
+    def fetch(self, index: int) -> Sample:
+        return self._source.fetch(index)
+
+    def name_of(self, index: int) -> str | None:
+        return self._source.name_of(index)
+
+    def open(self) -> None:
+        self._source.open()
+
+
+class SampleCheck:
+    """Samples, made by source and transforms as in the first epoch of training.
+
+    Args:
+        source: of the samples.
+        timeout_s: see `Check`.
+        settings: for `Pipeline`: transforms, seed and so on.
+    """
+
+    noun = "samples"
+    remark = ""
+
+    def __init__(self, source: Source, timeout_s: float = _TIMEOUT_S, **settings: Any) -> None:
+        self.timeout_s = timeout_s
+        self._source = source
+        self._settings = settings
+        self._pipeline = Pipeline(source, **settings)
+        self._out: list[Array] = []
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def name_of(self, index: int) -> str | None:
+        return self._source.name_of(index)
+
+    def check(self, index: int, advance: Callable[[int], None]) -> tuple[int, int]:
+        bad = self._make(index)
+        if bad is not None and exhaustion(bad) is not None:
+            raise bad.__cause__ or bad  # the pool knows what to do: a fresh worker, or one that may have more memory
+        if bad is not None:
+            raise BadItem(self._pipeline.sample_error(bad).reason) from bad
+        advance(sum(leaf.nbytes for leaf in self._out))
+        floats = [leaf for leaf in self._out if leaf.dtype.kind in "fc"]
+        nan = sum(int(np.isnan(leaf).sum()) for leaf in floats)
+        return nan, sum(int((~np.isfinite(leaf)).sum()) for leaf in floats) - nan
+
+    def _make(self, index: int) -> BadSample | None:
+        """Make a sample; return how it failed, or None. What a finished sample is, the first good one tells."""
+        try:
+            if not self._out:
+                source = self._readable(index)
+                self._pipeline = Pipeline(source, **self._settings)
+                spec = self._pipeline.compile(Pipeline(source.subset([index]), **self._settings).probe())
+                self._out = [aligned_empty((1, *leaf.shape), leaf.dtype) for leaf in spec.leaves]
+            self._pipeline.fill(np.array([index]), 0, self._out, memoryview(bytearray(8)).cast("q"))
+        except BadSample as bad:
+            return bad
+        except LoaderError as error:  # the transforms do not fit it
+            raise BadItem(str(error)) from error
+        return None
+
+    def _readable(self, index: int) -> Source:
+        """Return a source that knows what its samples are like. Raises BadSample where sample `index` can't tell, nor the first one."""
+        try:
+            _ = self._source.spec
+        except BaseException as error:
+            if not is_fault_of_sample(error):
+                raise
+        else:
+            return self._source
+        try:
+            return _Learned(self._source, index)
+        except BaseException as error:
+            if not is_fault_of_sample(error):
+                raise
+            raise BadSample(index) from error
+
+
+class Column(IntEnum):
+    """Columns of the table of results, 8-byte words."""
+
+    DONE = 0
+    """1 where an item need not be looked at any more."""
+    BYTES = 1
+    """That were read of it."""
+    NAN = 2
+    """Values that are."""
+    INFINITE = 3
+    """Likewise."""
+
+
+class Results:
+    """What is known of each item: a table of numbers, and a report with a line for each bad one, to which the pool writes as well.
+
+    Both are files, so that a copy that travels opens the same ones, and what was found is known at once and outlives its finder.
+
+    Args:
+        table: path of `len(Column)` × items words.
+        report: path of the report. Its numbers are those of the pool's samples.
+
+    Attributes:
+        columns: the table, int64 of shape `(len(Column), items)`.
+    """
+
+    def __init__(self, table: str, report: str) -> None:
+        self._paths = table, report
+        with open(table, "r+b") as file:
+            self.columns: Indices = memfd.attach(file.fileno()).view(np.int64).reshape(len(Column), -1)
+        self._report = Quarantine(report)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Results, self._paths
+
+    def accuse(self, sample: int, reason: str) -> None:
+        """Report a bad item, by the number of its sample."""
+        self._report.append(BadEntry(time=utc_now(), path=None, index=sample, reason=reason, traceback=""))
+
+
+class Examine:
+    """The transform by which a pool's workers check items: sample i + 1 stands for item i, all others for nothing.
+
+    What is bad about an item is noted, and no error of the sample. What goes further is left to the pool: that a worker dies of an item, hangs
+    at it, or lacks memory for it. An item that is done is not looked at again, whatever the pool makes of a ticket whose worker has died.
+
+    Args:
+        check: of the items.
+        results: to note things in.
+    """
+
+    def __init__(self, check: Check, results: Results) -> None:
+        self._check = check
+        self._results = results
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        number = int(sample[0])
+        if number == 0:  # it is what the pool measures: taken for slow, it is followed by tickets of a single row until those are known to be fast
+            time.sleep(_BLANK_S)
+        elif number <= len(self._check) and not self._results.columns[Column.DONE, number - 1]:
+            self._examine(number)
+        return sample
+
+    def _examine(self, number: int) -> None:
+        cells = self._results.columns[:, number - 1]
+        done = 0
+
+        def advance(nbytes: int) -> None:
+            nonlocal done
+            done += nbytes
+            cells[Column.BYTES] = done
+
+        try:
+            cells[Column.NAN], cells[Column.INFINITE] = self._check.check(number - 1, advance)
+        except BadItem as bad:
+            self._results.accuse(number, str(bad))
+        cells[Column.DONE] = 1

@@ -1,0 +1,135 @@
+"""Objects with `len()` and `[]` as sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loader.data.rows import BadSample
+from loader.data.sources.map_source import MapSource
+from loader.errors import ConfigError, PipelineError
+
+
+class Squares:
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        if index == 3:
+            raise KeyError("three")
+        return np.full(2, index, np.float64), index * index
+
+
+def test_samples_are_those_of_the_object() -> None:
+    source = MapSource(Squares())
+    assert len(source) == 5
+    assert str(source.spec) == "(x: (2,) float64, y: () int32)"
+    x, y = np.empty((2, 2)), np.empty(2, np.int32)
+    source.read(np.array([4, 1]), [x, y])
+    assert (x[:, 0].tolist(), y.tolist()) == ([4, 1], [16, 1])
+    assert source.name_of(0) is None
+    assert repr(source) == "MapSource(Squares of 5)"
+
+
+def test_an_item_that_is_no_tuple_is_x_alone() -> None:
+    assert MapSource([1.5, 2.5])[1] == (2.5,)
+    np.testing.assert_array_equal(MapSource(np.eye(3))[2][0], [0, 0, 1])
+    assert str(MapSource([{"a": 1, "b": 2.0}]).spec) == "(x['a']: () int32, x['b']: () float32)"
+
+
+def test_an_error_of_the_object_names_the_sample() -> None:
+    with pytest.raises(BadSample) as caught:
+        MapSource(Squares()).read(np.array([0, 3]), [np.empty((2, 2)), np.empty(2, np.int32)])
+    assert caught.value.index == 3
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_an_item_of_another_shape_names_the_sample() -> None:
+    with pytest.raises(BadSample) as caught:
+        MapSource([np.zeros(2), np.zeros(3)]).read(np.array([0, 1]), [np.empty((2, 2))])
+    assert caught.value.index == 1
+
+
+class NoLength:
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    def __len__(self) -> int:
+        raise NotImplementedError("endless")
+
+
+@pytest.mark.parametrize(
+    ("obj", "words"),
+    [
+        (iter([1, 2]), "from start to end.*list"),
+        ({1, 2}, "a set has no order"),
+        ({"x": 1}, "for a dict of arrays give NpyArrays"),
+        ("data/train.csv", "NpyFiles.from_manifest"),
+        (object(), "no __len__ and no __getitem__"),
+        (Squares, r"it is a class; make an object of it: Squares\(\.\.\.\)"),
+        ([], "empty list"),
+        (NoLength(), "endless"),
+    ],
+)
+def test_an_object_that_is_no_sequence_is_refused(obj: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        MapSource(obj)
+
+
+def made_by(package: str, name: str) -> Any:
+    """Return an object of a class that derives from one of a framework, as its module and its name say."""
+    framework = type(name, (Squares,), {"__module__": f"{package}.some.module"})
+    return type("TheirOwn", (framework,), {"__module__": "__main__"})()
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "words"),
+    [
+        ("keras", "PyDataset", "Keras PyDataset .*whose items are batches.*NpyArrays"),
+        ("keras", "Sequence", "Keras PyDataset"),
+        ("tf_keras", "Sequence", "Keras PyDataset"),
+        ("tensorflow", "Sequence", "Keras PyDataset"),
+        ("torch", "DataLoader", r"MapSource\(data_loader\.dataset\)"),
+        ("torch", "IterableDataset", "can't be read in random order"),
+        ("tensorflow", "DatasetV2", "tf.data.Dataset"),
+        ("pandas", "DataFrame", "to_numpy"),
+        ("loader", "Loader", r"loader\.source"),
+    ],
+)
+def test_what_makes_batches_or_goes_by_keys_is_refused_with_what_to_give_instead(package: str, name: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        MapSource(made_by(package, name))
+
+
+def test_a_class_of_the_same_name_from_elsewhere_is_taken() -> None:
+    assert len(MapSource(made_by("own", "Sequence"))) == 5
+
+
+class Batches:
+    batch_size = 3
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return np.zeros((3, 8)), np.zeros(3)
+
+
+def test_an_item_that_is_a_batch_is_refused() -> None:
+    source = MapSource(Batches())
+    for _ in range(2):
+        with pytest.raises(PipelineError, match=r"MapSource\(Batches of 2\) gives batches, .*Batches\.batch_size=3"):
+            _ = source.spec
+
+
+def test_an_item_that_is_no_sample_is_the_sources_fault() -> None:
+    for item in ("text", None, [np.zeros(2), 1], (1, 2, 3, 4)):
+        with pytest.raises(PipelineError, match="gives what can't be a sample: "):
+            _ = MapSource([item]).spec
+
+
+def test_what_the_object_itself_raises_comes_as_it_is() -> None:
+    with pytest.raises(KeyError, match="three"):
+        MapSource(Squares())[3]

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loader.measure.measurements import MOST_GAIN, Measurements, StageStats
+from loader.measure.verdict import Kind, judge, short
+
+RATIO = st.floats(0, 1)
+BLUR = (StageStats("read", 0.2, 1.0), StageStats("blur", 0.71, 3.5), StageStats("write", 0.09, 0.4))
+READ = (StageStats("read", 0.8, 4.0), StageStats("blur", 0.15, 0.75), StageStats("write", 0.05, 0.2))
+EVEN = (StageStats("read", 0.4, 2.0), StageStats("blur", 0.4, 2.0), StageStats("write", 0.2, 1.0))
+
+USUAL = Measurements(wait=0.5, busy=(0.95, 0.97), computing=0.1, cores=8, ceiling=16, wanted=2, slots=4, stages=EVEN)
+"""Two workers that are busy, mostly with waiting, and too slow."""
+
+CASES = {
+    Kind.NOTHING: replace(USUAL, delivered=False),
+    Kind.MEASURING: replace(USUAL, taking_s=0.7, batches=3),
+    Kind.INLINE: replace(USUAL, inline=True, busy=()),
+    Kind.OVERHEAD: replace(USUAL, work_s=2e-5, step_s=1e-4, busy=(0.1, 0.1)),
+    Kind.MODEL: replace(USUAL, wait=0.01, busy=(0.4, 0.4, 0.4), stages=BLUR),
+    Kind.TOO_MANY: replace(USUAL, wait=0.01, busy=(0.1,) * 8),
+    Kind.BALANCED: replace(USUAL, wait=0.04, busy=(0.9, 0.92)),
+    Kind.MEMORY: replace(USUAL, reduced_to=2, wanted=6, stages=BLUR),
+    Kind.SLOTS: replace(USUAL, busy=(0.2, 0.3), lent=3.2, nothing_to_fill=0.6),
+    Kind.STRAGGLER: replace(USUAL, slow_share=0.6, slow_samples=0.01, slow_ms=300.0, slow_sample=37, stages=READ),
+    Kind.CORES: replace(USUAL, computing=0.98, cores=2),
+    Kind.READING: replace(USUAL, stages=READ),
+    Kind.TRANSFORMING: replace(USUAL, stages=BLUR),
+    Kind.WORKERS: USUAL,
+    Kind.UNCLEAR: replace(USUAL, busy=(0.2, 0.3)),
+}
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_each_kind_is_told_from_the_others(kind: Kind) -> None:
+    assert judge(CASES[kind]).kind is kind
+
+
+def test_a_slow_transform_is_named_with_what_faster_data_would_bring() -> None:
+    words = judge(CASES[Kind.TRANSFORMING]).sentence
+    assert words.startswith("the loader is the slow part: the trainer waits for data 50% of its time and could run 2.0 times as fast")
+    assert "`blur` takes 71% of the workers' time (3.5 ms per sample); make it faster, or use 5 workers" in words
+
+
+def test_a_slow_model_is_told_how_much_the_workers_could_do_and_how_many_would_do() -> None:
+    words = judge(replace(USUAL, wait=0.01, busy=(0.2,) * 4)).sentence
+    assert words.startswith("the model is the slow part: it waits for data 1% of its time, the workers are busy 20% of theirs")
+    assert "could deliver 5.0 times as much" in words
+    assert words.endswith("1 of 4 workers would do")
+
+
+def test_a_balanced_pair_is_told_to_change_nothing() -> None:
+    verdict = judge(CASES[Kind.BALANCED])
+    assert verdict.gain == 1.0
+    assert "balanced" in verdict.sentence
+
+
+def test_a_straggler_is_told_with_how_rare_and_how_slow_it_is() -> None:
+    words = judge(CASES[Kind.STRAGGLER]).sentence
+    assert "1 sample in 100 (sample 37 is one) takes 300 ms longer than usual, which is 60% of the workers' time" in words
+
+
+def test_what_a_busy_machine_takes_away_is_no_straggler() -> None:
+    assert judge(replace(CASES[Kind.STRAGGLER], queueing=0.4)).kind is not Kind.STRAGGLER
+
+
+def test_workers_that_stand_in_line_for_the_cores_need_more_of_them() -> None:
+    verdict = judge(replace(USUAL, busy=(0.95,) * 4, computing=0.5, queueing=0.45, cores=2))
+    assert verdict.kind is Kind.CORES
+    assert "stand in line for a core 45% of it" in verdict.sentence
+
+
+def test_no_more_workers_are_proposed_than_the_cores_can_serve() -> None:
+    words = judge(replace(USUAL, busy=(0.95,), computing=1.0, cores=2, wait=0.8, ceiling=16)).sentence
+    assert "use 2 workers" in words
+
+
+def test_at_the_ceiling_the_ceiling_is_named() -> None:
+    assert "max_workers=2" in judge(replace(USUAL, ceiling=2)).sentence
+
+
+def test_a_pause_of_the_trainer_does_not_make_the_workers_look_idle() -> None:
+    assert judge(replace(CASES[Kind.TRANSFORMING], busy=(0.5, 0.5), nothing_to_fill=0.45)).kind is Kind.TRANSFORMING
+
+
+def test_slots_to_fill_are_told_only_where_there_are_some() -> None:
+    assert "have slots to fill" in judge(CASES[Kind.UNCLEAR]).sentence
+    words = judge(replace(CASES[Kind.UNCLEAR], wait=0.14, nothing_to_fill=0.6)).sentence
+    assert "busy only 25% of their time, and all slots are filled for 60% of the time" in words
+
+
+@pytest.mark.parametrize(
+    ("taking_s", "batches", "enough"),
+    [(0.3, 1000, False), (1.0, 3, False), (1.0, 4, True), (4.9, 1, False), (5.0, 1, True), (5.0, 0, False)],
+)
+def test_until_it_knows_it_says_that_it_is_measuring(taking_s: float, batches: int, enough: bool) -> None:
+    """Enough batches in enough time; where batches are slow, a longer time."""
+    verdict = judge(replace(USUAL, taking_s=taking_s, batches=batches))
+    assert (verdict.kind is not Kind.MEASURING) == enough
+    if not enough:
+        assert verdict.gain == 1.0
+        assert verdict.sentence.startswith(f"still measuring: {batches:,} batch{'' if batches == 1 else 'es'} in {taking_s} s")
+
+
+def test_nothing_is_said_to_be_taken_only_where_nothing_was_for_long_or_ever() -> None:
+    nothing = replace(USUAL, delivered=False, taking_s=0.0, batches=0)
+    assert judge(replace(nothing, elapsed_s=0.1)).kind is Kind.MEASURING
+    assert judge(replace(nothing, elapsed_s=10.2)).sentence == "nothing was taken from the loader in the last 10 s"
+    assert judge(replace(nothing, begun=False, elapsed_s=0.1)).sentence == "nothing was taken from the loader yet"
+
+
+def test_who_stands_in_line_for_a_core_wants_to_compute_and_gains_nothing_from_more_workers() -> None:
+    """On a busy machine, workers that do nothing but compute have a core half of the time."""
+    seen = replace(USUAL, wait=0.99, computing=0.5, queueing=0.5, cores=2, stages=BLUR)
+    assert (seen.useful, replace(seen, queueing=0.0).useful) == (2, 4)
+    assert "workers, with which" not in judge(seen).sentence
+
+
+def test_copies_show_that_slots_are_kept() -> None:
+    assert judge(replace(USUAL, busy=(0.2, 0.3), copied=0.5)).kind is Kind.SLOTS
+    assert judge(replace(USUAL, busy=(0.9, 0.9), copied=0.5)).kind is Kind.WORKERS
+
+
+@pytest.mark.parametrize("computing", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("cores", [1, 2, 64])
+@pytest.mark.parametrize("found", [(), BLUR, READ, EVEN])
+def test_the_side_that_is_waited_for_is_the_slow_one(computing: float, cores: int, found: tuple[StageStats, ...]) -> None:
+    for wait, share, count in itertools.product((0.0, 0.04, 0.13, 0.5, 1.0), (0.0, 0.3, 0.72, 1.0), (1, 2, 16)):
+        seen = Measurements(wait=wait, busy=(share,) * count, computing=computing, cores=cores, ceiling=16, stages=found)
+        verdict = judge(seen)
+        if wait < 0.05:
+            assert verdict.kind in (Kind.MODEL, Kind.TOO_MANY, Kind.BALANCED)
+            assert verdict.gain == 1.0
+        else:
+            assert verdict.sentence.startswith("the loader is the slow part")
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_each_kind_has_a_short_form_for_a_table(kind: Kind) -> None:
+    assert 0 < len(short(kind.value)) <= 20
+    assert short("of another version") == ""
+
+
+@given(
+    st.builds(
+        Measurements,
+        begun=st.booleans(),
+        delivered=st.booleans(),
+        elapsed_s=st.floats(0, 11),
+        taking_s=st.floats(0, 11),
+        batches=st.integers(0, 10**6),
+        inline=st.booleans(),
+        wait=RATIO,
+        step_s=st.floats(1e-6, 100),
+        busy=st.lists(RATIO, max_size=16).map(tuple),
+        work_s=st.floats(0, 10),
+        computing=RATIO,
+        queueing=RATIO,
+        cores=st.integers(1, 256),
+        ceiling=st.integers(1, 64),
+        wanted=st.integers(0, 64),
+        reduced_to=st.none() | st.integers(1, 64),
+        nothing_to_fill=RATIO,
+        slots=st.integers(0, 64),
+        lent=st.floats(0, 64),
+        copied=RATIO,
+        slow_share=RATIO,
+        slow_samples=RATIO,
+        slow_ms=st.floats(0, 1e6),
+        slow_sample=st.none() | st.integers(0, 10**9),
+        stages=st.lists(st.builds(StageStats, st.sampled_from(["read", "write", "blur"]), RATIO, st.floats(1e-3, 1e5)), max_size=5).map(tuple),
+    )
+)
+def test_there_is_always_one_plain_sentence_and_a_gain_that_can_be_believed(seen: Measurements) -> None:
+    verdict = judge(seen)
+    assert verdict.sentence
+    assert "\n" not in verdict.sentence
+    assert not re.search(r"nan|inf\b|-\d", verdict.sentence)
+    assert 1.0 <= verdict.gain <= MOST_GAIN
+    if 1.0 < verdict.gain < MOST_GAIN:  # one number, rounded once
+        assert f"{verdict.gain} times as fast" in verdict.sentence
+    if found := re.search(r"use (\d+) workers", verdict.sentence):
+        assert len(seen.busy) < int(found[1]) <= seen.ceiling
+
+
+@given(busy=st.lists(RATIO, min_size=1, max_size=64))
+def test_never_are_fewer_workers_proposed_than_the_work_needs(busy: list[float]) -> None:
+    words = judge(replace(USUAL, wait=0.0, busy=tuple(busy))).sentence
+    if found := re.search(r"(\d+) of (\d+) workers would do", words):
+        needed, count = map(int, found.groups())
+        assert count == len(busy)
+        assert 1 <= needed < count
+        assert needed * 0.81 >= sum(busy) - 0.01 * count

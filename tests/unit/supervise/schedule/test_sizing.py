@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loader.supervise.schedule import sizing
+
+ROWS = st.integers(1, 5_000)
+ROW_NS = st.floats(1, 1e10)
+WORKERS = st.integers(1, 64)
+SLOTS = st.integers(2, 130)
+
+
+def tickets(slot_rows: int, rows: int) -> int:
+    return -(-slot_rows // rows)
+
+
+@given(slot_rows=ROWS, row_ns=ROW_NS, workers=WORKERS, slots=SLOTS)
+def test_tickets_cover_the_slot_and_none_is_empty(slot_rows: int, row_ns: float, workers: int, slots: int) -> None:
+    for rows in (sizing.ticket_rows(slot_rows, row_ns, workers, slots), sizing.first_ticket_rows(slot_rows, row_ns, workers, slots)):
+        assert 1 <= rows <= slot_rows
+
+
+@given(slot_rows=ROWS, row_ns=ROW_NS, workers=WORKERS, slots=SLOTS)
+def test_a_ticket_is_worth_its_way_unless_it_is_a_whole_slot(slot_rows: int, row_ns: float, workers: int, slots: int) -> None:
+    rows = sizing.ticket_rows(slot_rows, row_ns, workers, slots)
+    assert rows == slot_rows or rows * row_ns >= sizing.SHORTEST_TICKET_NS * 0.99
+
+
+@given(slot_rows=ROWS, row_ns=ROW_NS, workers=WORKERS, slots=SLOTS)
+def test_a_ticket_is_not_much_more_than_a_tickets_worth_of_work(slot_rows: int, row_ns: float, workers: int, slots: int) -> None:
+    rows = sizing.ticket_rows(slot_rows, row_ns, workers, slots)
+    assert (rows - 1) * row_ns <= 1.5 * sizing.TICKET_NS
+
+
+@given(slot_rows=ROWS, row_ns=ROW_NS, workers=WORKERS, slots=SLOTS)
+def test_everyone_gets_a_part_of_the_very_first_slot(slot_rows: int, row_ns: float, workers: int, slots: int) -> None:
+    assert tickets(slot_rows, sizing.first_ticket_rows(slot_rows, row_ns, workers, slots)) >= min(workers, slot_rows) / 2
+
+
+@pytest.mark.parametrize(
+    ("slot_rows", "row_ns", "workers", "slots", "rows"),
+    [
+        (64, 100_000, 4, 4, 16),  # 6.4 ms of work: four tickets
+        (64, 1_000_000, 4, 3, 2),  # 64 ms: 1.5 ms each
+        (64, 20_000, 2, 6, 64),  # 1.3 ms: one, since there are slots for everyone
+        (64, 20_000, 2, 3, 32),  # 1.3 ms: two of more than 0.5 ms, since all must work on one slot
+        (128, 1_000, 4, 3, 128),  # 0.1 ms: not worth cutting
+        (8, 10_000_000, 2, 3, 1),  # a row is more than a ticket
+    ],
+)
+def test_tickets_of_ordinary_batches(slot_rows: int, row_ns: float, workers: int, slots: int, rows: int) -> None:
+    assert sizing.ticket_rows(slot_rows, row_ns, workers, slots) == rows
+
+
+@given(capacity=st.integers(1, 64), batch_rows=ROWS, row_ns=ROW_NS)
+def test_batches_share_a_slot_only_while_filling_it_is_about_one_ticket(capacity: int, batch_rows: int, row_ns: float) -> None:
+    batches = sizing.batches_per_slot(capacity, batch_rows, row_ns)
+    assert 1 <= batches <= capacity
+    assert batches == 1 or batches * batch_rows * row_ns <= 1.5 * sizing.TICKET_NS
+    assert batches == capacity or (batches + 1) * batch_rows * row_ns >= sizing.TICKET_NS
+
+
+@given(batch_bytes=st.integers(0, 2**40), batches=st.integers(1, 10**6))
+def test_only_small_batches_share_a_slot(batch_bytes: int, batches: int) -> None:
+    capacity = sizing.slot_capacity(batch_bytes, batches)
+    assert 1 <= capacity <= min(64, batches)
+    assert capacity == 1 or capacity * batch_bytes <= 4 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("batch_bytes", "batches", "capacity"), [(64 * 784 * 4, 1_000, 20), (64 * 784 * 4, 3, 3), (10**8, 1_000, 1), (100, 1_000, 64)]
+)
+def test_the_capacity_of_ordinary_slots(batch_bytes: int, batches: int, capacity: int) -> None:
+    assert sizing.slot_capacity(batch_bytes, batches) == capacity
+
+
+@given(batch_rows=ROWS, row_ns=st.integers(1, 10**10), workers=WORKERS)
+def test_the_slots_hold_two_tickets_for_each_worker_and_two_batches_more(batch_rows: int, row_ns: int, workers: int) -> None:
+    slots = sizing.default_slots(batch_rows, row_ns, workers)
+    per_slot = tickets(batch_rows, sizing.ticket_rows(batch_rows, row_ns, workers, slots))
+    assert 3 <= slots <= 2 * workers + 2
+    assert (slots - 2) * per_slot >= 2 * workers * 0.6  # two estimates of the same number, each rounded its own way
+
+
+@given(batch_size=st.integers(1, 100_000), rows=st.integers(1, 10**9))
+def test_a_block_of_the_order_is_whole_batches_about_8192_rows_and_at_most_an_epoch(batch_size: int, rows: int) -> None:
+    block = sizing.block_rows(batch_size, rows)
+    assert block % batch_size == 0
+    assert block >= 1
+    assert block <= max(8_192, batch_size)
+    assert block < rows + batch_size
+    assert block > 4_096 or block >= rows or block == batch_size
+
+
+@given(slots=st.integers(2, 100), capacity=st.integers(1, 64), batch_size=st.integers(1, 10_000), blocks=st.integers(1, 50))
+def test_there_are_places_for_the_blocks_of_all_slots_and_one_ahead(slots: int, capacity: int, batch_size: int, blocks: int) -> None:
+    rows = blocks * batch_size
+    places = sizing.block_places(slots, capacity, batch_size, rows)
+    assert 2 <= places <= slots + 1
+    consecutive = slots * min(capacity, blocks) * batch_size  # rows of all slots, which lie one after the other
+    touched = min(slots, -(-consecutive // rows) + 1)
+    assert places >= touched + 1
+
+
+@pytest.mark.parametrize(
+    ("batch_rows", "row_ns", "workers", "most", "slot_bytes", "slots"),
+    [
+        (64, 600_000, 2, 16, 38_000_000, 3),  # 38 ms of work: tickets for all in one batch
+        (64, 100_000, 2, 16, 38_000_000, 3),  # 6.4 ms: 5 would be shared by 16 workers, but they would take 190 MB
+        (64, 100_000, 2, 16, 1_000_000, 5),
+        (128, 1_000, 2, 16, 400_000, 34),  # 0.1 ms: two for each worker
+        (1, 50_000_000, 8, 16, 38_000_000, 18),  # one row a batch: two for each of the first workers, and no more
+    ],
+)
+def test_slots_for_workers_that_may_come(batch_rows: int, row_ns: int, workers: int, most: int, slot_bytes: int, slots: int) -> None:
+    assert sizing.auto_slots(batch_rows, row_ns, workers, most, slot_bytes) == slots
