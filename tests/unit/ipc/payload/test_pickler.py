@@ -81,6 +81,13 @@ def test_the_file_survives_whatever_cloudpickle_calls_it(script: dict[str, Any],
     assert {code.co_filename for function in after for code in codes(function.__code__)} == {"a cell"}
 
 
+@pytest.fixture(autouse=True)
+def started_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide that pytest-xdist starts its processes by `python -c`, and that other tests have remembered the text of that."""
+    monkeypatch.setattr(sys, "orig_argv", ["python", "script.py"])
+    monkeypatch.delitem(linecache.cache, "<string>", raising=False)
+
+
 def test_the_text_of_code_without_a_file_is_found_and_remembered(script: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "file.py").write_text("x = 1\n")
     texts = payload.of_files({"a cell", str(tmp_path / "file.py"), "unknown", "<string>"})
