@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from loader.data.arguments import NamedArguments
+from loader.data.named_arguments import NamedArguments
 from loader.data.spec import Array, Leaf, Sample, SampleSpec, as_dtype, check_dtype
 from loader.errors import ConfigError
 

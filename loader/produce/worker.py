@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from loader.data import fork_guard
-from loader.data.global_states import set_at_random
+from loader.data.global_rng import set_at_random
 from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.substitution import Substitution, substitute

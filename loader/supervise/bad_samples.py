@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
-from loader.data.pipeline.quarantine import ErrorBudget
 from loader.data.pipeline.substitution import last_attempt, no_substitute, substitute
 from loader.errors import SampleError, SampleTimeout, from_record, in_words
 from loader.ipc.bad_samples import BadSampleLog
 from loader.ipc.board import Board, SupervisorCell
+from loader.ipc.quarantine import ErrorBudget
 from loader.produce.failures import KIND
 from loader.produce.worker import WorkerContext
 from loader.supervise.sample_names import Names

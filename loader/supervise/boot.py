@@ -23,7 +23,6 @@ from loader.data.layout import SlotLayout
 from loader.data.npy.file_io import is_descriptor_limit
 from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.pipeline.quarantine import ErrorBudget
 from loader.data.plan import EpochPlan
 from loader.errors import LoaderError, PipelineError
 from loader.ipc import last_words, line_file, memfd
@@ -34,6 +33,7 @@ from loader.ipc.channels import Outlet
 from loader.ipc.line_file import Journal
 from loader.ipc.logs import LogWriter, report_to
 from loader.ipc.payload import payload
+from loader.ipc.quarantine import ErrorBudget
 from loader.ipc.records import Look
 from loader.produce.worker import WorkerContext
 from loader.supervise.bad_samples import BadSampleTracker

@@ -18,7 +18,7 @@ from loader.data.pipeline.pipeline import FirstSample, Pipeline
 from loader.data.rows import BadSample
 from loader.errors import ConfigError, PipelineError, SampleTimeout, from_record
 from loader.ipc.logs import LogWriter
-from loader.ipc.payload import captured
+from loader.ipc.payload import captured_objects
 from loader.supervise.pool import death_in_words
 from loader.supervise.schedule.suspects import DEATHS_TO_ACCUSE
 from loader.supervise.threads import Threads
@@ -111,8 +111,8 @@ def refuse_tensorflow(pipeline: Pipeline) -> None:
     Importing it starts none, so that helpers of Keras that use NumPy alone pass.
     """
     if "tensorflow" in sys.modules and len(os.listdir("/proc/self/task")) > 1:
-        users = captured.users_of_frameworks(pipeline.parts()) or ["the source or a transform"]
-        raise PipelineError(f"{' and '.join(users)} runs TensorFlow operations, which can't run in the workers; {captured.INSTEAD}")
+        users = captured_objects.users_of_frameworks(pipeline.parts()) or ["the source or a transform"]
+        raise PipelineError(f"{' and '.join(users)} runs TensorFlow operations, which can't run in the workers; {captured_objects.INSTEAD}")
 
 
 def _answer(pipeline: Pipeline, logs: LogWriter, tell: Tell) -> None:

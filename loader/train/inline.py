@@ -10,11 +10,10 @@ import os
 import time
 
 from loader.config import Config
-from loader.data.global_states import kept
+from loader.data.global_rng import kept
 from loader.data.layout import aligned_empty
 from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.pipeline.quarantine import ErrorBudget
 from loader.data.pipeline.substitution import NoKnownKillers, Substitution
 from loader.data.plan import EpochPlan
 from loader.data.rows import BadSample, Indices
@@ -22,6 +21,7 @@ from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import Stopwatch
 from loader.errors import SampleError, remote_traceback
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
+from loader.ipc.quarantine import ErrorBudget
 from loader.train.notices import warn_of_first_bad
 
 _log = logging.getLogger("loader.trainer")

@@ -11,15 +11,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from loader.config import Config
-from loader.data.arguments import NamedArguments
 from loader.data.class_weight import ClassWeight
+from loader.data.named_arguments import NamedArguments
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.pipeline.quarantine import make_report
 from loader.data.pipeline.segments import Transform
 from loader.data.sources.source import Source
 from loader.data.spec import Sample, SampleSpec
 from loader.errors import ConfigError, LoaderClosed, PipelineError
-from loader.ipc.identity import default_name, set_name
+from loader.ipc.loader_identity import default_name, set_name
+from loader.ipc.quarantine import make_report
 from loader.measure.stats import Stats
 from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms, checked_workers
 from loader.train.companions import Companions

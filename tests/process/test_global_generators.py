@@ -13,7 +13,7 @@ import pytest
 
 from loader import Loader, MapSource, NpyArrays
 from loader import transforms as T
-from loader.data.global_states import states
+from loader.data.global_rng import states
 from tests.batches import assert_same, take
 from tests.processes import wait_until, workers_of
 

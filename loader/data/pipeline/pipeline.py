@@ -17,9 +17,9 @@ import numpy as np
 from loader.data import fork_guard
 from loader.data.class_weight import ClassWeight
 from loader.data.npy.file_io import limit_in_words
-from loader.data.pipeline.global_generators import Detector, Draws, GlobalGenerators, SeededSource
-from loader.data.pipeline.global_generators import in_words as draws_in_words
-from loader.data.pipeline.retries import may_pass, pause
+from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGenerators, SeededSource
+from loader.data.pipeline.global_rng_seeding import in_words as draws_in_words
+from loader.data.pipeline.io_retries import may_pass, pause
 from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, read_rows
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.rows import BadSample, Indices, RowGauge, is_fault_of_sample

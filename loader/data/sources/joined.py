@@ -8,7 +8,7 @@ from itertools import chain
 
 import numpy as np
 
-from loader.data.gather import by_part
+from loader.data.copy_rows import by_part
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.source import Source, read_into
 from loader.data.spec import Array, Sample, SampleSpec

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from loader.data.gather import put
+from loader.data.copy_rows import put
 from loader.data.npy.header import inspect_file, read_array
 from loader.data.npy.reader import NpyReader
 from loader.data.rows import Indices, RowGauge, gauge_of

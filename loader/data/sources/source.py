@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data import fork_guard
-from loader.data.arguments import NamedArguments
-from loader.data.gather import put
-from loader.data.global_states import kept
+from loader.data.copy_rows import put
+from loader.data.global_rng import kept
+from loader.data.named_arguments import NamedArguments
 from loader.data.rows import BadSample, Indices, gauge_of, is_fault_of_sample
 from loader.data.sources.selection import as_indices, held_out
 from loader.data.spec import Array, Sample, SampleSpec

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from loader.data.mapped_files import Mappings
 from loader.data.npy.file_io import OPEN_FLAGS, map_file
 from loader.data.npy.header import inspect_file, name_path
+from loader.data.proc_maps import Mappings
 from loader.data.spec import Array
 from loader.errors import NpyError
 

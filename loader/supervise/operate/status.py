@@ -23,7 +23,7 @@ from typing import Any
 
 from loader.data.pipeline.substitution import substitute
 from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell
-from loader.ipc.identity import identity
+from loader.ipc.loader_identity import identity
 from loader.ipc.records import Ticket, TicketKind
 from loader.measure.minute import LastMinute
 from loader.measure.stats import Meter

@@ -8,7 +8,7 @@ from functools import partial
 
 from loader.config import Config
 from loader.data.pipeline.pipeline import Pipeline
-from loader.ipc.payload import captured, payload
+from loader.ipc.payload import captured_objects, payload
 
 # So little fits anywhere; measuring would import psutil.
 _SMALL_BYTES = 16 * 2**20
@@ -23,7 +23,7 @@ def send(pipeline: Pipeline, config: Config) -> int:
     """
     fd = payload.dump((pipeline, config), partial(_admit, config.memory_limit_bytes))
     try:
-        for remark in captured.remarks(pipeline.parts(), os.fstat(fd).st_size):
+        for remark in captured_objects.remarks(pipeline.parts(), os.fstat(fd).st_size):
             warnings.warn(remark, RuntimeWarning, stacklevel=4)  # the caller of Loader(...)
     except Warning:  # who makes errors of warnings gets no loader
         os.close(fd)

@@ -17,8 +17,8 @@ from collections import deque
 from typing import Any
 
 from loader.ipc.board import Cells
-from loader.ipc.identity import identity
 from loader.ipc.line_file import LIMIT_BYTES, Output
+from loader.ipc.loader_identity import identity
 from loader.ipc.logs import HANDLED, from_line, to_record
 
 # A look takes place every 0.1 s at most, or every 0.5 s while the trainer waits: a flood takes a tenth of its time.

@@ -20,7 +20,7 @@ from loader.errors import IterationError, LoaderClosed, LoaderError, PipelineErr
 from loader.ipc import memfd
 from loader.ipc.bad_samples import BadSampleLog
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
-from loader.ipc.identity import introduce
+from loader.ipc.loader_identity import introduce
 from loader.train.notices import interrupts_later, warn_of_first_bad, warn_of_replacement
 from loader.train.remote import packed_pipeline
 from loader.train.remote.lease import Interrupt, collect_young, drop_tensorflow_references, let_jax_catch_up

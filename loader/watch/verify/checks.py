@@ -13,13 +13,13 @@ import numpy as np
 
 from loader.data.layout import aligned_empty
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.pipeline.quarantine import BadEntry, Quarantine, utc_now
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.npy_files import NpyFiles
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import LoaderError, NpyError
 from loader.ipc import memfd
+from loader.ipc.quarantine import BadEntry, Quarantine, utc_now
 from loader.produce.failures import exhaustion
 from loader.watch.verify.file_check import Usual, check_file
 

@@ -23,13 +23,13 @@ import numpy as np
 
 from loader.config import available_cores
 from loader.data.class_weight import ClassWeight
-from loader.data.pipeline.quarantine import BadEntry
 from loader.data.rows import Indices
 from loader.data.sources.map_source import MapSource
 from loader.data.sources.npy_files import NpyFiles
 from loader.data.sources.source import Source
 from loader.ipc import memfd
 from loader.ipc.line_file import Journal
+from loader.ipc.quarantine import BadEntry
 from loader.train.loader import Loader
 from loader.watch.script import call, described
 from loader.watch.session import INTERRUPTED, MeasurementSession

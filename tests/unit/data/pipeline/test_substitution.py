@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.data.pipeline.quarantine import ErrorBudget
 from loader.data.pipeline.substitution import last_attempt, substitute
 from loader.errors import SampleError
+from loader.ipc.quarantine import ErrorBudget
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**32), st.integers(2, 50), st.integers(1, 16), st.data())

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from loader.data.gather import gather, is_direct
+from loader.data.copy_rows import gather, is_direct
 from loader.data.rows import BadSample
 from loader.data.sources import array_column, npy_arrays
 from loader.data.sources.npy_arrays import NpyArrays

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from loader.data.global_states import NUMPY, PYTHON, TORCH, states, torch_module
+from loader.data.global_rng import NUMPY, PYTHON, TORCH, states, torch_module
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.rows import Indices, RowGauge, Targets, gauge_of
 from loader.data.sources.source import Source

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from loader.data.class_weight import ClassWeight
+from loader.data.pipeline import io_retries
 from loader.data.pipeline import pipeline as pipeline_module
-from loader.data.pipeline import retries
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.segments import Transform
 from loader.data.rows import BadSample
@@ -157,7 +157,7 @@ class Flaky(Pictures):
 
 def test_a_read_that_fails_is_tried_again_with_growing_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(retries.time, "sleep", pauses.append)
+    monkeypatch.setattr(io_retries.time, "sleep", pauses.append)
     source = Flaky()
     pipeline = compiled(source, [Rescale(0.5, fields="image"), add_noise], io_retries=3)
     source.failures = 3
@@ -167,7 +167,7 @@ def test_a_read_that_fails_is_tried_again_with_growing_pauses(monkeypatch: pytes
 
 
 def test_a_read_that_goes_on_failing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries.time, "sleep", lambda _: None)
+    monkeypatch.setattr(io_retries.time, "sleep", lambda _: None)
     source = Flaky()
     pipeline = compiled(source, io_retries=3)
     source.failures = 4
@@ -210,7 +210,7 @@ PASSING = [
 
 @pytest.mark.parametrize(("error", "tries"), [*((error, 1) for error in LASTING), *((error, 4) for error in PASSING)], ids=repr)
 def test_only_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int) -> None:
-    monkeypatch.setattr(retries.time, "sleep", lambda _: None)
+    monkeypatch.setattr(io_retries.time, "sleep", lambda _: None)
     calls: list[int] = []
 
     def fail(sample: Sample) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader.data.global_states import NUMPY, PYTHON, TORCH, kept, restore, states
-from loader.data.pipeline.global_generators import Detector, GlobalGenerators, SeededSource, _scattered
+from loader.data.global_rng import NUMPY, PYTHON, TORCH, kept, restore, states
+from loader.data.pipeline.global_rng_seeding import Detector, GlobalGenerators, SeededSource, _scattered
 from loader.data.pipeline.pipeline import FirstSample, Pipeline
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.sources.map_source import MapSource

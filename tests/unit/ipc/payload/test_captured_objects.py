@@ -14,7 +14,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from loader import MapSource, NpyArrays, Zip
-from loader.ipc.payload.captured import framework_of, remarks, users_of_frameworks
+from loader.ipc.payload.captured_objects import framework_of, remarks, users_of_frameworks
 
 MIB = 2**20
 fake = types.ModuleType("tensorflow.image")  # naming is enough: nothing is imported here

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loader.data import mapped_files
-from loader.data.mapped_files import Mappings, Region
+from loader.data import proc_maps
+from loader.data.proc_maps import Mappings, Region
 
 MAPS = b"""\
 1000-3000 r--s 00000000 08:01 11 /tmp/a b.npy
@@ -23,8 +23,8 @@ MAPS = b"""\
 
 def test_a_region_is_found_by_address_whole_though_the_system_has_split_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "maps").write_bytes(MAPS)
-    monkeypatch.setattr(mapped_files, "_MAPS", str(tmp_path / "maps"))
-    monkeypatch.setattr(mapped_files.os.path, "isfile", lambda path: True)
+    monkeypatch.setattr(proc_maps, "_MAPS", str(tmp_path / "maps"))
+    monkeypatch.setattr(proc_maps.os.path, "isfile", lambda path: True)
     found = Mappings()
     assert found.find(0x1000, 0x4000) == found.find(0x3FFF, 0x4000) == Region(0x1000, 0x4000, 0, "/tmp/a b.npy")
     assert found.find(0x4000, 0x4001) == Region(0x4000, 0x5000, 0x8000, "/tmp/a b.npy")
@@ -47,5 +47,5 @@ def test_a_file_that_can_not_be_opened_by_its_name_is_none(tmp_path: Path) -> No
 
 
 def test_other_systems_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapped_files, "_MAPS", "/no/such/file")
+    monkeypatch.setattr(proc_maps, "_MAPS", "/no/such/file")
     assert Mappings().find(0, 1) is None
