@@ -148,6 +148,13 @@ class SupervisorDied(LoaderError, RuntimeError):
     """The supervisor process died, and so did those that replaced it; the message carries the last one's exit status and last words."""
 
 
+class ProtocolError(LoaderError, RuntimeError):
+    """A message or a change of state that does not fit what came before: a fault of this package. The message tells the history.
+
+    It is no public name: nothing that a script does should lead to it, and `except LoaderError` catches it like the others.
+    """
+
+
 def from_record(record: dict[str, Any]) -> LoaderError:
     """Build the error that `to_record` described. An unknown name becomes a plain `LoaderError`."""
     return LoaderError.registry.get(record["error"], LoaderError)._from_record(record)

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+from loader.errors import ProtocolError
+
 
 class TicketKind(IntEnum):
     """What a worker is asked to do."""
@@ -184,7 +186,7 @@ _DONE, _FAILED, _EXHAUSTED, _RELEASED, _SKIP, _RESIZE, _CLOSE = range(7)
 
 
 def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
-    """Yield the records in `raw`, a whole number of them."""
+    """Yield the records in `raw`, a whole number of them. Raises ProtocolError for what is none."""
     for kind, small, first, second, third in _INBOX.iter_unpack(raw):
         if kind == _DONE:
             yield Done(small, first, second, third)
@@ -198,8 +200,10 @@ def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
             yield Skip(small, first, second)
         elif kind == _RESIZE:
             yield Resize(small, first)
-        else:
+        elif kind == _CLOSE:
             yield Close()
+        else:
+            raise ProtocolError(f"the inbox has a record of kind {kind}, which does not exist: {(kind, small, first, second, third)}")
 
 
 class Look(NamedTuple):

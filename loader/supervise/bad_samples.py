@@ -6,7 +6,7 @@ import logging
 from typing import Any, NamedTuple
 
 from loader.data.pipeline.substitution import last_attempt, no_substitute, substitute
-from loader.errors import SampleError, SampleTimeout, from_record, in_words
+from loader.errors import ProtocolError, SampleError, SampleTimeout, from_record, in_words
 from loader.ipc.bad_samples import BadSampleLog
 from loader.ipc.board import Board, SupervisorCell
 from loader.ipc.quarantine import ErrorBudget
@@ -139,7 +139,8 @@ class BadSampleTracker:
 
     def _note(self, record: dict[str, Any]) -> dict[str, Any] | None:
         error = from_record(record)
-        assert isinstance(error, SampleError)
+        if not isinstance(error, SampleError):
+            raise ProtocolError(f"what a worker wrote about a bad sample is no error of a sample: {record}")
         before = len(self._known)
         beyond = self._known.note(error)
         new = len(self._known) > before

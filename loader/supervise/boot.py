@@ -24,7 +24,7 @@ from loader.data.npy.file_io import is_descriptor_limit
 from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.plan import EpochPlan
-from loader.errors import LoaderError, PipelineError
+from loader.errors import LoaderError, PipelineError, ProtocolError
 from loader.ipc import last_words, line_file, memfd
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.bad_samples import BadSampleLog, KnownKillers
@@ -129,6 +129,8 @@ def main(given: dict[str, Any]) -> None:
         _boot(inherited, board, trainer, logs).run()
         _log.debug("the supervisor ends")
         status = 0
+    except ProtocolError:  # of this supervisor, not of the pipeline: the next one begins with what the trainer has, and may get further
+        traceback.print_exc()
     except LoaderError as error:
         board.supervisor.write_text(error.to_record())
         _announce(board, Outlet(inherited.ready), Phase.FAILED)

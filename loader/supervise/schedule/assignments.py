@@ -1,6 +1,6 @@
-"""What the schedule wants to be done; the loop does it. `Ready` is a command, too: it goes to the trainer as it is.
+"""Which worker holds which tickets, who gets the next one, and what the loop is told to do about it.
 
-Which worker holds which tickets, and who gets the next one. A worker does its tickets in the order in which it got them.
+A worker does its tickets in the order in which it got them. `Ready` is a command, too: it goes to the trainer as it is.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import math
 from collections import deque
 from typing import NamedTuple
 
+from loader.errors import ProtocolError
 from loader.ipc.records import Ready, Ticket, TicketKind
 from loader.supervise.schedule.suspects import TrackedTicket
 
@@ -83,10 +84,11 @@ class Assignments:
         self._held[worker].append(issued)
 
     def take(self, worker: int, number: int) -> Ticket:
-        """Take back the ticket `number`, which must be the oldest one of the worker."""
-        issued = self._held[worker].popleft()
-        assert issued.ticket.number == number, f"worker {worker} reported ticket {number}, it holds {issued}"
-        return issued.ticket
+        """Take back the ticket `number`. Raises ProtocolError unless it is the oldest one of the worker."""
+        held = self._held.get(worker)
+        if not held or held[0].ticket.number != number:
+            raise ProtocolError(f"worker {worker} reported ticket {number}, which is not what it has to do first; it holds: {list(held or ())}")
+        return held.popleft().ticket
 
     def slack_ns(self, row_ns: float) -> float:
         """Return for how long, by estimate, no worker will run dry even if nothing is dealt: 0 unless each of them has a second ticket."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 
 from loader.data.plan import EpochPlan
+from loader.errors import ProtocolError
 from loader.ipc.records import ANY_BEFORE_TERM, Done, Failed, Ready, Released, Skip, Ticket, TicketKind
 from loader.supervise.schedule import sizing
 from loader.supervise.schedule.assignments import Assignments, Command, Dismiss, SendTicket
@@ -127,7 +128,8 @@ class Schedule:
         """A ticket is done."""
         ticket = self._hands.take(report.worker, report.ticket)
         if ticket.kind is TicketKind.ORDER:
-            assert self._blocks is not None
+            if self._blocks is None:
+                raise ProtocolError(f"worker {report.worker} made a block of an order that has none: {ticket}")
             self._blocks.at(ticket.place).ready = self._blocks_moved = True
             return
         self.row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self.row_ns)

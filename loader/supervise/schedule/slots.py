@@ -1,13 +1,15 @@
-"""States of slots, and which may follow which.
+"""Slots: whose hands one is in, what may follow, what is in it; and on the board how many are where.
 
-Where the slots are now, and for how long the workers had none to fill: a look now and then would miss what happens between batches.
+The board also has for how long the workers had no slot to fill: a look now and then would miss what happens between batches.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from enum import IntEnum, auto
 
+from loader.errors import ProtocolError
 from loader.ipc.board import Cells, SupervisorCell
 from loader.ipc.records import Ticket, TicketKind
 from loader.supervise.schedule.blocks import Block
@@ -25,6 +27,8 @@ class SlotState(IntEnum):
     HANDED = auto()
     """The trainer's, until it is released."""
 
+
+_REMEMBERED = 6
 
 _LEGAL = {
     (SlotState.FREE, SlotState.FILLING),
@@ -52,6 +56,7 @@ class Slot:
         block: of the order that it reads, or None where the order is sequential.
         good_rows: rows before the first batch that failed; None while none has.
         stale: whether its epoch was left.
+        past: the states before this one, each with its delivery, the latest last.
     """
 
     number: int
@@ -68,6 +73,7 @@ class Slot:
     block: Block | None = None
     good_rows: int | None = None
     stale: bool = False
+    past: deque[tuple[int, SlotState]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
     def begin(self, delivery: int, term: int, epoch: int, first: int, batches: int, rows: int, block: Block | None) -> None:
         """Start to fill the slot."""
@@ -86,8 +92,11 @@ class Slot:
         return ticket
 
     def become(self, state: SlotState) -> None:
-        """Change the state. Raises AssertionError for a transition that is not in the table."""
-        assert (self.state, state) in _LEGAL, f"slot {self.number}: {self.state.name} → {state.name}; {self}"
+        """Change the state. Raises ProtocolError, with the slot's history, for a transition that is not in the table."""
+        if (self.state, state) not in _LEGAL:
+            past = ", ".join(f"{old.name} (delivery {delivery})" for delivery, old in self.past) or "nothing"
+            raise ProtocolError(f"slot {self.number} can't go from {self.state.name} to {state.name}; before that, it was: {past}; {self}")
+        self.past.append((self.delivery, self.state))
         self.state = state
 
 

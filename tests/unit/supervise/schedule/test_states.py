@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from loader.errors import ProtocolError
 from loader.supervise.schedule.slots import Slot, SlotState
 
 LIVES = [
@@ -27,6 +28,19 @@ def test_a_transition_that_is_not_part_of_a_life_raises(before: SlotState, after
     if (before, after) in legal:
         slot.become(after)
     else:
-        with pytest.raises(AssertionError, match="slot 3"):
+        with pytest.raises(ProtocolError, match="slot 3"):
             slot.become(after)
         assert slot.state is before
+
+
+def test_what_raises_tells_the_slots_history() -> None:
+    slot = Slot(3)
+    for delivery in (7, 8):
+        slot.begin(delivery, 0, 0, 0, 1, 4, None)
+        slot.become(SlotState.COMPLETE)
+        slot.become(SlotState.HANDED)
+        slot.become(SlotState.FREE)
+    with pytest.raises(ProtocolError) as caught:
+        slot.become(SlotState.HANDED)
+    assert "slot 3 can't go from FREE to HANDED" in str(caught.value)
+    assert "COMPLETE (delivery 7), HANDED (delivery 7), FREE (delivery 7), FILLING (delivery 8)" in str(caught.value)
