@@ -95,11 +95,13 @@ class MeasurementSession:
 
     def __enter__(self) -> MeasurementSession:
         self._before: Any = signal.signal(signal.SIGINT, self._on_interrupt)
-        self._bar.start()
+        if not self._bar.disable:
+            self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
-        self._bar.stop()
+        if not self._bar.disable:  # rich 13.0 ends a bar that it never showed with an empty line
+            self._bar.stop()
         signal.signal(signal.SIGINT, self._before)
         self.interrupted = self.interrupted or kind is KeyboardInterrupt
         if isinstance(error, LoaderError | OSError):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
 import select
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import kill_with_stacks, script_environment
+from tests.conftest import kill_with_stacks
+from tests.frameworks.forks import Zygote
 
+on_jax = pytest.mark.parametrize("zygote", ["jax"], indirect=True)
 BACKENDS = [pytest.param("tensorflow"), pytest.param("jax"), pytest.param("torch", marks=pytest.mark.torch)]
 
 PREAMBLE = """
@@ -78,26 +80,20 @@ class Batches(keras.callbacks.Callback):
 class Session:
     """A process that runs one script after the other, and is replaced when one of them kills or hangs it."""
 
-    def __init__(self, backend: str, folder: Path) -> None:
-        self._folder = folder
-        self._environment = script_environment({"KERAS_BACKEND": backend})
+    def __init__(self, zygote: Zygote) -> None:
+        self._zygote = zygote
+        self._folder = folder = zygote.folder
         self._runs = 0
         self._output = folder / "output"
         self._start()
 
     def _start(self) -> None:
+        read, self._orders = os.pipe()
         self._answers, write = os.pipe()
         with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, str(Path(__file__).with_name("session.py")), str(write)],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=[write],
-                cwd=self._folder,
-                env=self._environment,
-                start_new_session=True,
-            )
+            script = str(Path(__file__).with_name("session.py"))
+            self._process = self._zygote.fork([script], self._folder, [read, output.fileno(), output.fileno(), write])
+        os.close(read)
         os.close(write)
 
     def run(self, script: str, timeout: float = 90.0) -> str:
@@ -105,13 +101,11 @@ class Session:
         if self._process.poll() is not None:
             self.close()
             self._start()
-        assert self._process.stdin
         path = self._folder / f"script{self._runs}.py"
         self._runs += 1
         path.write_text(PREAMBLE + script)
         before = self._output.stat().st_size
-        self._process.stdin.write(f"{path}\n".encode())
-        self._process.stdin.flush()
+        os.write(self._orders, f"{path}\n".encode())
         answer = self._answer(timeout)
         printed = self._output.read_bytes()[before:].decode(errors="replace")
         if answer is not None:
@@ -132,8 +126,7 @@ class Session:
         return answer
 
     def close(self) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
+        os.close(self._orders)
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:
@@ -142,8 +135,25 @@ class Session:
 
 
 @pytest.fixture(scope="session")
-def sessions() -> Iterator[dict[str, Session]]:
-    """Those that were started, by backend: a test that asks for one backend only, between others, starts none."""
+def zygotes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Zygote]]:
+    """Return `zygote(backend)`: those that were started, by backend. A test that asks for one backend only, between others, starts none."""
+    started: dict[str, Zygote] = {}
+
+    def zygote(backend: str) -> Zygote:
+        if importlib.util.find_spec(backend) is None:
+            pytest.skip(f"{backend} is not installed")
+        if backend not in started:
+            started[backend] = Zygote(backend, tmp_path_factory.mktemp(backend))
+        return started[backend]
+
+    yield zygote
+    for each in started.values():
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def sessions(zygotes: Callable[[str], Zygote]) -> Iterator[dict[str, Session]]:
+    """Those that were started, by backend."""
     started: dict[str, Session] = {}
     yield started
     for session in started.values():
@@ -151,11 +161,21 @@ def sessions() -> Iterator[dict[str, Session]]:
 
 
 @pytest.fixture(scope="session", params=BACKENDS)
-def keras_script(request: pytest.FixtureRequest, sessions: dict[str, Session], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """Return `run(script, timeout=90)`: once for each backend of Keras, in a process that has imported it."""
+def keras_script(request: pytest.FixtureRequest, zygotes: Callable[[str], Zygote], sessions: dict[str, Session]) -> Callable[..., str]:
+    """Return `run(script, timeout=90)`: once for each backend of Keras, in a process that has imported it, one script after the other."""
     backend = request.param
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
+    zygote = zygotes(backend)
     if backend not in sessions:
-        sessions[backend] = Session(backend, tmp_path_factory.mktemp(backend))
+        sessions[backend] = Session(zygote)
     return sessions[backend].run
+
+
+@pytest.fixture(scope="session", params=["tensorflow"])
+def zygote(request: pytest.FixtureRequest, zygotes: Callable[[str], Zygote]) -> Zygote:
+    return zygotes(request.param)
+
+
+@pytest.fixture
+def forked_script(zygote: Zygote, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return what `run_script` is, for a script that would spend most of its time on importing TensorFlow, or what `on_jax` says instead."""
+    return functools.partial(zygote.run, folder=tmp_path)

@@ -1,16 +1,15 @@
-"""The examples run as a user runs them, and learn."""
+"""The examples run as a user runs them, and learn: the first one from its first line, the others where Keras is imported already."""
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
+from tests.frameworks.conftest import on_jax
+
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-# The examples are for any backend; JAX is imported in half the time.
-ON_JAX = {"KERAS_BACKEND": "jax"} if importlib.util.find_spec("jax") else {}
 
 
 def last(name: str, output: str) -> float:
@@ -26,7 +25,7 @@ def last_val_accuracy(output: str) -> float:
 
 @pytest.mark.time_limit(200)
 def test_the_digits_are_learned_to_97_percent(run_script, tmp_path) -> None:
-    result = run_script(EXAMPLES / "digits.py", "--data", tmp_path / "digits", timeout=180)
+    result = run_script(EXAMPLES / "digits.py", "--data", tmp_path / "digits", "--epochs", 5, timeout=180)
     assert result.returncode == 0, result.stderr
     assert last_val_accuracy(result.stdout) >= 0.97
     assert 0 <= last("loader_wait", result.stdout) <= 1
@@ -35,39 +34,39 @@ def test_the_digits_are_learned_to_97_percent(run_script, tmp_path) -> None:
 
 
 @pytest.mark.time_limit(200)
-def test_the_digits_are_learned_without_workers_too(run_script) -> None:
-    result = run_script(EXAMPLES / "digits.py", "--workers", 0, "--epochs", 2, timeout=180)
+def test_the_digits_are_learned_without_workers_too(forked_script) -> None:
+    result = forked_script(EXAMPLES / "digits.py", "--workers", 0, "--epochs", 2, timeout=180)
     assert result.returncode == 0, result.stderr
     assert last_val_accuracy(result.stdout) >= 0.9
     assert "verdict" in result.stdout.lower()
 
 
 @pytest.mark.time_limit(200)
-def test_one_large_file_is_learned_from(run_script) -> None:
-    result = run_script(EXAMPLES / "one_large_file.py", "--samples", 8000, timeout=180, env=ON_JAX)
+def test_one_large_file_is_learned_from(forked_script) -> None:
+    result = forked_script(EXAMPLES / "one_large_file.py", "--samples", 8000, timeout=180)
     assert result.returncode == 0, result.stderr
     assert last_val_accuracy(result.stdout) >= 0.95
     assert "verdict" in result.stdout.lower()
 
 
 @pytest.mark.time_limit(200)
-def test_a_store_that_lets_one_wait_is_trained_on(run_script) -> None:
-    result = run_script(EXAMPLES / "measure.py", "--epochs", 1, timeout=180)
+def test_a_store_that_lets_one_wait_is_trained_on(forked_script) -> None:
+    result = forked_script(EXAMPLES / "measure.py", "--epochs", 1, timeout=180)
     assert result.returncode == 0, result.stderr
     assert "verdict" in result.stdout.lower()
 
 
 @pytest.mark.time_limit(200)
-def test_volumes_are_learned_by_id(run_script) -> None:
-    result = run_script(EXAMPLES / "volumes.py", timeout=180)
+def test_volumes_are_learned_by_id(forked_script) -> None:
+    result = forked_script(EXAMPLES / "volumes.py", timeout=180)
     assert result.returncode == 0, result.stderr
     assert "batches: (x: (32, 32, 32, 1) float32, y: (3,) float32)" in result.stdout
     assert last_val_accuracy(result.stdout) >= 0.95
 
 
 @pytest.mark.time_limit(200)
-def test_a_label_in_the_samples_file_is_learned(run_script) -> None:
-    result = run_script(EXAMPLES / "sample_and_label_in_one_file.py", timeout=180, env=ON_JAX)
+def test_a_label_in_the_samples_file_is_learned(forked_script) -> None:
+    result = forked_script(EXAMPLES / "sample_and_label_in_one_file.py", timeout=180)
     assert result.returncode == 0, result.stderr
     assert "a file:   (x: (60, 4) float32)" in result.stdout
     assert "a sample: (x: (60, 3) float32, y: (60,) int32)" in result.stdout
@@ -75,15 +74,16 @@ def test_a_label_in_the_samples_file_is_learned(run_script) -> None:
 
 
 @pytest.mark.time_limit(200)
-def test_two_inputs_and_weights_are_learned_from(run_script) -> None:
-    result = run_script(EXAMPLES / "two_inputs.py", timeout=180, env=ON_JAX)
+def test_two_inputs_and_weights_are_learned_from(forked_script) -> None:
+    result = forked_script(EXAMPLES / "two_inputs.py", timeout=180)
     assert result.returncode == 0, result.stderr
     assert last_val_accuracy(result.stdout) >= 0.93  # without the weights, a fifth of the labels are guesses: 85 % at most
 
 
 @pytest.mark.time_limit(200)
-def test_masks_that_are_flipped_with_their_images_are_learned(run_script) -> None:
-    result = run_script(EXAMPLES / "segmentation.py", "--images", 300, timeout=180, env=ON_JAX)
+@on_jax
+def test_masks_that_are_flipped_with_their_images_are_learned(forked_script) -> None:
+    result = forked_script(EXAMPLES / "segmentation.py", "--images", 300, timeout=180)
     assert result.returncode == 0, result.stderr
     assert "300 images, 294 masks, 294 pairs of (x: (32, 32, 1) uint8, y: (32, 32, 1) bool)" in result.stdout
     assert last("val_iou", result.stdout) >= 0.7
@@ -97,9 +97,9 @@ def test_shards_share_every_sample_once_an_epoch(run_script) -> None:
     assert result.stdout.count("50 samples in 7 batches") == 4
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
-def test_a_loop_in_plain_jax_learns(run_script) -> None:
-    result = run_script(EXAMPLES / "jax_loop.py", timeout=90)
+@on_jax
+def test_a_loop_in_plain_jax_learns(forked_script) -> None:
+    result = forked_script(EXAMPLES / "jax_loop.py", timeout=90)
     assert result.returncode == 0, result.stderr
     assert last_val_accuracy(result.stdout) >= 0.97
 

@@ -67,10 +67,10 @@ os.close(log)
 )
 @pytest.mark.parametrize("keras_script", ["tensorflow"], indirect=True)
 def test_what_was_not_saved_is_trained_again_and_all_else_once(
-    kill_at: str, before: int, saved: int, run_script, keras_script, tmp_path: Path
+    kill_at: str, before: int, saved: int, forked_script, keras_script, tmp_path: Path
 ) -> None:
     """Saves are due after 2, 4, 6 and 7 of 7 steps; the one at the end of the epoch follows validation."""
-    killed = run_script(RECORDED, kill_at, timeout=90, env={"KERAS_BACKEND": "tensorflow"})
+    killed = forked_script(RECORDED, kill_at, timeout=90)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     first = (tmp_path / "trained").read_text().splitlines()
     assert len(first) == before
@@ -83,12 +83,12 @@ def test_what_was_not_saved_is_trained_again_and_all_else_once(
 
 
 @pytest.mark.time_limit(240)
-def test_the_example_goes_on_where_it_was_killed(run_script, tmp_path: Path) -> None:
-    killed = run_script(EXAMPLE, "--kill-after", 27, timeout=90)
+def test_the_example_goes_on_where_it_was_killed(forked_script) -> None:
+    killed = forked_script(EXAMPLE, "--kill-after", 27, timeout=90)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert "epoch 1: 20 steps" in killed.stdout
     assert killed.stdout.endswith("killed after 7 steps of an epoch\n")
-    again = run_script(EXAMPLE, timeout=90)
+    again = forked_script(EXAMPLE, timeout=90)
     assert again.returncode == 0, again.stderr
     steps = [line.split(" steps")[0] for line in again.stdout.splitlines() if line.startswith("epoch")]
     assert steps == ["epoch 2: 15", "epoch 3: 20", "epoch 4: 20"]

@@ -280,7 +280,7 @@ for fit, left in ({}, [8, 12]), ({"steps_per_epoch": 5}, [1, 5]):
 """
 
 
-def test_batches_that_a_strategy_had_taken_ahead_are_not_lost(run_script: Any) -> None:
+def test_batches_that_a_strategy_had_taken_ahead_are_not_lost(forked_script: Any) -> None:
     """It keeps some of them for its devices: handed out, but not trained."""
-    result = run_script(STRATEGY, timeout=90, env={"KERAS_BACKEND": "tensorflow"})
+    result = forked_script(STRATEGY, timeout=90)
     assert result.returncode == 0, result.stderr
