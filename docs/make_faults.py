@@ -10,9 +10,9 @@ PAGE = Path(__file__).parent / "faults.md"
 
 HEAD = """# What happens when something goes wrong
 
-Each line is a fault, each column the moment at which it happens. `make faults` makes every cell happen to real processes and looks whether this
-page is right; `make test` does so with a sample. Whatever happens, it is over within a deadline, and no process, descriptor, shared memory, socket or
-file is left behind.
+Each line is a fault, each column the moment at which it happens. `make faults` makes every cell happen on real processes and checks that this page is
+right; `make test` does so for a sample of the cells. Whatever happens, it is over before a deadline, and no process, descriptor, shared memory,
+socket or file is left behind.
 
 """
 
@@ -49,10 +49,12 @@ def _errors() -> str:
         for when in WHENS:
             outcome = cell(when, how).outcome
             if outcome and outcome.error:
-                then = "the next epoch is whole" if not outcome.lasting else "each use raises it" if when.after is None else "so does the next epoch"
+                then = (
+                    "the next epoch is complete" if not outcome.lasting else "each use raises it" if when.after is None else "so does the next epoch"
+                )
                 found.setdefault((outcome.text, then), []).append(when.key)
         lines += [f"| {how.text} | {', '.join(keys)} | {text} | {then} |\n" for (text, then), keys in found.items()]
-    head = "## The errors\n\nBatches before the one in question are delivered.\n\n| fault | at | error | then |\n|---|---|---|---|\n"
+    head = "## The errors\n\nThe batches before the one with the error are delivered.\n\n| fault | at | error | then |\n|---|---|---|---|\n"
     return head + "".join(lines) + "\n"
 
 
@@ -61,7 +63,7 @@ def _warnings() -> str:
     for how in HOWS:
         said = sorted({outcome.warns for when in WHENS if (outcome := cell(when, how).outcome) and outcome.warns})
         lines += [f"| {how.text} | “{words}” |\n" for words in said]
-    head = "## The warnings\n\nTraining goes on, and one `RuntimeWarning` says why.\n\n| fault | it says |\n|---|---|\n"
+    head = "## The warnings\n\nTraining continues, and one `RuntimeWarning` says what happened.\n\n| fault | it says |\n|---|---|\n"
     return head + "".join(lines) + "\n"
 
 
@@ -71,7 +73,7 @@ def _reasons() -> str:
         for found in (cell(when, how) for when in WHENS):
             if not found.outcome and how.text not in texts.setdefault(found.reason, []):
                 texts[found.reason].append(how.text)
-    return "## What is left out\n\n" + "".join(f"- {'; '.join(hows)}: {reason}.\n" for reason, hows in texts.items())
+    return "## What is left out, and why\n\n" + "".join(f"- {'; '.join(hows)}: {reason}.\n" for reason, hows in texts.items())
 
 
 if __name__ == "__main__":

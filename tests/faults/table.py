@@ -39,22 +39,22 @@ def raises(error: str, says: str, *, lasting: bool = False) -> Outcome:
 
 
 SAME = Outcome("same", "the batches of a quiet run, bit for bit")
-ENDS = Outcome("ends", "supervisor and workers end at once, in silence")
-STOPS = Outcome("stops", "one traceback, the user's own, ends the script")
+ENDS = Outcome("ends", "supervisor and workers end at once, silently")
+STOPS = Outcome("stops", "the script ends with one traceback, the user's own")
 
 SUBSTITUTED = Outcome(
     "stand-in",
-    "the batches of a quiet run, but for the bad sample's row, in which another one stands, the same as with `workers=0`",
+    "the batches of a quiet run, except that another sample, the same as with `workers=0`, takes the bad one's place",
     warns="is bad, and another one takes its place",
 )
 
 SHORT = {
     "same": SAME.text,
     "stand-in": SUBSTITUTED.text,
-    "error": "one error that says what happened, when its batch is due",
+    "error": "one error, when its batch is due, that says what happened",
     "ends": ENDS.text,
     "stops": STOPS.text,
-    "-": "can't happen at that moment, or is the same as at another",
+    "-": "can't happen at that moment, or is left out (see the end of this page)",
 }
 
 
@@ -88,20 +88,28 @@ class When:
 
 
 WHENS = (
-    When("boots", "the supervisor boots", "the process that tries the first sample waits in it", after=None),
+    When("boots", "the supervisor boots", "the process that tries the first sample waits inside it", after=None),
     When(
-        "idle", "before a worker's first ticket", "a worker that was killed while all slots were full has just been replaced", code=False, waits=True
+        "idle", "before a worker's first ticket", "a worker was killed while all slots were full, and has just been replaced", code=False, waits=True
     ),
     When("reads", "a worker reads", "it waits between two rows, inside the source's `read`"),
     When("transforms", "a worker transforms", "it waits inside a function of the user's"),
     When(
-        "reports", "between the last byte and the report", "it hangs in the write of its report: the supervisor is stopped, its pipe full", code=False
+        "reports",
+        "after a worker's last byte, before its report",
+        "the worker hangs while it writes its report: the supervisor is stopped and its pipe is full",
+        code=False,
     ),
-    When("full", "every slot is full", "the trainer takes nothing until no slot is free and none is being filled", code=False, waits=True),
-    When("leases", "the trainer holds leases", "it holds the arrays of two batches, and looks at them again at the end of the epoch"),
-    When("epoch", "at an epoch's boundary", "the trainer has taken the last batch; a worker is at the first batch of the next epoch", after=(0, 11)),
-    When("resize", "during resize", "`resize(4)` and `resize(1)` have been sent while a worker works"),
-    When("close", "during close", "`close()` waits for a supervisor that is stopped for a moment, while a worker works", waits=True),
+    When("full", "every slot is full", "the trainer takes no batch until no slot is free and none is being filled", code=False, waits=True),
+    When("leases", "the trainer holds leases", "it holds the arrays of two batches, and checks them again at the end of the epoch"),
+    When(
+        "epoch",
+        "at the end of an epoch",
+        "the trainer has taken the last batch; a worker is working on the first batch of the next epoch",
+        after=(0, 11),
+    ),
+    When("resize", "during `resize`", "`resize(4)` and `resize(1)` have been sent while a worker works"),
+    When("close", "during `close`", "`close()` waits for a supervisor that is stopped for a moment, while a worker works", waits=True),
 )
 
 # --- how ------------------------------------------------------------------------------------------------------------------------------
@@ -150,12 +158,12 @@ def _bad(says: str, *, every: bool = True) -> dict[str, Outcome]:
 
 _CLOSED = {"close": SAME}
 _SUBSTITUTE = {"on_error": "substitute"}
-_MACHINE = ("boots", "full"), "a state of the machine, not an event"
+_MACHINE = ("boots", "full"), "this is a state of the machine, not an event"
 
 HOWS = (
     How("exception", "a function raises an exception", "code", raises("SampleError", "a fault of the test"), _bad("a fault of the test")),
     How("sys.exit", "a function calls `sys.exit(3)`", "code", raises("SampleError", "SystemExit: 3"), _bad("SystemExit: 3")),
-    How("MemoryError", "a function asks for more memory than there is, once", "code", SAME, _bad("MemoryError")),
+    How("MemoryError", "a function asks for more memory than exists, once", "code", SAME, _bad("MemoryError")),
     How(
         "memory",
         "a sample takes more memory than `memory_limit` leaves",
@@ -223,15 +231,15 @@ HOWS = (
         signal=signal.SIGSTOP,
         timeout_s=1.0,
     ),
-    How("SIGBUS", "a mapped file is cut off under a worker, and whole again later", "file", SAME, _first("SIGBUS"), place="read"),
-    How("EIO", "the kernel gives EIO for a file, for a moment", "file", SAME, {}, place="read"),
+    How("SIGBUS", "a mapped file is truncated under a worker, and complete again later", "file", SAME, _first("SIGBUS"), place="read"),
+    How("EIO", "the kernel returns EIO for a file, for a moment", "file", SAME, {}, place="read"),
     How("ENOENT", "a file is missing", "file", raises("SampleError", "No such file", lasting=True), _bad("No such file"), place="read"),
     How(
         "EACCES", "a file may not be read", "file", raises("SampleError", "Permission denied", lasting=True), _bad("Permission denied"), place="read"
     ),
     How(
         "FIFO",
-        "a FIFO stands in the place of a file",
+        "there is a FIFO in place of a file",
         "file",
         raises("SampleError", "no regular file but a FIFO", lasting=True),
         _bad("no regular file but a FIFO"),
@@ -240,7 +248,7 @@ HOWS = (
     How("kill -9", "the supervisor is killed by SIGKILL", "supervisor", replaced("killed by SIGKILL"), _CLOSED, signal=signal.SIGKILL),
     How(
         "SIGPIPE",
-        "the supervisor is killed by SIGKILL, and SIGPIPE would end the script",
+        "the supervisor is killed by SIGKILL, and the script lets SIGPIPE end it",
         "supervisor",
         replaced("killed by SIGKILL"),
         _CLOSED,
@@ -253,25 +261,25 @@ HOWS = (
         "supervisor",
         replaced("it was stopped (SIGSTOP) for 10 s and was killed"),
         _CLOSED,
-        only=(("boots", "transforms", "leases", "close"), "takes ten seconds each time, and is played at a few moments"),
+        only=(("boots", "transforms", "leases", "close"), "it takes ten seconds each time, so it is played at a few moments only"),
         signal=signal.SIGSTOP,
     ),
     How("killed", "the trainer is killed by SIGKILL", "trainer", ENDS, {}, signal=signal.SIGKILL),
     How("Ctrl-C", "Ctrl-C: SIGINT to all processes of the terminal", "trainer", STOPS, {}, signal=signal.SIGINT),
     How("fork ends", "the trainer forks, and the child ends by `sys.exit`", "trainer", SAME, {}),
     How("fork stays", "the trainer forks, and the child outlives it", "trainer", SAME, {}),
-    How("no descriptor", "the trainer has no descriptor left, of 64", "trainer", SAME, {}),
-    How("leak", "a worker has no descriptor left, of 64", "code", SAME, _bad("may have 64 files open"), place="read"),
+    How("no descriptor", "the trainer has used up its 64 descriptors", "trainer", SAME, {}),
+    How("leak", "a worker has used up its 64 descriptors", "code", SAME, _bad("may have 64 files open"), place="read"),
     How(
         "leaks",
-        "a sample takes all descriptors of each worker",
+        "a sample uses up the descriptors of every worker",
         "code",
         raises("SampleError", "its worker was a fresh one, which had opened nothing before", lasting=True),
         _bad("may have 64 files open"),
         place="read",
         every=True,
     ),
-    How("small shm", "`/dev/shm` has 64 MB, the batches need more", "machine", SAME, {}, only=_MACHINE),
+    How("small shm", "`/dev/shm` has 64 MB, and the batches need more", "machine", SAME, {}, only=_MACHINE),
     How("no shm", "`/dev/shm` can't be written to", "machine", SAME, {}, only=_MACHINE),
 )
 
