@@ -85,6 +85,50 @@ def test_a_module_imports_from_its_own_folder_and_from_folders_above_it(path: Pa
     assert ours <= allowed
 
 
+def test_no_files_import_each_other_in_a_ring() -> None:
+    modules = {name_of(path): path for path in FILES}
+    assert rings({name: imports_when_loaded(path) & modules.keys() - {name} for name, path in modules.items()}) == []
+
+
+def test_no_rooms_of_a_folder_import_each_other_in_a_ring() -> None:
+    def place(name: str) -> str:
+        return ".".join(name.split(".")[:3])
+
+    modules = {name_of(path): path for path in FILES if folder_of(path)}
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        others = {place(other) for other in imports_when_loaded(path) & modules.keys()}
+        graph.setdefault(place(name), set()).update(others - {place(name)})
+    assert rings(graph) == []
+
+
+def name_of(path: Path) -> str:
+    """Return a file's name as a module."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_when_loaded(path: Path) -> set[str]:
+    """Return what a file imports outside of functions, at run time or for the type checker; an import inside a function closes no ring."""
+    tree = parse(path)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [ast.Pass()]
+    return imported_names(tree, path)
+
+
+def rings(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Return the names that can be reached from themselves, ring by ring."""
+    reached = {name: {name} for name in graph}
+    for _ in graph:
+        grown = {name: found.union(*(graph[other] for other in found)) for name, found in reached.items()}
+        if grown == reached:
+            break
+        reached = grown
+    together = [sorted(other for other in graph if other in reached[name] and name in reached[other]) for name in graph]
+    return sorted({tuple(ring): ring for ring in together if len(ring) > 1}.values())
+
+
 @every_file
 def test_a_file_is_at_most_300_lines_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LINES_OF_A_FILE

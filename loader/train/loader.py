@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from loader.config import Config
 from loader.data.class_weight import ClassWeight
@@ -18,14 +18,14 @@ from loader.data.pipeline.segments import Transform
 from loader.data.sources.source import Source
 from loader.data.spec import Sample, SampleSpec
 from loader.errors import ConfigError, LoaderClosed, PipelineError
+from loader.ipc.board import Board
 from loader.ipc.loader_identity import default_name, set_name
 from loader.ipc.quarantine import make_report
 from loader.measure.stats import Stats
 from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms, checked_workers
-from loader.train.companions import Companions
 from loader.train.counter import Counter
-from loader.train.epoch import EpochIterator
 from loader.train.inline import Inline
+from loader.train.keras.training import KerasTraining
 from loader.train.position import Position
 from loader.train.state import State, fingerprint
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from loader.train.remote.remote import Remote
 
 
-class Loader(Companions, NamedArguments):
+class Loader(KerasTraining, NamedArguments):
     """Batches of a source, made by a pool of worker processes and handed out without a copy.
 
     Returns at once: the supervisor and its workers start in the background, and what goes wrong there is raised by the first use. Give it to
@@ -138,14 +138,6 @@ class Loader(Companions, NamedArguments):
 
     # One epoch after the other.
 
-    def __iter__(self) -> Iterator[Sample]:
-        """Return an iterator over one epoch, which begins with its first `next`."""
-        return EpochIterator(self)
-
-    def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
-        return self.plan.batches
-
     @property
     def spec(self) -> SampleSpec:
         """Names, shapes (without the batch axis) and dtypes of the arrays in a batch. Blocks until the first sample has been run."""
@@ -153,33 +145,38 @@ class Loader(Companions, NamedArguments):
         return self._producer.spec
 
     @property
-    def batch_size(self) -> int:
-        """Rows of a full batch."""
-        return self.plan.batch_size
-
-    @property
     def pid(self) -> int:
         """Process id of the supervisor; of this process with `workers=0`."""
         return self._producer.pid
+
+    @property
+    def _board(self) -> Board:
+        return self._producer.board
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether the order is new in every epoch."""
+        return self._config.shuffle
 
     @property
     def worker_ceiling(self) -> int:
         """Most workers that `resize` may ask for."""
         return self._config.worker_ceiling
 
-    def epoch_iterator(self, *, leased: bool, peek: bool = False) -> EpochIterator:
-        """Return an iterator over one epoch, as `iter` does.
+    def progress(self, *, disable: bool = False, file: IO[str] | None = None) -> Iterator[Sample]:
+        """Return an iterator over one epoch, as `iter` does, with a progress bar: batches, samples per second, waits, time left.
 
         Args:
-            leased: leaves small arrays in the slot, for those who let go of them at once.
-            peek: only looks; when it is closed, the same epoch starts again.
-        """
-        return EpochIterator(self, leased, peek)
+            disable: no bar, for all ranks but one.
+            file: to draw on instead of standard error. Where that is neither a terminal nor a notebook, there is no bar.
 
-    def batches(self) -> Iterator[Sample]:
-        """Yield batches without an end, epoch after epoch: a plain generator."""
-        while True:
-            yield from self
+        Example: `for x, y in train.progress(): ...`
+        """
+        if disable:
+            return iter(self)
+        from loader.train.progress import progress  # and rich with it
+
+        return progress(self, self._board, file)
 
     def as_tf_dataset(self) -> Any:
         """Return a `tf.data.Dataset` of one epoch, repeatable: for `tf.distribute` strategies, tf_keras, and pipelines of your own.

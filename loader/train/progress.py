@@ -5,25 +5,24 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from loader.data.spec import Sample
+from loader.ipc.board import Board
 from loader.measure.pace import Pace, Probe, between
-
-if TYPE_CHECKING:
-    from loader.train.loader import Loader
+from loader.train.epochs import Epochs
 
 # Drawing takes about a millisecond, so ten in a second are a hundredth of the time.
 _REDRAW_S = 0.1
 
 
-def progress(loader: Loader, file: IO[str] | None) -> Iterator[Sample]:
+def progress(loader: Epochs, board: Board, file: IO[str] | None) -> Iterator[Sample]:
     """Return an iterator over one epoch that draws a bar on `file` while it goes; see `Loader.progress`."""
     console = Console(file=file, stderr=file is None)
-    return _drawn(loader, console) if _can_draw(console) else iter(loader)
+    return _drawn(loader, board, console) if _can_draw(console) else iter(loader)
 
 
 def _can_draw(console: Console) -> bool:
@@ -32,7 +31,7 @@ def _can_draw(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal
 
 
-def _drawn(loader: Loader, console: Console) -> Iterator[Sample]:
+def _drawn(loader: Epochs, board: Board, console: Console) -> Iterator[Sample]:
     """Yield the batches of one epoch. A generator that is left by `break` or by an exception is closed there, and so are bar and epoch."""
     epoch, done = loader._position.upcoming
     columns = (
@@ -42,7 +41,7 @@ def _drawn(loader: Loader, console: Console) -> Iterator[Sample]:
         TextColumn("{task.fields[figures]}"),
         TimeRemainingColumn(compact=True, elapsed_when_finished=True),
     )
-    probe = Probe(loader._producer.board)
+    probe = Probe(board)
     began = None  # with the first batch, whose wait is the start of the workers
     redraw_at = 0.0
     batches = loader.epoch_iterator(leased=False)

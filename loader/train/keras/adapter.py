@@ -26,15 +26,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loader.data.spec import Array, Sample
 from loader.errors import ConfigError
-
-if TYPE_CHECKING:
-    from loader.train.epoch import EpochIterator
-    from loader.train.loader import Loader
-
+from loader.train.keras.feed import Feed, FlatBatches
 
 _ADAPTER_MODULE = "keras.src.trainers.data_adapters.data_adapter"
 
@@ -70,10 +66,10 @@ class KerasEpoch:
     steps: int
 
 
-class KerasAdapter:
+class KerasAdapter(Feed):
     """The methods that Keras calls on what it takes for its own `DataAdapter`. Users call none of them."""
 
-    _course: KerasEpoch | None = None  # of whoever iterated last; for `loader.train.keras.callbacks`
+    _keras_epoch: KerasEpoch | None = None  # of whoever iterated last; for `loader.train.keras.callbacks`
     _steps_before = 0  # of the next epoch of Keras, done before a resume
 
     @property  # type: ignore[misc]
@@ -81,67 +77,60 @@ class KerasAdapter:
         module = sys.modules.get(_ADAPTER_MODULE)
         if module is None or not hasattr(module, "DataAdapter"):
             return type(self)
-        own: Any = self
-        _refuse_what_does_not_fit(own, sys._getframe(1))
-        kind: Any = type(self)
-        return _both(kind, module.DataAdapter)
+        _refuse_what_does_not_fit(self, sys._getframe(1))
+        return _both(type(self), module.DataAdapter)
 
-    def get_tf_dataset(self: Any) -> Iterable[Any]:
+    def get_tf_dataset(self) -> Iterable[Any]:
         """Return what Keras' TensorFlow trainer iterates over: tensors over the slots, or a dataset where a strategy needs one."""
         from loader.train.keras.tensorflow import for_strategy, tensor
 
         endless = _counts_steps(sys._getframe(1))
-        return for_strategy(self, endless) or Epochs(self, tensor, endless)
+        return for_strategy(self, endless) or KerasEpochs(self, tensor, endless)
 
-    def get_numpy_iterator(self: Any) -> Iterable[Any]:
+    def get_numpy_iterator(self) -> Iterable[Any]:
         """Return what Keras iterates over where it wants numpy arrays."""
-        return Epochs(self, None, _counts_steps(sys._getframe(1)))
+        return KerasEpochs(self, None, _counts_steps(sys._getframe(1)))
 
-    def get_jax_iterator(self: Any) -> Iterable[Any]:
+    def get_jax_iterator(self) -> Iterable[Any]:
         """Return what Keras' JAX trainer iterates over: numpy arrays over the slots, which a jitted step aliases."""
-        return Epochs(self, None, _counts_steps(sys._getframe(1)))
+        return KerasEpochs(self, None, _counts_steps(sys._getframe(1)))
 
-    def get_torch_dataloader(self: Any) -> Iterable[Any]:
+    def get_torch_dataloader(self) -> Iterable[Any]:
         """Return what Keras' PyTorch trainer iterates over: tensors over the slots."""
         from loader.train.keras.torch import tensor
 
-        return Epochs(self, tensor, _counts_steps(sys._getframe(1)))
+        return KerasEpochs(self, tensor, _counts_steps(sys._getframe(1)))
 
     @property
-    def num_batches(self: Any) -> int | None:
+    def num_batches(self) -> int | None:
         """Batches in an epoch; None, which Keras takes for "does not end", where it counts steps itself."""
         return None if _counts_steps(sys._getframe(1)) else len(self)
 
     @property
-    def has_partial_batch(self: Any) -> bool:
+    def has_partial_batch(self) -> bool:
         """Whether the last batch is smaller."""
-        return bool(self.plan.rows % self.plan.batch_size)
+        return self.partial_batch_size is not None
 
-    @property
-    def partial_batch_size(self: Any) -> int | None:
-        """Rows of a smaller last batch, or None."""
-        return self.plan.rows % self.plan.batch_size or None
-
-    def on_epoch_begin(self: Any) -> None:
+    def on_epoch_begin(self) -> None:
         """Tell Keras how many batches it will get: the first epoch after a resume has fewer. Keras asks for their number but once."""
         keras: Any = sys._getframe(1).f_locals.get("self")
         adapter: Any = getattr(keras, "data_adapter", None)
         if adapter is not self:
             return
         if keras.steps_per_epoch is None:
-            keras._num_batches = len(self) - self._position.upcoming[1]
-            self._course = KerasEpoch(False, self._steps_before + keras._num_batches)
+            keras._num_batches = self.batches_left
+            self._keras_epoch = KerasEpoch(False, self._steps_before + keras._num_batches)
         else:
             full = vars(keras).setdefault("_full_steps_per_epoch", keras.steps_per_epoch)
             keras.steps_per_epoch = max(1, full - self._steps_before)
-            self._course = KerasEpoch(True, full)
+            self._keras_epoch = KerasEpoch(True, full)
         self._steps_before = 0
 
     def on_epoch_end(self) -> None:
         """Do nothing: Keras calls this at odd times; an epoch ends with its iterator."""
 
 
-class Epochs:
+class KerasEpochs:
     """Iterable over epochs of a loader: each `iter` is the next one, in arrays of a framework.
 
     Args:
@@ -150,7 +139,7 @@ class Epochs:
         endless: whether an iterator goes on with the next epoch instead of ending.
     """
 
-    def __init__(self, loader: Loader, convert: Callable[[Array], Any] | None, endless: bool) -> None:
+    def __init__(self, loader: Feed, convert: Callable[[Array], Any] | None, endless: bool) -> None:
         self._loader = loader
         self._convert = convert
         self._endless = endless
@@ -160,13 +149,13 @@ class Epochs:
 
 
 class _Batches:
-    """One iterator of `Epochs`. Nothing happens before its first `next`."""
+    """One iterator of `KerasEpochs`. Nothing happens before its first `next`."""
 
-    def __init__(self, loader: Loader, convert: Callable[[Array], Any] | None, endless: bool) -> None:
+    def __init__(self, loader: Feed, convert: Callable[[Array], Any] | None, endless: bool) -> None:
         self._loader = loader
         self._convert = convert
         self._endless = endless
-        self._epoch: EpochIterator | None = None
+        self._epoch: FlatBatches | None = None
 
     def __iter__(self) -> _Batches:
         return self
@@ -187,11 +176,11 @@ class _Batches:
 
 
 @functools.cache
-def _both(loader: Any, adapter: Any) -> type:
+def _both(loader: type, adapter: type) -> type:
     return type(loader.__name__, (loader, adapter), {})
 
 
-def _refuse_what_does_not_fit(loader: Loader, asker: FrameType) -> None:
+def _refuse_what_does_not_fit(loader: Feed, asker: FrameType) -> None:
     """Raise ConfigError where Keras is given a loader together with what it would ignore, or without what it needs."""
     asks = asker.f_code.co_name
     if asks not in _ASKERS or asker.f_locals.get(_ASKERS[asks]) is not loader:
@@ -200,7 +189,7 @@ def _refuse_what_does_not_fit(loader: Loader, asker: FrameType) -> None:
     validates = call is not None and call.f_code.co_name == "fit" and (asks != "get_data_adapter" or call.f_locals["x"] is not loader)
     ignored = [f"{name}: {_DROPPED[name]}" for name in _dropped(asker.f_locals, call if validates else None)]
     shuffle = None if call is None or validates else _given(call).get("shuffle")
-    if shuffle is not None and bool(shuffle) != loader._config.shuffle:
+    if shuffle is not None and bool(shuffle) != loader.shuffles:
         ignored.append(f"shuffle={shuffle!r}: the order is the Loader's: Loader(..., shuffle={bool(shuffle)})")
     if ignored:
         raise ConfigError("Keras would ignore these beside a Loader:\n  " + "\n  ".join(ignored))

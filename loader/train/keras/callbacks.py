@@ -24,7 +24,7 @@ import os
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -32,10 +32,7 @@ from loader.errors import ConfigError, StateError
 from loader.measure.pace import Pace, Probe, TimedStretch
 from loader.train.keras.event_file import EventFile
 from loader.train.keras.saves import Saves
-
-if TYPE_CHECKING:
-    from loader.train.loader import Loader
-
+from loader.train.keras.training import KerasTraining
 
 _ENOUGH_S = 10.0  # as far as `stats()` looks back, whose figures of the workers are part of the warning
 _LONG_S = 60.0  # who trains for hours on one epoch shall not hear of it at its end only
@@ -57,7 +54,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def __init__(
         self,
-        loader: Loader,
+        loader: KerasTraining,
         warn_above: float | None,
         log_dir: str | os.PathLike[str] | None,
         *,
@@ -72,7 +69,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._warn_above = warn_above
         self._enough_s = enough_s
         self._long_s = long_s
-        self._probe = Probe(loader._producer.board)
+        self._probe = Probe(loader._board)
         self._events = None if log_dir is None else EventFile(log_dir)
         self._start()
 
@@ -167,7 +164,7 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
         every: steps after which a save is due within an epoch; None saves at the end of epochs only.
     """
 
-    def __init__(self, loader: Loader, folder: str | os.PathLike[str], every: int | None) -> None:
+    def __init__(self, loader: KerasTraining, folder: str | os.PathLike[str], every: int | None) -> None:
         super().__init__()
         if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
             raise ConfigError(f"every={every!r}: must be a number of steps from 1, or None")
@@ -179,32 +176,32 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Restore the newest save, if there is one."""
         if not self.model.built:
             raise ConfigError("resume_callback needs a model that is built before fit: begin it with keras.Input(shape)")
-        self._loader._course = None
+        self._loader._keras_epoch = None
         newest = self._saves.newest()
         self._loader._steps_before = 0 if newest is None else self._restore(newest)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note where the epoch begins."""
-        course = self._loader._course
-        if course is None or not course.endless:
+        running = self._loader._keras_epoch
+        if running is None or not running.endless:
             self._trained = self._batches(self._loader._position.upcoming)
         self._begun, self._epoch = self._trained, epoch
         self._before = self._steps = self._saved = self._loader._steps_before
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count, and save if that is due. The end of the epoch waits for `on_epoch_end`, which follows validation."""
-        course = self._loader._course
-        if course is None:
+        running = self._loader._keras_epoch
+        if running is None:
             raise ConfigError("resume_callback belongs to a loader that is given to fit itself; this one is not, so where it is can't be known")
         self._steps = self._before + batch + 1
         self._trained = min(self._begun + batch + 1, self._batches(self._loader._position.place))
-        if self._every is not None and self._steps - self._saved >= self._every and self._steps < course.steps:
+        if self._every is not None and self._steps - self._saved >= self._every and self._steps < running.steps:
             self._save(self._epoch, self._steps)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Save: as the start of the next epoch, or as the middle of this one, if it was stopped there."""
-        course = self._loader._course
-        if course is not None and self._steps < course.steps:
+        running = self._loader._keras_epoch
+        if running is not None and self._steps < running.steps:
             self._save(epoch, self._steps)
         else:
             self._save(epoch + 1, 0)

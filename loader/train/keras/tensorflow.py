@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tensorflow as tf
 
 from loader.data.layout import ALIGNMENT
 from loader.data.spec import Array, Sample, is_bfloat16
-
-if TYPE_CHECKING:
-    from loader.train.loader import Loader
+from loader.train.keras.feed import Feed
 
 
-def for_strategy(loader: Loader, endless: bool) -> tf.data.Dataset | None:
+def for_strategy(loader: Feed, endless: bool) -> tf.data.Dataset | None:
     """Return a dataset where the strategy in force needs one, else None: it deals the rows of a batch to its devices."""
     if not tf.distribute.has_strategy():
         return None
@@ -36,7 +34,7 @@ def tensor(array: Array) -> Any:
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def dataset(loader: Loader, *, bounded: bool = True) -> tf.data.Dataset:
+def dataset(loader: Feed, *, bounded: bool = True) -> tf.data.Dataset:
     """Return a dataset of one epoch, repeatable. See `Loader.as_tf_dataset`.
 
     Args:
@@ -44,7 +42,7 @@ def dataset(loader: Loader, *, bounded: bool = True) -> tf.data.Dataset:
         bounded: promise the length of an epoch, which TensorFlow checks; not where a position may still be loaded, or has been.
     """
     spec = loader.spec
-    rows = loader.batch_size if loader.plan.rows % loader.batch_size == 0 else None
+    rows = loader.batch_size if loader.partial_batch_size is None else None
     signature = spec.unflatten([tf.TensorSpec((rows, *leaf.shape), leaf.dtype) for leaf in spec.leaves])
     reference = weakref.ref(loader)  # from_generator never frees its function
 
@@ -55,7 +53,7 @@ def dataset(loader: Loader, *, bounded: bool = True) -> tf.data.Dataset:
         return iter(alive)
 
     made = tf.data.Dataset.from_generator(epoch, output_signature=signature)
-    if bounded and not loader._position.upcoming[1]:
+    if bounded and loader.batches_left == len(loader):
         made = made.apply(tf.data.experimental.assert_cardinality(len(loader)))
     made = made.prefetch(1)
     options = tf.data.Options()

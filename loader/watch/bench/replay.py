@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from loader.data.layout import aligned_empty
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.train.keras.adapter import KerasAdapter
+from loader.train.keras.feed import FlatBatches
 from loader.train.loader import Loader
 from loader.watch.session import leaves
 
@@ -25,7 +25,8 @@ class Replay(KerasAdapter):
     """
 
     def __init__(self, batches: Sequence[tuple[Array, ...]], spec: SampleSpec) -> None:
-        self.spec = spec
+        self.name = "a replay"
+        self._spec = spec
         self._batches = batches
 
     @classmethod
@@ -42,22 +43,40 @@ class Replay(KerasAdapter):
         """Yield the batches as arrays of numpy, without an end."""
         return map(self.spec.unflatten, itertools.cycle(self._batches))
 
-    def epoch_iterator(self, *, leased: bool, peek: bool = False) -> Any:
+    def epoch_iterator(self, *, leased: bool, peek: bool = False) -> FlatBatches:
         """Return what `Loader.epoch_iterator` does, for the adapter."""
         return _Cycle(self._batches)
+
+    @property
+    def spec(self) -> SampleSpec:
+        """Names, shapes and dtypes, as those of the loader."""
+        return self._spec
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of the first batch."""
+        return len(self._batches[0][0])
+
+    @property
+    def partial_batch_size(self) -> int | None:
+        """None: there is no last batch."""
+        return None
+
+    @property
+    def batches_left(self) -> int:
+        """Batches until the first one comes again."""
+        return len(self._batches)
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether the order is new each time: it is not."""
+        return False
 
     def __len__(self) -> int:
         return len(self._batches)
 
-    @property
-    def has_partial_batch(self) -> bool:
-        """Whether the last batch is smaller."""
-        return False
-
-    @property
-    def partial_batch_size(self) -> int | None:
-        """Rows of a smaller last batch, or None."""
-        return None
+    def __iter__(self) -> Iterator[Sample]:
+        return map(self.spec.unflatten, self._batches)
 
     def on_epoch_begin(self) -> None:
         """Do nothing: nothing is resumed here."""

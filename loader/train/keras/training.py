@@ -1,23 +1,44 @@
-"""What goes along with training: Keras callbacks, and a progress bar for loops without Keras."""
+"""Training with Keras: what a Loader offers for it beside the adapter. Keras is imported by those who ask for a callback."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import IO, Any
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 from loader.data.sources.file_listing import as_root
-from loader.data.spec import Sample
 from loader.errors import ConfigError
+from loader.ipc.board import Board
+from loader.measure.stats import Stats
+from loader.train.epochs import Epochs
 from loader.train.keras.adapter import KerasAdapter
+from loader.train.state import State
 
 _NEEDS_KERAS = "needs Keras: pip install keras, and tensorflow, jax or torch for it to run on"
 
 
-class Companions(KerasAdapter):
-    """The methods of a Loader that make them. Keras and rich are imported by those who ask for them."""
+class KerasTraining(Epochs, KerasAdapter):
+    """The methods of a Loader that make callbacks, and what those need of it."""
 
-    def resume_callback(self: Any, folder: str | os.PathLike[str], *, every: int | None = None) -> Any:
+    @property
+    @abstractmethod
+    def _board(self) -> Board:
+        """All counters of the loader."""
+
+    @abstractmethod
+    def _state_at(self, epoch: int, batch: int) -> State:
+        """Return the state of the loader where that batch comes next."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` says."""
+
+    @abstractmethod
+    def stats(self) -> Stats:
+        """Return a snapshot."""
+
+    def resume_callback(self, folder: str | os.PathLike[str], *, every: int | None = None) -> Any:
         """Return a Keras callback that saves model and position in `folder`, and goes on from there when the script is started again.
 
         Saves at the end of each epoch and, within one, after `every` steps. See docs/resume.md.
@@ -31,7 +52,7 @@ class Companions(KerasAdapter):
             raise ConfigError(f"resume_callback() {_NEEDS_KERAS}") from error
         return ResumeCallback(self, as_root(folder), every)
 
-    def report_callback(self: Any, *, warn_above: float | None = 0.1, log_dir: str | os.PathLike[str] | None = None) -> Any:
+    def report_callback(self, *, warn_above: float | None = 0.1, log_dir: str | os.PathLike[str] | None = None) -> Any:
         """Return a Keras callback that puts `loader_wait` and `samples_per_s` beside the loss: progress bar, history, TensorBoard.
 
         `loader_wait` is the share of the time, 0 to 1, that training waited for this loader. See docs/watching.md.
@@ -48,18 +69,3 @@ class Companions(KerasAdapter):
         except ModuleNotFoundError as error:
             raise ConfigError(f"report_callback() {_NEEDS_KERAS}") from error
         return ReportCallback(self, warn_above, None if log_dir is None else as_root(log_dir))
-
-    def progress(self: Any, *, disable: bool = False, file: IO[str] | None = None) -> Iterator[Sample]:
-        """Return an iterator over one epoch, as `iter` does, with a progress bar: batches, samples per second, waits, time left.
-
-        Args:
-            disable: no bar, for all ranks but one.
-            file: to draw on instead of standard error. Where that is neither a terminal nor a notebook, there is no bar.
-
-        Example: `for x, y in train.progress(): ...`
-        """
-        if disable:
-            return iter(self)
-        from loader.train.progress import progress
-
-        return progress(self, file)

@@ -1,0 +1,141 @@
+"""The epochs of a loader, and one of them as an iterator."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+from loader.data.plan import EpochPlan
+from loader.data.spec import Array, Sample, SampleSpec
+from loader.errors import IterationError, LoaderClosed
+from loader.train.position import Position
+
+
+class Epochs(ABC):
+    """Batches, one epoch after the other: what a Loader is for whoever iterates over it, be it a loop, an adapter or a progress bar.
+
+    Attributes:
+        name: of the loader.
+        plan: batches of an epoch.
+    """
+
+    name: str
+    plan: EpochPlan
+    _position: Position
+
+    @property
+    @abstractmethod
+    def spec(self) -> SampleSpec:
+        """Names, shapes (without the batch axis) and dtypes of the arrays in a batch. Blocks until the first sample has been run."""
+
+    @abstractmethod
+    def _check_open(self) -> None:
+        """Raise LoaderClosed where there are no batches any more."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Return an iterator over one epoch, which begins with its first `next`."""
+        return EpochIterator(self)
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return self.plan.batches
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a full batch."""
+        return self.plan.batch_size
+
+    @property
+    def partial_batch_size(self) -> int | None:
+        """Rows of a smaller last batch, or None."""
+        return self.plan.rows % self.plan.batch_size or None
+
+    @property
+    def batches_left(self) -> int:
+        """Batches that a new iterator would hand out: fewer than in an epoch after `load_state_dict`."""
+        return self.plan.batches - self._position.upcoming[1]
+
+    def epoch_iterator(self, *, leased: bool, peek: bool = False) -> EpochIterator:
+        """Return an iterator over one epoch, as `iter` does.
+
+        Args:
+            leased: leaves small arrays in the slot, for those who let go of them at once.
+            peek: only looks; when it is closed, the same epoch starts again.
+        """
+        return EpochIterator(self, leased, peek)
+
+    def batches(self) -> Iterator[Sample]:
+        """Yield batches without an end, epoch after epoch: a plain generator."""
+        while True:
+            yield from self
+
+
+class EpochIterator:
+    """One epoch of a loader. Nothing happens before the first `next`; closing it in the middle ends its epoch.
+
+    Args:
+        epochs: to take one of.
+        leased: whether small arrays, too, may lie in the slot.
+        peek: whether it only looks: then the epoch starts again when this is closed.
+    """
+
+    def __init__(self, epochs: Epochs, leased: bool = False, peek: bool = False) -> None:
+        self._epochs = epochs
+        self._leased = leased
+        self._peek = peek
+        self._token = 0
+        self._left = 1  # until it has begun, all that matters is that it is not over
+        self._plain = False
+
+    def __iter__(self) -> EpochIterator:
+        return self
+
+    def __next__(self) -> Sample:
+        arrays = self.arrays()
+        return arrays if self._plain else self._epochs.spec.unflatten(arrays)
+
+    def arrays(self) -> tuple[Array, ...]:
+        """Return the arrays of the next batch, flat. Raises StopIteration at the end."""
+        if self._left <= 0:  # below it where it was closed in the middle of `take`: by another thread, a signal handler, a transform
+            raise StopIteration
+        position = self._epochs._position
+        if self._token != position.token:
+            self._enter()
+        try:
+            arrays = position.take(self._leased)
+        except IterationError:  # of two threads at once: this one has taken nothing, and the other one goes on
+            raise
+        except LoaderClosed:  # and will say so again: in a fork, or closed by a signal handler meanwhile
+            raise
+        except BaseException:  # Ctrl-C, too, may have hit in the middle of a batch
+            self.close(failed=True)
+            raise
+        self._left -= 1
+        return arrays
+
+    def _enter(self) -> None:
+        self._epochs._check_open()
+        if self._token:
+            raise IterationError(f"a newer iterator of {self._epochs.name} has started its epoch, or a state was loaded: that ended this one's")
+        position = self._epochs._position
+        self._token = position.begin(self._peek)
+        self._left = position.left
+        self._plain = self._epochs.spec.plain
+
+    def close(self, *, failed: bool = False) -> None:
+        """End the epoch, if it has begun and is not over; or start it again, if this only looked.
+
+        Args:
+            failed: whether taking a batch did.
+        """
+        position = self._epochs._position
+        if self._token and self._token == position.token and (self._left or self._peek):
+            position.leave(failed=failed)
+        self._left, self._peek = 0, False
+
+    def __reduce__(self) -> Any:
+        return self._epochs.__reduce__()  # an error; a copy would end the epoch of this one
+
+    def __del__(self) -> None:
+        self.close()

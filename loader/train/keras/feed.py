@@ -1,0 +1,59 @@
+"""What the adapters need to know of that which they adapt."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Protocol
+
+from loader.data.spec import Array, Sample, SampleSpec
+
+
+class FlatBatches(Protocol):
+    """Batches as flat arrays: an iterator over one epoch (`loader.train.epochs.EpochIterator`), or over no end of them."""
+
+    def arrays(self) -> tuple[Array, ...]:
+        """Return the arrays of the next batch, each at a multiple of 64 bytes. Raises StopIteration at the end."""
+
+
+class Feed(ABC):
+    """What a model is fed from: a loader, or batches that are kept for it.
+
+    Attributes:
+        name: of the loader.
+        batch_size: rows of a full batch.
+        partial_batch_size: rows of a smaller last batch, or None.
+        batches_left: that a new iterator would hand out.
+        shuffles: whether the order is new in every epoch.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def spec(self) -> SampleSpec: ...
+
+    @property
+    @abstractmethod
+    def batch_size(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def partial_batch_size(self) -> int | None: ...
+
+    @property
+    @abstractmethod
+    def batches_left(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def shuffles(self) -> bool: ...
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Sample]: ...
+
+    @abstractmethod
+    def epoch_iterator(self, *, leased: bool, peek: bool = False) -> FlatBatches: ...
