@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import os
 import re
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from loader.errors import ConfigError
 
@@ -72,6 +75,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check everything. Raises ConfigError with all that is wrong."""
+        for setting in fields(self):
+            object.__setattr__(self, setting.name, plain(getattr(self, setting.name)))
         wrong = [f"{name}={getattr(self, name)!r}: {problem}" for name, problem in self._problems()]
         if wrong:
             raise ConfigError("wrong settings:\n  " + "\n  ".join(wrong) if len(wrong) > 1 else wrong[0])
@@ -148,6 +153,15 @@ def describe(name: str) -> Mapping[str, str]:
     return next(setting.metadata for setting in fields(Config) if setting.name == name)
 
 
+def plain(value: Any) -> Any:
+    """Return a number or bool of NumPy, or of another library, as Python's own, which JSON knows; anything else as it is."""
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return tuple(map(plain, value)) if isinstance(value, tuple) else value
+    return int(value) if isinstance(value, numbers.Integral) else float(value)
+
+
 def parse_bytes(size: int | str) -> int | None:
     """Return a size in bytes from a number or from text such as "2GiB", "500MB", "1.5G"; None where it is neither."""
     if not isinstance(size, str):
@@ -157,7 +171,7 @@ def parse_bytes(size: int | str) -> int | None:
 
 
 def _kind(value: Any) -> str:
-    """Return what a wrong value is, where that may be what is wrong with it: "8" and np.int64(8) are no int."""
+    """Return what a wrong value is, where that may be what is wrong with it: "8" is no int."""
     return "" if type(value) in (int, float) else f", and this is of type {type(value).__name__}"
 
 

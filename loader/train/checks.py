@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from loader.config import Config
+from loader.config import Config, plain
 from loader.data.pipeline.segments import Transform
 from loader.data.plan import EpochPlan
 from loader.data.sources.source import Source
@@ -33,8 +33,9 @@ def checked_transforms(transforms: object) -> Sequence[Transform]:
     return transforms
 
 
-def checked_workers(workers: object, ceiling: int) -> int:
+def checked_workers(given: object, ceiling: int) -> int:
     """Return a number of workers from 1 to `ceiling`, or raise ConfigError."""
+    workers = plain(given)
     if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= ceiling:
         raise ConfigError(f"workers={workers!r}: must be from 1 to {ceiling} (max_workers)")
     return workers

@@ -96,43 +96,27 @@ class Loader(KerasTraining, NamedArguments):
         class_weight: Mapping[int, float] | None = None,
         name: str | None = None,
     ) -> None:
-        self._config = Config(
-            batch_size=batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-            workers=workers,
-            max_workers=max_workers,
-            slots=slots,
-            memory_limit=memory_limit,
-            on_error=on_error,
-            max_errors=max_errors,
-            quarantine=quarantine,
-            io_retries=io_retries,
-            sample_timeout_s=sample_timeout_s,
-            shard=shard,
-            class_weight=class_weight,
-            name=name,
-        )
-        self._config = replace(self._config, quarantine=make_report(quarantine))
+        given = locals()
+        config = Config(**{setting.name: given[setting.name] for setting in fields(Config)})
+        self._config = config = replace(config, quarantine=make_report(config.quarantine))
         self.source = checked_source(source)
         self.transforms = checked_transforms(transforms)
-        self.plan = checked_plan(len(source), self._config)
-        weights = None if class_weight is None else ClassWeight(class_weight)
-        pipeline = Pipeline(source, self.transforms, seed, weights, io_retries)
+        self.plan = checked_plan(len(source), config)
+        weights = None if config.class_weight is None else ClassWeight(config.class_weight)
+        pipeline = Pipeline(source, self.transforms, config.seed, weights, config.io_retries)
         pipeline.check_sums()
         self._closed = False
         self._producer: Remote | Inline
-        if self._config.worker_count == 0:
-            self._producer = Inline(pipeline, self._config, self.plan)
+        if config.worker_count == 0:
+            self._producer = Inline(pipeline, config, self.plan)
         else:
             check_platform()
             from loader.train.remote.remote import Remote  # can be imported where there is a pool only
 
-            self._producer = Remote(pipeline, self._config, self.plan)
+            self._producer = Remote(pipeline, config, self.plan)
         self._end = weakref.finalize(self, self._producer.close)
         set_name(self._producer.cells, self._producer.pid)
-        self.name = name or default_name(self._producer.pid) + ("" if self._config.worker_count else f"-{id(self):x}")
+        self.name = config.name or default_name(self._producer.pid) + ("" if config.worker_count else f"-{id(self):x}")
         self._counter = Counter(self._producer.board)
         self._position = Position(self._producer, self.plan, self._counter)
 

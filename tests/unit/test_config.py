@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import runpy
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,34 @@ def test_what_is_out_of_range_is_refused_with_the_value_and_what_is_allowed(name
     assert ("of type" in str(caught.value)) == (type(value) not in (int, float))
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("batch_size", np.int64(4), 4),
+        ("batch_size", np.uint8(4), 4),
+        ("seed", np.uint64(2**64 - 1), 2**64 - 1),
+        ("workers", np.int32(0), 0),
+        ("shuffle", np.bool_(True), True),
+        ("sample_timeout_s", np.float32(0.5), 0.5),
+        ("sample_timeout_s", Fraction(1, 2), 0.5),
+        ("memory_limit", np.float64(1e9), 1e9),
+        ("shard", (np.int64(1), np.int64(2)), (1, 2)),
+    ],
+)
+def test_numbers_of_other_libraries_become_plain_ones(name: str, given: Any, value: Any) -> None:
+    config = made(**{name: given})
+    assert getattr(config, name) == value
+    assert json.dumps(getattr(config, name)) == json.dumps(value)
+
+
+@pytest.mark.parametrize("given", [np.int64(0), np.float64(4.0), np.bool_(True)])
+def test_numbers_of_other_libraries_are_checked_like_plain_ones(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"batch_size=.*must be 1 or more"):
+        made(batch_size=given)
+
+
 def test_a_value_that_looks_right_is_told_what_it_is() -> None:
-    for value, kind in (("8", "str"), (np.int64(8), "int64"), (True, "bool")):
+    for value, kind in (("8", "str"), (np.array([8]), "ndarray"), (True, "bool")):
         with pytest.raises(ConfigError, match=f"must be 1 or more, and this is of type {kind}"):
             made(batch_size=value)
 

@@ -28,6 +28,7 @@ from typing import Any
 
 import keras
 
+from loader.config import plain
 from loader.errors import ConfigError, StateError
 from loader.measure.pace import Pace, Probe, TimedStretch
 from loader.train.keras.event_file import EventFile
@@ -62,6 +63,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         long_s: float = _LONG_S,
     ) -> None:
         super().__init__()
+        warn_above = plain(warn_above)
         wrong = isinstance(warn_above, bool) or not isinstance(warn_above, int | float) or not 0 <= warn_above <= 1
         if warn_above is not None and wrong:
             raise ConfigError(f"warn_above={warn_above!r}: must be a share from 0 to 1, or None")
@@ -166,6 +168,7 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     def __init__(self, loader: KerasTraining, folder: str | os.PathLike[str], every: int | None) -> None:
         super().__init__()
+        every = plain(every)
         if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
             raise ConfigError(f"every={every!r}: must be a number of steps from 1, or None")
         self._loader = loader
