@@ -12,7 +12,7 @@ def test_a_model_is_fed_again_and_again_and_with_the_loader(keras_script: Run) -
         """
 import time
 from loader.watch.bench.bench import Bench
-from loader.watch.session import Sitting
+from loader.watch.session import MeasurementSession
 from loader.watch.bench.trainee import trainee
 
 def waits(sample, rng):
@@ -26,8 +26,8 @@ inputs = {name: keras.layers.Input((6,), name=name) for name in "ab"}
 model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Concatenate()([inputs["a"], inputs["b"]])))
 model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 bench = Bench()
-with Sitting("bench") as sitting:
-    bench.run(loader, trainee(model, "model"), 0.3, sitting)
+with MeasurementSession("bench") as session:
+    bench.run(loader, trainee(model, "model"), 0.3, session)
 assert 0 < bench.loader.rate < 600, bench
 assert bench.model.batches >= 1 and bench.together.batches >= 1, bench
 assert bench.together.wait > 0 and bench.together.workers == 4, bench
