@@ -11,7 +11,7 @@ PAGE = Path(__file__).parent / "settings.md"
 
 HEAD = """# Settings
 
-`Loader(source, batch_size, *, transforms=(), …)` takes these by name. All wrong ones are reported in one `ConfigError`. This page is made from
+`Loader(source, batch_size, *, transforms=(), …)` takes these by name. One `ConfigError` reports all wrong ones. This page is made from
 `loader/config.py` by `make docs`.
 
 | setting | default | unit | allowed | what it is |

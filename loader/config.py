@@ -32,27 +32,30 @@ def _setting(default: Any, *, unit: str, allowed: str, why: str) -> Any:
 class Config:
     """The settings of one loader. `Loader` takes the same names; `docs/settings.md` is made from this class."""
 
-    batch_size: int = _setting(None, unit="rows", allowed="1 or more", why="rows of one batch, per rank of `shard`")
+    batch_size: int = _setting(None, unit="rows", allowed="1 or more", why="rows per batch, for each rank of `shard`")
     shuffle: bool = _setting(False, unit="", allowed="True or False", why="a new order every epoch, from `seed`")
     seed: int = _setting(0, unit="", allowed="0 to 2**64 - 1", why="decides the order and all random draws: same seed, same batches")
-    drop_last: bool = _setting(False, unit="", allowed="True or False", why="leave out a last batch that is not full")
+    drop_last: bool = _setting(False, unit="", allowed="True or False", why="leave out the last batch if it is not full")
     workers: int | Literal["auto"] = _setting(
-        "auto", unit="processes", allowed='0 or more, or "auto"', why='0 works in the calling process; "auto" finds the fewest that keep up'
+        "auto", unit="processes", allowed='0 or more, or "auto"', why='0 runs everything in the calling process; "auto" finds the fewest that keep up'
     )
     max_workers: int | None = _setting(
-        None, unit="processes", allowed="1 or more", why='upper end for `resize` and "auto"; default: `workers`, 16, or 8 per core, whichever is most'
+        None, unit="processes", allowed="1 or more", why='upper limit for `resize` and "auto"; default: the largest of `workers`, 16, and 8 per core'
     )
     slots: int | None = _setting(
-        None, unit="slots", allowed="2 or more", why="parts of the arena that batches are filled into; default: as many as keep all workers busy"
+        None, unit="slots", allowed="2 or more", why="places for batches in shared memory; default: as many as keep all workers busy"
     )
     memory_limit: int | str | None = _setting(
         None,
         unit="bytes",
         allowed='more than one batch, such as 2_000_000_000 or "2GiB"',
-        why="ceiling for arena and processes together, while running too; default: half of what is available at the start (see memory.md)",
+        why="limit for shared memory and all processes together, also while running; default: half of what is available at the start (see memory.md)",
     )
     on_error: Literal["raise", "substitute"] = _setting(
-        "raise", unit="", allowed='"raise" or "substitute"', why="what a bad sample does: its batch raises it, or another sample takes its place"
+        "raise",
+        unit="",
+        allowed='"raise" or "substitute"',
+        why="what happens with a bad sample: its batch raises the error, or another sample takes its place",
     )
     max_errors: int | float | None = _setting(
         None,
@@ -64,14 +67,14 @@ class Config:
         None, unit="path", allowed="a file to append to", why="report of the bad samples, one JSON line for each, once per loader"
     )
     io_retries: int = _setting(
-        3, unit="tries", allowed="0 or more", why="a read that fails as a disk or a network does for a moment is tried again, with growing pauses"
+        3, unit="tries", allowed="0 or more", why="how often a read is tried again after an error that may go away by itself, with growing pauses"
     )
-    sample_timeout_s: float = _setting(60.0, unit="seconds", allowed="more than 0", why="a worker without progress for so long is replaced")
+    sample_timeout_s: float = _setting(60.0, unit="seconds", allowed="more than 0", why="a worker that makes no progress for this long is replaced")
     shard: tuple[int, int] = _setting((0, 1), unit="(rank, world)", allowed="0 ≤ rank < world", why="this process's part of a data-parallel job")
     class_weight: Mapping[int, float] | None = _setting(
-        None, unit="", allowed="a dict from class number to weight", why="becomes the sample weight, times one that is there already"
+        None, unit="", allowed="a dict from class number to weight", why="becomes the sample weight; a weight that already exists is multiplied by it"
     )
-    name: str | None = _setting(None, unit="", allowed="letters, digits, - and _", why="what the loader is called in `stats()` and in messages")
+    name: str | None = _setting(None, unit="", allowed="letters, digits, - and _", why="name of the loader in `stats()` and in messages")
 
     def __post_init__(self) -> None:
         """Check everything. Raises ConfigError with all that is wrong."""
@@ -172,7 +175,7 @@ def parse_bytes(size: int | str) -> int | None:
 
 def _kind(value: Any) -> str:
     """Return what a wrong value is, where that may be what is wrong with it: "8" is no int."""
-    return "" if type(value) in (int, float) else f", and this is of type {type(value).__name__}"
+    return "" if type(value) in (int, float) else f", but it is of type {type(value).__name__}"
 
 
 def _whole(value: Any, lowest: int, highest: float = math.inf) -> bool:

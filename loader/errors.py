@@ -14,7 +14,7 @@ _LONGEST_TRACEBACK = 16_000
 
 
 class LoaderError(Exception):
-    """Root of everything that this package raises on purpose."""
+    """Base class of every error that this package raises."""
 
     registry: ClassVar[dict[str, type[LoaderError]]] = {}
 
@@ -31,19 +31,19 @@ class LoaderError(Exception):
 
 
 class ConfigError(LoaderError, ValueError):
-    """A setting is out of range, or settings contradict each other. Lists all that are wrong, not only the first."""
+    """A setting is out of range, or settings contradict each other. Lists everything that is wrong, not only the first problem."""
 
 
 class ArgumentError(ConfigError, TypeError):
-    """An argument by a name that does not exist; proposes the one that was probably meant."""
+    """An argument has an unknown name; the message suggests the name that was probably meant."""
 
 
 class DataNotFoundError(ConfigError, FileNotFoundError):
-    """A path that was given names nothing, or a folder or glob holds no file to read."""
+    """Nothing exists at a path, or a folder or glob contains no file to read."""
 
 
 class NpyError(LoaderError, ValueError):
-    """A file is not the `.npy` file that it should be. `path` and `problem` say which and why."""
+    """A file is not the `.npy` file that it should be. `path` says which file, `problem` what is wrong with it."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
@@ -70,11 +70,11 @@ class SampleError(LoaderError, RuntimeError):
 
     Attributes:
         index: the sample's index in the source.
-        name: its path or ID, where the source has one, else None.
+        name: its path or ID if the source has one, else None.
         reason: what went wrong, in words.
-        worker: number of the worker that met it; None when no worker was involved (`workers=0`).
-        remote_traceback: traceback from the worker, as text; where the worker died, the stack that it left, if it left one.
-        field: the part of the sample that failed, such as `x` or `y['mask']`, where that is known, else None.
+        worker: number of the worker that met it; None if there was no worker (`workers=0`).
+        remote_traceback: traceback from the worker, as text; if the worker died, the stack that it left, if any.
+        field: the part of the sample that failed, such as `x` or `y['mask']`, if known, else None.
     """
 
     def __init__(
@@ -121,15 +121,15 @@ class SampleError(LoaderError, RuntimeError):
 
 
 class SampleTimeout(SampleError, TimeoutError):
-    """A sample made no progress for `sample_timeout_s`, three times, alone in its ticket."""
+    """A sample made no progress for `sample_timeout_s`, three times, while it was the only one in its ticket."""
 
 
 class PipelineError(LoaderError, RuntimeError):
-    """The pipeline (source and transforms) can't travel to the workers, can't start there, makes no samples, or does not keep their shape."""
+    """The source or a transform can't be sent to the workers, can't start there, does not return a sample, or changes its shape."""
 
 
 class MemoryLimitError(LoaderError, MemoryError):
-    """The configuration can't fit the memory limit; the message does the arithmetic."""
+    """The configuration does not fit into the memory limit; the message shows the calculation."""
 
 
 class StateError(LoaderError, ValueError):
@@ -145,7 +145,7 @@ class LoaderClosed(LoaderError, RuntimeError):
 
 
 class SupervisorDied(LoaderError, RuntimeError):
-    """The supervisor process died, and so did those that replaced it; the message carries the last one's exit status and last words."""
+    """The supervisor died, and so did those that replaced it; the message has the exit status and last words of the last one."""
 
 
 class ProtocolError(LoaderError, RuntimeError):

@@ -25,7 +25,7 @@ Fields = str | Sequence[str]
 
 
 class LeafTransform(NamedArguments, ABC):
-    """A transform that treats each chosen array by itself, many rows at a time.
+    """A transform that changes each chosen array separately, many rows at a time.
 
     A subclass says what an array becomes (`result`), does it (`apply`), and, where it is random, draws once per sample (`draw`), so that
     all chosen arrays of a sample get the same decision.
@@ -43,7 +43,7 @@ class LeafTransform(NamedArguments, ABC):
 
     @abstractmethod
     def result(self, leaf: Leaf) -> Leaf:
-        """Return what `leaf` becomes. Raises ConfigError where this transform can't treat it."""
+        """Return what `leaf` becomes. Raises ConfigError if this transform can't handle it."""
 
     @abstractmethod
     def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
@@ -77,13 +77,13 @@ class LeafTransform(NamedArguments, ABC):
 
 
 class Rescale(LeafTransform):
-    """`x * scale + offset`, as `dtype`. The usual one for images: `Rescale(1 / 255)`.
+    """Compute `x * scale + offset`, as `dtype`. For images, usually `Rescale(1 / 255)`.
 
     Args:
         scale: factor, applied first.
         offset: added to the product.
-        dtype: of the result; the arithmetic is done in it.
-        fields: the arrays to treat.
+        dtype: of the result and of the calculation.
+        fields: the arrays to change.
     """
 
     def __init__(self, scale: float, offset: float = 0.0, dtype: npt.DTypeLike = np.float32, fields: Fields = "x") -> None:
@@ -102,13 +102,13 @@ class Rescale(LeafTransform):
 
 
 class Normalize(LeafTransform):
-    """`(x - mean) / std`, as `dtype`; `mean` and `std` are numbers or arrays that broadcast with a sample, such as one per channel.
+    """Compute `(x - mean) / std`, as `dtype`. `mean` and `std` are numbers, or arrays that broadcast with a sample, such as one value per channel.
 
     Args:
         mean: subtracted.
         std: divided by; no element may be zero.
-        dtype: of the result; the arithmetic is done in it.
-        fields: the arrays to treat.
+        dtype: of the result and of the calculation.
+        fields: the arrays to change.
     """
 
     def __init__(self, mean: npt.ArrayLike, std: npt.ArrayLike, dtype: npt.DTypeLike = np.float32, fields: Fields = "x") -> None:
@@ -134,7 +134,7 @@ class Normalize(LeafTransform):
 
 
 class Cast(LeafTransform):
-    """The same values as `dtype`. Floats to integers truncate towards zero, as in numpy."""
+    """Convert the values to `dtype`. Floats become integers by truncation towards zero, as in numpy."""
 
     def __init__(self, dtype: npt.DTypeLike, fields: Fields = "x") -> None:
         super().__init__(fields)
@@ -142,7 +142,7 @@ class Cast(LeafTransform):
 
     def result(self, leaf: Leaf) -> Leaf:
         if leaf.dtype.kind == "c" and self.dtype.kind not in "cb":
-            raise ConfigError(f"Cast: {leaf} to {self.dtype} would drop the imaginary part; take it apart in a transform of your own")
+            raise ConfigError(f"Cast: {leaf} to {self.dtype} would drop the imaginary part; split it in a transform of your own")
         return Leaf(leaf.part, leaf.key, leaf.shape, self.dtype)
 
     def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
@@ -150,18 +150,18 @@ class Cast(LeafTransform):
 
 
 class OneHot(LeafTransform):
-    """A class number becomes a vector of `classes` zeros with a one at its place.
+    """Turn a class number into a vector of `classes` numbers: a one at its place, and zeros.
 
     Args:
         classes: number of classes; a label must be a whole number from 0 to `classes - 1`.
         dtype: of the vectors.
-        fields: the arrays to treat; the labels, unless told otherwise.
+        fields: the arrays to change; by default, the labels.
     """
 
     def __init__(self, classes: int, dtype: npt.DTypeLike = np.float32, fields: Fields = "y") -> None:
         super().__init__(fields)
         if not _is_whole(classes) or classes < 1:
-            raise ConfigError(f"OneHot: classes={classes!r}; give 1 or more, a whole number")
+            raise ConfigError(f"OneHot: classes={classes!r}; give a whole number, 1 or more")
         self.classes = int(classes)
         self.dtype = _number_dtype(dtype, "OneHot")
 
@@ -184,13 +184,13 @@ class OneHot(LeafTransform):
 
 
 class Flip(LeafTransform):
-    """Mirror each sample with probability `p`; all `fields` of a sample together, so that an image and its mask stay in step.
+    """Mirror each sample with probability `p`. All `fields` of a sample are mirrored together, so an image and its mask stay aligned.
 
     Args:
         direction: `"horizontal"` mirrors the width, `"vertical"` the height, of arrays `(height, width, channels)` or `(height, width)`;
-            an int is the axis of a sample to mirror, for any other shape.
+            for any other shape, an int: the axis of a sample to mirror.
         p: probability.
-        fields: the arrays to treat.
+        fields: the arrays to change.
     """
 
     random = True
@@ -199,7 +199,7 @@ class Flip(LeafTransform):
         super().__init__(fields)
         named = isinstance(direction, str) and direction in ("horizontal", "vertical")
         if not named and not _is_whole(direction):
-            raise ConfigError(f"Flip: direction={direction!r}; give 'horizontal', 'vertical' or an axis; for both directions, two of it")
+            raise ConfigError(f"Flip: direction={direction!r}; give 'horizontal', 'vertical' or an axis; for both directions, use two Flips")
         self.direction = direction if isinstance(direction, str) else int(direction)
         self.p = _number(p, "Flip: p")
         if not 0 <= self.p <= 1:
@@ -208,7 +208,7 @@ class Flip(LeafTransform):
     def result(self, leaf: Leaf) -> Leaf:
         dimensions = len(leaf.shape)
         if isinstance(self.direction, str) and dimensions not in (2, 3):
-            raise ConfigError(f"Flip: {leaf} is no image, (height, width) or (height, width, channels); give the axis to mirror")
+            raise ConfigError(f"Flip: {leaf} is not an image, (height, width) or (height, width, channels); give the axis to mirror")
         if isinstance(self.direction, int) and not -dimensions <= self.direction < dimensions:
             raise ConfigError(f"Flip: {leaf} has no axis {self.direction}")
         return leaf
@@ -259,7 +259,7 @@ def _numbers(values: npt.ArrayLike, dtype: np.dtype[Any], name: str) -> Array:
 def _float_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
     result = _number_dtype(dtype, name)
     if result.kind != "f":
-        raise ConfigError(f"{name}: dtype must be a float one, not {result}")
+        raise ConfigError(f"{name}: dtype must be a float type, not {result}")
     return result
 
 
@@ -276,5 +276,5 @@ def _number_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
 
 def _numeric(leaf: Leaf, transform: LeafTransform, dtype: np.dtype[Any]) -> Leaf:
     if leaf.dtype.kind == "c":
-        raise ConfigError(f"{type(transform).__name__}: {leaf} is complex; take it apart in a transform of your own")
+        raise ConfigError(f"{type(transform).__name__}: {leaf} is complex; split it in a transform of your own")
     return Leaf(leaf.part, leaf.key, leaf.shape, dtype)
