@@ -104,7 +104,7 @@ def test_numbers_of_other_libraries_are_checked_like_plain_ones(given: Any) -> N
 
 def test_a_value_that_looks_right_is_told_what_it_is() -> None:
     for value, kind in (("8", "str"), (np.array([8]), "ndarray"), (True, "bool")):
-        with pytest.raises(ConfigError, match=f"must be 1 or more, and this is of type {kind}"):
+        with pytest.raises(ConfigError, match=f"must be 1 or more, but it is of type {kind}"):
             made(batch_size=value)
 
 

@@ -189,7 +189,7 @@ def test_complex_arrays_are_refused(transform: LeafTransform) -> None:
     "make", [lambda: Rescale(1.0, dtype="uint8"), lambda: Normalize(0, 1, dtype="int32"), lambda: Rescale(1.0, dtype="complex64")]
 )
 def test_arithmetic_in_anything_but_floats_is_refused(make: Callable[[], LeafTransform]) -> None:
-    with pytest.raises(ConfigError, match="dtype must be a float one"):
+    with pytest.raises(ConfigError, match="dtype must be a float type"):
         make()
 
 
@@ -227,7 +227,7 @@ def test_one_hot_finds_the_row_in_labels_with_axes() -> None:
 
 @pytest.mark.parametrize("classes", [0, -3])
 def test_one_hot_needs_a_class(classes: int) -> None:
-    with pytest.raises(ConfigError, match=f"classes={classes}; give 1 or more"):
+    with pytest.raises(ConfigError, match=f"classes={classes}; give a whole number, 1 or more"):
         OneHot(classes)
 
 
@@ -279,8 +279,8 @@ def test_flip_refuses_other_directions_and_probabilities(direction: Any, p: floa
 @pytest.mark.parametrize(
     ("direction", "shape", "problem"),
     [
-        ("horizontal", (5,), "is no image"),
-        ("vertical", (2, 3, 4, 5), "is no image"),
+        ("horizontal", (5,), "is not an image"),
+        ("vertical", (2, 3, 4, 5), "is not an image"),
         (2, (4, 6), "has no axis 2"),
         (-3, (4, 6), "has no axis -3"),
         (0, (), "no axis 0"),
