@@ -30,7 +30,7 @@ _SEVERAL = "For several inputs give a dict, such as ({'image': a, 'age': b}, y)"
 
 # What to do with strings, by what they may be.
 _CLASSES = "give class numbers: classes, labels = np.unique(names, return_inverse=True)"
-_TEXT = "give numbers: text as token numbers, all samples with as many; a path as what its file holds, such as np.load(path)"
+_TEXT = "give numbers: for text, the same number of tokens for every sample; for a path, the content of its file, such as np.load(path)"
 
 
 @dataclass(frozen=True)
@@ -111,14 +111,15 @@ class SampleSpec:
             return list(sample)
         parts = as_parts(sample)
         if len(parts) != len(self.parts):
-            raise ValueError(f"a sample has {len(parts)} parts, the first had {len(self.parts)}")
+            raise ValueError(f"a sample has {len(parts)} parts, but the first had {len(self.parts)}")
         arrays: list[Array] = []
         for number, (part, keys) in enumerate(zip(parts, self.parts, strict=True)):
             arrays.extend(self._flatten_part(number, part, keys))
         for leaf, array in zip(self.leaves, arrays, strict=True):
             if array.shape != leaf.shape or array.dtype != leaf.dtype:
                 raise ValueError(
-                    f"{leaf.name} has shape {array.shape} and dtype {array.dtype}; the first sample's had shape {leaf.shape} and dtype {leaf.dtype}"
+                    f"{leaf.name} has shape {array.shape} and dtype {array.dtype}, "
+                    f"but the first sample's had shape {leaf.shape} and dtype {leaf.dtype}"
                 )
         return arrays
 
@@ -135,7 +136,7 @@ class SampleSpec:
         name = PART_NAMES[number]
         if keys is None:
             if isinstance(part, dict):
-                raise ValueError(f"{name} is a dict, the first sample's was an array")
+                raise ValueError(f"{name} is a dict, but the first sample's was an array")
             return [as_leaf(part, name)]
         if not isinstance(part, dict) or set(part) != set(keys):
             found = sorted(map(str, part)) if isinstance(part, dict) else type(part).__name__
@@ -215,11 +216,11 @@ def as_leaf(value: object, name: str) -> Array:
 def _from_nested(value: Any, name: str) -> Array:
     """Return a list, a tuple of numbers, or anything else that NumPy can make an array of, as one."""
     if value is None:
-        raise TypeError(f"{name} is None; {_SAMPLE}. Leave a part out that there is not, instead of giving None")
+        raise TypeError(f"{name} is None; {_SAMPLE}. Leave out a part that does not exist, instead of giving None")
     if isinstance(value, str):
         raise TypeError(f"{name} is text, {value[:_SHOWN]!r}; supported are bool, integers, floats and complex. What to do: {text_remedy(name)}")
     if isinstance(value, dict):
-        raise TypeError(f"{name} is a dict inside a dict; give each of its arrays a key of its own in the outer one")
+        raise TypeError(f"{name} is a dict inside a dict; give each of its arrays a key in the outer dict")
     parts = isinstance(value, tuple) or (isinstance(value, list) and len(value) <= len(PART_NAMES))  # a longer list may be frames of one array
     if parts and any(isinstance(item, np.ndarray) and item.ndim for item in value):
         raise TypeError(f"{name} is a {type(value).__name__} ({_kinds(value)}); {_SAMPLE}. {_SEVERAL}; for one array, np.stack")
@@ -228,12 +229,12 @@ def _from_nested(value: Any, name: str) -> Array:
     except ValueError:
         if not isinstance(value, list | tuple):
             raise
-        problem = f"{name} is a {type(value).__name__} ({_kinds(value)}) that makes no array"
+        problem = f"{name} is a {type(value).__name__} ({_kinds(value)}) that can't become an array"
         if any(isinstance(item, np.ndarray) for item in value):
             raise ValueError(f"{problem}; {_SAMPLE}. {_SEVERAL}") from None
         raise ValueError(f"{problem}: its items differ in shape. Give all one shape, such as by padding") from None
     if array.dtype == object and not array.ndim:
-        raise TypeError(f"{name} is of type {type(value).__name__}, no array and no number; {_SAMPLE}")
+        raise TypeError(f"{name} is of type {type(value).__name__}, neither an array nor a number; {_SAMPLE}")
     return array
 
 

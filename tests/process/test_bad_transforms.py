@@ -98,7 +98,7 @@ def test_a_transform_written_for_one_array_is_to_blame_itself_and_shows_its_line
 def test_a_source_whose_items_are_no_samples_is_to_blame_itself(workers: int) -> None:
     with Loader(MapSource([[np.zeros(2), 1]] * 4), 2, workers=workers) as loader, pytest.raises(PipelineError) as caught:
         _ = loader.spec
-    assert "MapSource(list of 4) gives what can't be a sample: x is a list" in str(caught.value)
+    assert "MapSource(list of 4) returns something that is not a sample: x is a list" in str(caught.value)
 
 
 @with_and_without_a_pool
@@ -163,7 +163,7 @@ for batch in Loader(NpyArrays(np.arange(6)), 3, workers=2, transforms=[broken]):
 @with_and_without_a_pool
 @pytest.mark.parametrize(
     ("transforms", "said"),
-    [([T.Flip(fields="mask")], "mask"), ([T.Normalize([1, 2, 3], 1)], "Normalize"), ([T.Flip("horizontal")], "no image")],
+    [([T.Flip(fields="mask")], "mask"), ([T.Normalize([1, 2, 3], 1)], "Normalize"), ([T.Flip("horizontal")], "not an image")],
 )
 def test_a_transform_that_does_not_fit_the_samples_is_no_sample_s_fault(transforms: Any, said: str, workers: int) -> None:
     with Loader(NpyArrays(np.zeros((8, 2))), 4, workers=workers, transforms=transforms) as loader, pytest.raises(LoaderError, match=said) as caught:

@@ -47,7 +47,7 @@ def list_folder(folder: str, suffix: str) -> list[str]:
     _collect(folder, suffix, frozenset(), found)
     if not found:
         what = f"{suffix} file" if suffix else "file"
-        raise DataNotFoundError(f"folder {folder} holds no {what}, nor do its sub-folders. {_contents(folder)}")
+        raise DataNotFoundError(f"folder {folder} contains no {what}, and neither do its sub-folders. {_contents(folder)}")
     found.sort()
     return found
 
@@ -59,7 +59,7 @@ def list_glob(pattern: str, suffix: str) -> list[str]:
     if found:
         return found
     if matches:
-        raise DataNotFoundError(f"{pattern} matches {len(matches):,} names, {matches[0]} for one, but none that ends with {suffix}")
+        raise DataNotFoundError(f"{pattern} matches {len(matches):,} names, such as {matches[0]}, but none that ends with {suffix}")
     raise DataNotFoundError(f"{pattern} matches no file. What to do: {_nearest(_fixed_part(pattern))}")
 
 
@@ -70,7 +70,7 @@ def class_folders(folder: str) -> list[str]:
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
     if not names:
-        raise DataNotFoundError(f"folder {folder} has no sub-folders, one for each class. Without classes: NpyFiles({folder!r}, labels=...)")
+        raise DataNotFoundError(f"folder {folder} has no sub-folders; each class needs one. Without classes: NpyFiles({folder!r}, labels=...)")
     return names
 
 
@@ -90,10 +90,10 @@ def path_text(path: object) -> str:
 def unreadable(path: str, error: OSError) -> LoaderError | OSError:
     """Return the error to raise where a file could not be opened: one of ours where another try would not help, else `error` itself."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        place = f"it exists as far as {_existing(path)}; relative paths count from root=, without it from the working directory, {os.getcwd()}"
+        place = f"it exists as far as {_existing(path)}. Relative paths start at root=, or without it at the working directory, {os.getcwd()}"
         return DataNotFoundError(f"{path}: No such file. What to do: check the path, {place}")
     if isinstance(error, IsADirectoryError):
-        return NpyError(path, "is a folder, not a file; give a folder alone, NpyFiles(folder), or join several sources by +")
+        return NpyError(path, "is a folder, not a file; give a single folder, NpyFiles(folder), or join several sources with +")
     if isinstance(error, PermissionError):
         return NpyError(path, f"can't be opened: {error.strerror}")
     return error
@@ -105,9 +105,13 @@ def check_first(path: PathLike, suffix: str) -> None:
     if os.path.isfile(text):
         return
     if os.path.isdir(text):
-        raise DataNotFoundError(f"{text} is a folder; a list holds files. For one folder: NpyFiles({text!r}); several sources are joined by +")
+        raise DataNotFoundError(
+            f"{text} is a folder, but the list must contain files. For one folder: NpyFiles({text!r}); join several sources with +"
+        )
     if glob.has_magic(text):
-        raise DataNotFoundError(f"{text} is a pattern; a list holds files. For one pattern: NpyFiles({text!r}); several sources are joined by +")
+        raise DataNotFoundError(
+            f"{text} is a pattern, but the list must contain files. For one pattern: NpyFiles({text!r}); join several sources with +"
+        )
     if suffix and not text.endswith(suffix):
         there = f"{text + suffix} does" if os.path.isfile(text + suffix) else f"the working directory is {os.getcwd()}"
         raise DataNotFoundError(
@@ -143,7 +147,7 @@ def _fixed_part(pattern: str) -> str:
 
 def _nearest(place: str) -> str:
     """Return advice that names the part of a path that does exist."""
-    return f"check the path, it exists as far as {_existing(place)}; relative paths count from the working directory, {os.getcwd()}"
+    return f"check the path; it exists as far as {_existing(place)}. Relative paths start at the working directory, {os.getcwd()}"
 
 
 def _existing(place: str) -> str:
@@ -159,7 +163,7 @@ def _contents(folder: str) -> str:
     if not names:
         return "It is empty: check the path, or whether a download finished"
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"It holds {shown}. Files that are not .npy can be read in a MapSource, or saved as .npy once"
+    return f"It contains {shown}. Other files than .npy can be read in a MapSource, or saved as .npy once"
 
 
 def as_path_list(paths: Paths) -> list[PathLike]:
@@ -169,7 +173,9 @@ def as_path_list(paths: Paths) -> list[PathLike]:
     if isinstance(paths, set | frozenset):
         raise ConfigError("paths is a set, whose order differs from run to run; give sorted(paths)")
     if getattr(paths, "ndim", 1) != 1 or getattr(getattr(paths, "dtype", None), "kind", "U") not in "UOT":
-        raise ConfigError(f"paths is of type {type(paths).__name__}, no list of paths; for samples that are the rows of an array: NpyArrays(array)")
+        raise ConfigError(
+            f"paths is of type {type(paths).__name__}, not a list of paths; for samples that are the rows of an array: NpyArrays(array)"
+        )
     try:
         names = list(paths)  # type: ignore[arg-type]
     except TypeError:

@@ -14,20 +14,20 @@ from loader.errors import ConfigError, PipelineError
 class MapSource(Source):
     """Samples are `obj[0]` to `obj[len(obj) - 1]`: a PyTorch Dataset, a Grain source, a list, an array.
 
-    `obj` travels to the workers by pickle, once, and each of them calls `obj[i]`; so what `obj` opens, it must open there or be picklable.
+    `obj` is pickled once and sent to the workers, and each of them calls `obj[i]`. Whatever `obj` opens must be opened there, or be picklable.
 
     Args:
-        obj: `len(obj)` is asked once, here. `obj[i]` is a sample: a tuple `(x,)`, `(x, y)` or `(x, y, sample_weight)`, or x alone.
+        obj: `len(obj)` is called once, here. `obj[i]` returns a sample: a tuple `(x,)`, `(x, y)` or `(x, y, sample_weight)`, or only x.
 
     Raises:
-        ConfigError: `obj` lacks a method, is empty, goes by keys, or makes batches, as a Keras PyDataset does.
+        ConfigError: `obj` lacks a method, is empty, is indexed by keys, or returns batches, as a Keras PyDataset does.
     """
 
     def __init__(self, obj: Any) -> None:
         kind = type(obj).__name__
         instead = instead_of(obj)
         if instead is not None:
-            raise ConfigError(f"MapSource asks for obj[0], obj[1], ..., one sample each; {kind} is no such object: {instead}")
+            raise ConfigError(f"MapSource asks for obj[0], obj[1], ..., one sample each; {kind} is not such an object: {instead}")
         missing = [name for name in ("__len__", "__getitem__") if not hasattr(type(obj), name)]
         if missing:
             raise ConfigError(
@@ -47,12 +47,12 @@ class MapSource(Source):
 
     @cached_property
     def spec(self) -> SampleSpec:
-        """Names, shapes and dtypes of a sample, by reading the first one. Raises PipelineError where that can't be a sample, or is a batch."""
+        """Names, shapes and dtypes of a sample, from the first one. Raises PipelineError if that is not a sample, or is a batch."""
         spec, size = spec_of_first(self), getattr(self._obj, "batch_size", None)
         if isinstance(size, int) and size > 1 and all(leaf.shape[:1] == (size,) for leaf in spec.leaves):
             kind = type(self._obj).__name__
             raise PipelineError(
-                f"{self!r} gives batches, {spec}, as many rows as {kind}.batch_size={size}; the Loader makes batches itself. "
+                f"{self!r} returns batches, {spec}, with as many rows as {kind}.batch_size={size}; the Loader makes batches itself. "
                 "Make obj[i] one sample, and len(obj) the number of samples; or give the arrays: NpyArrays(x, y)"
             )
         return spec

@@ -30,21 +30,21 @@ _IN_MEMORY = ("__dlpack__", "__array_interface__", "to_numpy")
 class NpyArrays(Source):
     """Samples that are the rows of large arrays, in files or in memory.
 
-    Headers are read here; a file is mapped, read-only, by the processes that read it. One pass over a file in C order and this machine's byte
-    order is one copy per row. Files in Fortran order work, but a row of theirs is scattered over the whole file: convert large ones.
+    Only headers are read here; the processes that read a file map it, read-only. A row of a file in C order and this machine's byte order is
+    copied once. Files in Fortran order work, but their rows are scattered over the whole file: convert large ones.
 
     Args:
         x: a path, a glob or a list of paths of `.npy` files (joined on axis 0: any number of rows each, one row shape and dtype), an array, or a
-            dict of those. Arrays in memory are copied into memory that all workers share; an `np.memmap`, or a part or a window of one, travels by
-            its path instead.
-        y: labels in the same forms, as many rows as x; a list of numbers is taken as an array (Python ints as int32, floats as float32).
+            dict of those. Arrays in memory are copied into memory that all workers share; an `np.memmap`, or a part or a window of one, is sent
+            as its path instead.
+        y: labels in the same forms, with as many rows as x; a list of numbers becomes an array (Python ints int32, floats float32).
         sample_weight: weights in the same forms; needs y.
 
     Raises:
-        ConfigError: an argument is missing, or reads its data only when asked, as `h5py.Dataset` does.
-        DataNotFoundError: a path or glob names no file.
+        ConfigError: an argument is missing, or reads its data on demand, as `h5py.Dataset` does.
+        DataNotFoundError: there is no file at a path or glob.
         LabelError: the numbers of rows differ.
-        NpyError: a file is not what it should be, or longer or shorter than its header says.
+        NpyError: a file is not a `.npy` file of a supported array, or longer or shorter than its header says.
 
     Example:
         >>> import numpy as np
@@ -77,7 +77,7 @@ class NpyArrays(Source):
             weights = "; for weights by class number: Loader(..., class_weight=...)" if part == 2 else ""
             raise ConfigError(f"the keys of {PART_NAMES[part]} must be strings, not {key!r}{weights}")
         if isinstance(value, Mapping):
-            raise ConfigError(f"{name} is a dict inside a dict; give each of its arrays a key of its own in the outer one")
+            raise ConfigError(f"{name} is a dict inside a dict; give each of its arrays a key in the outer dict")
         column = ArrayColumn(_parts(value, name))
         self._columns.append(column)
         self._leaves.append(Leaf(part, key, column.shape, column.dtype))
@@ -157,7 +157,9 @@ def _parts(value: Any, name: str) -> list[StoredArray | Array]:
         try:
             return [_stored(path) for item in value for path in _files(item, name)]
         except DataNotFoundError as error:
-            raise DataNotFoundError(f"{error}\n{name} is a list of texts, which are taken as paths; if they are none: {text_remedy(name)}") from None
+            raise DataNotFoundError(
+                f"{error}\n{name} is a list of strings, which are taken as paths; if they are not paths: {text_remedy(name)}"
+            ) from None
     _refuse_what_is_read_later(value, name)
     if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind in "biufc":
         stored = StoredArray.of_view(value)
@@ -182,7 +184,7 @@ def _text_columns(value: Any) -> str:
     if not hasattr(kinds, "items"):
         return ""
     columns = [str(column) for column, dtype in kinds.items() if getattr(dtype, "kind", "O") not in "biufc"]
-    return f". Columns that are no numbers: {', '.join(columns[:10])}{', ...' if len(columns) > 10 else ''}"
+    return f". Columns that are not numbers: {', '.join(columns[:10])}{', ...' if len(columns) > 10 else ''}"
 
 
 def _stored(path: str) -> StoredArray:

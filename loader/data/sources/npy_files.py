@@ -45,15 +45,15 @@ Files = TypeVar("Files", bound="LabelledFiles")
 
 
 class LabelledFiles(Source):
-    """One file per sample, with or without a label and a weight.
+    """One file per sample, optionally with a label and a weight.
 
     Args:
         paths: a folder (all files in it and in its sub-folders, sorted; names that begin with a dot are left out), a glob, a single path, or a
             list of paths. In a list with `root`, the extension may be left out.
         labels: a dict by ID, an array or list in the order of `paths`, or the path of a `.npy` or `.csv` file that holds them; see `read_labels`.
-        root: folder that relative paths are in, and that IDs are relative to. None: for a list the working directory, or, where all
-            paths are absolute, the folder common to all; for a folder itself; for a glob its part before the first wildcard.
-        classes: names of all classes, in order. None: where labels are names, those that occur, sorted.
+        root: folder that relative paths are in, and that IDs are relative to. None: for a list, the working directory or, if all
+            paths are absolute, their common folder; for a folder, itself; for a glob, its part before the first wildcard.
+        classes: names of all classes, in order. None: if labels are names, those that occur, sorted.
         sample_weight: of each sample, in one of the forms of `labels`; needs labels.
 
     Attributes:
@@ -88,11 +88,11 @@ class LabelledFiles(Source):
 
     @classmethod
     def from_folder(cls: type[Files], folder: PathLike, classes: Iterable[str] | None = None, **options: Any) -> Files:
-        """Make a source of a folder with one sub-folder per class; the label, int32, is the number of the class.
+        """Make a source from a folder with one sub-folder per class. The label is the number of the class, int32.
 
         Args:
-            folder: its sub-folders are searched for files, with all that lies below them.
-            classes: names of all classes, in order; one without a sub-folder here shifts nothing. None: the sub-folders, sorted as strings.
+            folder: its sub-folders are searched for files, with everything below them.
+            classes: names of all classes, in order; a class may have no sub-folder here. None: the sub-folders, sorted as strings.
             options: of the class itself.
 
         Raises:
@@ -101,13 +101,15 @@ class LabelledFiles(Source):
         """
         for name in ("labels", "root"):
             if name in options:
-                raise ConfigError(f"from_folder takes no {name}=: sub-folders are its labels; for others: {cls.__name__}(folder, labels=...)")
+                raise ConfigError(
+                    f"from_folder takes no {name}=, because the sub-folders are its labels; for other labels: {cls.__name__}(folder, labels=...)"
+                )
         root = as_root(folder)
         folders = class_folders(root)
         if classes is None and len(folders) > 1 and _PARTS_OF_A_SET.issuperset(name.lower() for name in folders):
             parts = f"{cls.__name__}.from_folder({os.path.join(root, folders[0])!r})"
             raise ConfigError(
-                f"the sub-folders of {root} are {', '.join(folders)}, parts of a data set, not classes: {parts}; or give them as classes="
+                f"the sub-folders of {root} are {', '.join(folders)}, which are parts of a data set, not classes: {parts}; or give them as classes="
             )
         names = check_classes(folders if classes is None else classes)
         numbers = {name: number for number, name in enumerate(names)}
@@ -129,17 +131,17 @@ class LabelledFiles(Source):
     def from_manifest(
         cls: type[Files], file: PathLike, root: PathLike | None = None, *, classes: Iterable[str] | None = None, **options: Any
     ) -> Files:
-        """Make a source of a text file that lists the files and their labels.
+        """Make a source from a text file that lists the files and their labels.
 
         Args:
-            file: `.csv` with the header `path,label` or `path,label,weight`, or `.txt` with lines `path label`. Labels that all read as numbers are
-                numbers, others names of classes. Weights become float32.
-            root: folder that the paths are relative to. None: that of the manifest.
-            classes: names of all classes, in order; then labels that are among them are names, whatever they look like.
+            file: `.csv` with the header `path,label` or `path,label,weight`, or `.txt` with lines `path label`. If all labels read as numbers, they
+                are numbers; otherwise they are names of classes. Weights become float32.
+            root: folder that the paths are relative to. None: the folder of the manifest.
+            classes: names of all classes, in order; labels that are among them are names, even if they look like numbers.
             options: of the class itself.
 
         Raises:
-            DataNotFoundError, ConfigError, LabelError: with the manifest's line.
+            DataNotFoundError, ConfigError, LabelError: they name the line of the manifest.
         """
         place = as_root(file)
         manifest = read_manifest(place)
@@ -244,10 +246,10 @@ def _shown(folder: str) -> str:
 
 
 class NpyFiles(LabelledFiles):
-    """Samples of which each is one `.npy` file.
+    """Samples that are `.npy` files, one file each.
 
-    The first file's header says shape and dtype. A file that differs, in anything but byte order and axis order, is a bad sample, unless the first
-    transform is a function: it is given each file as it is, and has to make the samples alike, by cropping or padding them.
+    The header of the first file states shape and dtype. A file that differs in anything but byte order and axis order is a bad sample, unless the
+    first transform is a function. Such a function gets each file as it is and has to make the samples alike, by cropping or padding them.
 
     Args:
         paths, labels, root, classes, sample_weight: as `LabelledFiles` has them.

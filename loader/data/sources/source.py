@@ -43,7 +43,7 @@ def spec_of_first(source: Source) -> SampleSpec:
     try:
         return SampleSpec.of(first)
     except (TypeError, ValueError) as error:
-        raise PipelineError(f"{source!r} gives what can't be a sample: {error}") from None
+        raise PipelineError(f"{source!r} returns something that is not a sample: {error}") from None
 
 
 def read_into(source: Source, indices: Indices, out: Sequence[Array], places: Indices | None) -> None:
@@ -63,7 +63,7 @@ class Source(NamedArguments, ABC):
 
     @abstractmethod
     def sample(self, index: int) -> Sample:
-        """Read sample `index` (0 ≤ index < len) here and now, as fresh arrays that the caller may keep and change."""
+        """Read sample `index` (0 ≤ index < len) at once, as new arrays that the caller may keep and change."""
 
     def __getitem__(self, index: int) -> Sample:
         """Read one sample here and now; negative indices count from the end."""
@@ -74,7 +74,7 @@ class Source(NamedArguments, ABC):
 
     @cached_property
     def spec(self) -> SampleSpec:
-        """Names, shapes and dtypes of a sample, by reading the first one. Raises PipelineError where that can't be a sample."""
+        """Names, shapes and dtypes of a sample, from the first one. Raises PipelineError if that is not a sample."""
         return spec_of_first(self)
 
     def read(self, indices: Indices, out: Sequence[Array]) -> None:
@@ -144,18 +144,18 @@ class Source(NamedArguments, ABC):
         return ()
 
     def name_of(self, index: int) -> str | None:
-        """Return the path or ID of a sample, to name it in an error; None where it has none."""
+        """Return the path or ID of a sample, to name it in an error; None if it has none."""
         return None
 
     def ids(self) -> list[str] | None:
-        """Return the IDs of all samples, in order; None where they have none."""
+        """Return the IDs of all samples, in order; None if they have none."""
         return None
 
     def open(self) -> None:
         """Open or map what all workers share. Runs in: the supervisor, once, before it forks; or the trainer with `workers=0`."""
 
     def subset(self, indices: npt.ArrayLike) -> Source:
-        """Return the source of only these samples, in this order; `indices` may be a boolean mask."""
+        """Return a source of these samples only, in this order; `indices` may be a boolean mask."""
         return Subset(self, indices)
 
     def __add__(self, other: Source) -> Source:
@@ -167,12 +167,12 @@ class Source(NamedArguments, ABC):
         return Joined([self, other])
 
     def split(self, validation: float = 0.2, seed: int = 0, stratify: bool = False) -> tuple[Source, Source]:
-        """Split at random into `(training, validation)`, two subsets that share no sample and keep the source's order.
+        """Split at random into `(training, validation)`: two subsets without common samples, in the order of the source.
 
         Args:
-            validation: share of the samples that goes into the second one, between 0 and 1.
-            seed: another seed gives another split, the same seed the same one.
-            stratify: give each class the same share in both; needs a source with scalar labels.
+            validation: share of the samples in the second one, between 0 and 1.
+            seed: of the random choice; the same seed gives the same split.
+            stratify: give each class the same share in both parts; needs a source with scalar labels.
 
         Raises:
             ConfigError: the share leaves one side empty, or the source has no scalar labels to stratify by.
@@ -189,7 +189,7 @@ class Source(NamedArguments, ABC):
     def _classes(self) -> Array:
         labels = self.labels()
         if labels is None or labels.ndim != 1:
-            raise ConfigError(f"stratify=True needs one scalar label per sample, known beforehand; {self!r} has none")
+            raise ConfigError(f"stratify=True needs one scalar label per sample, known without reading it; {self!r} has none")
         return labels
 
 

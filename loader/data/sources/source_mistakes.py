@@ -23,9 +23,9 @@ def is_made_by(thing: object, packages: Sequence[str], *names: str) -> bool:
 
 
 def instead_of(thing: object) -> str | None:
-    """Return what to give in the place of something that neither is a source nor can be one's samples; None where a MapSource can take it."""
+    """Return what to give instead of something that is not a source and can't be its samples; None if a MapSource can take it."""
     if isinstance(thing, type):
-        return f"it is a class; make an object of it: {thing.__name__}(...)"
+        return f"it is a class; make an instance: {thing.__name__}(...)"
     if isinstance(thing, str | os.PathLike):
         return _instead_of_path(os.fspath(thing))
     return _instead_of_loader(thing) or _instead_of_table(thing)
@@ -38,7 +38,7 @@ def _instead_of_path(path: str | bytes) -> str:
         with os.scandir(place) as entries:
             has_folders = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
         flat = f"for the .npy files in it NpyFiles({shown})"
-        return f"give NpyFiles.from_folder({shown}) where each sub-folder is a class, else {flat}" if has_folders else f"it is a folder; {flat}"
+        return f"give NpyFiles.from_folder({shown}) if each sub-folder is a class, otherwise {flat}" if has_folders else f"it is a folder; {flat}"
     if place.lower().endswith(_MANIFESTS):
         return f"for a list of files and labels give NpyFiles.from_manifest({shown})"
     if glob.has_magic(place) and not os.path.exists(place):
@@ -73,7 +73,9 @@ def _instead_of_loader(thing: object) -> str | None:
 def _instead_of_table(thing: Any) -> str | None:
     """Return what to give in the place of something that goes by keys."""
     if is_made_by(thing, ("pandas",), "DataFrame", "Series"):
-        return "pandas goes by labels, not by place. Give columns of numbers: NpyArrays(frame[columns].to_numpy(), y=frame[label].to_numpy())"
+        return (
+            "pandas is indexed by labels, not by position. Give columns of numbers: NpyArrays(frame[columns].to_numpy(), y=frame[label].to_numpy())"
+        )
     if isinstance(thing, Mapping):
         return instead_of_mapping(thing)
     if isinstance(thing, set | frozenset):

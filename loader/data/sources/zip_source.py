@@ -67,24 +67,24 @@ class _Input:
         if parts != 1:
             raise ConfigError(
                 f"{self.name}: the samples of {self.source!r} have {parts} parts, {', '.join(PART_NAMES[:parts])}; Zip takes one from each source. "
-                "Make this source without labels, and give those as a source of their own"
+                "Make this source without labels, and give the labels as a separate source"
             )
 
 
 class Zip(Source):
     """Samples whose parts come from different sources: images in one folder, masks in another.
 
-    Where all sources have IDs, as files do, parts belong together that have the same one: order and number of samples are those of the first
-    source, and what only the others have is left out. Else the sources must have equal lengths, and parts go together by position.
+    If all sources have IDs, as files do, parts with the same ID belong together. Order and number of samples are those of the first source;
+    samples that only the others have are left out. Otherwise the sources must have equal lengths, and are matched by position.
 
     Args:
-        x: a source whose samples have one part, `(x,)`; or a dict of such sources, whose arrays become the entries of a dict.
-        y: the same, for the labels; its samples have one part as well.
+        x: a source whose samples have one part, `(x,)`; or a dict of such sources, which gives a dict of arrays.
+        y: the same, for the labels; its samples also have one part.
         sample_weight: the same, for the weights; needs y.
 
     Raises:
         ConfigError: the lengths differ, or what is given is not a source.
-        LabelError: an ID of the first source is missing in another one, or is there twice.
+        LabelError: an ID of the first source is missing from another one, or occurs twice.
 
     Example:
         >>> import numpy as np
@@ -220,7 +220,7 @@ def _matched(inputs: list[_Input]) -> list[_Input]:
     if len({len(entry.source) for entry in inputs}) > 1:
         counts = "; ".join(f"{entry.name} has {len(entry.source):,} ({entry.source!r})" for entry in inputs)
         without = ", ".join(entry.name for entry, names in zip(inputs, ids, strict=True) if names is None)
-        raise ConfigError(f"the numbers of samples differ: {counts}. They go together by position, as {without} has no IDs")
+        raise ConfigError(f"the numbers of samples differ: {counts}. They are matched by position, because {without} has no IDs")
     return inputs
 
 
@@ -239,6 +239,6 @@ def _places(entry: _Input, names: list[str], wanted: list[str]) -> Indices:
         doubled = {name for place, name in enumerate(names) if table[name] != place}.intersection(wanted)
         if doubled:
             raise LabelError(
-                f"{entry.name} has {len(doubled):,} of the IDs more than once, such as {min(doubled)!r}: which one is meant is not clear"
+                f"{entry.name} has {len(doubled):,} of the IDs more than once, such as {min(doubled)!r}, so it is not clear which one is meant"
             )
     return np.array([table[name] for name in wanted], np.int64)

@@ -36,9 +36,9 @@ def test_ids_without_root_are_told_of_it(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_a_list_of_folders_or_patterns_is_told_what_a_list_is(folder: Path) -> None:
-    with pytest.raises(DataNotFoundError, match=r"is a folder; a list holds files\. For one folder: NpyFiles\("):
+    with pytest.raises(DataNotFoundError, match=r"is a folder, but the list must contain files\. For one folder: NpyFiles\("):
         NpyFiles([folder, folder])
-    with pytest.raises(DataNotFoundError, match=r"\*\.npy is a pattern; a list holds files"):
+    with pytest.raises(DataNotFoundError, match=r"\*\.npy is a pattern, but the list must contain files"):
         NpyFiles(["*.npy"])
 
 
@@ -47,7 +47,7 @@ def test_a_list_of_folders_or_patterns_is_told_what_a_list_is(folder: Path) -> N
     [
         ({"image": "a", "mask": "b"}, r"paths is of type dict, a mapping\. .*Zip\(x="),
         ({"b.npy", "a.npy"}, r"is a set, whose order differs from run to run; give sorted\(paths\)"),
-        (np.zeros((3, 2)), "paths is of type ndarray, no list of paths; .*NpyArrays"),
+        (np.zeros((3, 2)), "paths is of type ndarray, not a list of paths; .*NpyArrays"),
         ([1, 2], "a path must be a str or a pathlib.Path, not 1"),
         (3, "paths must be a folder, a glob or a list of paths, not 3"),
     ],
@@ -68,17 +68,17 @@ def test_no_path_at_all_is_a_wrong_argument(make: Any) -> None:
 
 @pytest.mark.parametrize("option", ["labels", "root"])
 def test_a_folder_of_classes_takes_no_labels(npy_folder: Folder, option: str) -> None:
-    with pytest.raises(ConfigError, match=f"from_folder takes no {option}=: sub-folders are its labels"):
+    with pytest.raises(ConfigError, match=f"from_folder takes no {option}=, because the sub-folders are its labels"):
         NpyFiles.from_folder(npy_folder(4, classes=2), **{option: "labels.csv"})
 
 
 def test_files_of_a_list_that_are_missing_are_named_at_once(folder: Path) -> None:
     there = [f"{number:06d}" for number in range(6)]
     with pytest.raises(
-        DataNotFoundError, match=rf"2 of the 8 files do not exist: {folder}/a\.npy, {folder}/b\.npy\. .*exists as far as {folder};.*leave"
+        DataNotFoundError, match=rf"2 of the 8 files do not exist: {folder}/a\.npy, {folder}/b\.npy\. .*exists as far as {folder}\..*leave"
     ):
         NpyFiles([*there, "a", "b"], root=folder)
-    with pytest.raises(DataNotFoundError, match=rf"6 of the 6 files do not exist: .*/000004\.npy, \.\.\.\. .*exists as far as {folder};"):
+    with pytest.raises(DataNotFoundError, match=rf"6 of the 6 files do not exist: .*/000004\.npy, \.\.\.\. .*exists as far as {folder}\."):
         NpyFiles(there, root=folder / "not/there")
     with pytest.raises(DataNotFoundError, match=r"250 of 500 files, spread over the 1,000,000 of the list, do not exist"):
         NpyFiles([f"{folder}/000001.npy"] * 500_000 + [f"{folder}/x.npy"] * 500_000)
@@ -92,7 +92,7 @@ def test_a_first_file_that_is_gone_is_ours_and_says_how_far_its_path_exists(fold
     os.unlink("gone.npy")
     for source in sources:
         for ask in (lambda source: source.spec, lambda source: source[0], lambda source: Zip(source, y=source).spec):
-            with pytest.raises(DataNotFoundError, match=rf"gone\.npy: No such file\. .*exists as far as {folder};.*root=") as caught:
+            with pytest.raises(DataNotFoundError, match=rf"gone\.npy: No such file\. .*exists as far as {folder}\..*root=") as caught:
                 ask(source)
             assert isinstance(caught.value, FileNotFoundError)
 
@@ -131,7 +131,7 @@ def test_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
     for part in ("train/cat", "train/dog", "Val/cat"):
         (tmp_path / part).mkdir(parents=True)
         np.save(tmp_path / part / "0.npy", X)
-    with pytest.raises(ConfigError, match=r"are Val, train, parts of a data set, not classes: NpyFiles\.from_folder\('.*/Val'\)"):
+    with pytest.raises(ConfigError, match=r"are Val, train, which are parts of a data set, not classes: NpyFiles\.from_folder\('.*/Val'\)"):
         NpyFiles.from_folder(tmp_path)
     assert len(NpyFiles.from_folder(tmp_path, classes=["train", "Val"])) == 3
 
@@ -149,10 +149,13 @@ X = np.zeros((4, 3), np.float32)
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ((np.array(["a b", "c"]),), "x holds text, such as 'a b'; .*token numbers"),
+        ((np.array(["a b", "c"]),), "x holds text, such as 'a b'; .*number of tokens"),
         ((np.array(["a.npy", "b.npy"]),), r"for paths give a list: x\.tolist\(\), or NpyFiles\(x\.tolist\(\)\)"),
-        ((["hello", "world"],), "hello does not exist(?s:.*)x is a list of texts, which are taken as paths; if they are none: .*token numbers"),
-        ((X, ["cat"] * 4), "y is a list of texts, which are taken as paths; if they are none: .*np.unique"),
+        (
+            (["hello", "world"],),
+            "hello does not exist(?s:.*)x is a list of strings, which are taken as paths; if they are not paths: .*number of tokens",
+        ),
+        ((X, ["cat"] * 4), "y is a list of strings, which are taken as paths; if they are not paths: .*np.unique"),
         ((X, np.array(["cat"] * 4)), "y holds text, such as 'cat'; .*np.unique"),
         (((X, X[:, 0]),), r"x and y are two arguments, \(x, y\); for several inputs give a dict"),
         ((X, X, {0: 1.0}), "keys of sample_weight must be strings, not 0; .*class_weight"),
@@ -190,5 +193,5 @@ class Frame:
 
 
 def test_a_data_frame_with_text_names_its_columns() -> None:
-    with pytest.raises(LabelError, match=r"types float, str; .*Columns that are no numbers: city"):
+    with pytest.raises(LabelError, match=r"types float, str; .*Columns that are not numbers: city"):
         NpyArrays(Frame())

@@ -124,8 +124,8 @@ def test_a_python_int_beyond_32_bits_is_refused_with_the_way_out(value: int) -> 
 @pytest.mark.parametrize(
     ("value", "remedy"),
     [
-        (np.array(["cat"]), "token numbers"),
-        ("cat", "token numbers"),
+        (np.array(["cat"]), "number of tokens"),
+        ("cat", "number of tokens"),
         (np.array([b"raw"]), "np.frombuffer"),
         (b"raw", "np.frombuffer"),
         (np.array([None, 1]), "np.stack"),
@@ -155,10 +155,10 @@ def test_text_as_a_label_is_a_class() -> None:
         (((np.zeros(2), np.zeros(3)), 1), r"x is a tuple \(an array \(2,\) and an array \(3,\)\); .*For several inputs give a dict"),
         (((np.zeros(2), np.zeros(2)), 1), r"x is a tuple .*For several inputs give a dict.*np\.stack"),
         ([np.zeros((2, 2)), np.zeros((2, 2))], r"x is a list .*For several inputs give a dict.*np\.stack"),
-        ((object(), 1), "x is of type object, no array and no number"),
+        ((object(), 1), "x is of type object, neither an array nor a number"),
         (((number for number in ()), 1), "x is of type generator"),
         (([[1, 2], [3]], 1), "x is a list .*its items differ in shape.*padding"),
-        ((np.zeros(2), None), "y is None; .*Leave a part out"),
+        ((np.zeros(2), None), "y is None; .*Leave out a part"),
         (({"a": {"b": 1}}, 1), r"x\['a'\] is a dict inside a dict"),
     ],
 )
@@ -198,14 +198,17 @@ def test_an_empty_dict_is_no_part(sample: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize(
     ("sample", "problem"),
     [
-        ((np.zeros(3, "f4"), 1), r"1 parts.*had|has 2 parts, the first had 3"),
-        ((np.zeros(4, "f4"), {"a": 1, "b": 2}, 1.0), r"x has shape \(4,\) and dtype float32; the first sample's had shape \(3,\) and dtype float32"),
-        ((np.zeros(3), {"a": 1, "b": 2}, 1.0), "x has shape .* dtype float64; .* dtype float32"),
-        (({"a": 1}, {"a": 1, "b": 2}, 1.0), "x is a dict, the first sample's was an array"),
+        ((np.zeros(3, "f4"), 1), r"1 parts.*had|has 2 parts, but the first had 3"),
+        (
+            (np.zeros(4, "f4"), {"a": 1, "b": 2}, 1.0),
+            r"x has shape \(4,\) and dtype float32, but the first sample's had shape \(3,\) and dtype float32",
+        ),
+        ((np.zeros(3), {"a": 1, "b": 2}, 1.0), "x has shape .* dtype float64, .* dtype float32"),
+        (({"a": 1}, {"a": 1, "b": 2}, 1.0), "x is a dict, but the first sample's was an array"),
         ((np.zeros(3, "f4"), 1, 1.0), "y has int, the first sample's was a dict with keys"),
         ((np.zeros(3, "f4"), {"a": 1, "c": 2}, 1.0), r"y has \['a', 'c'\], the first sample's was a dict with keys \['a', 'b'\]"),
-        ((np.zeros(3, "f4"), {"a": 1, "b": 2.0}, 1.0), r"y\['b'\] has shape \(\) and dtype float32; .* dtype int32"),
-        ((np.zeros(3, "f4"), {"a": 1, "b": 2}, 1), "sample_weight has shape .* dtype int32; .* dtype float32"),
+        ((np.zeros(3, "f4"), {"a": 1, "b": 2.0}, 1.0), r"y\['b'\] has shape \(\) and dtype float32, .* dtype int32"),
+        ((np.zeros(3, "f4"), {"a": 1, "b": 2}, 1), "sample_weight has shape .* dtype int32, .* dtype float32"),
     ],
 )
 def test_a_sample_that_differs_from_the_first_is_refused_by_name(sample: tuple[Any, ...], problem: str) -> None:

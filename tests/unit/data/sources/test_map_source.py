@@ -68,7 +68,7 @@ class NoLength:
         ({"x": 1}, "for a dict of arrays give NpyArrays"),
         ("data/train.csv", "NpyFiles.from_manifest"),
         (object(), "no __len__ and no __getitem__"),
-        (Squares, r"it is a class; make an object of it: Squares\(\.\.\.\)"),
+        (Squares, r"it is a class; make an instance: Squares\(\.\.\.\)"),
         ([], "empty list"),
         (NoLength(), "endless"),
     ],
@@ -120,13 +120,13 @@ class Batches:
 def test_an_item_that_is_a_batch_is_refused() -> None:
     source = MapSource(Batches())
     for _ in range(2):
-        with pytest.raises(PipelineError, match=r"MapSource\(Batches of 2\) gives batches, .*Batches\.batch_size=3"):
+        with pytest.raises(PipelineError, match=r"MapSource\(Batches of 2\) returns batches, .*Batches\.batch_size=3"):
             _ = source.spec
 
 
 def test_an_item_that_is_no_sample_is_the_sources_fault() -> None:
     for item in ("text", None, [np.zeros(2), 1], (1, 2, 3, 4)):
-        with pytest.raises(PipelineError, match="gives what can't be a sample: "):
+        with pytest.raises(PipelineError, match="returns something that is not a sample: "):
             _ = MapSource([item]).spec
 
 

@@ -94,14 +94,14 @@ def test_a_folder_whose_name_looks_like_a_glob_is_a_folder(tmp_path: Path) -> No
     ("make", "words"),
     [
         (lambda here: NpyFiles(here / "none/deeper"), "does not exist.*exists as far as"),
-        (lambda here: NpyFiles(here / "empty"), r"holds no \.npy file.*empty"),
-        (lambda here: NpyFiles(here / "texts"), r"holds no \.npy file.*It holds a\.txt.*MapSource"),
+        (lambda here: NpyFiles(here / "empty"), r"contains no \.npy file.*empty"),
+        (lambda here: NpyFiles(here / "texts"), r"contains no \.npy file.*It contains a\.txt.*MapSource"),
         (lambda here: NpyFiles(f"{here}/*.npy"), "matches no file"),
         (lambda here: NpyFiles(f"{here}/texts/*"), r"none that ends with \.npy"),
         (lambda here: NpyFiles([]), "list of paths is empty"),
         (lambda here: NpyFiles.from_folder(here / "none"), "does not exist"),
         (lambda here: NpyFiles.from_folder(here / "empty"), "no sub-folders"),
-        (lambda here: NpyFiles.from_folder(here), r"holds no \.npy file"),
+        (lambda here: NpyFiles.from_folder(here), r"contains no \.npy file"),
         (lambda here: NpyFiles.from_manifest(here / "none.csv"), "does not exist"),
     ],
 )

@@ -101,7 +101,7 @@ def test_sources_of_which_one_has_no_ids_go_together_by_position(npy_folder: Wri
     source = Zip(NpyFiles(npy_folder(5)), y=NpyArrays(np.arange(5) * 10))
     x, y = read(source, [3, 1])
     assert (first_numbers(x), y.tolist()) == ([3, 1], [30, 10])
-    with pytest.raises(ConfigError, match=r"x has 5 .*; y has 4 .*position, as y has no IDs"):
+    with pytest.raises(ConfigError, match=r"x has 5 .*; y has 4 .*position, because y has no IDs"):
         Zip(NpyFiles(npy_folder(5)), y=NpyArrays(np.arange(4)))
 
 
