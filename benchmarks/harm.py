@@ -70,8 +70,7 @@ class Harms:
             "stopped, then continued": (7, self._stop_for_a_while),
             "stopped for good": (1, lambda: self._send(signal.SIGSTOP)),
             "resized": (5, self._resize),
-            "files missing": (2, lambda: self._fail_files(Path.unlink)),
-            "files with EIO": (2, lambda: self._fail_files(_give_eio)),
+            "files with EIO": (4, self._fail_files),
         }
         self._next_supervisor = time.monotonic() + SUPERVISOR_GAP_S / 2
 
@@ -122,14 +121,14 @@ class Harms:
         self.size = self.chance.randint(1, self.most_workers)
         return True
 
-    def _fail_files(self, damage: Callable[[Path], object]) -> bool:
+    def _fail_files(self) -> bool:
         """Have some files fail, and come back while they are still tried again."""
         victims = self.chance.sample(sorted(self.folder.iterdir()), FILES_AT_ONCE)
         kept = self.folder.with_name("kept")
         kept.mkdir(exist_ok=True)
         for path in victims:
             os.link(path, kept / path.name)
-            damage(path)
+            _give_eio(path)
         self.done.wait(self.chance.uniform(*AWAY_S))
         for path in victims:
             os.replace(kept / path.name, path)

@@ -37,7 +37,7 @@ def test_what_a_transform_prints_appears_where_the_script_prints(capsys: pytest.
 
 
 def test_it_appears_while_training_goes_on_and_in_stats(capfd: pytest.CaptureFixture[str]) -> None:
-    with Loader(SOURCE, 10, workers=2, transforms=[chatty]) as loader:
+    with Loader(SOURCE, 10, workers=2, slots=2, transforms=[chatty]) as loader:  # so that most of the epoch is still to be made
         batches = iter(loader)
         next(batches)
         loader.stats()

@@ -63,6 +63,9 @@ class LabelledFiles(Source):
     suffix: ClassVar[str] = ""
     """How the files end that a folder or glob means; appended to the IDs of a list. Empty: any file."""
 
+    finds_missing: ClassVar[bool] = True
+    """Whether files of a list that do not exist are an error when the source is made."""
+
     def __init__(
         self,
         paths: Paths,
@@ -227,7 +230,8 @@ class LabelledFiles(Source):
         elif self.suffix:
             names = [name if name.endswith(self.suffix) else name + self.suffix for name in map(path_text, names)]
         index = PathIndex(names, folder)
-        check_there(len(index), index.path)
+        if self.finds_missing:
+            check_there(len(index), index.path)
         return index
 
 

@@ -178,10 +178,16 @@ def _check(target: str) -> Check:
     return SampleCheck(made.source, timeout_s=config.sample_timeout_s, **settings)
 
 
+class _ListedFiles(NpyFiles):
+    """The files of a manifest. One that does not exist is a bad file among others, not the end of the verification."""
+
+    finds_missing = False
+
+
 def _files(path: Path) -> NpyFiles:
     if path.is_dir():
         return files_in(path)
-    return NpyFiles.from_manifest(path) if path.suffix in (".csv", ".txt") else NpyFiles([path])
+    return _ListedFiles.from_manifest(path) if path.suffix in (".csv", ".txt") else NpyFiles([path])
 
 
 def _summary(target: str, check: Check, found: Found, seconds: float, interrupted: bool) -> dict[str, Any]:
