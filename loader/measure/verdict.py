@@ -75,7 +75,7 @@ class Kind(str, Enum):
 
 
 _SHORT = {
-    Kind.NOTHING: "nothing is taken",
+    Kind.NOTHING: "no batch taken",
     Kind.MEASURING: "measuring",
     Kind.INLINE: "workers=0",
     Kind.OVERHEAD: "tiny batches",
@@ -125,13 +125,13 @@ def judge(seen: Measurements) -> Verdict:
 def _nothing(seen: Measurements) -> Verdict | None:
     if seen.delivered or (seen.begun and seen.elapsed_s < _LONG_S):
         return None
-    return Verdict(Kind.NOTHING, f"nothing was taken from the loader {'in the last 10 s' if seen.begun else 'yet'}")
+    return Verdict(Kind.NOTHING, f"no batch was taken from the loader {'in the last 10 s' if seen.begun else 'yet'}")
 
 
 def _inline(seen: Measurements) -> Verdict | None:
     if not seen.inline:
         return None
-    words = f"the trainer makes its batches itself (workers=0), for {seen.wait:.0%} of its time; workers=1 would do that beside it"
+    words = f"the trainer makes its batches itself (workers=0), for {seen.wait:.0%} of its time; workers=1 would do that in parallel"
     return _with_gain(Kind.INLINE, words, min(seen.most_gain, 1 / max(seen.wait, 1e-9), 2.0) if seen.wait > _NOTICEABLE else 1.0)
 
 
@@ -139,13 +139,13 @@ def _measuring(seen: Measurements) -> Verdict | None:
     if (seen.taking_s >= _ENOUGH_S and seen.batches >= _ENOUGH_BATCHES) or (seen.taking_s >= _LONG_ENOUGH_S and seen.batches):
         return None
     batches = f"{seen.batches:,} batch{'es' * (seen.batches != 1)} in {seen.taking_s:.1f} s"
-    return Verdict(Kind.MEASURING, f"still measuring: {batches} so far, since the first one or since the workers have changed")
+    return Verdict(Kind.MEASURING, f"still measuring: {batches} since the first one, or since the number of workers changed")
 
 
 def _overhead(seen: Measurements) -> Verdict | None:
     if seen.work_s > _SHORT_WORK_S or seen.step_s > _SHORT_STEP_S or seen.share > _BUSY:
         return None
-    words = f"the batches are tiny: {1 / seen.step_s:,.0f} of them are taken in a second, so handing them over is most of the work; "
+    words = f"the batches are tiny: {1 / seen.step_s:,.0f} are taken per second, so handing them over is most of the work; "
     return _with_gain(Kind.OVERHEAD, f"{words}a larger batch_size would be faster", seen.step_s / max(seen.work_s, 1e-9))
 
 
@@ -168,7 +168,7 @@ def _memory(seen: Measurements) -> Verdict | None:
         return None
     gain = seen.gain_with(max(seen.wanted, len(seen.busy)))
     allowed = f"memory allows only {seen.reduced_to} of {seen.wanted} workers"
-    return _slow(seen, Kind.MEMORY, f"{allowed}; a higher memory_limit, smaller batches or fewer slots would let all of them run", gain)
+    return _slow(seen, Kind.MEMORY, f"{allowed}; with a higher memory_limit, smaller batches or fewer slots, all of them could run", gain)
 
 
 def _slots(seen: Measurements) -> Verdict | None:
@@ -178,7 +178,10 @@ def _slots(seen: Measurements) -> Verdict | None:
         return None
     why = f"the workers wait for slots, of which the trainer keeps {seen.lent:.1f} of {seen.slots}"
     return _slow(
-        seen, Kind.SLOTS, f"{why}; keep copies of what you need of a batch, or give more slots=", min(seen.most_gain, 1 / max(seen.share, 0.1))
+        seen,
+        Kind.SLOTS,
+        f"{why}; copy what you need from a batch instead of keeping it, or set a higher slots=",
+        min(seen.most_gain, 1 / max(seen.share, 0.1)),
     )
 
 
@@ -190,7 +193,7 @@ def _straggler(seen: Measurements) -> Verdict | None:
     which = "" if seen.slow_sample is None else f" (sample {seen.slow_sample} is one)"
     why = f"1 sample in {1 / seen.slow_samples:,.0f}{which} takes {seen.slow_ms:,.0f} ms longer than usual, "
     why += f"which is {seen.slow_share:.0%} of the workers' time"
-    return _slow(seen, Kind.STRAGGLER, f"{why}; look at that sample, or leave it out", min(seen.most_gain, 1 / (1 - min(share, 0.9))))
+    return _slow(seen, Kind.STRAGGLER, f"{why}; look at such a sample, or leave it out", min(seen.most_gain, 1 / (1 - min(share, 0.9))))
 
 
 def _cores(seen: Measurements) -> Verdict | None:
@@ -205,7 +208,7 @@ def _cores(seen: Measurements) -> Verdict | None:
     why = f"the workers compute {seen.computing:.0%} of their time, on {seen.cores} core{'s' * (seen.cores > 1)}"
     if seen.queueing >= _NOTICEABLE:
         why += f", and stand in line for a core {seen.queueing:.0%} of it"
-    return _slow(seen, Kind.CORES, f"{why}; more workers would not help, more cores or less work per sample would", seen.most_gain)
+    return _slow(seen, Kind.CORES, f"{why}; more workers would not help, but more cores or less work per sample would", seen.most_gain)
 
 
 def _stage(seen: Measurements) -> Verdict | None:
@@ -218,7 +221,7 @@ def _stage(seen: Measurements) -> Verdict | None:
             return _slow(seen, Kind.TRANSFORMING, f"{why}; make it faster, or {more}", seen.gain_with(seen.useful))
         return _slow(seen, Kind.TRANSFORMING, f"{why}; make it faster, perhaps twice", min(seen.most_gain, 1 / max(1 - largest.share / 2, 0.1)))
     why = f"reading takes {largest.share:.0%} of the workers' time ({largest.ms_per_sample:.3g} ms per sample)"
-    cure = "read less per sample, or from a format that needs less work" if seen.computing >= _COMPUTING else "use faster storage or larger files"
+    cure = "read less per sample, or use a format that needs less work" if seen.computing >= _COMPUTING else "use faster storage or larger files"
     more = _more_workers(seen)
     return _slow(seen, Kind.READING, f"{why}; {cure}{f', or {more}' * bool(more)}", seen.gain_with(seen.useful))
 
@@ -228,7 +231,11 @@ def _workers(seen: Measurements) -> Verdict | None:
         return None
     why = f"all {len(seen.busy)} workers are busy" if len(seen.busy) != 1 else "the only worker is busy"
     more = _more_workers(seen)
-    cure = more or f"no more are allowed (max_workers={seen.ceiling})" if len(seen.busy) >= seen.ceiling else more or "more of them would not help"
+    cure = (
+        more or f"no more workers are allowed (max_workers={seen.ceiling})"
+        if len(seen.busy) >= seen.ceiling
+        else more or "more workers would not help"
+    )
     return _slow(seen, Kind.WORKERS, f"{why} {seen.pressed:.0%} of the time; {cure}", seen.gain_with(seen.useful))
 
 
@@ -236,7 +243,7 @@ def _unclear(seen: Measurements) -> Verdict:
     filled = seen.nothing_to_fill >= _NOTHING_TO_FILL
     room = f"and all slots are filled for {seen.nothing_to_fill:.0%} of the time" if filled else "and have slots to fill"
     why = f"the workers are busy only {seen.share:.0%} of their time, {room}"
-    return _slow(seen, Kind.UNCLEAR, f"{why}; the machine may be busy with something else, or a batch may have been slow to come now and then", 1.0)
+    return _slow(seen, Kind.UNCLEAR, f"{why}; the machine may be busy with something else, or single batches may have been slow", 1.0)
 
 
 _RULES = (_nothing, _inline, _measuring, _overhead, _model, _memory, _slots, _straggler, _cores, _stage, _workers, _unclear)

@@ -32,17 +32,17 @@ main.add_command(set_command)
 
 @main.command()
 @click.argument("target", metavar="PATH")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-@click.option("--verify", "everything", is_flag=True, help="Read all bytes of all files; name the bad ones. Exit status 1 if there are any.")
-@click.option("--jobs", type=click.IntRange(1), help="With --verify: processes that read. Default: one per core.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option("--verify", "everything", is_flag=True, help="Read every byte of all files and name the bad ones. Exit status 1 if there are any.")
+@click.option("--jobs", type=click.IntRange(1), help="With --verify: number of processes. Default: one per core.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="With --verify: write the bad files to this file, as JSON lines.")
 def inspect(target: str, as_json: bool, everything: bool, jobs: int | None, report: Path | None) -> None:
     """Say what PATH holds: a .npy file, or a folder of them.
 
-    With --verify also SCRIPT:FUNCTION, which returns a Loader or a source: all samples are made, by source and transforms.
+    With --verify, PATH may be SCRIPT:FUNCTION, which returns a Loader or a source: then all samples are made, by source and transforms.
 
-    Reads headers only, unless --verify is given; in a folder those of all files, up to some thousands, and tells the shapes and dtypes that it
-    found. A folder of folders is shown as classes, as `NpyFiles.from_folder` reads it.
+    Reads headers only, unless --verify is given. For a folder, it reads the headers of all files (up to 4,096) and lists their shapes and
+    dtypes. A folder of folders is shown as classes, as `NpyFiles.from_folder` reads it.
 
     \b
     Examples:

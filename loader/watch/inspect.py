@@ -53,7 +53,7 @@ def in_lines(found: Mapping[str, Any]) -> dict[str, str]:
     if len(forms) == 1:
         lines |= {key: _shown(found[key]) for key in ("dtype", "shape", "order", "bytes of one sample", "first file")}
     elif forms:
-        lines["forms"] = f"{len(forms):,}; the samples of a source must have one, or a first function that makes them alike"
+        lines["forms"] = f"{len(forms):,}; the samples of a source must all have the same, or a function as the first transform that makes them alike"
     for number, form in enumerate(forms[:_SHOWN] if len(forms) > 1 else (), 1):
         lines[f"  {number}"] = f"{_count(form['files'])} {form['dtype']} {form['shape']} {form['order']}, the first {form['first file']}"
     if unreadable:

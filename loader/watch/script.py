@@ -95,7 +95,7 @@ def _module(path: Path) -> ModuleType:
     name = path.stem if path.stem.isidentifier() and known is None else f"_script_{abs(hash(path)):x}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise click.UsageError(f"{str(path)!r} is no Python file: its name must end with .py")
+        raise click.UsageError(f"{str(path)!r} is not a Python file: its name must end with .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     sys.path.insert(0, str(path.parent))
@@ -109,4 +109,4 @@ def _function(module: ModuleType, name: str, target: str) -> Callable[[], Any]:
     if callable(found):
         return found  # type: ignore[no-any-return]  # a script has no types
     functions = sorted(key for key, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == module.__name__)
-    raise click.UsageError(f"{target!r}: there is no function {name!r} in it; there is {', '.join(functions) or 'none'}")
+    raise click.UsageError(f"{target!r}: it has no function {name!r}; it has {', '.join(functions) or 'none'}")

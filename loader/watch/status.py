@@ -22,9 +22,9 @@ _WIDTH = 80
 _NARROWEST_VERDICT = 20
 
 STILL_S = 3.0
-"""Training that has taken nothing for so long is said to."""
+"""After so long without a batch, the commands say so."""
 
-_NONE = "no loader of yours is running (a loader with workers=0 has no process that could be asked)"
+_NONE = "no loader of yours is running (a loader with workers=0 has no process that could answer)"
 
 
 @click.command()
@@ -33,8 +33,9 @@ _NONE = "no loader of yours is running (a loader with workers=0 has no process t
 def status(name: str | None, as_json: bool) -> None:
     """Say what your running loaders are doing.
 
-    A line for each: how fast it delivers, which share of the last 10 s training waited for it, and what would help. With NAME (or the pid of its
-    supervisor or trainer) all about one. It asks the loader's supervisor, so it also answers when training hangs, and training does not notice.
+    Prints a line for each: how fast it delivers, for which share of the last 10 s training waited for it, and what would help. With NAME (or the pid
+    of its supervisor or trainer), it prints everything about one loader. The loader's supervisor answers, even while training hangs, and training
+    is not disturbed.
 
     \b
     Examples:
@@ -89,9 +90,9 @@ def _row(one: Found) -> tuple[str, ...]:
 
 
 def still(one: Found) -> str:
-    """Return for how long training has taken nothing, in words, where it is worth a word."""
+    """Return in words for how long training has taken no batch; empty if not for long."""
     ago_s = (one.status or {}).get("seconds_since_last_batch") or 0
-    return f"nothing taken for {ago_s:,.0f} s" if ago_s >= STILL_S else ""
+    return f"no batch taken for {ago_s:,.0f} s" if ago_s >= STILL_S else ""
 
 
 def size(nbytes: int) -> str:
@@ -115,7 +116,7 @@ def _assignment(given: str) -> tuple[str, Any]:
     """Return name and value of `name=value`; a whole number becomes one, other text stays text."""
     name, equals, text = given.partition("=")
     if not name or not equals:
-        raise click.BadParameter(f"{given!r} is no SETTING=VALUE, such as workers=6")
+        raise click.BadParameter(f"{given!r} is not of the form SETTING=VALUE, such as workers=6")
     try:
         return name, int(text)
     except ValueError:
@@ -128,14 +129,14 @@ def _assignment(given: str) -> tuple[str, Any]:
 def set_command(name: str, assignments: tuple[tuple[str, Any], ...]) -> None:
     """Change a running loader; the batches stay the same ones.
 
-    NAME is one that `loader status` shows, or the pid of a supervisor, or of a trainer with one loader. Of several settings, either all are changed
-    or none.
+    NAME is a name that `loader status` shows, or the pid of a supervisor, or of a trainer with one loader. If several settings are given, either all
+    are changed or none.
 
     \b
     Settings:
       workers=N            run N worker processes from now on, from 1 to the loader's max_workers
-      workers=auto         let the loader find out how many
-      memory_limit=SIZE    such as 3GiB: ceiling of its memory from now on; the arena stays as it is
+      workers=auto         let the loader find the number
+      memory_limit=SIZE    such as 3GiB: limit of its memory from now on; the arena stays as it is
 
     \b
     Examples:
@@ -151,7 +152,7 @@ def set_command(name: str, assignments: tuple[tuple[str, Any], ...]) -> None:
         try:
             answer = chosen[0].ask({**dict(assignments), "do": "set"})
         except NoAnswer as error:
-            click.echo(f"{chosen[0].name} does not answer ({error}); whether anything was changed is not known", err=True)
+            click.echo(f"{chosen[0].name} does not answer ({error}), so it is not known whether anything was changed", err=True)
             sys.exit(1)
     if "changed" not in answer:
         click.echo(f"loader set: {answer.get('error', answer)}", err=True)

@@ -23,7 +23,7 @@ def test_a_slow_loader_is_said_to_limit_a_fast_function(tmp_path: Path) -> None:
     assert loader["bytes_per_s"] == pytest.approx(loader["samples_per_s"] * 12, rel=0.01)
     assert loader["batches_per_s"] == pytest.approx(loader["samples_per_s"] / 8, rel=0.01)
     assert found["first_batch_s"] > 0
-    assert "the loader limits" in found["verdict"][0]
+    assert "the loader is the limit" in found["verdict"][0]
     assert found["verdict"][0] in result.stdout
 
 
@@ -56,7 +56,7 @@ def test_what_the_function_raises_is_shown_without_our_own_frames(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("function", "words"), [("SOURCE", "there is no function 'SOURCE'"), ("make_nothing", "must return a compiled Keras model or a function")]
+    ("function", "words"), [("SOURCE", "it has no function 'SOURCE'"), ("make_nothing", "must return a compiled Keras model or a function")]
 )
 def test_a_function_that_returns_no_model_is_refused(function: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_here("bench", f"{SCRIPT}:make", "--model", f"{SCRIPT}:{function}") == 2

@@ -65,8 +65,8 @@ def test_one_loader_is_shown_in_detail_by_name_or_pid(train: Loader) -> None:
 
 
 def test_training_that_takes_nothing_is_said_to(train: Loader) -> None:
-    wait_until(lambda: "nothing taken for" in command("status").stdout, "it has been still for long enough")
-    assert re.search(r"^training +nothing taken for \d+ s$", command("status", "train").stdout, re.MULTILINE)
+    wait_until(lambda: "no batch taken for" in command("status").stdout, "it has been still for long enough")
+    assert re.search(r"^training +no batch taken for \d+ s$", command("status", "train").stdout, re.MULTILINE)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(train: Loader) -> None:

@@ -145,11 +145,11 @@ def test_plus_and_minus_change_the_workers_and_a_gives_them_to_auto(train: Loade
         wait_until(lambda: len(workers_of(train)) == 4, "4 workers run")
         shown.wait_for("→ 4")
         shown.type("+")
-        shown.wait_for("4 is the most")
+        shown.wait_for("4 is the maximum")
         shown.type("-")
         wait_until(lambda: len(workers_of(train)) == 3, "3 workers run")
         shown.type("a")
-        shown.wait_for("number found by auto")
+        shown.wait_for("number chosen by auto")
         shown.wait_for("workers set to auto by an operator")
 
 
@@ -161,7 +161,7 @@ def test_tab_and_help(train: Loader, tmp_path: Path) -> None:
         shown.wait_for("1 of 2")
         shown.wait_for("batch 0 of 10")
         shown.type("?")
-        shown.wait_for("one worker more, one less")
+        shown.wait_for("one worker more, one fewer")
         shown.type("?")
         shown.wait_for("q quit", since=len(shown.text))
 

@@ -91,7 +91,7 @@ def test_byte_order_axis_order_and_nan_are_no_errors(npy_folder) -> None:
     np.save(folder / "000002.npy", np.full((4, 3), np.inf, ">f4"))
     result = verify(folder)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "2 files hold 12 NaN and 12 infinite values" in result.stdout
+    assert "2 files contain 12 NaN and 12 infinite values" in result.stdout
     assert result.stderr == ""
 
 

@@ -98,7 +98,7 @@ with make(0.002, name="train") as train, make() as quick:
     assert not warned(quick, ReportCallback(quick, 0.5, None, enough_s=0.3), [Slow()], validation_data=train)
 with make(0.002, workers=0) as train:
     (words,) = warned(train, ReportCallback(train, 0.1, None, enough_s=0.3))
-    assert "workers=1 would do that beside it" in words, words
+    assert "workers=1 would do that in parallel" in words, words
 """
     )
 

@@ -125,7 +125,7 @@ def test_the_model_is_the_slow_part_when_it_is() -> None:
 
 def test_without_a_pool_the_verdict_says_so() -> None:
     with Loader(SOURCE, 8, workers=0, transforms=[slowly(0.0005)]) as loader:
-        assert "nothing was taken" in loader.stats().verdict
+        assert "no batch was taken" in loader.stats().verdict
         take(loader)
         assert "workers=0" in loader.stats().verdict
 

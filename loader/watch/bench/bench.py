@@ -99,16 +99,16 @@ class Bench:
 
 @click.command("bench")
 @click.argument("target", metavar="SCRIPT:FUNCTION")
-@click.option("--model", "model_target", metavar="SCRIPT:FUNCTION", help="Returns a compiled Keras model, or a function step(batch).")
-@click.option("--seconds", type=click.FloatRange(0.05), default=5.0, show_default=True, help="Time of each measurement.")
+@click.option("--model", "model_target", metavar="SCRIPT:FUNCTION", help="Function that returns a compiled Keras model, or a function step(batch).")
+@click.option("--seconds", type=click.FloatRange(0.05), default=5.0, show_default=True, help="Duration of each measurement.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures to this file.")
 def command(target: str, model_target: str | None, seconds: float, json_path: Path | None) -> None:
     """Say what limits training: the loader or the model.
 
     SCRIPT:FUNCTION names a function of the script that returns the loader.
 
-    Measures the loader alone, the model alone, on a few batches that are fed again and again, and both together. The loader has the settings that
-    the script gives it; `loader tune` looks for better ones. Ctrl-C ends it early and keeps what was measured.
+    Measures the loader alone, the model alone (on a few batches that are fed again and again), and both together. The loader has the settings of the
+    script; `loader tune` looks for better ones. Ctrl-C ends it early and keeps what was measured.
 
     \b
     Examples:

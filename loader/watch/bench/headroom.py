@@ -115,12 +115,12 @@ def verdict(loader: Speed | None, model: Speed | None, together: Speed | None) -
     both = f"the model alone makes {model.rate:,.0f} samples/s, the loader alone {loader.rate:,.0f}: "
     times = loader.rate / model.rate
     if times >= _ALIKE:
-        lines = [f"{both}the model limits, and the loader has {times:.1f} times headroom"]
+        lines = [f"{both}the model is the limit, and the loader could deliver {times:.1f} times as much"]
     elif times > 1 / _ALIKE:
-        lines = [f"{both}both are about as fast, so either will wait at every hiccup of the other"]
+        lines = [f"{both}both are about equally fast, so each waits whenever the other one is late"]
     else:
         lines = [
-            f"{both}the loader limits, and the model could take {1 / times:.1f} times as much; `loader tune` finds out whether more workers help"
+            f"{both}the loader is the limit, and the model could take {1 / times:.1f} times as much; `loader tune` shows whether more workers help"
         ]
     if together is not None and together.rate:
         lines[0] += f"; together {together.rate:,.0f}"
@@ -133,5 +133,5 @@ def verdict(loader: Speed | None, model: Speed | None, together: Speed | None) -
 def _loss(slower: float, together: Speed) -> list[str]:
     if together.rate >= _UNDISTURBED * slower:
         return []
-    share = f"together they reach {together.rate / slower:.0%} of what the slower one makes alone: they take something from each other"
-    return [f"{share}, cores for the most part; fewer workers may be faster, or cheaper transforms"]
+    share = f"together they reach {together.rate / slower:.0%} of the speed of the slower one alone: they take something from each other"
+    return [f"{share}, usually cores; fewer workers or cheaper transforms may be faster"]

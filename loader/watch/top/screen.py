@@ -42,7 +42,7 @@ def screen(view: View, width: int, height: int, glyphs: Glyphs = FINE) -> list[T
     elif view.status is not None:
         blocks += _blocks(view, view.status, width, glyphs)
     elif not view.name:
-        blocks += [Block([Text(), *_wrapped("", "no loader of yours is running; the next one will be shown here", "", width)])]
+        blocks += [Block([Text(), *_wrapped("", "no loader of yours is running; the next one that starts will be shown here", "", width)])]
     lines = [_fit(line, width, glyphs) for line in arranged(blocks, height - len(footer))]
     return [*lines, *[Text()] * (height - len(lines) - len(footer)), *footer]
 
@@ -121,7 +121,7 @@ def _epoch(view: View, status: Mapping[str, Any], width: int, glyphs: Glyphs) ->
     if view.state != "live":
         left = ""
     elif ago_s >= STILL_S:
-        left = f", nothing taken for {span(ago_s)}"
+        left = f", no batch taken for {span(ago_s)}"
     else:
         left = f", {span((batches - batch) * status.get('batch_size', 0) / rate)} left" if rate else ""
     words = f" {share:4.0%}  batch {batch:,} of {batches:,}{left}"
@@ -193,7 +193,7 @@ def _troubles(status: Mapping[str, Any]) -> list[str]:
         (status.get("quarantined", 0), "bad samples", "bad sample"),
         (status.get("substituted", 0), "rows substituted", "row substituted"),
         (status.get("restarts", 0), "workers died", "worker died"),
-        (replaced, "workers replaced for their memory", "worker replaced for its memory"),
+        (replaced, "workers replaced because of their memory", "worker replaced because of its memory"),
         (status.get("supervisor_restarts", 0), "supervisors replaced", "supervisor replaced"),
     )
     return [f"{number:,} {one if number == 1 else many}" for number, many, one in known if number]
@@ -215,7 +215,7 @@ def _wanted(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> Text:
     words = f"{there}" if wanted in (None, there) else f"{there} {glyphs.arrow} {wanted}"
     line = _labelled("workers").append(words, "bold")
     if status.get("auto"):
-        line.append(", number found by auto", "cyan")
+        line.append(", number chosen by auto", "cyan")
     if status.get("max_workers"):
         line.append(f", at most {status['max_workers']}", "dim")
     return _fit(line, width, glyphs)
@@ -239,7 +239,7 @@ def _footer(view: View, width: int, glyphs: Glyphs) -> Text:
         return _fit(Text(printable(view.message), "bold"), width, glyphs)
     if view.state == "ended" and view.name:
         return _fit(
-            Text("it has ended; another one that starts will be shown   q quit" + ("   tab next loader" if view.count > 1 else "")), width, glyphs
+            Text("it has ended; the next loader that starts will be shown   q quit" + ("   tab next loader" if view.count > 1 else "")), width, glyphs
         )
     keys = [("+ -", "workers"), ("a", "auto"), *([("tab", "next loader")] if view.count > 1 else []), ("?", "help"), ("q", "quit")]
     line = Text()

@@ -21,18 +21,18 @@ _NICE = 10
 @click.command()
 @click.argument("name", required=False, metavar="[NAME|PID]")
 @click.option(
-    "--interval", "interval_s", type=click.FloatRange(0.1, 3600), default=1.0, metavar="SECONDS", help="From one look to the next. Default: 1."
+    "--interval", "interval_s", type=click.FloatRange(0.1, 3600), default=1.0, metavar="SECONDS", help="Time between two refreshes. Default: 1."
 )
 def top(name: str | None, interval_s: float) -> None:
     """Watch a running loader: who waits for whom.
 
-    Also how far the epoch is, and what each worker does.
+    Also shows the progress of the epoch, and what each worker does.
 
-    Without NAME, the loader that delivers most; tab shows the next one. Training does not notice.
+    Without NAME, it shows the loader that delivers the most samples; tab shows the next one. Training is not disturbed.
 
     \b
     Keys:
-      + -          one worker more, one less
+      + -          one worker more, one fewer
       a            let the loader find the number of workers
       tab, arrows  another loader
       ?            what the figures mean

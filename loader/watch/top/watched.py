@@ -13,19 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 HELP = (
-    ("+  -", "one worker more, one less; this ends auto"),
+    ("+  -", "one worker more, one fewer; this ends auto"),
     ("a", "auto: the loader finds the number of workers"),
     ("tab  arrows", "another loader"),
     ("?", "this page, and back"),
-    ("q", "quit; training goes on"),
+    ("q", "quit; training continues"),
     ("", ""),
-    ("samples/s", "what training took; the curves show the last minute"),
+    ("samples/s", "samples that training took; the curves show the last minute"),
     ("trainer waits", "share of the time that training waited for data"),
     ("workers wait", "share of the time that workers had nothing to do"),
     ("slots", "shared memory for batches: ready, lent to training, filling, free"),
     ("memory", "shared and private memory of the loader, and its limit"),
     ("workers", "died counts the ones that were replaced after a death"),
-    ("decisions", "what auto, memory limit, script and operators changed, and why"),
+    ("decisions", "what auto, the memory limit, the script and operators changed, and why"),
 )
 
 
@@ -189,17 +189,17 @@ class Watched:
         status = seen.answer.status or {}
         wanted, most = seen.asked or status.get("wanted_workers"), status.get("max_workers")
         if seen.state != "live" or wanted is None or most is None:
-            self.say("it can't be told anything now", now)
+            self.say("it can't take commands now", now)
             return None
         if key == "a":
             if status.get("auto"):
-                self.say("auto is on already", now)
+                self.say("auto is already on", now)
                 return None
             seen.asked = None  # of what is asked in one go, only the last is told
             return Request(seen.answer.pid, "auto")
         workers = wanted + (1 if key == "+" else -1)
         if not 1 <= workers <= most:
-            self.say(f"{wanted} is the least" if workers < 1 else f"{wanted} is the most that max_workers allows", now)
+            self.say(f"{wanted} is the least" if workers < 1 else f"{wanted} is the maximum (max_workers)", now)
             return None
         seen.asked = workers
         return Request(seen.answer.pid, workers)
@@ -211,7 +211,9 @@ class Watched:
             seen.asked = None
         change = (answer or {}).get("changed", {}).get("workers")
         if change is None:
-            self.say("it did not answer; whether anything was changed is not known" if answer is None else str(answer.get("error", answer)), now)
+            self.say(
+                "it did not answer, so it is not known whether anything was changed" if answer is None else str(answer.get("error", answer)), now
+            )
             return
         self.say(f"workers {change['old']} → {change['new']}", now)
         if seen is not None and seen.answer.status is not None:

@@ -101,7 +101,7 @@ def doubt(points: Sequence[Point], rounds: int) -> str:
         return ""
     return (
         f"the rounds differ by {median(spreads):.0%}: something else uses this machine, or its storage, at times; "
-        f"wait until it is quiet, or give --rounds {2 * rounds}"
+        f"wait until it is quiet, or use --rounds {2 * rounds}"
     )
 
 

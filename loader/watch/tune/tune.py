@@ -22,11 +22,15 @@ _SLOTS = (2, 3, 8)
 
 @click.command("tune")
 @click.argument("target", metavar="SCRIPT:FUNCTION")
-@click.option("--workers", "counts", metavar="N,N,…", help="Worker counts to measure. Default: from 1 upwards as long as more of them help.")
-@click.option("--slots", metavar="N,N,…", help="Numbers of slots to measure at the best worker count. Default: 2, 3 and 8.")
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Measurements of each configuration; their median counts.")
-@click.option("--seconds", type=click.FloatRange(0.05), default=1.0, show_default=True, help="Time of one measurement.")
-@click.option("--step-ms", type=click.FloatRange(0, min_open=True), help="Time of a training step: the fewest workers that keep up are enough.")
+@click.option("--workers", "counts", metavar="N,N,…", help="Numbers of workers to measure. Default: from 1 upwards as long as more of them help.")
+@click.option("--slots", metavar="N,N,…", help="Numbers of slots to measure with the best number of workers. Default: 2, 3 and 8.")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=5, show_default=True, help="Number of measurements of each configuration; the median counts."
+)
+@click.option("--seconds", type=click.FloatRange(0.05), default=1.0, show_default=True, help="Duration of one measurement.")
+@click.option(
+    "--step-ms", type=click.FloatRange(0, min_open=True), help="Duration of a training step: recommend the fewest workers that keep up with it."
+)
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures to this file.")
 @click.option("--png", "png_path", type=click.Path(dir_okay=False, path_type=Path), help="Draw the curve to this file (needs matplotlib).")
 def command(
@@ -43,8 +47,8 @@ def command(
 
     SCRIPT:FUNCTION names a function of the script that returns the loader.
 
-    Takes batches as fast as they come, with no model: what is measured is the loader alone. The rounds of all configurations are interleaved,
-    so that what else the machine does hits all of them alike; still, let nothing else run. Ctrl-C ends it early and keeps what was measured.
+    Takes batches as fast as they come, without a model: only the loader is measured. The rounds of all configurations are interleaved, so other work
+    on the machine affects all of them alike. Still, let nothing else run. Ctrl-C ends it early and keeps what was measured.
 
     \b
     Examples:
@@ -82,9 +86,9 @@ def _words(series: Series, chosen: Point, reason: str, rounds: int) -> Iterator[
     slots = f", slots={chosen.slots}" if chosen.workers else ""
     yield f"take workers={chosen.workers}{slots}: {reason}"
     if series.refused:
-        yield f"not measured, for want of memory: {', '.join(map(str, sorted(series.refused)))} slots"
+        yield f"not measured, because memory is too small: {', '.join(map(str, sorted(series.refused)))} slots"
     if len(series.measured) > 1 and chosen.workers == max(point.workers for point in series.measured) < series.loader.worker_ceiling:
-        yield f"{chosen.workers} are the most workers that were measured; more may be faster still"
+        yield f"{chosen.workers} is the largest number of workers that was measured; more may be faster still"
     if noise := doubt(series.measured, rounds):
         yield noise
 
@@ -107,7 +111,7 @@ def _numbers(option: str, text: str | None, least: int) -> list[int]:
     except ValueError:
         raise click.UsageError(f"{option} {text!r}: give whole numbers, such as 1,2,4") from None
     if found[0] < least:
-        raise click.UsageError(f"{option} {text!r}: must be {least} or more each")
+        raise click.UsageError(f"{option} {text!r}: each must be {least} or more")
     return found
 
 

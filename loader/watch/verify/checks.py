@@ -31,8 +31,8 @@ _BLANK_S = 0.006
 
 
 _DIFFERENT = (
-    "many files differ in shape or dtype, which is not counted as bad. Training needs a function as first transform that makes the samples alike; "
-    "loader inspect --verify SCRIPT:FUNCTION tries that, too"
+    "many files differ in shape or dtype, which is not counted as bad. Training needs a function as the first transform that makes them alike; "
+    "loader inspect --verify SCRIPT:FUNCTION checks that too"
 )
 
 

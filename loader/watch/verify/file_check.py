@@ -86,7 +86,7 @@ def check_file(path: str, usual: Usual | None, advance: Callable[[int], None]) -
         header = read_header(fd, path)
         if usual is not None and usual.binding and (header.shape, header.native.str) != (usual.shape, usual.dtype):
             others = NpyHeader(np.dtype(usual.dtype), usual.shape, False, 0)
-            raise NpyError(path, f"has {header}, but other files, {usual.path} for one, have {others}. {MAKE_ALIKE}")
+            raise NpyError(path, f"has {header}, but other files, such as {usual.path}, have {others}. {MAKE_ALIKE}")
         header.check_size(os.fstat(fd).st_size, path)
         return _read_through(fd, header, path, advance)
     except OSError as error:

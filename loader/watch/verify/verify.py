@@ -219,7 +219,7 @@ def _sentence(summary: dict[str, Any], check: Check, bad: int) -> str:
     odd = summary["not finite"]
     if odd[noun]:
         values = f"{odd['nan']:,} NaN and {odd['infinite']:,} infinite values"
-        lines.append(f"Remark: {odd[noun]:,} {noun} hold {values}, {odd['first']} is the first")
+        lines.append(f"Remark: {odd[noun]:,} {noun} contain {values}; the first is {odd['first']}")
     if check.remark:
         lines.append(f"Remark: {check.remark}")
     return "\n".join(lines)

@@ -71,7 +71,7 @@ def test_while_the_trainer_hangs_the_window_moves_on(boards: tuple[Board, Board]
         clock.now += 0.5
         meter.look(clock.now)
     assert meter.stats("a").samples_per_s == 0
-    assert meter.stats("a").verdict == "nothing was taken from the loader in the last 10 s"
+    assert meter.stats("a").verdict == "no batch was taken from the loader in the last 10 s"
 
 
 def test_a_worker_that_has_just_started_is_not_one_that_was_idle(boards: tuple[Board, Board], clock: Clock) -> None:
@@ -162,12 +162,12 @@ def test_a_slow_sample_is_named_for_ten_seconds(boards: tuple[Board, Board], clo
 
 def test_until_there_is_enough_it_is_measuring(boards: tuple[Board, Board], clock: Clock) -> None:
     counter = Counter(boards[0])
-    assert counter.stats("a", 0).verdict == "nothing was taken from the loader yet"
+    assert counter.stats("a", 0).verdict == "no batch was taken from the loader yet"
     counter.count(8, 0)
     assert counter.stats("a", 0).verdict_kind == "measuring"
     clock.now += 0.4
     counter.count(8, 0)
-    assert counter.stats("a", 0).verdict == ("still measuring: 1 batch in 0.4 s so far, since the first one or since the workers have changed")
+    assert counter.stats("a", 0).verdict == ("still measuring: 1 batch in 0.4 s since the first one, or since the number of workers changed")
 
 
 def test_slots_that_are_full_while_the_trainer_pauses_are_not_kept_by_it(boards: tuple[Board, Board], clock: Clock) -> None:

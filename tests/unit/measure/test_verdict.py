@@ -112,8 +112,8 @@ def test_until_it_knows_it_says_that_it_is_measuring(taking_s: float, batches: i
 def test_nothing_is_said_to_be_taken_only_where_nothing_was_for_long_or_ever() -> None:
     nothing = replace(USUAL, delivered=False, taking_s=0.0, batches=0)
     assert judge(replace(nothing, elapsed_s=0.1)).kind is Kind.MEASURING
-    assert judge(replace(nothing, elapsed_s=10.2)).sentence == "nothing was taken from the loader in the last 10 s"
-    assert judge(replace(nothing, begun=False, elapsed_s=0.1)).sentence == "nothing was taken from the loader yet"
+    assert judge(replace(nothing, elapsed_s=10.2)).sentence == "no batch was taken from the loader in the last 10 s"
+    assert judge(replace(nothing, begun=False, elapsed_s=0.1)).sentence == "no batch was taken from the loader yet"
 
 
 def test_who_stands_in_line_for_a_core_wants_to_compute_and_gains_nothing_from_more_workers() -> None:

@@ -15,13 +15,13 @@ def speed(rate: float, wait: float | None = None) -> Speed:
 
 def test_the_loaders_headroom_is_said_with_all_three_speeds() -> None:
     assert verdict(speed(5100), speed(1200), speed(1190, 0.01)) == [
-        "the model alone makes 1,200 samples/s, the loader alone 5,100: the model limits, and the loader has 4.2 times headroom; "
+        "the model alone makes 1,200 samples/s, the loader alone 5,100: the model is the limit, and the loader could deliver 4.2 times as much; "
         "together 1,190: training waits 1% of the time"
     ]
 
 
 @pytest.mark.parametrize(
-    ("loader", "words"), [(500, "the loader limits, and the model could take 2.0 times as much"), (1050, "both are about as fast")]
+    ("loader", "words"), [(500, "the loader is the limit, and the model could take 2.0 times as much"), (1050, "both are about equally fast")]
 )
 def test_a_loader_that_is_not_faster_is_named(loader: float, words: str) -> None:
     assert words in verdict(speed(loader), speed(1000), None)[0]
@@ -41,7 +41,7 @@ def test_what_was_not_measured_is_not_talked_about() -> None:
 @given(st.floats(0.001, 1e9), st.floats(0.001, 1e9), st.floats(0.001, 1e9))
 def test_exactly_one_side_limits(loader: float, model: float, together: float) -> None:
     (first, *_) = verdict(speed(loader), speed(model), speed(together, 0.5))
-    assert sum(words in first for words in ("the model limits", "the loader limits", "both are about as fast")) == 1
+    assert sum(words in first for words in ("the model is the limit", "the loader is the limit", "both are about equally fast")) == 1
 
 
 def test_a_speed_is_the_median_of_its_stretches() -> None:

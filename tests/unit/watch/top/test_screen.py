@@ -67,8 +67,8 @@ def test_80_by_24_has_everything() -> None:
 
 
 def test_training_that_stands_still_is_said_to() -> None:
-    assert "batch 612 of 1,000, nothing taken for 34 s" in text(seconds_since_last_batch=34.2)
-    assert "nothing taken" not in text(seconds_since_last_batch=2.0)
+    assert "batch 612 of 1,000, no batch taken for 34 s" in text(seconds_since_last_batch=34.2)
+    assert "no batch taken" not in text(seconds_since_last_batch=2.0)
 
 
 def test_a_curve_has_a_column_for_each_second() -> None:

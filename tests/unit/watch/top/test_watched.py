@@ -56,7 +56,7 @@ def test_limits_are_named() -> None:
     watched = Watched()
     watched.answered([answer(10, "train", wanted_workers=4)], 0)
     assert watched.press("+", 0) is None
-    assert "4 is the most that max_workers allows" in watched.view(0).message
+    assert "4 is the maximum (max_workers)" in watched.view(0).message
     assert watched.press("a", 0) is None
     watched.answered([answer(10, "train", wanted_workers=1, auto=False)], 1)
     assert watched.press("-", 1) is None
