@@ -1,15 +1,14 @@
-"""The ledger: which samples have been bad, in the order in which that was found.
+"""Which samples have been bad, in shared memory, so that no process has to find it out again.
 
-    supervisor: note, cast_out        the one that follows it: read
+    BadSampleLog    all of them, in order     supervisor: note, cast_out        the supervisor that follows it: read
+    KnownKillers    not to be tried again     supervisor: add                   workers: look, once per ticket
 
-It belongs to the trainer, like all that must survive a supervisor. An entry is a signed number of 8 bytes: the index of a bad sample, or, negative,
-the complement of the index of one that is not to be tried again. Each is one write to the end of the memory, so it is there as a whole or not.
+The log belongs to the trainer, like all that must survive a supervisor. An entry is a signed number of 8 bytes: the index of a bad sample, or,
+negative, the complement of the index of one that is not to be tried again. Each is one write to the end of the memory, so it is there as a whole or
+not.
 
-Samples that are not to be tried again, because they kill their workers or hang: known to all workers, also to those that live already.
-
-    supervisor: add        workers: look, once per ticket
-
-Without it, such a sample would cost three workers, or three times `sample_timeout_s`, in every epoch.
+A sample is not tried again because it kills its worker or hangs: it would cost three workers, or three times `sample_timeout_s`, in every epoch.
+Workers that live already learn of it as well.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ class BadSampleLog:
 
     @staticmethod
     def create() -> int:
-        """Return the descriptor of an empty ledger; the caller owns it."""
-        fd = memfd.create("ledger")
+        """Return the descriptor of an empty log; the caller owns it."""
+        fd = memfd.create("bad samples")
         memfd.appendable(fd)
         return fd
 
@@ -68,7 +67,7 @@ class KnownKillers:
     """
 
     def __init__(self) -> None:
-        fd = memfd.create("outcasts", 8 * (1 + CAPACITY))
+        fd = memfd.create("known killers", 8 * (1 + CAPACITY))
         self._memory = memfd.attach(fd).view(np.int64)
         os.close(fd)
         self._cells = self._memory.data

@@ -1,10 +1,11 @@
-"""One request or answer per line, as JSON: bytes in, objects or refusals out. Pure; a socket's bytes may be anything.
+"""The control socket of a supervisor: what goes through it, and where it lies.
 
-Where control sockets lie: one file `<pid>.sock` per supervisor, in a folder that is the user's alone.
+Through it goes JSON, one request or answer per line. Whoever connects may send any bytes: they become an object, or a refusal in words.
 
-The folder is `$XDG_RUNTIME_DIR/loader`, or `loader-<uid>` in the temporary folder. Anyone may write to the latter's parent, so a folder that is
-there already is taken only if it is no link, belongs to this user, and is closed to others. It is held open, and everything in it is named relative
-to the descriptor, so that nobody can put another one in its place; and so a socket's path, of which the kernel takes 107 bytes, is always short.
+It lies in a folder that is the user's alone, as `<pid>.sock`. The folder is `$XDG_RUNTIME_DIR/loader`, or `loader-<uid>` in the temporary folder.
+Anyone may write to the latter's parent, so a folder that is there already is taken only if it is no link, belongs to this user, and is closed to
+others. It is held open, and everything in it is named relative to the descriptor, so that nobody can put another one in its place; and so a socket's
+path, of which the kernel takes 107 bytes, is always short.
 """
 
 from __future__ import annotations

@@ -1,23 +1,17 @@
-"""What supervisor and workers print: memfds that stand where their standard output and standard error would be.
+"""Lines that many processes append without a lock and that one process reads: what they print, what they log, what they say about a bad sample.
 
-A memfd takes whatever is written at any time, so a chatty transform never waits for a reader, and keeps it after everyone who wrote has been
-killed. It is opened with O_APPEND: writes of several processes follow one another and do not overwrite. `loader.train.remote.relay` reads it.
+    writers: print, or `append`        reader: `read`, `records`        whoever lives beside the writers: `trim`
 
-    | freed: read, or too old | kept: at most LIMIT_BYTES, see `trim` | ← size: what has been written so far
+    | freed: read, or too old | not read yet | ← size: what has been written so far
 
-The journal: what workers tell the supervisor in many words, as lines of JSON in shared memory.
-
-    worker: append, then report        supervisor: read what has come since the last time
-
-Many append to it without a lock: a write to a file opened with O_APPEND goes to its end in one piece. A worker that is killed in the middle of a
-write may leave the beginning of a line. So each line also *begins* with a line break, which ends what another one left; what is no JSON is
-skipped.
+A memfd takes whatever is written at any time, so a writer never waits for the reader, and keeps it after all writers have been killed. It is opened
+with O_APPEND: each write goes to its end in one piece. A process that is killed in the middle of a write may leave the beginning of a line. So each
+record also *begins* with a line break, which ends what another one left; the reader skips empty lines and what is no JSON.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import mmap
 import os
@@ -27,66 +21,107 @@ from typing import Any
 from loader.ipc import memfd
 from loader.ipc.board import fitting_json
 
-# What may wait to be read. More than a person reads; little beside an arena.
 LIMIT_BYTES = 8 * 1024 * 1024
+"""What may wait to be read of what is printed and logged: more than a person reads, little beside an arena."""
 
-_STEP_BYTES = 1024 * 1024
+LINE_BYTES = 64 * 1024
+"""Longest record, with its line breaks; of a longer one, the longest texts are cut from the front."""
+
+_FREE_BYTES = 256 * 1024  # giving pages back costs some microseconds, so not for every line
 
 
-class Output:
-    """One stream. Any process that holds it may write; one reads.
+class LineFile:
+    """Lines in shared memory. Any process that holds the descriptor may write; one reads, by one object.
 
     Args:
-        fd: made by `create`; the caller owns it.
+        fd: made by `create`, whose caller owns it; or of any file that was opened for appending.
+        limit_bytes: how much may wait to be read; what is older is dropped. None: all of it.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, limit_bytes: int | None = None) -> None:
         self.fd = fd
+        self._limit_bytes = limit_bytes
         self._position = 0
         self._freed = 0
 
-    @staticmethod
-    def create(name: str) -> int:
-        """Return the descriptor of an empty stream; the caller owns it."""
+    @classmethod
+    def create(cls, name: str, limit_bytes: int | None = None) -> LineFile:
+        """Return a new, empty one. Who calls this owns the memory, and frees it by `close`."""
         fd = memfd.create(name)
-        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
-        return fd
+        memfd.appendable(fd)
+        return cls(fd, limit_bytes)
 
-    def trim(self) -> None:
-        """Free what is older than the last `LIMIT_BYTES`. For a process that lives beside the writers, every now and then."""
-        self._free(_oldest(os.fstat(self.fd).st_size))
+    def append(self, record: dict[str, Any], lead: bytes = b"\n") -> None:
+        """Append a JSON-able record as a line, in one write.
 
-    def read(self, most_bytes: int = LIMIT_BYTES) -> tuple[bytes, int]:
+        Args:
+            record: see `LINE_BYTES`.
+            lead: what ends the line that another writer may have left unfinished.
+        """
+        os.write(self.fd, lead + fitting_json(record, LINE_BYTES - 2) + b"\n")
+
+    def read(self, most_bytes: int | None = None, *, whole_lines: bool = False) -> tuple[bytes, int]:
         """Return what has been written since the last call, and how many bytes of it were dropped before that. Frees what it returns.
 
         Args:
-            most_bytes: to return; the rest is kept for the next call, or dropped before that.
+            most_bytes: to return; the rest is kept for the next call, or dropped before that. For whole lines at least `LINE_BYTES`.
+            whole_lines: keep the beginning of a line for the next call.
         """
         size = os.fstat(self.fd).st_size
         if size == self._position:
             return b"", 0
         if size < self._position:  # someone has opened /dev/stderr for writing, which empties it
             self._position = self._freed = 0
-        start = max(self._position, _oldest(size))
-        raw = os.pread(self.fd, min(size - start, most_bytes), start)
-        # Whoever trims goes by the size, too: what is not older than that now has not been touched while it was read.
-        untouched = min(max(start, _oldest(os.fstat(self.fd).st_size)), start + len(raw))
-        dropped = untouched - self._position
+        start = max(self._position, self._oldest(size))
+        raw = os.pread(self.fd, min(size - start, most_bytes or size), start)
+        if self._limit_bytes is not None:
+            # Whoever trims goes by the size, too: what is not older than that now has not been touched while it was read.
+            untouched = min(max(start, self._oldest(os.fstat(self.fd).st_size)), start + len(raw))
+            raw, start = raw[untouched - start :], untouched
+        if whole_lines:
+            raw = raw[: raw.rfind(b"\n") + 1]
+        dropped = start - self._position
         self._position = start + len(raw)
         self._free(self._position)
-        return raw[untouched - start :], dropped
+        return raw, dropped
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the records that have been appended since the last call."""
+        return records_in(self.read(whole_lines=True)[0])
+
+    def trim(self) -> None:
+        """Free what is dropped. For a process that lives beside the writers, every now and then."""
+        self._free(self._oldest(os.fstat(self.fd).st_size))
+
+    def close(self) -> None:
+        """Close the descriptor. The memory is free when nobody holds it any more."""
+        os.close(self.fd)
+
+    def _oldest(self, size: int) -> int:
+        """Return where that begins which is not dropped yet."""
+        return 0 if self._limit_bytes is None else max(0, size - self._limit_bytes)
 
     def _free(self, end: int) -> None:
-        """Free the memory before `end`, in steps, since each costs some system calls."""
+        """Free the pages before `end`, in steps."""
+        end -= end % mmap.PAGESIZE
         if end < self._freed:
             self._freed = 0
-        if end - self._freed >= _STEP_BYTES:
+        if end - self._freed >= _FREE_BYTES:
             memfd.free(self.fd, self._freed, end)
             self._freed = end
 
 
-def _oldest(size: int) -> int:
-    return max(0, size - LIMIT_BYTES)
+def records_in(raw: bytes) -> list[dict[str, Any]]:
+    """Return the records in some lines, without those whose writer was killed half way, or whose beginning was dropped."""
+    return [record for line in raw.split(b"\n") if line and (record := _record(line)) is not None]
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def print_lines() -> None:
@@ -101,57 +136,3 @@ def flush_stdout() -> None:
     """Write what was printed. The stream may be one of the user's that stands in its place, and closed, or none; that is not our business."""
     with contextlib.suppress(Exception):
         sys.stdout.flush()
-
-
-LINE_BYTES = 64 * 1024
-"""Longest line; of a longer one, the longest texts are cut from the front."""
-
-_READ_BYTES = 1024 * 1024
-_PAGE_BYTES = mmap.ALLOCATIONGRANULARITY
-_FORGET_BYTES = 256 * 1024  # giving pages back costs some microseconds, so not for every line
-
-
-class Journal:
-    """Records in shared memory: appended by forks of the process that made it, or by who opens `memfd.path_of(fd)`; read by that process alone.
-
-    Attributes:
-        fd: of the memory. The process that made the journal owns it; forks inherit it.
-    """
-
-    def __init__(self) -> None:
-        self.fd = memfd.create("journal")
-        memfd.appendable(self.fd)
-        self._read_to = self._forgotten_to = 0
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Append a JSON-able record, in one write. Runs in: a worker, before the report that tells of it."""
-        os.write(self.fd, b"\n" + fitting_json(record, LINE_BYTES - 2) + b"\n")
-
-    def read(self) -> list[dict[str, Any]]:
-        """Return the records that have been appended since the last call, and forget them. Runs in: the supervisor."""
-        pieces: list[bytes] = []
-        while piece := os.pread(self.fd, _READ_BYTES, self._read_to + sum(map(len, pieces))):
-            pieces.append(piece)
-        raw = b"".join(pieces)
-        end = raw.rfind(b"\n") + 1  # what follows is the beginning of a line
-        self._read_to += end
-        self._forget()
-        return [record for line in raw[:end].split(b"\n") if line and (record := _parsed(line)) is not None]
-
-    def close(self) -> None:
-        """Free the memory. Runs in: the process that made it."""
-        os.close(self.fd)
-
-    def _forget(self) -> None:
-        end = self._read_to // _PAGE_BYTES * _PAGE_BYTES
-        if end - self._forgotten_to >= _FORGET_BYTES:
-            memfd.forget(self.fd, self._forgotten_to, end)
-            self._forgotten_to = end
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None

@@ -2,21 +2,17 @@
 
     trainer: `levels`, handed on        supervisor, workers: `report_to`, then any logger        trainer: `loader.train.remote.relay`
 
-The memory is an `Output`: it never makes a writer wait, outlives all of them, and is kept short. Each line begins with a line break, too, as in the
-journal, so that one which a killed writer left unfinished costs no other.
+The memory is a `LineFile`: it never makes a writer wait, outlives all of them, and is kept short.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from loader.ipc.board import fitting_json
-from loader.ipc.line_file import LINE_BYTES
+from loader.ipc.line_file import LineFile
 
 _KEPT = (
     *("name", "levelno", "levelname", "pathname", "filename", "module", "lineno", "funcName"),
@@ -65,13 +61,12 @@ class LogWriter(logging.Handler):
     """Writes records for the trainer. Forks of the process that made it inherit it.
 
     Args:
-        fd: of an `Output`; the caller owns it.
-
+        fd: of a `LineFile`; the caller owns it.
     """
 
     def __init__(self, fd: int) -> None:
         super().__init__()
-        self._fd = fd
+        self._lines = LineFile(fd)
         self._process = "supervisor"
         self._whereabouts: Callable[[], dict[str, Any]] = dict
 
@@ -87,8 +82,7 @@ class LogWriter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, in one write. What can't be formatted is said on standard error, as every handler does."""
         try:
-            fields = {**self._where(), **to_fields(record), "processName": self._process, HANDLED: self._is_handled(record)}
-            os.write(self._fd, b"\n" + fitting_json(fields, LINE_BYTES - 2) + b"\n")
+            self._lines.append({**self._where(), **to_fields(record), "processName": self._process, HANDLED: self._is_handled(record)})
         except Exception:  # the user's arguments may raise anything; logging's own handlers do the same
             self.handleError(record)
 
@@ -118,20 +112,11 @@ def to_fields(record: logging.LogRecord) -> dict[str, Any]:
     return {**dict(extras[:_MOST_EXTRAS]), **kept, "msg": record.getMessage(), "exc_text": trace}
 
 
-def from_line(line: bytes) -> dict[str, Any] | None:
-    """Return the fields in a line; None where its writer was killed half way, or its beginning was dropped."""
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return None
-    return fields if isinstance(fields, dict) else None
-
-
 def to_record(fields: dict[str, Any], loader: str) -> logging.LogRecord:
     """Make the record again. Runs in: the trainer.
 
     Args:
-        fields: from `from_line`.
+        fields: from `to_fields`, with what `LogWriter` adds.
         loader: name of the loader.
     """
     record = logging.makeLogRecord({"worker": None, "sample": None, "path": None})

@@ -64,12 +64,6 @@ def appendable(fd: int) -> None:
     fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
 
 
-def forget(fd: int, start: int, end: int) -> None:
-    """Give the pages of a part of `fd` back to the system; it reads as zeros from then on. Both are multiples of the page size."""
-    with mmap.mmap(fd, end - start, mmap.MAP_SHARED, offset=start) as mapping:
-        mapping.madvise(mmap.MADV_REMOVE)
-
-
 def above_standard(fd: int) -> int:
     """Return `fd`, or a copy above 2 in its place: where standard streams are closed, it would become one of the supervisor's."""
     if fd > 2:

@@ -1,6 +1,6 @@
-"""The quarantine report: one JSON line for each bad sample, as training and `loader inspect --verify` write it.
+"""Bad samples: how many of them training bears (`max_errors`), and the report that lists them as JSON lines (`quarantine`).
 
-Which samples have been bad, how many may be, and the report of them. One per loader: in the supervisor, or in the trainer with `workers=0`.
+The supervisor keeps count; with `workers=0` it is the trainer. `loader inspect --verify` writes the same lines.
 """
 
 from __future__ import annotations
@@ -9,10 +9,16 @@ import json
 import math
 import os
 import sys
+import time
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
+from loader.data.npy.file_io import pread
 from loader.errors import ConfigError, SampleError
+from loader.ipc.line_file import LineFile
+
+# While a line is written others see its beginning, for some microseconds, or for longer where the writer loses its core.
+_LOOKS, _PAUSE_S = 50, 0.001
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ def utc_now() -> str:
 class Quarantine:
     """The report's file, to which lines are appended; each is one write, so that several loaders may share a file.
 
+    People and their tools read it, and an empty line is no JSON. So a line begins with a line break only after half a line of a killed writer.
+
     Args:
         path: made where it is missing.
 
@@ -56,17 +64,26 @@ class Quarantine:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+            self._lines = LineFile(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666))
         except (OSError, ValueError) as error:  # ValueError: a zero byte in it
             raise ConfigError(f"quarantine={path!r} can't be opened to append to it: {getattr(error, 'strerror', None) or error}") from error
 
     def append(self, entry: BadEntry) -> None:
         """Append one line. Raises OSError."""
-        os.write(self._fd, entry.line().encode())
+        self._lines.append(asdict(entry), lead=b"\n" if self._is_torn() else b"")
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._fd)
+        self._lines.close()
+
+    def _is_torn(self) -> bool:
+        """Whether the last line has no end, and nobody is writing it. A pipe has no size, and is not looked at."""
+        for _ in range(_LOOKS):
+            size = os.fstat(self._lines.fd).st_size
+            if not size or pread(self._lines.fd, 1, size - 1) == b"\n":
+                return False
+            time.sleep(_PAUSE_S)
+        return True
 
 
 def make_report(path: str | os.PathLike[str] | None) -> str | None:

@@ -17,7 +17,7 @@ from loader.data.pipeline.pipeline import Pipeline
 from loader.data.rows import BadSample
 from loader.errors import in_words
 from loader.ipc.board import Cells, WorkerCell
-from loader.ipc.line_file import Journal
+from loader.ipc.line_file import LineFile
 from loader.ipc.records import Resource, Ticket
 
 # What libraries say that do not raise MemoryError: OpenCV, PyTorch, and Python about the stack of a new thread.
@@ -69,7 +69,7 @@ KIND = "bad"
 
 
 class BadRows:
-    """The witness of a worker's substitutions (`loader.data.pipeline.substitution.BadSampleObserver`).
+    """The observer of a worker's substitutions (`loader.data.pipeline.substitution.BadSampleObserver`).
 
     Args:
         worker: number of the worker.
@@ -83,7 +83,7 @@ class BadRows:
 
     ticket: Ticket
 
-    def __init__(self, worker: int, pipeline: Pipeline, journal: Journal, cells: Cells) -> None:
+    def __init__(self, worker: int, pipeline: Pipeline, journal: LineFile, cells: Cells) -> None:
         self._worker = worker
         self._pipeline = pipeline
         self._journal = journal

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from loader.ipc.arena import Arena
 from loader.ipc.bad_samples import KnownKillers
 from loader.ipc.board import Cells, WorkerCell, WorkerState
 from loader.ipc.channels import read_records
-from loader.ipc.line_file import Journal, flush_stdout
+from loader.ipc.line_file import LineFile, flush_stdout
 from loader.ipc.logs import LogWriter
 from loader.ipc.records import TICKET_BYTES, UNKNOWN_ROW, Done, Exhausted, Failed, Resource, Ticket, TicketKind, unpack_tickets
 from loader.produce.failures import BadRows, ResourceExhausted, data_limit, exhaustion
@@ -48,20 +48,20 @@ class WorkerContext:
 
     Attributes:
         pipeline, order, plan, arena: what to produce, and where.
-        journal: for what a report has no room for.
-        outcasts: samples that are not to be tried again.
         logs: for log records.
         substitute: whether other samples take the place of bad ones.
+        journal: for what a report has no room for.
+        known_killers: samples that are not to be tried again.
     """
 
     pipeline: Pipeline
     order: Order
     plan: EpochPlan
     arena: Arena
-    journal: Journal
-    known_killers: KnownKillers
     logs: LogWriter
     substitute: bool = False
+    journal: LineFile = field(default_factory=lambda: LineFile.create("journal"))
+    known_killers: KnownKillers = field(default_factory=KnownKillers)
 
 
 def run(number: int, production: WorkerContext, cells: Cells, tickets: int, last_words_fd: int, inbox: int, supervisor: int) -> None:

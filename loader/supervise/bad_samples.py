@@ -64,7 +64,7 @@ class BadSampleTracker:
 
     def read_journal(self) -> None:
         """Take in what workers have written since the last time."""
-        for record in self._production.journal.read():
+        for record in self._production.journal.records():
             if record.get("kind") == KIND:
                 self._take_in(record)
 

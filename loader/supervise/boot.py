@@ -25,12 +25,12 @@ from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.errors import LoaderError, PipelineError, ProtocolError
-from loader.ipc import last_words, line_file, memfd
+from loader.ipc import last_words, memfd
 from loader.ipc.arena import Arena, ArenaLayout
-from loader.ipc.bad_samples import BadSampleLog, KnownKillers
+from loader.ipc.bad_samples import BadSampleLog
 from loader.ipc.board import Board, Phase, SupervisorCell
 from loader.ipc.channels import Outlet
-from loader.ipc.line_file import Journal
+from loader.ipc.line_file import LIMIT_BYTES, LineFile, print_lines
 from loader.ipc.logs import LogWriter, report_to
 from loader.ipc.payload import payload
 from loader.ipc.quarantine import ErrorBudget
@@ -116,7 +116,7 @@ def main(given: dict[str, Any]) -> None:
         given: the fields of `BootParameters`.
     """
     _set_signals()
-    line_file.print_lines()
+    print_lines()
     inherited = BootParameters(**given)
     inherited.keep_from_programs()
     faulthandler.enable(file=inherited.stderr)  # what crashes in C code while it is unpickled says where; workers have a place of their own
@@ -193,7 +193,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: int, logs: LogWriter
     ready = Outlet(inherited.ready)
     _announce(board, ready, Phase.RUNNING)
     substitute = config.on_error == "substitute"
-    production = WorkerContext(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, Journal(), KnownKillers(), logs, substitute)
+    production = WorkerContext(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, logs, substitute)
     names = Names(pipeline, asking)
     signal.setitimer(signal.ITIMER_REAL, 0)
     _log.debug("the supervisor is ready: %d workers, %d slots, memory limit %s", inherited.workers, layout.slots, budget.mib(limit))
@@ -205,7 +205,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: int, logs: LogWriter
         trainer=trainer,
         inbox=(inherited.inbox_read, inherited.inbox_write),
         ready=ready,
-        outputs=[line_file.Output(fd) for fd in (inherited.stdout, inherited.stderr, inherited.logs)],
+        outputs=[LineFile(fd, LIMIT_BYTES) for fd in (inherited.stdout, inherited.stderr, inherited.logs)],
         workers=inherited.workers,
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=bool(inherited.auto)),

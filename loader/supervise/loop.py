@@ -10,7 +10,7 @@ from typing import Any
 from loader.ipc import last_words
 from loader.ipc.board import Board, SupervisorCell, write_text
 from loader.ipc.channels import Outlet, drain_records
-from loader.ipc.line_file import Output
+from loader.ipc.line_file import LineFile
 from loader.ipc.records import INBOX_BYTES, Close, Done, Exhausted, Failed, InboxRecord, Ready, Released, Resize, Skip, unpack_inbox
 from loader.produce.worker import WorkerContext, run
 from loader.supervise.bad_samples import BadSampleTracker
@@ -64,7 +64,7 @@ class Supervisor:
         trainer: int,
         inbox: tuple[int, int],
         ready: Outlet,
-        outputs: list[Output],
+        outputs: list[LineFile],
         workers: int,
         sample_timeout_s: float,
         tuning: Tuning,

@@ -1,6 +1,6 @@
-"""Reading at an offset, on every system: the calls of POSIX where they exist, else the same by `lseek` and `read` (Windows; `workers=0`).
+"""What files are read with, on every system: the calls of POSIX where they exist, else the same by `lseek` and `read` (Windows; `workers=0`).
 
-What "too many open files" means, in words.
+Also how many files a process may have open, for the error of one that has reached that limit.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Reading many rows at once, from a source that may be the user's own and raise what it likes.
+"""The steps of a pipeline: reading rows from the source, and the two ways in which transforms run, array by array on many rows or sample by sample.
 
-The two ways in which transforms run: array by array on many rows, or sample by sample.
+Source and transforms may be the user's own and raise what they like; here it is found out which sample that was.
 """
 
 from __future__ import annotations

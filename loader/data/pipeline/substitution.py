@@ -95,14 +95,14 @@ class Substitution:
 
     Args:
         pipeline: compiled.
-        witness: is told of the bad ones.
-        outcasts: those that need not be tried, since they are known to be bad.
+        observer: is told of the bad ones.
+        known_killers: those that need not be tried.
     """
 
-    def __init__(self, pipeline: Pipeline, witness: BadSampleObserver, known_killers: KnownKillers) -> None:
+    def __init__(self, pipeline: Pipeline, observer: BadSampleObserver, known_killers: KnownKillers) -> None:
         self._pipeline = pipeline
-        self._witness = witness
-        self._outcasts = known_killers
+        self._observer = observer
+        self._known_killers = known_killers
 
     def fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int = 0, attempt: int = 0) -> int:
         """Produce the samples `indices` of `epoch`, or others in their place, in the rows of `out`.
@@ -112,7 +112,7 @@ class Substitution:
             epoch: chooses the random draws.
             out: as `Pipeline.fill` takes it.
             progress: as there.
-            first: as there; also the number of the first row for the witness.
+            first: as there; also the number of the first row for the observer.
             attempt: to begin with; for one row only, whose earlier attempts are known to be bad.
 
         Returns:
@@ -125,14 +125,14 @@ class Substitution:
             self._stand_in(int(indices[0]), epoch, out, progress, first, attempt, None)
             return 1
         start = substituted = 0
-        for end in self._outcasts.among(indices):
+        for end in self._known_killers.among(indices):
             substituted += self._fill(indices[start:end], epoch, [leaf[start:end] for leaf in out], progress, first + start) + 1
             self._stand_in(int(indices[end]), epoch, [leaf[end : end + 1] for leaf in out], progress, first + end, 1, None)
             start = end + 1
         return substituted + self._fill(indices[start:], epoch, [leaf[start:] for leaf in out] if start else out, progress, first + start)
 
     def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> int:
-        """Fill rows without outcasts; return how many hold another sample than their own."""
+        """Fill rows without known killers; return how many hold another sample than their own."""
         start = substituted = 0
         while start < len(indices):
             try:
@@ -141,7 +141,7 @@ class Substitution:
             except BadSample as error:
                 bad = error
             end = start + int(np.flatnonzero(indices[start:] == bad.index)[0])
-            self._witness.met(bad, first + end)
+            self._observer.met(bad, first + end)
             substituted += self._fill(indices[start:end], epoch, [leaf[start:end] for leaf in out], progress, first + start) + 1
             self._stand_in(bad.index, epoch, [leaf[end : end + 1] for leaf in out], progress, first + end, 1, bad)
             start = end + 1
@@ -150,16 +150,16 @@ class Substitution:
     def _stand_in(self, index: int, epoch: int, out: list[Array], progress: memoryview, row: int, attempt: int, bad: BadSample | None) -> None:
         samples = len(self._pipeline.source)
         for number in range(attempt, last_attempt(samples) + 1):
-            self._witness.trying(number)
+            self._observer.trying(number)
             other = substitute(self._pipeline.seed, epoch, index, number, samples)
-            if other in self._outcasts:
+            if other in self._known_killers:
                 continue
             try:
                 self._pipeline.fill(np.array([other], np.int64), epoch, out, progress, row)
-                self._witness.trying(0)
+                self._observer.trying(0)
                 return
             except BadSample as error:
                 bad = error
-            self._witness.met(bad, row)
-        self._witness.trying(0)
+            self._observer.met(bad, row)
+        self._observer.trying(0)
         raise BadSample(index) from no_substitute(bad)

@@ -1,8 +1,7 @@
-"""What all sources of one file per sample share: the index of paths, the labels, and the three ways to name them.
+"""One file per sample, with or without a label.
 
-Here: everything but the content of a file. `NpyFiles` adds how it is read.
-
-One `.npy` file per sample.
+`LabelledFiles` knows everything but the content of a file: the index of paths, the labels, and the three ways to name them. `NpyFiles` adds how a
+`.npy` file is read.
 """
 
 from __future__ import annotations

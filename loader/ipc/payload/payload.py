@@ -8,9 +8,8 @@ a million paths and arrays that the user holds in memory are stored once, whatev
 
 Only the trainer writes it and only its own supervisor reads it: no pickle ever comes from elsewhere.
 
-The text of code that has no file: a cell of a notebook, `python -c`. It travels along, so that a traceback from a worker shows the line.
-
-The trainer collects the texts (`of_files`), the supervisor remembers them before it unpickles anything, and the workers are its forks.
+Code without a file, from a cell of a notebook or `python -c`, takes its text along, so that a traceback from a worker shows the line. The supervisor
+puts the texts into `linecache` before it unpickles anything, and the workers are its forks.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ from typing import Any
 from loader.data.layout import align
 from loader.errors import PipelineError
 from loader.ipc import memfd
-from loader.ipc.payload import payload
 from loader.ipc.payload.pickler import is_importable, pack, weigh
 
 _LENGTH_BYTES = 8
@@ -50,7 +48,7 @@ def dump(value: Any, admit: Callable[[int], None] = lambda nbytes: None) -> int:
         packed = pack(value)
     except Exception as error:
         raise PipelineError(_blame(value, error)) from error
-    texts = json.dumps(payload.of_files(packed.code_files)).encode()
+    texts = json.dumps(texts_without_file(packed.code_files)).encode()
     pieces = [memoryview(texts), packed.pickled, *packed.buffers]
     table: list[list[int]] = []
     offset = align(_LENGTH_BYTES + 48 * len(pieces) + 64)
@@ -75,7 +73,7 @@ def load(fd: int) -> Any:
     length = int.from_bytes(memory[:_LENGTH_BYTES], "little")
     table = json.loads(bytes(memory[_LENGTH_BYTES : _LENGTH_BYTES + length]))
     texts, pickled, *buffers = [memory[start : start + nbytes] for start, nbytes in table]
-    payload.remember(json.loads(bytes(texts)))
+    remember_texts(json.loads(bytes(texts)))
     return pickle.loads(pickled, buffers=buffers)
 
 
@@ -154,13 +152,13 @@ _OPTION_C = re.compile(r"-[A-Za-z]*c")
 _LONGEST = 256 * 1024
 
 
-def of_files(names: Iterable[str]) -> dict[str, str]:
+def texts_without_file(names: Iterable[str]) -> dict[str, str]:
     """Return the text of those files that are not on disk, as far as it is known here, by the name that tracebacks have for them."""
     texts = {name: "".join(linecache.getlines(name)) or _command(name) for name in names if not os.path.exists(name)}
     return {name: text for name, text in texts.items() if 0 < len(text) <= _LONGEST}
 
 
-def remember(texts: dict[str, str]) -> None:
+def remember_texts(texts: dict[str, str]) -> None:
     """Have tracebacks of this process and its forks find these texts."""
     for name, text in texts.items():
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)  # None: never compared with a file

@@ -1,9 +1,7 @@
-"""How arrays travel: what is mapped from a file by its path, all else beside the pickle, as it lies in memory.
+"""The pickler that the pipeline travels with: cloudpickle's, which takes functions and classes of a script by value, and what that leaves out.
 
-Pickle takes only contiguous arrays out of its stream, and knows no files: an `np.memmap` would be read whole, and a sliding window would be
-written out, each value as often as it is in a window.
-
-The pickler that the pipeline travels with: cloudpickle's, which takes functions and classes of a script by value, and what that leaves out.
+Arrays that are mapped from a file travel by its path, all others beside the pickle, as they lie in memory. By itself, pickle takes only contiguous
+arrays out of its stream, and knows no files: it would read an `np.memmap` whole, and write out a sliding window, each value as often as it is in one.
 """
 
 from __future__ import annotations

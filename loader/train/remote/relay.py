@@ -17,9 +17,9 @@ from collections import deque
 from typing import Any
 
 from loader.ipc.board import Cells
-from loader.ipc.line_file import LIMIT_BYTES, Output
+from loader.ipc.line_file import LIMIT_BYTES, LineFile, records_in
 from loader.ipc.loader_identity import identity
-from loader.ipc.logs import HANDLED, from_line, to_record
+from loader.ipc.logs import HANDLED, to_record
 
 # A look takes place every 0.1 s at most, or every 0.5 s while the trainer waits: a flood takes a tenth of its time.
 _TURN_S = 0.01
@@ -37,16 +37,15 @@ class LogRelay:
     """The log of all processes of a loader.
 
     Attributes:
-        output: its memory, for whoever closes it.
+        lines: its memory, for whoever closes it.
 
     Args:
         trainer: the trainer's row of the board, which knows the loader's name.
     """
 
     def __init__(self, trainer: Cells) -> None:
-        self.output = Output(Output.create("logs"))
+        self.lines = LineFile.create("logs", LIMIT_BYTES)
         self._trainer = trainer
-        self._rest = b""  # a line that is not complete yet
         self._pending: deque[dict[str, Any]] = deque()  # of one chunk; what is not handed over yet when a handler raises
 
     def pass_on(self, *, idle: bool = False, ended: bool = False) -> None:
@@ -73,16 +72,14 @@ class LogRelay:
     def _read(self) -> bool:
         """Read until there are records; return whether there are. Their order is that of time, as far as they were written together."""
         while not self._pending:
-            raw, dropped = self.output.read(_CHUNK_BYTES)
+            raw, dropped = self.lines.read(_CHUNK_BYTES, whole_lines=True)
             if not raw:
                 return False
+            records = records_in(raw)
             if dropped:
-                self._rest = b""
-                about = dropped * raw.count(b"}\n") // len(raw)
+                about = dropped * len(records) // len(raw)
                 why = f"more than {LIMIT_BYTES // 2**20} MiB had gathered"
                 _log.warning("%s bytes of log records, about %s of them, were dropped here: %s", f"{dropped:,}", f"{about:,}", why)
-            *lines, self._rest = (self._rest + raw).split(b"\n")
-            records = [fields for line in lines if line and (fields := from_line(line)) is not None]
             self._pending.extend(sorted(records, key=lambda fields: fields["created"]))
         return True
 
@@ -93,7 +90,7 @@ class LogRelay:
             logger.handle(to_record(fields, identity(self._trainer).name))
 
     def _give_up(self) -> None:
-        left = len(self._pending) + (self._rest + self.output.read()[0]).count(b"}\n")
+        left = len(self._pending) + self.lines.read()[0].count(b"}\n")
         self._pending.clear()
         if left:
             _log.warning("%s log records were dropped at the end: handlers had taken %.0f s for those before", f"{left:,}", _END_S)
@@ -132,7 +129,7 @@ class Relay:
     @property
     def descriptors(self) -> dict[str, int]:
         """What the supervisor inherits, by name of the stream."""
-        return {"logs": self._log.output.fd, **{stream.name: stream.output.fd for stream in self._streams}}
+        return {"logs": self._log.lines.fd, **{stream.name: stream.output.fd for stream in self._streams}}
 
     def look(self, *, idle: bool = False) -> None:
         """Relay whole lines, unless that has been done a moment ago. Costs the reading of a clock then.
@@ -185,7 +182,7 @@ class Relay:
 class _Stream:
     def __init__(self, name: str) -> None:
         self.name = name
-        self.output = Output(Output.create(name))
+        self.output = LineFile.create(name, LIMIT_BYTES)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._line = ""  # not complete yet
         self._last: deque[str] = deque(maxlen=_LAST_LINES)

@@ -28,7 +28,7 @@ from loader.data.sources.map_source import MapSource
 from loader.data.sources.npy_files import NpyFiles
 from loader.data.sources.source import Source
 from loader.ipc import memfd
-from loader.ipc.line_file import Journal
+from loader.ipc.line_file import LineFile
 from loader.ipc.quarantine import BadEntry
 from loader.train.loader import Loader
 from loader.watch.script import call, described
@@ -94,14 +94,14 @@ class Found:
     def __init__(self, check: Check) -> None:
         self.bad: dict[int, BadEntry] = {}
         self._check = check
-        self._journal = Journal()
+        self._journal = LineFile.create("journal")
         self._table = memfd.create("verified", len(check) * len(Column) * 8)
         self.report = memfd.path_of(self._journal.fd)
         self.results = Results(memfd.path_of(self._table), self.report)
 
     def look(self) -> None:
         """Read what has been reported."""
-        for record in self._journal.read():
+        for record in self._journal.records():
             entry = BadEntry(**record)
             item = entry.index - 1
             self.bad[item] = replace(entry, index=item, path=self._check.name_of(item))

@@ -18,7 +18,7 @@ def fd() -> Iterator[int]:
     os.close(fd)
 
 
-def test_a_ledger_keeps_what_was_noted_in_its_order_for_whoever_opens_it_next(fd: int) -> None:
+def test_the_log_keeps_what_was_noted_in_its_order_for_whoever_opens_it_next(fd: int) -> None:
     first = BadSampleLog(fd)
     assert first.read() == ([], [])
     for index in (7, 0, 2**40):
@@ -31,7 +31,7 @@ def test_a_ledger_keeps_what_was_noted_in_its_order_for_whoever_opens_it_next(fd
     assert first.read() == ([7, 0, 2**40, 3], [0, 7])
 
 
-def test_outcasts_are_found_among_indices() -> None:
+def test_killers_are_found_among_indices() -> None:
     known_killers = KnownKillers()
     assert known_killers.among(np.arange(10)) == []
     for index in (5, 0, 5, 10**12):
@@ -40,7 +40,7 @@ def test_outcasts_are_found_among_indices() -> None:
     assert known_killers.among(np.array([3, 0, 10**12, -1, 5])) == [1, 2, 4]
 
 
-def test_an_outcast_that_is_counted_before_it_is_seen_is_none_yet() -> None:
+def test_a_killer_that_is_counted_before_it_is_seen_is_none_yet() -> None:
     known_killers = KnownKillers()
     known_killers.add(3)
     known_killers._cells[0] = 2
@@ -48,7 +48,7 @@ def test_an_outcast_that_is_counted_before_it_is_seen_is_none_yet() -> None:
     assert 0 not in known_killers
 
 
-def test_more_outcasts_than_there_is_room_for_are_forgotten() -> None:
+def test_more_killers_than_there_is_room_for_are_forgotten() -> None:
     known_killers = KnownKillers()
     for index in range(CAPACITY + 5):
         known_killers.add(index)

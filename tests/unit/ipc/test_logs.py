@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from loader.ipc.line_file import Output
-from loader.ipc.logs import LogWriter, from_line, report_to, to_fields, to_record
+from loader.ipc.line_file import LIMIT_BYTES, LineFile
+from loader.ipc.logs import LogWriter, report_to, to_fields, to_record
 
 
 @pytest.fixture
-def output() -> Iterator[Output]:
-    fd = Output.create("logs")
-    yield Output(fd)
-    os.close(fd)
+def output() -> Iterator[LineFile]:
+    made = LineFile.create("logs", LIMIT_BYTES)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -43,15 +43,13 @@ def record_of(message: str, *args: Any, **extra: Any) -> logging.LogRecord:
     return logging.getLogger("a.b").makeRecord("a.b", logging.ERROR, "/x/step.py", 7, message, args, None, "step", extra or None)
 
 
-def sent(record: logging.LogRecord, output: Output, writer: LogWriter | None = None) -> logging.LogRecord:
+def sent(record: logging.LogRecord, output: LineFile, writer: LogWriter | None = None) -> logging.LogRecord:
     (writer or LogWriter(output.fd)).emit(record)
-    (line,) = [line for line in output.read()[0].split(b"\n") if line]
-    fields = from_line(line)
-    assert fields is not None
+    (fields,) = output.records()
     return to_record(fields, "train")
 
 
-def test_a_record_comes_out_as_it_went_in(output: Output) -> None:
+def test_a_record_comes_out_as_it_went_in(output: LineFile) -> None:
     before = record_of("%s is %d", "größe", 3, answer=42, kind=None, odd={1, 2})
     after = sent(before, output)
     for name in (
@@ -77,7 +75,7 @@ def test_a_record_comes_out_as_it_went_in(output: Output) -> None:
     assert (vars(after)["worker"], vars(after)["sample"], vars(after)["path"]) == (None, None, None)
 
 
-def test_exceptions_keep_their_traceback(output: Output) -> None:
+def test_exceptions_keep_their_traceback(output: LineFile) -> None:
     before = record_of("failed")
     try:
         raise ValueError("no such number")
@@ -88,14 +86,14 @@ def test_exceptions_keep_their_traceback(output: Output) -> None:
     assert text.endswith("ValueError: no such number")
 
 
-def test_a_line_stays_within_its_bounds_and_the_file_whole(output: Output) -> None:
+def test_a_line_stays_within_its_bounds_and_the_file_whole(output: LineFile) -> None:
     extras: dict[str, Any] = {f"{number}_" + "k" * 90: "\U0001f600" * 100_000 if number == 3 else 10**30 for number in range(200)}
     after = sent(record_of("x" * 1_000_000, **extras), output)
     assert set(after.getMessage()) <= {"x"}
     assert os.fstat(output.fd).st_size <= 64 * 1024
 
 
-def test_the_whereabouts_are_added_and_what_they_log_is_no_endless_story(output: Output, loggers: None) -> None:
+def test_the_whereabouts_are_added_and_what_they_log_is_no_endless_story(output: LineFile, loggers: None) -> None:
     def whereabouts() -> dict[str, Any]:
         logging.getLogger("a.b").error("asked")
         return {"worker": 2, "sample": 17, "path": "x.npy"}
@@ -104,20 +102,19 @@ def test_the_whereabouts_are_added_and_what_they_log_is_no_endless_story(output:
     report_to(writer, {})
     writer.enter("worker 2", whereabouts)
     logging.getLogger("a.b").error("odd", extra={"sample": "mine"})
-    lines = [from_line(line) for line in output.read()[0].split(b"\n") if line]
-    asked, odd = (to_record(line, "train") for line in lines if line)
+    asked, odd = (to_record(fields, "train") for fields in output.records())
     assert (asked.getMessage(), odd.getMessage()) == ("asked", "odd")
     assert odd.processName == "train worker 2"
     assert (vars(odd)["worker"], vars(odd)["sample"], vars(odd)["path"]) == (2, "mine", "x.npy")
 
 
-def test_arguments_that_fail_are_said_on_standard_error(output: Output, capsys: pytest.CaptureFixture[str]) -> None:
+def test_arguments_that_fail_are_said_on_standard_error(output: LineFile, capsys: pytest.CaptureFixture[str]) -> None:
     LogWriter(output.fd).emit(record_of("%d", "no number"))
     assert output.read() == (b"", 0)
     assert "Logging error" in capsys.readouterr().err
 
 
-def test_loggers_report_to_one_handler_from_the_given_levels_on(output: Output, loggers: None) -> None:
+def test_loggers_report_to_one_handler_from_the_given_levels_on(output: LineFile, loggers: None) -> None:
     other, stream = logging.getLogger("set.up"), logging.StreamHandler()
     other.addHandler(stream)
     other.propagate, other.disabled = False, True
@@ -130,16 +127,10 @@ def test_loggers_report_to_one_handler_from_the_given_levels_on(output: Output, 
     other.debug("two")
     logging.getLogger("quiet").warning("three")
     assert logging.getLogger().handlers == [writer]
-    lines = [from_line(line) for line in output.read()[0].split(b"\n") if line]
-    assert [line["msg"] for line in lines if line] == ["one"]
+    assert [fields["msg"] for fields in output.records()] == ["one"]
 
 
-@pytest.mark.parametrize("line", [b'{"name": "a', b'b": 3}', b"17", b"null", b"\xff"])
-def test_half_a_line_is_none(line: bytes) -> None:
-    assert from_line(line) is None
-
-
-def test_a_record_of_the_past_has_its_time(output: Output) -> None:
+def test_a_record_of_the_past_has_its_time(output: LineFile) -> None:
     before = record_of("x")
     before.created = time.time() - 100
     after = sent(before, output)

@@ -5,8 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.data.pipeline.substitution import last_attempt, substitute
-from loader.errors import SampleError
-from loader.ipc.quarantine import ErrorBudget
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**32), st.integers(2, 50), st.integers(1, 16), st.data())
@@ -38,35 +36,3 @@ def test_attempts_epochs_samples_and_seeds_differ() -> None:
 
 def test_a_single_sample_has_none_in_its_place() -> None:
     assert [last_attempt(samples) for samples in (1, 2, 100)] == [0, 16, 16]
-
-
-def error(index: int) -> SampleError:
-    return SampleError(index=index, name=None, reason="broken")
-
-
-def test_a_bound_counts_different_samples_and_those_within_it_stay_tolerated() -> None:
-    for bound in (2, 0.25):
-        known = ErrorBudget(8, bound, None)
-        assert [known.note(error(index)) for index in (5, 5, 1)] == [None] * 3
-        for _ in range(2):
-            beyond = known.note(error(3))
-            assert beyond is not None
-            assert "3 different samples have been bad" in beyond.reason
-            assert f"max_errors={bound}" in beyond.reason
-        assert known.note(error(5)) is None
-        assert len(known) == 3
-        assert known.first is not None
-        assert known.first.index == 5
-
-
-def test_what_was_bad_before_is_within_the_bound_or_not_as_it_was_then() -> None:
-    known = ErrorBudget(8, 2, None)
-    for index in (5, 1, 3):
-        known.recall(index)
-    assert [known.note(error(index)) is None for index in (5, 1, 3, 4)] == [True, True, False, False]
-    assert len(known) == 4
-
-
-def test_without_a_bound_all_may_be_bad() -> None:
-    known = ErrorBudget(3, None, None)
-    assert [known.note(error(index)) for index in range(3)] == [None] * 3

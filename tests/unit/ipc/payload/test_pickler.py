@@ -90,17 +90,17 @@ def started_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_text_of_code_without_a_file_is_found_and_remembered(script: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "file.py").write_text("x = 1\n")
-    texts = payload.of_files({"a cell", str(tmp_path / "file.py"), "unknown", "<string>"})
+    texts = payload.texts_without_file({"a cell", str(tmp_path / "file.py"), "unknown", "<string>"})
     assert texts == {"a cell": SCRIPT}
     linecache.cache.pop("a cell")
-    payload.remember(texts)
+    payload.remember_texts(texts)
     linecache.checkcache()
     assert linecache.getline("a cell", 4).strip().startswith("return [(lambda")
 
 
 def test_text_that_is_very_long_stays() -> None:
     linecache.cache["made by a program"] = (10**6, None, ["x = 1\n"] * 10**5, "made by a program")
-    assert payload.of_files({"made by a program"}) == {}
+    assert payload.texts_without_file({"made by a program"}) == {}
     del linecache.cache["made by a program"]
 
 
@@ -116,9 +116,9 @@ def test_text_that_is_very_long_stays() -> None:
 def test_the_text_of_the_command_line_is_found(words: list[str], text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "orig_argv", words)
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
-    assert payload.of_files({"<string>"}) == ({"<string>": text} if text else {})
+    assert payload.texts_without_file({"<string>"}) == ({"<string>": text} if text else {})
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "script.py", raising=False)
-    assert payload.of_files({"<string>"}) == {}
+    assert payload.texts_without_file({"<string>"}) == {}
 
 
 class Numbers:
