@@ -7,10 +7,12 @@ crosses a process as plain data: `to_record` gives a JSON-able dict, `from_recor
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 _LONGEST_MESSAGE = 2_000
 _LONGEST_TRACEBACK = 16_000
+_LONGEST_CHAIN = 20
 
 
 class LoaderError(Exception):
@@ -162,6 +164,15 @@ def from_record(record: dict[str, Any]) -> LoaderError:
 
 def _rebuild(record: dict[str, Any]) -> LoaderError:
     return from_record(record)
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised from, the innermost last; at most 20, as code of the user may chain errors in a ring."""
+    for _ in range(_LONGEST_CHAIN):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def remote_traceback(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
 from loader.data.npy.file_io import pread
+from loader.data.sources.file_listing import absolute_path
 from loader.errors import ConfigError, SampleError
 from loader.ipc.line_file import LineFile
 
@@ -90,7 +91,7 @@ def make_report(path: str | os.PathLike[str] | None) -> str | None:
     """Return a report's path made absolute, or None for None; the file is there afterwards. Raises ConfigError where it can't be."""
     if path is None:
         return None
-    absolute = os.path.abspath(os.path.expanduser(os.fspath(path)))
+    absolute = absolute_path(path)
     Quarantine(absolute).close()
     return absolute
 

@@ -15,7 +15,7 @@ import resource
 
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.rows import BadSample
-from loader.errors import in_words
+from loader.errors import chain_of, in_words
 from loader.ipc.board import Cells, WorkerCell
 from loader.ipc.line_file import LineFile
 from loader.ipc.records import Resource, Ticket
@@ -23,7 +23,6 @@ from loader.ipc.records import Resource, Ticket
 # What libraries say that do not raise MemoryError: OpenCV, PyTorch, and Python about the stack of a new thread.
 _WORDS = ("insufficient memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "can't start new thread", "std::bad_alloc")
 _NO_DESCRIPTORS = "too many open files"
-_DEEPEST = 20
 
 
 class ResourceExhausted(Exception):
@@ -42,19 +41,15 @@ class ResourceExhausted(Exception):
 
 def exhaustion(error: BaseException) -> Resource | None:
     """Return what is used up if `error`, or one that it was raised from, says so; else None."""
-    chain: BaseException | None = error
-    for _ in range(_DEEPEST):
-        if chain is None:
-            return None
-        number = chain.errno if isinstance(chain, OSError) else None
-        if isinstance(chain, MemoryError) or number == errno.ENOMEM:
+    for cause in chain_of(error):
+        number = cause.errno if isinstance(cause, OSError) else None
+        if isinstance(cause, MemoryError) or number == errno.ENOMEM:
             return Resource.MEMORY
-        text = in_words(chain).lower()
+        text = in_words(cause).lower()
         if any(words in text for words in _WORDS):
             return Resource.MEMORY
         if number in (errno.EMFILE, errno.ENFILE) or _NO_DESCRIPTORS in text:
             return Resource.DESCRIPTORS
-        chain = chain.__cause__ or chain.__context__
     return None
 
 

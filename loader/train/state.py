@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from loader.data.sources.joined import Joined
-from loader.data.sources.source import Source, Subset
+from loader.data.sources.source import Source
+from loader.data.sources.subset import Subset
 from loader.errors import StateError
 
 VERSION = 1

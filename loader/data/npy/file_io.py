@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from loader.errors import chain_of
+
 # O_NONBLOCK means nothing to a regular file; without it, the opening of a FIFO would wait for a writer. O_BINARY exists on Windows only.
 OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
@@ -46,9 +48,6 @@ def map_file(fd: int, length: int) -> mmap.mmap:
     return mmap.mmap(fd, length, access=mmap.ACCESS_READ)
 
 
-_DEEPEST = 20
-
-
 def is_descriptor_limit(error: BaseException | None) -> bool:
     """Return whether `error` says that this process has as many files open as it may. Another try in the same process would not help."""
     return isinstance(error, OSError) and error.errno == errno.EMFILE
@@ -56,14 +55,9 @@ def is_descriptor_limit(error: BaseException | None) -> bool:
 
 def limit_in_words(error: BaseException) -> str:
     """Return how many files this process may have open, as an addition to the message of `error`; empty where that is not the cause."""
-    chain: BaseException | None = error
-    for _ in range(_DEEPEST):
-        if chain is None or sys.platform == "win32":
-            return ""
-        if is_descriptor_limit(chain):
-            import resource
+    if sys.platform == "win32" or not any(map(is_descriptor_limit, chain_of(error))):
+        return ""
+    import resource
 
-            limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-            return f" (this process may have {limit:,} files open: RLIMIT_NOFILE, `ulimit -n`)"
-        chain = chain.__cause__ or chain.__context__
-    return ""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return f" (this process may have {limit:,} files open: RLIMIT_NOFILE, `ulimit -n`)"

@@ -11,7 +11,7 @@ import logging
 import time
 from typing import TypeGuard
 
-from loader.errors import in_words
+from loader.errors import chain_of, in_words
 
 _FIRST_PAUSE_S = 0.05
 _PAUSE_GROWTH = 4
@@ -31,8 +31,6 @@ _PASSING = {
     )
 } - {None}
 
-_DEEPEST = 20
-
 _log = logging.getLogger("loader.worker")
 
 
@@ -43,15 +41,11 @@ def may_pass(error: BaseException | None) -> TypeGuard[OSError]:
     """
     if not isinstance(error, OSError):
         return False
-    behind: BaseException | None = error
-    for _ in range(_DEEPEST):
-        if behind is None:
-            break
+    for behind in chain_of(error):
         if isinstance(behind, (ConnectionError, TimeoutError)):
             return True
         if isinstance(behind, OSError) and behind.errno is not None:
             return behind.errno in _PASSING
-        behind = behind.__cause__ or behind.__context__
     return False
 
 

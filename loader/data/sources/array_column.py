@@ -68,11 +68,6 @@ class ArrayColumn:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return int(self.dtype.itemsize * np.prod(self.shape, dtype=np.int64))
-
     def read(self, indices: Indices, out: Array, places: Indices | None = None) -> None:
         """Copy the rows `indices` to `out`, C-contiguous and of the column's dtype; to its rows `places`, where these are given.
 

@@ -26,7 +26,7 @@ def find_files(paths: PathLike, suffix: str) -> tuple[list[str], str]:
     Raises:
         DataNotFoundError: nothing is there; says what was looked for and what to do.
     """
-    place = os.path.abspath(os.path.expanduser(os.fspath(paths)))
+    place = absolute_path(paths)
     if os.path.isdir(place):
         return list_folder(place, suffix), place
     if os.path.exists(place):  # before the glob: names may hold brackets
@@ -74,9 +74,9 @@ def class_folders(folder: str) -> list[str]:
     return names
 
 
-def as_root(root: PathLike) -> str:
+def absolute_path(path: PathLike) -> str:
     """Return a path, such as a folder given as `root`, absolute."""
-    return os.path.abspath(os.path.expanduser(path_text(root)))
+    return os.path.abspath(os.path.expanduser(path_text(path)))
 
 
 def path_text(path: object) -> str:

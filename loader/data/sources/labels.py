@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.npy.header import read_array
+from loader.data.sources.file_listing import absolute_path
 from loader.data.sources.label_table import read_label_table
 from loader.data.sources.path_index import PathIndex
 from loader.data.sources.source import Source
@@ -41,7 +42,7 @@ def read_labels(labels: object, index: PathIndex, classes: Iterable[str] | None 
     """
     names = None if classes is None else check_classes(classes)
     if isinstance(labels, (str, os.PathLike)):
-        path = os.path.abspath(os.path.expanduser(os.fspath(labels)))
+        path = absolute_path(labels)
         if not os.path.isfile(path):
             problem = "is a folder; for one label file per sample: Zip(x, y=NpyFiles(...))" if os.path.isdir(path) else "does not exist"
             classes_in_folders = "; for sub-folders as classes: from_folder(...)" if labels == "inferred" else ""  # what Keras calls it

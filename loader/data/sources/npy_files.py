@@ -21,8 +21,8 @@ from loader.data.rows import Indices, RowGauge, gauge_of
 from loader.data.sources.file_listing import (
     PathLike,
     Paths,
+    absolute_path,
     as_path_list,
-    as_root,
     check_first,
     check_there,
     class_folders,
@@ -106,7 +106,7 @@ class LabelledFiles(Source):
                 raise ConfigError(
                     f"from_folder takes no {name}=, because the sub-folders are its labels; for other labels: {cls.__name__}(folder, labels=...)"
                 )
-        root = as_root(folder)
+        root = absolute_path(folder)
         folders = class_folders(root)
         if classes is None and len(folders) > 1 and _PARTS_OF_A_SET.issuperset(name.lower() for name in folders):
             parts = f"{cls.__name__}.from_folder({os.path.join(root, folders[0])!r})"
@@ -145,7 +145,7 @@ class LabelledFiles(Source):
         Raises:
             DataNotFoundError, ConfigError, LabelError: they name the line of the manifest.
         """
-        place = as_root(file)
+        place = absolute_path(file)
         manifest = read_manifest(place)
         labels, names = parse_texts(manifest.labels, None if classes is None else check_classes(classes))
         weights = None if manifest.weights is None else np.array(manifest.weights, np.float32)
@@ -217,7 +217,7 @@ class LabelledFiles(Source):
         """Read files into the rows `places` of `out`; raises BadSample as `Source.read` does."""
 
     def _make_index(self, paths: Paths, root: PathLike | None) -> PathIndex:
-        folder = None if root is None else as_root(root)
+        folder = None if root is None else absolute_path(root)
         if isinstance(paths, (str, os.PathLike)):
             if folder is not None:
                 paths = os.path.join(folder, os.path.expanduser(os.fspath(paths)))

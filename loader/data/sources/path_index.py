@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data.rows import Indices
+from loader.data.sources.file_listing import path_text
 from loader.errors import ConfigError
 
 
@@ -111,15 +112,8 @@ def _join(paths: Sequence[str | os.PathLike[str]]) -> tuple[str, Sequence[str]]:
     try:
         return "\0".join(paths), paths  # type: ignore[arg-type, return-value]
     except TypeError:  # not all are strings; asking each one beforehand takes longer than all the rest
-        names = [_as_string(path) for path in paths]
+        names = [path_text(path) for path in paths]
         return "\0".join(names), names
-
-
-def _as_string(path: object) -> str:
-    try:
-        return os.fsdecode(path)  # type: ignore[arg-type]
-    except TypeError:
-        raise ConfigError(f"a path must be a str or a pathlib.Path, not {path!r}") from None
 
 
 def _needs_normalizing(joined: str) -> bool:

@@ -20,7 +20,6 @@ from loader.data.copy_rows import put
 from loader.data.global_rng import kept
 from loader.data.named_arguments import NamedArguments
 from loader.data.rows import BadSample, Indices, gauge_of, is_fault_of_sample
-from loader.data.sources.selection import as_indices, held_out
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError, PipelineError
 
@@ -156,6 +155,8 @@ class Source(NamedArguments, ABC):
 
     def subset(self, indices: npt.ArrayLike) -> Source:
         """Return a source of these samples only, in this order; `indices` may be a boolean mask."""
+        from loader.data.sources.subset import Subset  # here, as it derives from this class
+
         return Subset(self, indices)
 
     def __add__(self, other: Source) -> Source:
@@ -179,6 +180,8 @@ class Source(NamedArguments, ABC):
         """
         if not isinstance(stratify, bool):
             raise ConfigError(f"stratify={stratify!r}: must be True or False; the labels are those of the source")
+        from loader.data.sources.subset import held_out
+
         chosen = held_out(len(self), validation, seed, self._classes() if stratify else None)
         return self.subset(np.flatnonzero(~chosen)), self.subset(np.flatnonzero(chosen))
 
@@ -191,63 +194,3 @@ class Source(NamedArguments, ABC):
         if labels is None or labels.ndim != 1:
             raise ConfigError(f"stratify=True needs one scalar label per sample, known without reading it; {self!r} has none")
         return labels
-
-
-class Subset(Source):
-    """Some samples of another source, in a given order."""
-
-    def __init__(self, source: Source, indices: npt.ArrayLike) -> None:
-        self._indices: Indices = as_indices(indices, len(source))
-        self._source = source
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def sample(self, index: int) -> Sample:
-        return self._source.sample(int(self._indices[index]))
-
-    def fetch(self, index: int) -> Sample:
-        try:
-            return self._source.fetch(int(self._indices[index]))
-        except BadSample as bad:
-            raise bad.at(index) from bad.__cause__
-
-    @cached_property
-    def spec(self) -> SampleSpec:
-        return self._source.spec
-
-    def header_spec(self) -> SampleSpec | None:
-        return self._source.header_spec()
-
-    def members(self) -> Sequence[Source]:
-        return (self._source,)
-
-    def read(self, indices: Indices, out: Sequence[Array]) -> None:
-        self._read(indices, out, None)
-
-    def read_at(self, indices: Indices, out: Sequence[Array], places: Indices) -> None:
-        self._read(indices, out, places)
-
-    def _read(self, indices: Indices, out: Sequence[Array], places: Indices | None) -> None:
-        try:
-            read_into(self._source, self._indices[indices], out, places)
-        except BadSample as bad:
-            found = np.flatnonzero(self._indices[indices] == bad.index)
-            raise bad.at(int(indices[found[0]])) from bad.__cause__
-
-    def name_of(self, index: int) -> str | None:
-        return self._source.name_of(int(self._indices[index]))
-
-    def ids(self) -> list[str] | None:
-        ids = self._source.ids()
-        return None if ids is None else [ids[index] for index in self._indices.tolist()]
-
-    def open(self) -> None:
-        self._source.open()
-
-    def labels(self) -> Array | None:
-        labels = self._source.labels()
-        return None if labels is None else labels[self._indices]
-
-    def __repr__(self) -> str:
-        return f"{self._source!r}.subset({len(self):,} of {len(self._source):,})"

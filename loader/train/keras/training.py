@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from loader.data.sources.file_listing import as_root
+from loader.data.sources.file_listing import absolute_path
 from loader.errors import ConfigError
 from loader.ipc.board import Board
 from loader.measure.stats import Stats
@@ -50,7 +50,7 @@ class KerasTraining(Epochs, KerasAdapter):
             from loader.train.keras.callbacks import ResumeCallback
         except ModuleNotFoundError as error:
             raise ConfigError(f"resume_callback() {_NEEDS_KERAS}") from error
-        return ResumeCallback(self, as_root(folder), every)
+        return ResumeCallback(self, absolute_path(folder), every)
 
     def report_callback(self, *, warn_above: float | None = 0.1, log_dir: str | os.PathLike[str] | None = None) -> Any:
         """Return a Keras callback that puts `loader_wait` and `samples_per_s` beside the loss: progress bar, history, TensorBoard.
@@ -68,4 +68,4 @@ class KerasTraining(Epochs, KerasAdapter):
             from loader.train.keras.callbacks import ReportCallback
         except ModuleNotFoundError as error:
             raise ConfigError(f"report_callback() {_NEEDS_KERAS}") from error
-        return ReportCallback(self, warn_above, None if log_dir is None else as_root(log_dir))
+        return ReportCallback(self, warn_above, None if log_dir is None else absolute_path(log_dir))

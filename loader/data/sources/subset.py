@@ -1,14 +1,79 @@
-"""Which samples a subset or a split means. Pure."""
+"""Some samples of a source, in a given order, and which samples a subset or a split means."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from loader.data.rows import BadSample, Indices
+from loader.data.sources.source import Source, read_into
+from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError
+
+
+class Subset(Source):
+    """Some samples of another source, in a given order."""
+
+    def __init__(self, source: Source, indices: npt.ArrayLike) -> None:
+        self._indices: Indices = as_indices(indices, len(source))
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def sample(self, index: int) -> Sample:
+        return self._source.sample(int(self._indices[index]))
+
+    def fetch(self, index: int) -> Sample:
+        try:
+            return self._source.fetch(int(self._indices[index]))
+        except BadSample as bad:
+            raise bad.at(index) from bad.__cause__
+
+    @cached_property
+    def spec(self) -> SampleSpec:
+        return self._source.spec
+
+    def header_spec(self) -> SampleSpec | None:
+        return self._source.header_spec()
+
+    def members(self) -> Sequence[Source]:
+        return (self._source,)
+
+    def read(self, indices: Indices, out: Sequence[Array]) -> None:
+        self._read(indices, out, None)
+
+    def read_at(self, indices: Indices, out: Sequence[Array], places: Indices) -> None:
+        self._read(indices, out, places)
+
+    def _read(self, indices: Indices, out: Sequence[Array], places: Indices | None) -> None:
+        try:
+            read_into(self._source, self._indices[indices], out, places)
+        except BadSample as bad:
+            found = np.flatnonzero(self._indices[indices] == bad.index)
+            raise bad.at(int(indices[found[0]])) from bad.__cause__
+
+    def name_of(self, index: int) -> str | None:
+        return self._source.name_of(int(self._indices[index]))
+
+    def ids(self) -> list[str] | None:
+        ids = self._source.ids()
+        return None if ids is None else [ids[index] for index in self._indices.tolist()]
+
+    def open(self) -> None:
+        self._source.open()
+
+    def labels(self) -> Array | None:
+        labels = self._source.labels()
+        return None if labels is None else labels[self._indices]
+
+    def __repr__(self) -> str:
+        return f"{self._source!r}.subset({len(self):,} of {len(self._source):,})"
 
 
 def as_indices(given: npt.ArrayLike, samples: int) -> npt.NDArray[np.int64]:
