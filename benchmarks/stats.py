@@ -6,6 +6,7 @@ is no setting that turns statistics off; the source does it, in the supervisor, 
 
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import time
@@ -61,7 +62,8 @@ def measure(data: Path, workers: int, rounds: int) -> dict[str, Any]:
         source = Arm(str(workload.path(data)))
         source.arm = arm
         loaders.append(Loader(source, workload.batch_size, shuffle=True, seed=SEED, drop_last=True, workers=workers))
-    loaders[-1]._counter.count = _nothing  # type: ignore[method-assign]
+    position: Any = loaders[-1]._position
+    position._cells, position._next_look = [0] * len(position._cells), math.inf
     feeds = [loader.batches() for loader in loaders]
     for feed in feeds:
         _take(feed, _WARM_S)

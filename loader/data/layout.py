@@ -83,7 +83,9 @@ class SlotLayout:
             last_rows: of the last one.
             copied: numbers of leaves that are copied out, so that they do not keep the slot.
         """
-        columns = [self._column(number, slot, count, number in copied) for number in range(len(self.spec.leaves))]
+        columns: list[list[Array]] = []
+        for number in range(len(self.spec.leaves)):
+            columns.append(self._column(number, slot, count, number in copied))
         if last_rows < self.batch_size:
             for column in columns:
                 column[-1] = column[-1][:last_rows]

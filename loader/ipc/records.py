@@ -239,6 +239,10 @@ class Ready(NamedTuple):
         """Return the record's bytes."""
         return _READY.pack(_READY_KIND, *self)
 
+    def release(self) -> bytes:
+        """Return the bytes of the `Released` that gives the slot back. Made for each slot, so in one step."""
+        return _INBOX.pack(_RELEASED, self.slot, self.delivery, 0, 0)
+
 
 ReadyRecord = Ready | Look
 
@@ -247,7 +251,9 @@ READY_BYTES = _READY.size
 _READY_KIND, _LOOK_KIND = range(2)
 
 
-def unpack_ready(raw: bytes) -> Iterator[ReadyRecord]:
-    """Yield the records in `raw`, a whole number of them."""
+def unpack_ready(raw: bytes) -> list[ReadyRecord]:
+    """Return the records in `raw`, a whole number of them."""
+    found: list[ReadyRecord] = []
     for kind, slot, delivery, term, epoch, first, batches, failed in _READY.iter_unpack(raw):
-        yield Ready(slot, delivery, term, epoch, first, batches, bool(failed)) if kind == _READY_KIND else Look()
+        found.append(Ready(slot, delivery, term, epoch, first, batches, bool(failed)) if kind == _READY_KIND else Look())
+    return found

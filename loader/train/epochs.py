@@ -9,7 +9,7 @@ from typing import Any
 from loader.data.plan import EpochPlan
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import IterationError, LoaderClosed
-from loader.train.position import Position
+from loader.train.position import Position, Stage
 
 
 class Epochs(ABC):
@@ -82,10 +82,11 @@ class EpochIterator:
 
     def __init__(self, epochs: Epochs, leased: bool = False, peek: bool = False) -> None:
         self._epochs = epochs
+        self._position = epochs._position
         self._leased = leased
         self._peek = peek
-        self._token = 0
-        self._left = 1  # until it has begun, all that matters is that it is not over
+        self._token: int | None = None  # that of the position, from the first `next` on
+        self._over = False
         self._plain = False
 
     def __iter__(self) -> EpochIterator:
@@ -97,9 +98,9 @@ class EpochIterator:
 
     def arrays(self) -> tuple[Array, ...]:
         """Return the arrays of the next batch, flat. Raises StopIteration at the end."""
-        if self._left <= 0:  # below it where it was closed in the middle of `take`: by another thread, a signal handler, a transform
+        if self._over:
             raise StopIteration
-        position = self._epochs._position
+        position = self._position
         if self._token != position.token:
             self._enter()
         try:
@@ -111,16 +112,15 @@ class EpochIterator:
         except BaseException:  # Ctrl-C, too, may have hit in the middle of a batch
             self.close(failed=True)
             raise
-        self._left -= 1
+        if position.stage is Stage.OUTSIDE:
+            self._over = True
         return arrays
 
     def _enter(self) -> None:
         self._epochs._check_open()
-        if self._token:
+        if self._token is not None:
             raise IterationError(f"a newer iterator of {self._epochs.name} has started its epoch, or a state was loaded: that ended this one's")
-        position = self._epochs._position
-        self._token = position.begin(self._peek)
-        self._left = position.left
+        self._token = self._position.begin(self._peek)
         self._plain = self._epochs.spec.plain
 
     def close(self, *, failed: bool = False) -> None:
@@ -129,10 +129,9 @@ class EpochIterator:
         Args:
             failed: whether taking a batch did.
         """
-        position = self._epochs._position
-        if self._token and self._token == position.token and (self._left or self._peek):
-            position.leave(failed=failed)
-        self._left, self._peek = 0, False
+        self._over = True
+        if self._token == self._position.token:
+            self._position.leave(failed=failed)
 
     def __reduce__(self) -> Any:
         return self._epochs.__reduce__()  # an error; a copy would end the epoch of this one

@@ -19,15 +19,16 @@ from loader.data.plan import EpochPlan
 from loader.data.rows import BadSample, Indices
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import Stopwatch
-from loader.errors import SampleError, remote_traceback
+from loader.errors import ConfigError, SampleError, remote_traceback
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.quarantine import ErrorBudget
 from loader.train.notices import warn_of_first_bad
+from loader.train.producer import Cursor, Producer
 
 _log = logging.getLogger("loader.trainer")
 
 
-class Inline:
+class Inline(Producer):
     """Produces each batch when it is asked for, into new memory.
 
     Args:
@@ -51,7 +52,13 @@ class Inline:
         self.cells = self.board.trainer
         self.board.stages.write_text({"names": pipeline.stage_names()})
         self._stopwatch = Stopwatch(self.cells.timing(), clocks=False)
-        self.pid = os.getpid()
+        self.cursor = Cursor()
+        self._pid = os.getpid()
+
+    @property
+    def pid(self) -> int:
+        """Process id of this process."""
+        return self._pid
 
     @property
     def spec(self) -> SampleSpec:
@@ -66,8 +73,9 @@ class Inline:
                 _log.warning("%s", draws)
         return self._spec
 
-    def take(self, epoch: int, batch: int, *, leased: bool) -> tuple[Array, ...]:
-        """Return the arrays of a batch, as `Remote.take` does. Raises SampleError."""
+    def take(self, leased: bool) -> tuple[Array, ...]:
+        """Make the batch at the cursor. Raises SampleError."""
+        epoch, batch = self.cursor.epoch, self.cursor.batch
         started = time.perf_counter_ns()
         rows = self._plan.rows_of(batch)
         out = [aligned_empty((rows, *leaf.shape), leaf.dtype) for leaf in self.spec.leaves]
@@ -116,11 +124,15 @@ class Inline:
     def check_owner(self) -> None:
         """Do nothing: a fork of this process has all that it takes."""
 
-    def skip(self, epoch: int, batch: int = 0) -> None:
-        """Nothing is made beforehand, so there is nothing to skip."""
+    def skip(self) -> None:
+        """Do nothing: nothing is made beforehand."""
+
+    def resize(self, workers: int) -> None:
+        """Raise ConfigError."""
+        raise ConfigError("this loader works in the calling process (workers=0) and has no pool to resize")
 
     def relay(self) -> None:
-        """Nobody else prints."""
+        """Do nothing: nobody else prints."""
 
     def close(self) -> None:
         """Close the report of bad samples."""

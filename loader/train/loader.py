@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, Any, Literal
 
 from loader.config import Config
 from loader.data.class_weight import ClassWeight
@@ -21,16 +21,13 @@ from loader.errors import ConfigError, LoaderClosed, PipelineError
 from loader.ipc.board import Board
 from loader.ipc.loader_identity import default_name, set_name
 from loader.ipc.quarantine import make_report
-from loader.measure.stats import Stats
-from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms, checked_workers
-from loader.train.counter import Counter
+from loader.measure.stats import Meter, Stats
+from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms
 from loader.train.inline import Inline
 from loader.train.keras.training import KerasTraining
 from loader.train.position import Position
+from loader.train.producer import Producer
 from loader.train.state import State, fingerprint
-
-if TYPE_CHECKING:
-    from loader.train.remote.remote import Remote
 
 
 class Loader(KerasTraining, NamedArguments):
@@ -106,7 +103,7 @@ class Loader(KerasTraining, NamedArguments):
         pipeline = Pipeline(source, self.transforms, config.seed, weights, config.io_retries)
         pipeline.check_sums()
         self._closed = False
-        self._producer: Remote | Inline
+        self._producer: Producer
         if config.worker_count == 0:
             self._producer = Inline(pipeline, config, self.plan)
         else:
@@ -117,8 +114,8 @@ class Loader(KerasTraining, NamedArguments):
         self._end = weakref.finalize(self, self._producer.close)
         set_name(self._producer.cells, self._producer.pid)
         self.name = config.name or default_name(self._producer.pid) + ("" if config.worker_count else f"-{id(self):x}")
-        self._counter = Counter(self._producer.board)
-        self._position = Position(self._producer, self.plan, self._counter)
+        self._meter = Meter(self._producer.board)
+        self._position = Position(self._producer, self.plan, self._meter)
 
     # One epoch after the other.
 
@@ -230,15 +227,14 @@ class Loader(KerasTraining, NamedArguments):
             ConfigError: below 1, above `max_workers`, or this loader has no pool (`workers=0`).
         """
         self._check_open()
-        if isinstance(self._producer, Inline):
-            raise ConfigError("this loader works in the calling process (workers=0) and has no pool to resize")
-        self._producer.resize(checked_workers(workers, self.worker_ceiling))
+        self._producer.resize(workers)
 
     def stats(self) -> Stats:
         """Return a snapshot of rates, waits, slots, workers and memory, with a verdict in words. Costs the workers nothing."""
         self._check_open()
         self._producer.relay()
-        return self._counter.stats(self.name, self._position.epoch)
+        self._position.show()
+        return self._meter.stats(self.name)
 
     def close(self) -> None:
         """End all processes and free the memory that nobody uses. Arrays that were handed out stay valid. May be called twice."""

@@ -1,25 +1,21 @@
 """What a loader warns of while it goes on.
 
-It is a Python warning, which scripts know how to filter; the log has it at INFO, so that nobody reads it twice who has not asked for more.
-
-Ctrl-C while a process is being started: held back until it is known who ends it.
+Each is a Python warning, which scripts know how to filter, in the name of the caller of `EpochIterator.__next__`: the stack levels count the
+functions from there to here. A supervisor that was replaced is in the log as well, at INFO, so that nobody reads it twice who has not asked for more.
 """
 
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 _log = logging.getLogger("loader.trainer")
 
 
 def warn_of_first_bad(error: Mapping[str, Any], quarantine: object) -> None:
-    """Warn of the first bad sample, in the name of the caller of `EpochIterator.__next__`, which has called a producer's `take`.
+    """Warn of the first bad sample. Called by a producer's `take`.
 
     Args:
         error: fields of its SampleError.
@@ -36,7 +32,7 @@ def warn_of_first_bad(error: Mapping[str, Any], quarantine: object) -> None:
 
 
 def warn_of_replacement(died: str, epoch: int, batch: int) -> None:
-    """Warn of a supervisor that was replaced, in the name of the caller of `EpochIterator.__next__`.
+    """Warn of a supervisor that was replaced. Called by `Remote._replace`.
 
     Args:
         died: which one, and how, in words.
@@ -48,25 +44,11 @@ def warn_of_replacement(died: str, epoch: int, batch: int) -> None:
     warnings.warn(what, RuntimeWarning, stacklevel=9)
 
 
-@contextmanager
-def interrupts_later() -> Iterator[None]:
-    """Hold SIGINT back while this is open.
-
-    A process that is started meanwhile never sees it, also not before it can ignore it, since it inherits the mask. The mask does not hold it
-    back in this process: the kernel gives the signal to any thread that has not blocked it, such as one of OpenBLAS, and Python then interrupts
-    the main thread. So the handler is replaced, too, where there is one of Python's.
-    """
-    came: list[bool] = []
-    before = signal.getsignal(signal.SIGINT)
-    ours = before is not None and threading.current_thread() is threading.main_thread()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    if ours:
-        signal.signal(signal.SIGINT, lambda *_: came.append(True))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if ours:
-            signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
+def warn_of_kept_batches(slots: int) -> None:
+    """Warn of batches that are copied, because all slots are kept. Called by `Starvation.persists`."""
+    warnings.warn(
+        f"all {slots} slots hold batches that are still in use, so batches are copied from now on while that is so. "
+        "Likely cause: batches, or arrays that look into them, are being kept. What to do: keep copies of what you need, or give slots=",
+        RuntimeWarning,
+        stacklevel=8,
+    )

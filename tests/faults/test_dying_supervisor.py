@@ -142,7 +142,7 @@ def test_the_old_arenas_memory_is_given_back_but_for_the_slots_that_are_lent() -
     with Loader(large, 8, workers=1, slots=4) as loader:
         batches = loader.batches()
         kept = next(batches)
-        old = loader._producer._life
+        old = loader._producer._supervisor
         arena = os.dup(old._arena_fd)
         kill(loader)
         assert os.fstat(arena).st_blocks * 512 >= 4 * kept[0].nbytes
@@ -257,7 +257,7 @@ def test_a_dead_supervisor_is_not_replaced_by_close_nor_in_a_fork() -> None:
         try:
             list(batches)
         except BaseException as error:
-            os._exit(3 if type(error).__name__ == "LoaderClosed" and loader._producer._life._process.returncode is None else 4)
+            os._exit(3 if type(error).__name__ == "LoaderClosed" and loader._producer._supervisor._process.returncode is None else 4)
         os._exit(5)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
     with warnings.catch_warnings():

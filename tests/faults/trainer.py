@@ -182,7 +182,7 @@ class Trainer:
     def tell(self, loader: Loader) -> None:
         """Write the facts."""
         remote: Any = loader._producer
-        facts = {"supervisor": remote.pid, "board": remote._kept["board"], "inbox": remote._life.outbox.fd, "workers": 4}
+        facts = {"supervisor": remote.pid, "board": remote._kept["board"], "inbox": remote._supervisor.outbox.fd, "workers": 4}
         (self.folder / "facts.new").write_text(json.dumps(facts))
         (self.folder / "facts.new").rename(self.folder / "facts")
 

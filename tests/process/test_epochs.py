@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -292,3 +293,20 @@ def test_of_two_threads_that_take_batches_at_once_one_is_told_what_is_allowed_an
     errors = [error for error in ends if error is not None]
     assert all(isinstance(error, IterationError) and "two threads take batches" in str(error) for error in errors), errors
     assert errors or not pause_s
+
+
+def test_a_batch_costs_the_trainer_at_most_25_calls_of_python() -> None:
+    """Also one that has to be waited for, and with that which lets go of the one before. docs/design.md lists them."""
+    events: list[str] = []
+    counts = []
+    with Loader(NpyArrays(np.zeros((96, 1 << 18), np.float32), np.arange(96)), 8, workers=1) as loader:
+        stream = iter(loader)
+        batch = next(stream)
+        for _ in range(10):
+            sys.setprofile(lambda frame, event, argument: events.append(event))
+            batch = next(stream)
+            sys.setprofile(None)
+            counts.append(events.count("call"))
+            events.clear()
+        del batch
+    assert sorted(counts)[5] <= 25, counts

@@ -162,10 +162,11 @@ def test_a_ctrl_c_in_the_middle_of_a_batch_has_handed_none_out(monkeypatch: pyte
         stream = iter(loader)
         next(stream)
 
-        def interrupt(*numbers: int) -> None:
-            raise KeyboardInterrupt
+        class Interrupting(list[int]):
+            def __setitem__(self, *given: Any) -> None:
+                raise KeyboardInterrupt
 
-        monkeypatch.setattr(loader._counter, "count", interrupt)
+        monkeypatch.setattr(loader._position, "_cells", Interrupting([0] * 64))
         with pytest.raises(KeyboardInterrupt):
             next(stream)
         assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (0, 1)

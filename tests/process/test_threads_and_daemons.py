@@ -151,7 +151,7 @@ def test_a_process_that_a_transform_has_left_behind_does_not_hide_the_supervisor
 def test_a_process_that_a_transform_has_left_behind_keeps_no_memory_of_the_arena(daemons: Any, sample: int) -> None:
     with Loader(SOURCE, 4, workers=1, transforms=[daemons(sample)]) as loader:
         take(loader)
-        arena = os.dup(loader._producer._life._arena_fd)
+        arena = os.dup(loader._producer._supervisor._arena_fd)
     try:
         assert os.fstat(arena).st_size > 10 * mmap.PAGESIZE
         wait_until(lambda: os.fstat(arena).st_blocks * 512 <= mmap.PAGESIZE, "the memory is given back, but for the page in which it ends")

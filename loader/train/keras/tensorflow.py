@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from loader.data.layout import ALIGNMENT
 from loader.data.spec import Array, Sample, is_bfloat16
+from loader.errors import ProtocolError
 from loader.train.keras.feed import Feed
 
 
@@ -26,7 +27,9 @@ def for_strategy(loader: Feed, endless: bool) -> tf.data.Dataset | None:
 
 def tensor(array: Array) -> Any:
     """Return a tensor over the memory of `array`, which it keeps alive."""
-    assert array.__array_interface__["data"][0] % ALIGNMENT == 0, f"array at {array.__array_interface__['data'][0]:#x} is not aligned for DLPack"
+    address = array.__array_interface__["data"][0]
+    if address % ALIGNMENT:
+        raise ProtocolError(f"an array of a batch begins at {address:#x}, no multiple of {ALIGNMENT}; TensorFlow would end the process")
     if array.dtype == bool:  # DLPack of this TensorFlow has no bool
         return tf.cast(tf.experimental.dlpack.from_dlpack(array.view("uint8").__dlpack__()), tf.bool)
     if is_bfloat16(array.dtype):  # DLPack of NumPy has no bfloat16

@@ -1,7 +1,7 @@
 """Batches from the worker pool: the trainer's end of the supervisor.
 
 Everything that must survive a supervisor is made and kept here: the pickled pipeline, what the first sample told, the board, the log of bad
-samples, what its processes print, the position. When a supervisor dies, another one takes its place and goes on with the next batch
+samples, what its processes print. When a supervisor dies, another one takes its place and goes on with the next batch
 (`loader.train.remote.supervisor` is one of them).
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 
 from loader.config import Config
 from loader.data.layout import aligned_copy
@@ -18,20 +17,25 @@ from loader.data.plan import EpochPlan
 from loader.data.spec import Array, SampleSpec
 from loader.errors import IterationError, LoaderClosed, LoaderError, PipelineError, SupervisorDied
 from loader.ipc import memfd
+from loader.ipc.arena import ArenaLayout
 from loader.ipc.bad_samples import BadSampleLog
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.loader_identity import introduce
-from loader.train.notices import interrupts_later, warn_of_first_bad, warn_of_replacement
-from loader.train.remote import packed_pipeline
-from loader.train.remote.lease import Interrupt, collect_young, drop_tensorflow_references, let_jax_catch_up
+from loader.train.checks import checked_workers
+from loader.train.notices import warn_of_first_bad, warn_of_replacement
+from loader.train.producer import Cursor, Producer
+from loader.train.remote import forks, packed_pipeline
+from loader.train.remote.interrupts import Interrupt, interrupts_later
 from loader.train.remote.relay import Relay
 from loader.train.remote.restarts import MOST_RESTARTS, WINDOW_S, RequestedSettings, RestartLimit
+from loader.train.remote.starvation import Starvation
 from loader.train.remote.supervisor import TWO_AT_ONCE, SupervisorProcess
 
 # How often it looks at what is printed while it waits.
 _LOOK_MS = 500
 
-_QUARANTINED = int(SupervisorCell.QUARANTINED)  # looked up once: it is read for every batch
+# As plain numbers: they are used for every batch, or every slot.
+_QUARANTINED, _WAIT_NS = int(SupervisorCell.QUARANTINED), int(TrainerCell.WAIT_NS)
 
 _SILENCE_S = 60.0
 
@@ -39,7 +43,7 @@ _SILENCE_S = 60.0
 _SMALL_BYTES = 4096
 
 
-class Remote:
+class Remote(Producer):
     """A supervisor that runs, or the next one, and the batches that come from it, in order.
 
     Owns the supervisor and all descriptors; `close` ends them, once.
@@ -59,10 +63,10 @@ class Remote:
         self._plan = plan
         self._silence_s = silence_s
         self._max_workers = config.worker_ceiling
-        self._position = 0, 0  # epoch and batch that a slot is wanted for, or was last
+        self.cursor = Cursor()
         self._batches: list[tuple[Array, ...]] = []  # of the slot that is being taken, in reverse
         self._error: LoaderError | None = None  # what follows them
-        self._starving = self._warned = False
+        self._starvation = Starvation()
         self._spec: SampleSpec | None = None
         self._met: SupervisorProcess | None = None  # whose arena that is known of
         self._interrupt = Interrupt()
@@ -76,12 +80,12 @@ class Remote:
         }
         self.board = Board(self._kept["board"], self._max_workers)
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0  # there is no supervisor yet
-        self.cells = self.board.trainer
+        self.cells, self._raw = self.board.trainer, self.board.trainer.raw
         introduce(self.cells, config.name)
-        self._wanted = RequestedSettings(config, self.board.supervisor)
+        self._requested = RequestedSettings(config, self.board.supervisor)
         self.board.stages.write_text({"names": pipeline.stage_names()})
         self._relay = Relay(self.cells)
-        self._life = self._new_life()
+        self._supervisor = self._new_supervisor()
         try:
             with interrupts_later():
                 self._start()
@@ -89,16 +93,15 @@ class Remote:
             self.close()
             raise
 
-    def _new_life(self) -> SupervisorProcess:
+    def _new_supervisor(self) -> SupervisorProcess:
         lent = self.cells.cell(TrainerCell.LENT_GAUGE)
         lent[0] = 0
         return SupervisorProcess(self.board.supervisor, self._interrupt, lent)
 
     def _start(self) -> None:
-        epoch, batch = self._position
-        self._life.start(
+        self._supervisor.start(
             {**self._kept, **self._relay.descriptors},
-            {"max_workers": self._max_workers, **self._wanted.numbers(), "epoch": epoch, "batch": batch},
+            {"max_workers": self._max_workers, **self._requested.numbers(), "epoch": self.cursor.epoch, "batch": self.cursor.batch},
         )
 
     def check_owner(self) -> None:
@@ -109,7 +112,7 @@ class Remote:
     @property
     def pid(self) -> int:
         """Process id of the supervisor."""
-        return self._life.pid
+        return self._supervisor.pid
 
     @property
     def spec(self) -> SampleSpec:
@@ -123,31 +126,24 @@ class Remote:
         """Print what the other processes have printed. `take` does so as well, some times in a second."""
         self._relay.pass_on()
 
-    def take(self, epoch: int, batch: int, *, leased: bool) -> tuple[Array, ...]:
-        """Return the arrays of a batch, the next one in order.
+    def take(self, leased: bool) -> tuple[Array, ...]:
+        """Return the arrays of the batch at the cursor; they are valid as long as anyone holds them.
 
         Blocks: until it is there. A supervisor that dies, is stopped, or gives no sign of life for a minute, is replaced meanwhile.
-
-        Args:
-            epoch: it belongs to; checked.
-            batch: its number in the epoch; checked.
-            leased: whether all arrays may lie in the slot; else small ones are copied, which is cheaper than to keep the slot for them.
-
-        Returns:
-            One array per leaf, `(rows, *leaf.shape)`, writable, at a multiple of 64 bytes; valid as long as anyone holds it.
 
         Raises:
             SampleError: a sample of this batch could not be produced.
             IterationError: another thread takes batches at the same time.
             SupervisorDied: too many have died.
         """
-        self.check_owner()
+        if forks.under_way:
+            self.check_owner()
         if self._interrupt.pending is not None:
             raised, self._interrupt.pending = self._interrupt.pending, None
             raise raised
         if not self._batches:
             if self._error is None:
-                self._next_slot(epoch, batch, leased)
+                self._next_slot(leased)
             if not self._batches:
                 error, self._error = self._error, None
                 raise error or IterationError(TWO_AT_ONCE)
@@ -157,15 +153,14 @@ class Remote:
             warn_of_first_bad(record, self._quarantine)
         return self._batches.pop()
 
-    def skip(self, epoch: int, batch: int = 0) -> None:
-        """Go on with `batch` of `epoch`, whatever has been filled until now."""
-        self._position = epoch, batch
+    def skip(self) -> None:
+        """Go on at the cursor, whatever has been filled until now."""
         self._forget_slot()
-        self._life.skip(epoch, batch)
+        self._supervisor.skip(self.cursor)
 
     def resize(self, workers: int) -> None:
         """Run `workers` workers from now on."""
-        self._life.outbox.send(self._wanted.resized(workers).pack())
+        self._supervisor.outbox.send(self._requested.resized(checked_workers(workers, self._max_workers)).pack())
 
     def close(self) -> None:
         """End the supervisor and with it the workers; close what is ours. Arrays that were handed out stay valid."""
@@ -173,10 +168,10 @@ class Remote:
             return
         self._closed = True
         self._forget_slot()
-        if not self._life.ended:
-            self._life.ask_to_end()
+        if not self._supervisor.ended:
+            self._supervisor.ask_to_end()
         try:
-            self._life.end()
+            self._supervisor.end()
         finally:
             for fd in self._kept.values():
                 os.close(fd)
@@ -184,20 +179,21 @@ class Remote:
 
     # Slots.
 
-    def _next_slot(self, epoch: int, batch: int, leased: bool) -> None:
-        self._position = epoch, batch
-        while not self._life.records:
+    def _next_slot(self, leased: bool) -> None:
+        if self._supervisor.records:
+            self._relay.look()
+        while not self._supervisor.records:
             self._receive()
-        self._relay.look()
-        life = self._life
-        assert life.arena is not None
-        layout = life.arena.layout
-        record = life.next_record(epoch, batch)
-        memory, self._error = life.lend(record)
-        self._starving = len(life.outbox.lent) >= layout.slots and self._starved(layout.slots)
-        if self._starving:
+        supervisor = self._supervisor
+        record, memory, self._error = supervisor.lend(self.cursor)
+        layout, lent = self._layout, supervisor.outbox.lent
+        if len(lent) < layout.slots:
+            self._starvation.copying = False
+        elif self._starvation.persists(lent, layout.slots):
+            self.cells.add(TrainerCell.COPIES, 1)
             memory = aligned_copy(memory)
-        last_rows = self._plan.rows_of(record.first + record.batches - 1)
+        after = record.first + record.batches
+        last_rows = self._plan.batch_size if after < self._plan.batches else self._plan.rows_of(after - 1)
         self._batches = layout.slot.batches(memory, record.batches, last_rows, () if leased else self._small)
         self._batches.reverse()
 
@@ -205,55 +201,37 @@ class Remote:
         self._batches = []
         self._error = None
 
-    def _starved(self, slots: int) -> bool:
-        """Try to get slots back that nobody really uses; return whether handing this one out would leave none to fill."""
-        for remedy in (collect_young, drop_tensorflow_references, let_jax_catch_up):
-            remedy()
-            if len(self._life.outbox.lent) < slots:
-                return False
-        if self._starving and not self._warned:  # of two slots, a plain loop needs every other one copied; it keeps none
-            self._warned = True
-            warnings.warn(
-                f"all {slots} slots hold batches that are still in use, so batches are copied from now on while that is so. "
-                "Likely cause: batches, or arrays that look into them, are being kept. What to do: keep copies of what you need, or give slots=",
-                RuntimeWarning,
-                stacklevel=7,  # the caller of EpochIterator.__next__
-            )
-        self.cells.add(TrainerCell.COPIES, 1)
-        return True
-
     # The supervisor's life.
 
     def _receive(self) -> None:
         """Wait until the supervisor has sent something, at most half a second, and read it. One that has died is replaced."""
-        life = self._life
-        if life.ended:  # and could not be replaced then
+        supervisor = self._supervisor
+        if supervisor.ended:  # and could not be replaced then
             self._replace()
             return
         started = time.perf_counter_ns()
-        arrived = life.wait(_LOOK_MS)
-        self.cells.add(TrainerCell.WAIT_NS, time.perf_counter_ns() - started)
+        arrived = supervisor.wait(_LOOK_MS)
+        self._raw[_WAIT_NS] += time.perf_counter_ns() - started
         if self._closed:
             raise LoaderClosed("this loader was closed while it waited for a batch")
         self._relay.look(idle=not arrived)
         if arrived:
-            if life.read():
-                self._meet(life)
-            else:
+            if not supervisor.read():
                 self._replace()
-        elif reason := life.given_up(self._silence_s):
-            life.kill()
+            elif supervisor is not self._met and supervisor.arena is not None:
+                self._meet(supervisor, supervisor.arena.layout)
+        elif reason := supervisor.given_up(self._silence_s):
+            supervisor.kill()
             self._replace(reason)
 
-    def _meet(self, life: SupervisorProcess) -> None:
-        if life is self._met or life.arena is None:
-            return
-        layout = life.arena.layout.slot
-        if self._spec not in (None, layout.spec):
-            life.kill()
-            life.end()
-            raise PipelineError(f"a sample was {self._spec} when the loader started, and is {layout.spec} now that its supervisor was replaced")
-        self._met, self._spec, self._small = life, layout.spec, layout.small_leaves(_SMALL_BYTES)
+    def _meet(self, supervisor: SupervisorProcess, layout: ArenaLayout) -> None:
+        spec = layout.slot.spec
+        if self._spec not in (None, spec):
+            supervisor.kill()
+            supervisor.end()
+            raise PipelineError(f"a sample was {self._spec} when the loader started, and is {spec} now that its supervisor was replaced")
+        self._met, self._spec = supervisor, spec
+        self._layout, self._small = layout, layout.slot.small_leaves(_SMALL_BYTES)
 
     def _replace(self, reason: str = "") -> None:
         """Start another supervisor, which goes on with the batch that is wanted, in the place of one that has died.
@@ -264,7 +242,7 @@ class Remote:
         """
         with interrupts_later():
             died = self._bury(reason)
-            if self._life.failed_to_boot:
+            if self._supervisor.failed_to_boot:
                 likely = "a module that the source or a transform imports, or an object that crashes when it is unpickled"
                 raise PipelineError(f"the pipeline can't start in the workers: {died}. Likely cause: {likely}.{self._last_words}")
             allowed = self._restarts.allow(time.monotonic())
@@ -272,25 +250,25 @@ class Remote:
                 self._restart(died)
         if not allowed:
             raise SupervisorDied(f"{died}. It was not replaced: {MOST_RESTARTS} others have died within {WINDOW_S:.0f} s.{self._last_words}")
-        warn_of_replacement(died, *self._position)
+        warn_of_replacement(died, self.cursor.epoch, self.cursor.batch)
 
     def _bury(self, reason: str) -> str:
-        life = self._life
-        if not life.ended:
-            life.end(reason)
+        supervisor = self._supervisor
+        if not supervisor.ended:
+            supervisor.end(reason)
             self._relay.pass_on(ended=True)
             words = self._relay.last_words()
             self._last_words = f" What it and its workers printed at last:\n{words}" if words else " It and its workers printed nothing."
-        which = f" (pid {life.pid})" if life.pid else ""
-        return f"the supervisor{which} died: {life.death}"
+        which = f" (pid {supervisor.pid})" if supervisor.pid else ""
+        return f"the supervisor{which} died: {supervisor.death}"
 
     def _restart(self, died: str) -> None:
-        self._wanted.remember()
+        self._requested.remember()
         self.board.bury()
         try:
-            self._life = self._new_life()
+            self._supervisor = self._new_supervisor()
             self._start()
         except OSError as error:
-            self._life.end("it could not be started")
+            self._supervisor.end("it could not be started")
             raise SupervisorDied(f"{died}, and no other one can be started: {error}") from error
         self.cells.add(TrainerCell.SUPERVISOR_RESTARTS, 1)

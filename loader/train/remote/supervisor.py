@@ -12,8 +12,10 @@ import select
 import subprocess
 from collections import deque
 
+import numpy as np
+
 from loader.data.spec import Array
-from loader.errors import IterationError, LoaderError, from_record
+from loader.errors import IterationError, LoaderError, ProtocolError, from_record
 from loader.ipc import last_words, memfd
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Cells, Phase, SupervisorCell, read_text
@@ -21,8 +23,10 @@ from loader.ipc.channels import open_pipe, read_records
 from loader.ipc.control_socket import clean_up_after
 from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Skip, unpack_ready
 from loader.supervise.memory import gauges
+from loader.train.producer import Cursor
+from loader.train.remote.interrupts import Interrupt
 from loader.train.remote.launch import start_supervisor
-from loader.train.remote.lease import Interrupt, Lease, Outbox
+from loader.train.remote.lease import Lease, Outbox
 
 _END_S = 2.0
 
@@ -32,6 +36,9 @@ _STOPPED_END_S = 0.5
 # A supervisor shows a sign of life each second, but a busy or swapping machine may hold it up for many. Where the system says that it is stopped, no
 # more patience is needed.
 _STOPPED_S = 10.0
+
+# As plain numbers: they are read for each slot.
+_HEARTBEAT, _PHASE = int(SupervisorCell.HEARTBEAT_NS_GAUGE), int(SupervisorCell.PHASE_GAUGE)
 
 TWO_AT_ONCE = (
     "two threads take batches from one loader at the same time, or a signal handler does while a batch is waited for. "
@@ -59,9 +66,9 @@ class SupervisorProcess:
     """
 
     def __init__(self, cells: Cells, interrupt: Interrupt, lent: memoryview) -> None:
-        self._cells = cells
+        self._cells, self._raw = cells, cells.raw
         self._heartbeat = self._silence_ms = 0
-        self._term = 0
+        self._term = 0  # skips that this one was sent: where the cursor is says the cursor; this says which records are older than that
         self._oom_kills = gauges.oom_kills()
         self._process: subprocess.Popen[bytes] | None = None
         self.records: deque[Ready] = deque()
@@ -115,8 +122,9 @@ class SupervisorProcess:
             arrived = bool(self._poll.poll(timeout_ms))
         except RuntimeError as error:  # "concurrent poll() invocation"
             raise IterationError(TWO_AT_ONCE) from error
-        self.outbox.flush()
-        heartbeat = self._cells[SupervisorCell.HEARTBEAT_NS_GAUGE]
+        if self.outbox.waiting:
+            self.outbox.flush()
+        heartbeat = self._raw[_HEARTBEAT]
         self._silence_ms = 0 if arrived or heartbeat != self._heartbeat else self._silence_ms + timeout_ms
         self._heartbeat = heartbeat
         return arrived
@@ -161,7 +169,7 @@ class SupervisorProcess:
         for record in unpack_ready(raw):
             if isinstance(record, Ready) and record.term == self._term:
                 self.records.append(record)
-        phase = self._cells[SupervisorCell.PHASE_GAUGE]
+        phase = self._raw[_PHASE]
         if phase == Phase.FAILED and (error := self._cells.read_text()):  # one that is not whole yet is told of by a record to come
             raise from_record(error)
         if raw and phase == Phase.RUNNING and self.arena is None:
@@ -170,28 +178,30 @@ class SupervisorProcess:
 
     # Slots.
 
-    def next_record(self, epoch: int, batch: int) -> Ready:
-        """Return the first one of `records`, which is there, for a batch that is due.
+    def lend(self, due: Cursor) -> tuple[Ready, Array, LoaderError | None]:
+        """Take the first one of `records`, which is there, for a batch that is due.
+
+        Returns:
+            The record; the bytes of its slot, which keep it; and the error of the batch after those in it, if that failed.
 
         Raises:
-            IterationError: another thread has taken it. The supervisor then goes on with it once more.
+            IterationError: another thread has taken the batch. The supervisor then goes on with it once more.
+            ProtocolError: there is no arena yet.
         """
         record = self.records.popleft() if self.records else None
-        if record is None or (record.epoch, record.first) != (epoch, batch):
-            self.skip(epoch, batch)
+        if record is None or (record.epoch, record.first) != (due.epoch, due.batch):
+            self.skip(due)
             raise IterationError(TWO_AT_ONCE)
-        return record
-
-    def lend(self, record: Ready) -> tuple[Array, LoaderError | None]:
-        """Return the bytes of a slot, which keep it, and the error of the batch after those in it, if that failed."""
-        assert self.arena is not None
+        if self.arena is None:
+            raise ProtocolError(f"the supervisor handed over {record} and has announced no arena")
         error = from_record(read_text(self.arena.text(record.slot))) if record.failed else None
-        return Lease(self.arena.slot(record.slot), record.slot, record.delivery, self.outbox).array(), error
+        lease = Lease(self.arena.slot(record.slot), record.slot, record.release(), self.outbox)
+        return record, np.asarray(lease), error
 
-    def skip(self, epoch: int, batch: int) -> None:
-        """Have the supervisor go on with `batch` of `epoch`; what it has sent before is dropped."""
+    def skip(self, to: Cursor) -> None:
+        """Have the supervisor go on with another batch. What it has sent before is dropped, and so is what it sends until it has read of that."""
         self._term += 1
-        self.outbox.send(Skip(self._term, epoch, batch).pack())
+        self.outbox.send(Skip(self._term, to.epoch, to.batch).pack())
         self.records.clear()
         if self.arena is not None:
             for slot in set(range(self.arena.layout.slots)) - self.outbox.lent:

@@ -10,12 +10,16 @@ from xml.etree import ElementTree
 
 import pytest
 
+from loader.data.plan import EpochPlan
 from loader.data.stopwatch import Timing
 from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
 from loader.measure import stats as module
 from loader.measure.measurements import StageStats
 from loader.measure.stats import Meter, Stats, WorkerStats
-from loader.train.counter import Counter
+from loader.train.position import Position
+from loader.train.producer import Cursor
+
+ROWS = 8
 
 
 class Clock:
@@ -25,11 +29,35 @@ class Clock:
         return self.now
 
 
+class Rows:
+    """A producer whose batches are rows and nothing else."""
+
+    def __init__(self, board: Board) -> None:
+        self.board, self.cells, self.cursor = board, board.trainer, Cursor()
+
+    def take(self, leased: bool) -> tuple[Any, ...]:
+        return (range(ROWS),)
+
+
+class Trainer:
+    """Takes batches, and looks at what it has taken."""
+
+    def __init__(self, board: Board, batches: int = 10**6) -> None:
+        self._meter = Meter(board)
+        self._position = Position(Rows(board), EpochPlan(batches * ROWS, ROWS), self._meter)  # type: ignore[arg-type]
+
+    def take(self) -> None:
+        self._position.take(leased=False)
+
+    def stats(self, name: str) -> Stats:
+        return self._meter.stats(name)
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr("loader.train.counter.time", clock)
+    monkeypatch.setattr("loader.train.position.time", clock)
     return clock
 
 
@@ -42,17 +70,17 @@ def boards() -> Any:
 
 def test_the_supervisor_sees_what_the_trainer_sees(boards: tuple[Board, Board], clock: Clock) -> None:
     trainer, supervisor = boards
-    counter, meter = Counter(trainer), Meter(supervisor)
+    taker, meter = Trainer(trainer, batches=40), Meter(supervisor)
     supervisor.workers[1][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
     supervisor.supervisor[SupervisorCell.SLOTS_HANDED_GAUGE] = 3
     trainer.trainer[TrainerCell.LENT_GAUGE] = 1
-    for step in range(100):
+    for _ in range(100):
         clock.now += 0.25
         trainer.trainer.add(TrainerCell.WAIT_NS, 50_000_000)
         supervisor.workers[1].add(WorkerCell.BUSY_NS, 125_000_000)
-        counter.count(8, step // 40)
+        taker.take()
         meter.look(clock.now)
-    mine, other = counter.stats("a", 2), meter.stats("a")
+    mine, other = taker.stats("a"), meter.stats("a")
     assert mine == other
     assert (mine.epoch, mine.batches_delivered, mine.slots.ready, mine.slots.lent) == (2, 100, 2, 1)
     assert mine.samples_per_s == pytest.approx(32, rel=0.1)
@@ -61,10 +89,10 @@ def test_the_supervisor_sees_what_the_trainer_sees(boards: tuple[Board, Board], 
 
 
 def test_while_the_trainer_hangs_the_window_moves_on(boards: tuple[Board, Board], clock: Clock) -> None:
-    counter, meter = Counter(boards[0]), Meter(boards[1])
+    taker, meter = Trainer(boards[0]), Meter(boards[1])
     for _ in range(20):
         clock.now += 0.5
-        counter.count(8, 0)
+        taker.take()
         meter.look(clock.now)
     assert meter.stats("a").samples_per_s == pytest.approx(16, rel=0.1)
     for _ in range(30):
@@ -75,7 +103,7 @@ def test_while_the_trainer_hangs_the_window_moves_on(boards: tuple[Board, Board]
 
 
 def test_a_worker_that_has_just_started_is_not_one_that_was_idle(boards: tuple[Board, Board], clock: Clock) -> None:
-    counter, meter, workers = Counter(boards[0]), Meter(boards[1]), boards[1].workers
+    taker, meter, workers = Trainer(boards[0]), Meter(boards[1]), boards[1].workers
     workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
     for step in range(20):
         clock.now += 0.5
@@ -84,7 +112,7 @@ def test_a_worker_that_has_just_started_is_not_one_that_was_idle(boards: tuple[B
         for cells in workers[: 2 if step > 12 else 1]:
             cells.add(WorkerCell.BUSY_NS, 450_000_000)
         boards[0].trainer.add(TrainerCell.WAIT_NS, 250_000_000)
-        counter.count(8, 0)
+        taker.take()
         meter.look(clock.now)
     found = meter.stats("a")
     assert [worker.busy_ratio for worker in found.workers] == pytest.approx([0.9, 0.9])
@@ -94,7 +122,7 @@ def test_a_worker_that_has_just_started_is_not_one_that_was_idle(boards: tuple[B
 def test_a_resize_begins_the_evidence_anew(boards: tuple[Board, Board], clock: Clock) -> None:
     """What was before says nothing about what is now; the rates of the last ten seconds go on."""
     trainer, supervisor = boards
-    counter, meter, workers = Counter(trainer), Meter(supervisor), supervisor.workers
+    taker, meter, workers = Trainer(trainer), Meter(supervisor), supervisor.workers
     workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
     supervisor.supervisor[SupervisorCell.WORKERS_GAUGE] = 1
     for tenth in range(80):
@@ -105,12 +133,12 @@ def test_a_resize_begins_the_evidence_anew(boards: tuple[Board, Board], clock: C
         trainer.trainer.add(TrainerCell.WAIT_NS, waits)
         for cells in workers[: 1 if tenth < 50 else 2]:
             cells.add(WorkerCell.BUSY_NS, load)
-        counter.count(8, 0)
+        taker.take()
         meter.look(clock.now)
         if tenth in (49, 56):
             kind = "workers" if tenth == 49 else "measuring"
-            assert (meter.stats("a").verdict_kind, counter.stats("a", 0).verdict_kind) == (kind, kind)
-    for found in (meter.stats("a"), counter.stats("a", 0)):
+            assert (meter.stats("a").verdict_kind, taker.stats("a").verdict_kind) == (kind, kind)
+    for found in (meter.stats("a"), taker.stats("a")):
         assert found.verdict_kind == "too_many_workers"
         assert found.trainer_wait_ratio > 0.5
 
@@ -119,26 +147,26 @@ def test_a_resize_begins_the_evidence_anew(boards: tuple[Board, Board], clock: C
 def test_a_pause_of_the_trainer_is_no_evidence(looks: bool, boards: tuple[Board, Board], clock: Clock) -> None:
     """Training that waits for a worker 90 % of its time, and is stopped for five seconds: all that it says is of the time before and after."""
     trainer, supervisor = boards
-    counter, meter = Counter(trainer), Meter(supervisor)
+    taker, meter = Trainer(trainer), Meter(supervisor)
     supervisor.workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
     for tenth in range(110):
         clock.now += 0.1
         if not 40 <= tenth < 90:
             trainer.trainer.add(TrainerCell.WAIT_NS, 90_000_000)
             supervisor.workers[0].add(WorkerCell.BUSY_NS, 95_000_000)
-            counter.count(8, 0)
+            taker.take()
         else:
             supervisor.supervisor.add(SupervisorCell.NOTHING_TO_FILL_NS, 100_000_000)
         if looks:
             meter.look(clock.now)
-    found = meter.stats("a") if looks else counter.stats("a", 0)
+    found = meter.stats("a") if looks else taker.stats("a")
     assert found.verdict_kind == "workers"
     assert "waits for data 90% of its time" in found.verdict
 
 
 def test_a_slow_sample_is_named_for_ten_seconds(boards: tuple[Board, Board], clock: Clock) -> None:
     trainer, supervisor = boards
-    counter, meter = Counter(trainer), Meter(supervisor)
+    taker, meter = Trainer(trainer), Meter(supervisor)
     for number, cells in enumerate(supervisor.workers):
         cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY
         cells.timing()[Timing.SLOW_SAMPLE_GAUGE] = 38 + number
@@ -151,7 +179,7 @@ def test_a_slow_sample_is_named_for_ten_seconds(boards: tuple[Board, Board], clo
             cells.add(WorkerCell.SAMPLES, 4)
             cells.timing()[Timing.SLOW_NS] += 60_000_000
             cells.timing()[Timing.SLOW_TICKETS] += tenth % 5 == 0
-        counter.count(8, 0)
+        taker.take()
         meter.look(clock.now)
         if tenth in (90, 140, 160):
             found = meter.stats("a")
@@ -161,19 +189,19 @@ def test_a_slow_sample_is_named_for_ten_seconds(boards: tuple[Board, Board], clo
 
 
 def test_until_there_is_enough_it_is_measuring(boards: tuple[Board, Board], clock: Clock) -> None:
-    counter = Counter(boards[0])
-    assert counter.stats("a", 0).verdict == "no batch was taken from the loader yet"
-    counter.count(8, 0)
-    assert counter.stats("a", 0).verdict_kind == "measuring"
+    taker = Trainer(boards[0])
+    assert taker.stats("a").verdict == "no batch was taken from the loader yet"
+    taker.take()
+    assert taker.stats("a").verdict_kind == "measuring"
     clock.now += 0.4
-    counter.count(8, 0)
-    assert counter.stats("a", 0).verdict == ("still measuring: 1 batch in 0.4 s since the first one, or since the number of workers changed")
+    taker.take()
+    assert taker.stats("a").verdict == ("still measuring: 1 batch in 0.4 s since the first one, or since the number of workers changed")
 
 
 def test_slots_that_are_full_while_the_trainer_pauses_are_not_kept_by_it(boards: tuple[Board, Board], clock: Clock) -> None:
     """Training that waits for slow workers, with a validation of two seconds now and then: it holds two of three slots all the time."""
     trainer, supervisor = boards
-    counter, meter = Counter(trainer), Meter(supervisor)
+    taker, meter = Trainer(trainer), Meter(supervisor)
     trainer.trainer[TrainerCell.LENT_GAUGE], supervisor.supervisor[SupervisorCell.SLOTS_HANDED_GAUGE] = 2, 3
     supervisor.workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
     for tenth in range(120):
@@ -181,16 +209,16 @@ def test_slots_that_are_full_while_the_trainer_pauses_are_not_kept_by_it(boards:
         if tenth % 40 < 20:
             trainer.trainer.add(TrainerCell.WAIT_NS, 90_000_000)
             supervisor.workers[0].add(WorkerCell.BUSY_NS, 100_000_000)
-            counter.count(8, 0)
+            taker.take()
         else:
             supervisor.supervisor.add(SupervisorCell.NOTHING_TO_FILL_NS, 100_000_000)
         meter.look(clock.now)
-    assert (meter.stats("a").verdict_kind, counter.stats("a", 0).verdict_kind) == ("workers", "workers")
+    assert (meter.stats("a").verdict_kind, taker.stats("a").verdict_kind) == ("workers", "workers")
 
 
 def test_slots_that_the_trainer_keeps_are_told_also_where_steps_are_slow(boards: tuple[Board, Board], clock: Clock) -> None:
     trainer, supervisor = boards
-    counter, meter = Counter(trainer), Meter(supervisor)
+    taker, meter = Trainer(trainer), Meter(supervisor)
     trainer.trainer[TrainerCell.LENT_GAUGE], supervisor.supervisor[SupervisorCell.SLOTS_HANDED_GAUGE] = 2, 3
     supervisor.workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
     for tenth in range(180):
@@ -201,22 +229,22 @@ def test_slots_that_the_trainer_keeps_are_told_also_where_steps_are_slow(boards:
         else:
             supervisor.supervisor.add(SupervisorCell.NOTHING_TO_FILL_NS, 100_000_000)
         if tenth % 15 == 4:
-            counter.count(8, 0)
+            taker.take()
         meter.look(clock.now)
-    assert (meter.stats("a").verdict_kind, counter.stats("a", 0).verdict_kind) == ("slots", "slots")
+    assert (meter.stats("a").verdict_kind, taker.stats("a").verdict_kind) == ("slots", "slots")
 
 
 def test_the_wait_for_the_first_batch_is_not_counted(boards: tuple[Board, Board], clock: Clock) -> None:
-    counter, meter = Counter(boards[0]), Meter(boards[1])
+    taker, meter = Trainer(boards[0]), Meter(boards[1])
     clock.now += 60
     boards[0].trainer.add(TrainerCell.WAIT_NS, 60_000_000_000)
-    counter.count(8, 0)
+    taker.take()
     for _ in range(4):
         meter.look(clock.now)
         clock.now += 1
-        counter.count(8, 0)
-    assert counter.stats("a", 0).trainer_wait_ratio == meter.stats("a").trainer_wait_ratio == 0
-    assert counter.stats("a", 0).samples_per_s == pytest.approx(8)
+        taker.take()
+    assert taker.stats("a").trainer_wait_ratio == meter.stats("a").trainer_wait_ratio == 0
+    assert taker.stats("a").samples_per_s == pytest.approx(8)
 
 
 def test_a_snapshot_survives_json_and_fields_of_another_version() -> None:

@@ -5,6 +5,7 @@ import gc
 import os
 import select
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from loader.data.spec import Leaf, SampleSpec
 from loader.ipc import memfd
 from loader.ipc.channels import open_pipe
 from loader.ipc.records import INBOX_BYTES, Released, Resize, Skip, unpack_inbox
+from loader.train.remote import forks
 from loader.train.remote.lease import Lease, Outbox
 
 
@@ -30,7 +32,7 @@ class Trainer:
     inbox_write: int
 
     def lease(self, slot: int = 3, delivery: int = 41, nbytes: int = 4096) -> Lease:
-        return Lease(np.zeros(nbytes, np.uint8), slot, delivery, self.outbox)
+        return Lease(np.zeros(nbytes, np.uint8), slot, Released(slot, delivery).pack(), self.outbox)
 
     def released(self) -> list[Any]:
         """Return what has been sent since the last call."""
@@ -59,7 +61,7 @@ def test_a_slot_is_released_once_when_its_lease_is_gone(trainer: Trainer) -> Non
 
 def test_an_array_keeps_its_slot_when_the_lease_itself_is_let_go(trainer: Trainer) -> None:
     lease = trainer.lease()
-    array = lease.array()
+    array = np.asarray(lease)
     del lease
     assert trainer.released() == []
     del array
@@ -86,7 +88,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_any_view_keeps_the_slot_after_the_array_that_it_was_made_from(name: str, trainer: Trainer) -> None:
-    array = trainer.lease().array()
+    array = np.asarray(trainer.lease())
     view = VIEWS[name](array)
     del array
     gc.collect()
@@ -96,7 +98,7 @@ def test_any_view_keeps_the_slot_after_the_array_that_it_was_made_from(name: str
 
 
 def test_a_copy_does_not_keep_the_slot(trainer: Trainer) -> None:
-    array = trainer.lease().array()
+    array = np.asarray(trainer.lease())
     copy, element = array[:10].copy(), array[5]
     del array
     assert trainer.released() == [Released(3, 41)]
@@ -106,7 +108,7 @@ def test_a_copy_does_not_keep_the_slot(trainer: Trainer) -> None:
 def test_of_all_arrays_of_a_slot_the_last_one_releases_it(trainer: Trainer) -> None:
     layout = SlotLayout(SampleSpec((Leaf(0, None, (3,), np.dtype("float32")), Leaf(1, None, (), np.dtype("int32")))), 10, 4)
     lease = trainer.lease(nbytes=layout.nbytes)
-    arrays = [array for batch in layout.batches(lease.array(), 4, 10) for array in batch]
+    arrays = [array for batch in layout.batches(np.asarray(lease), 4, 10) for array in batch]
     del lease
     while arrays:
         assert trainer.released() == []
@@ -117,7 +119,7 @@ def test_of_all_arrays_of_a_slot_the_last_one_releases_it(trainer: Trainer) -> N
 
 def test_arrays_are_the_slot_itself_and_writable(trainer: Trainer) -> None:
     memory = np.zeros(4096, np.uint8)
-    array = Lease(memory, 0, 1, trainer.outbox).array()
+    array = np.asarray(Lease(memory, 0, Released(0, 1).pack(), trainer.outbox))
     memory[5] = 42
     assert array[5] == 42
     array[6] = 43
@@ -128,7 +130,7 @@ def test_the_memory_stays_mapped_as_long_as_an_array(trainer: Trainer) -> None:
     fd = memfd.create("test", 4096)
     memory = memfd.attach(fd)
     os.close(fd)
-    array = Lease(memory[:100], 0, 1, trainer.outbox).array()[20:30]
+    array = np.asarray(Lease(memory[:100], 0, Released(0, 1).pack(), trainer.outbox))[20:30]
     del memory
     gc.collect()
     array[...] = 9
@@ -144,7 +146,7 @@ def test_deliveries_of_one_slot_are_told_apart(trainer: Trainer) -> None:
 
 
 def test_a_slot_in_a_circle_of_garbage_is_released_by_the_collector(trainer: Trainer) -> None:
-    circle: list[Any] = [trainer.lease().array()]
+    circle: list[Any] = [np.asarray(trainer.lease())]
     circle.append(circle)
     del circle
     assert trainer.released() == []
@@ -153,7 +155,7 @@ def test_a_slot_in_a_circle_of_garbage_is_released_by_the_collector(trainer: Tra
 
 
 def test_the_last_reference_may_die_on_any_thread(trainer: Trainer) -> None:
-    held = [trainer.lease(slot=slot, delivery=slot + 1).array() for slot in range(8)]
+    held = [np.asarray(trainer.lease(slot=slot, delivery=slot + 1)) for slot in range(8)]
     threads = [threading.Thread(target=held.pop) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -178,7 +180,7 @@ def in_child(act: Any) -> int:
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_releases_nothing(trainer: Trainer) -> None:
-    held = [trainer.lease().array()]
+    held = [np.asarray(trainer.lease())]
     assert in_child(held.clear) == 0
     assert trainer.released() == []
     assert trainer.outbox.lent == {3}
@@ -188,16 +190,56 @@ def test_a_forked_child_releases_nothing(trainer: Trainer) -> None:
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_forked_by_a_child_releases_nothing_either(trainer: Trainer) -> None:
-    held = [trainer.lease().array()]
+    held = [np.asarray(trainer.lease())]
     assert in_child(lambda: os._exit(in_child(held.clear))) == 0
     assert trainer.released() == []
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_does_not_release_what_a_thread_of_the_parent_holds(trainer: Trainer) -> None:
+    """Python clears the thread-local variables of threads that a fork has not taken along, before any hook runs in the child."""
+    local, holds, ends = threading.local(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        local.array = np.asarray(trainer.lease())
+        holds.set()
+        ends.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holds.wait()
+    assert in_child(gc.collect) == 0
+    assert trainer.released() == []
+    ends.set()
+    thread.join()
+    assert trainer.released() == [Released(3, 41)]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_releases_what_it_has_itself_and_its_parent_goes_on(trainer: Trainer) -> None:
+    def release() -> None:
+        read, write = open_pipe()
+        array = np.asarray(Lease(np.zeros(64, np.uint8), 5, Released(5, 7).pack(), Outbox(write)))
+        del array
+        assert list(unpack_inbox(os.read(read, INBOX_BYTES))) == [Released(5, 7)]
+
+    array = np.asarray(trainer.lease())
+    assert in_child(release) == 0
+    assert forks.under_way == 0
+    del array
+    assert trainer.released() == [Released(3, 41)]
+
+
+def test_a_program_that_is_started_is_no_fork_that_goes_on() -> None:
+    subprocess.run(["true"], preexec_fn=gc.collect, check=True)
+    assert forks.under_way == 0
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_release_to_a_supervisor_that_is_gone_is_no_error_whatever_sigpipe_does() -> None:
     def release() -> None:
         read, write = open_pipe()
-        array = Lease(np.zeros(64, np.uint8), 3, 41, Outbox(write)).array()
+        array = np.asarray(Lease(np.zeros(64, np.uint8), 3, Released(3, 41).pack(), Outbox(write)))
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.close(read)
         os.close(write)
@@ -215,7 +257,7 @@ def fill(trainer: Trainer) -> int:
 
 
 def test_a_full_pipe_holds_nobody_up_and_what_waits_is_sent_in_order_later(trainer: Trainer) -> None:
-    array = trainer.lease().array()
+    array = np.asarray(trainer.lease())
     count = fill(trainer)
     trainer.outbox.send(Skip(1, 2).pack())
     del array
@@ -246,7 +288,7 @@ def test_a_signal_in_the_middle_of_a_release_loses_neither_the_slot_nor_what_its
             raise interruptions.pop()
         return write(fd, record)
 
-    array = trainer.lease().array()
+    array = np.asarray(trainer.lease())
     monkeypatch.setattr(os, "write", interrupted)
     del array
     monkeypatch.undo()
@@ -269,7 +311,7 @@ def test_the_descriptor_is_closed_with_the_last_lease_and_not_before() -> None:
     outbox = Outbox(write)
     os.close(write)
     fd = outbox.fd
-    array = Lease(np.zeros(64, np.uint8), 0, 1, outbox).array()
+    array = np.asarray(Lease(np.zeros(64, np.uint8), 0, Released(0, 1).pack(), outbox))
     del outbox
     assert is_open(fd)
     del array
@@ -284,7 +326,7 @@ def test_a_lease_and_its_outbox_in_one_circle_end_without_an_error(capfd: pytest
     outbox = Outbox(write)
     os.close(write)
     fd = outbox.fd
-    circle: list[Any] = [outbox, Lease(np.zeros(64, np.uint8), 0, 1, outbox)]
+    circle: list[Any] = [outbox, Lease(np.zeros(64, np.uint8), 0, Released(0, 1).pack(), outbox)]
     circle.append(circle)
     del outbox, circle
     gc.collect()

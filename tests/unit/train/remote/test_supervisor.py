@@ -14,13 +14,14 @@ import pytest
 
 from loader.data.layout import SlotLayout
 from loader.data.spec import Leaf, SampleSpec
-from loader.errors import IterationError, PipelineError
+from loader.errors import IterationError, PipelineError, ProtocolError
 from loader.ipc import memfd
 from loader.ipc.arena import ArenaLayout
 from loader.ipc.board import Cells, Phase, SupervisorCell
-from loader.ipc.records import Look
+from loader.ipc.records import INBOX_BYTES, Look, Ready, Skip, unpack_inbox
+from loader.train.producer import Cursor
 from loader.train.remote import supervisor as module
-from loader.train.remote.lease import Interrupt
+from loader.train.remote.interrupts import Interrupt
 from loader.train.remote.supervisor import SupervisorProcess
 from tests.processes import wait_until
 
@@ -77,6 +78,21 @@ def test_a_supervisor_that_is_killed_while_it_writes_its_error_is_dead_and_no_mo
     os.close(life._ready_write)
     assert not life.read()
     life._ready_write = os.open(os.devnull, os.O_RDONLY)
+
+
+def test_a_slot_of_an_arena_that_was_never_announced_breaks_the_protocol(life: SupervisorProcess) -> None:
+    os.write(life._ready_write, Ready(slot=2, delivery=5, term=0, epoch=1, first=3, batches=1, failed=False).pack())
+    assert life.read()
+    with pytest.raises(ProtocolError, match=r"Ready\(slot=2, delivery=5.*no arena"):
+        life.lend(Cursor(1, 3))
+
+
+def test_a_slot_for_another_batch_than_the_cursors_is_refused_and_asked_for_again(life: SupervisorProcess) -> None:
+    os.write(life._ready_write, Ready(slot=2, delivery=5, term=0, epoch=1, first=3, batches=1, failed=False).pack())
+    assert life.read()
+    with pytest.raises(IterationError, match="two threads take batches"):
+        life.lend(Cursor(1, 4))
+    assert list(unpack_inbox(os.read(life._inbox, INBOX_BYTES))) == [Skip(1, 1, 4)]
 
 
 def test_two_threads_that_wait_at_the_same_time_are_told_what_is_allowed(life: SupervisorProcess) -> None:

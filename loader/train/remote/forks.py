@@ -1,0 +1,25 @@
+"""Whether this process may be a fork of the one that made a loader, known without a system call: that is asked for each batch and each release."""
+
+from __future__ import annotations
+
+import os
+
+under_way = 0
+"""Forks of this process that are under way; in a child, that never ends.
+
+So 0 proves that this process is the one that it was when any loader was made. Anything else proves nothing, and the pid has to be asked for: other
+threads of the parent run meanwhile, and in the child finalizers do before any hook (those of thread-local variables of threads that are gone).
+"""
+
+
+def _begin() -> None:
+    global under_way
+    under_way += 1
+
+
+def _end() -> None:
+    global under_way
+    under_way -= 1
+
+
+os.register_at_fork(before=_begin, after_in_parent=_end)
