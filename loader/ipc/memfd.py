@@ -24,6 +24,15 @@ def create(name: str, nbytes: int = 0) -> int:
     return fd
 
 
+def shared_with_forks(name: str, nbytes: int) -> npt.NDArray[np.uint8]:
+    """Return new shared memory, zeros, which forks of this process inherit. It is freed when the last view of it is gone, everywhere."""
+    fd = create(name, nbytes)
+    try:
+        return attach(fd)
+    finally:
+        os.close(fd)
+
+
 def path_of(fd: int) -> str:
     """Return a path by which processes of the same user can open shared memory, as long as this one lives and keeps it."""
     return f"/proc/{os.getpid()}/fd/{fd}"

@@ -21,14 +21,13 @@ from loader.data import fork_guard
 from loader.data.global_rng import set_at_random
 from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.pipeline.substitution import Substitution, substitute
+from loader.data.pipeline.substitution import CAPACITY, KnownKillers, Substitution, substitute
 from loader.data.plan import EpochPlan
 from loader.data.rows import BadSample, Indices
 from loader.data.spec import Array
 from loader.data.stopwatch import Stopwatch
-from loader.ipc import last_words
+from loader.ipc import last_words, memfd
 from loader.ipc.arena import Arena
-from loader.ipc.bad_samples import KnownKillers
 from loader.ipc.board import Cells, WorkerCell, WorkerState
 from loader.ipc.channels import read_records
 from loader.ipc.line_file import LineFile, flush_stdout
@@ -40,6 +39,10 @@ _PR_SET_PDEATHSIG = 1
 
 # A function that is bound before the fork: the dynamic linker's lock may be held by nobody, but looking it up costs a millisecond.
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+
+
+def _killers_of_all_workers() -> KnownKillers:
+    return KnownKillers(memfd.shared_with_forks("known killers", 8 * (1 + CAPACITY)).view(np.int64))
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class WorkerContext:
     logs: LogWriter
     substitute: bool = False
     journal: LineFile = field(default_factory=lambda: LineFile.create("journal"))
-    known_killers: KnownKillers = field(default_factory=KnownKillers)
+    known_killers: KnownKillers = field(default_factory=_killers_of_all_workers)
 
 
 def run(number: int, production: WorkerContext, cells: Cells, tickets: int, last_words_fd: int, inbox: int, supervisor: int) -> None:

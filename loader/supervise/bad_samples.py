@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from loader.data.pipeline.substitution import last_attempt, no_substitute, substitute
 from loader.errors import ProtocolError, SampleError, SampleTimeout, from_record, in_words
-from loader.ipc.bad_samples import BadSampleLog
+from loader.ipc.bad_sample_log import BadSampleLog
 from loader.ipc.board import Board, SupervisorCell
 from loader.ipc.quarantine import ErrorBudget
 from loader.produce.failures import KIND

@@ -27,7 +27,7 @@ from loader.data.plan import EpochPlan
 from loader.errors import LoaderError, PipelineError, ProtocolError
 from loader.ipc import last_words, memfd
 from loader.ipc.arena import Arena, ArenaLayout
-from loader.ipc.bad_samples import BadSampleLog
+from loader.ipc.bad_sample_log import BadSampleLog
 from loader.ipc.board import Board, Phase, SupervisorCell
 from loader.ipc.channels import Outlet
 from loader.ipc.line_file import LIMIT_BYTES, LineFile, print_lines

@@ -14,7 +14,7 @@ from loader.data.global_rng import kept
 from loader.data.layout import aligned_empty
 from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.pipeline.substitution import NoKnownKillers, Substitution
+from loader.data.pipeline.substitution import KnownKillers, Substitution
 from loader.data.plan import EpochPlan
 from loader.data.rows import BadSample, Indices
 from loader.data.spec import Array, SampleSpec
@@ -45,7 +45,7 @@ class Inline(Producer):
         self._spec: SampleSpec | None = None
         self._quarantine = config.quarantine
         self._known = ErrorBudget(plan.samples, config.max_errors, config.quarantine)
-        self._substitution = Substitution(pipeline, self, NoKnownKillers()) if config.on_error == "substitute" else None
+        self._substitution = Substitution(pipeline, self, KnownKillers()) if config.on_error == "substitute" else None
         self._warned = False
         self.board = Board(None, 0)
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0

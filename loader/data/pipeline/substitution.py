@@ -21,6 +21,9 @@ from loader.errors import in_words
 
 LAST_ATTEMPT = 16
 
+CAPACITY = 1023
+"""How many samples that kill or hang are remembered; any further ones are tried again in each epoch."""
+
 
 def substitute(seed: int, epoch: int, index: int, attempt: int, samples: int) -> int:
     """Return the index of the sample that stands in for sample `index` in `epoch`: any other one, each as likely.
@@ -56,25 +59,40 @@ def no_substitute(last: BadSample | None) -> NoSubstitute:
     return error
 
 
-class KnownKillers(Protocol):
-    """Samples that are known to kill or to hang, and are not tried again."""
+class KnownKillers:
+    """Samples that are not tried again, since they kill their workers or hang: each would cost three workers, or three time-outs, in every epoch.
+
+    The supervisor adds them, and all workers, also those that live already, look once per ticket. With `workers=0` none are known: a sample that
+    kills ends the training as well.
+
+    Args:
+        memory: int64 of shape `(1 + CAPACITY,)`, zeros, shared by all who look. A count, and then that many indices, each plus 1.
+    """
+
+    def __init__(self, memory: Indices | None = None) -> None:
+        self._memory = np.zeros(1 + CAPACITY, np.int64) if memory is None else memory
+        self._cells = self._memory.data
+
+    def add(self, index: int) -> None:
+        """Add a sample. Runs in: the supervisor."""
+        count = self._cells[0]
+        if count < CAPACITY and index not in self:
+            self._cells[1 + count] = index + 1
+            self._cells[0] = count + 1
 
     def __contains__(self, index: int) -> bool:
-        """Whether a sample is one."""
+        return index in self._listed()
 
     def among(self, indices: Indices) -> list[int]:
-        """Return the places in `indices` that hold one, in order."""
+        """Return the places in `indices` that hold such samples, in order."""
+        if not self._cells[0]:
+            return []
+        places: list[int] = np.flatnonzero(np.isin(indices, self._listed())).tolist()
+        return places
 
-
-class NoKnownKillers:
-    """None are known: where a sample that kills would end the training as well (`workers=0`)."""
-
-    def __contains__(self, index: int) -> bool:
-        return False
-
-    def among(self, indices: Indices) -> list[int]:
-        """Return nothing."""
-        return []
+    def _listed(self) -> Indices:
+        listed: Indices = self._memory[1 : 1 + self._cells[0]] - 1  # one that is counted before it is seen is still a 0, which makes it none
+        return listed
 
 
 class BadSampleObserver(Protocol):

@@ -18,7 +18,7 @@ from loader.data.spec import Array, SampleSpec
 from loader.errors import IterationError, LoaderClosed, LoaderError, PipelineError, SupervisorDied
 from loader.ipc import memfd
 from loader.ipc.arena import ArenaLayout
-from loader.ipc.bad_samples import BadSampleLog
+from loader.ipc.bad_sample_log import BadSampleLog
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.loader_identity import introduce
 from loader.train.checks import checked_workers

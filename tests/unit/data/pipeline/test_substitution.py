@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.data.pipeline.substitution import last_attempt, substitute
+from loader.data.pipeline.substitution import CAPACITY, KnownKillers, last_attempt, substitute
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**32), st.integers(2, 50), st.integers(1, 16), st.data())
@@ -36,3 +36,28 @@ def test_attempts_epochs_samples_and_seeds_differ() -> None:
 
 def test_a_single_sample_has_none_in_its_place() -> None:
     assert [last_attempt(samples) for samples in (1, 2, 100)] == [0, 16, 16]
+
+
+def test_killers_are_found_among_indices() -> None:
+    known_killers = KnownKillers()
+    assert known_killers.among(np.arange(10)) == []
+    for index in (5, 0, 5, 10**12):
+        known_killers.add(index)
+    assert [index in known_killers for index in (0, 5, 10**12, 1)] == [True, True, True, False]
+    assert known_killers.among(np.array([3, 0, 10**12, -1, 5])) == [1, 2, 4]
+
+
+def test_a_killer_that_is_counted_before_it_is_seen_is_none_yet() -> None:
+    known_killers = KnownKillers()
+    known_killers.add(3)
+    known_killers._cells[0] = 2
+    assert known_killers.among(np.arange(6)) == [3]
+    assert 0 not in known_killers
+
+
+def test_more_killers_than_there_is_room_for_are_forgotten() -> None:
+    known_killers = KnownKillers()
+    for index in range(CAPACITY + 5):
+        known_killers.add(index)
+    assert CAPACITY - 1 in known_killers
+    assert CAPACITY not in known_killers
