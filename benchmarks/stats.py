@@ -15,9 +15,9 @@ from typing import Any
 
 import psutil
 
+from benchmarks.clocks import cpu_time_ns
 from benchmarks.workloads import SEED, WORKLOADS
 from loader import Loader, NpyArrays
-from loader.supervise.tuning.tuning import cpu_time_ns
 
 _ARMS = ("on", "no stages", "off")
 _WARM_S = 2.0

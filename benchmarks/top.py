@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.clocks import cpu_time_ns
 from benchmarks.workloads import WORKLOADS
-from loader.supervise.tuning.tuning import cpu_time_ns
 
 _WARM_S = 2.0
 _ROUND_S = 1.0  # a refresh

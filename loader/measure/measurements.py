@@ -5,11 +5,11 @@ What a verdict needs to know, and what follows from it by arithmetic alone. Pure
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loader.data.stopwatch import READ, WRITE, Timing
+from loader.measure.worker_count import Load, most_gain
 
 _SHOWN = 0.01
 _FIRST_STAGE = len(Timing)
@@ -54,13 +54,6 @@ def stages(timing: Sequence[int], names: Sequence[str], samples: int) -> list[St
 def in_words(given: Sequence[StageStats]) -> str:
     """Return the stages that matter, in one line."""
     return ", ".join(f"{stage} ({stage.ms_per_sample:.3g} ms)" for stage in given if stage.share >= _SHOWN)
-
-
-MOST_GAIN = 10.0
-"""Beyond that, a figure promises more than a measurement of waiting can tell."""
-
-# Work takes its time; with less than this in hand, workers are late now and then.
-_ROOM = 0.85
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,26 +128,24 @@ class Measurements:
         return min(1.0, self.share / max(1 - self.nothing_to_fill, 1e-9))
 
     @property
+    def load(self) -> Load:
+        """What the law about numbers of workers is asked with."""
+        served = max(1 - self.queueing, self.computing, 1e-9)
+        return Load(
+            workers=len(self.busy),
+            busy=sum(self.busy),
+            work=sum(self.busy) * served,
+            wait=self.wait,
+            computing=self.computing / served,
+            cores_used=sum(self.busy) * self.computing,
+            cores=self.cores,
+            ceiling=self.ceiling,
+        )
+
+    @property
     def most_gain(self) -> float:
         """How many times as fast training would run with data always there."""
-        return min(MOST_GAIN, 1 / max(1 - self.wait, 1e-9))
-
-    @property
-    def needed(self) -> int:
-        """Workers with which the trainer would not wait, if each did as much as now."""
-        return max(1, math.ceil(sum(self.busy) * self.most_gain / _ROOM - 0.1))
-
-    @property
-    def useful(self) -> int:
-        """Workers that could be used: as many as are needed, allowed, and served by the cores. Who stands in line for a core wants to compute."""
-        wanting = min(1.0, self.computing + self.queueing)
-        served = self.ceiling if wanting < 1 / max(self.ceiling, 1) else max(1, round(self.cores / wanting))
-        return min(self.needed, self.ceiling, max(served, len(self.busy)))
-
-    def gain_with(self, workers: int) -> float:
-        """Return how many times as fast training would run with another number of workers, if each does as much as now."""
-        capacity = workers / max(sum(self.busy), 1e-9)
-        return max(1.0, min(self.most_gain, capacity * _ROOM))
+        return most_gain(self.wait)
 
     @property
     def largest(self) -> StageStats | None:

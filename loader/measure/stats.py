@@ -15,8 +15,9 @@ from typing import Any
 
 from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
 from loader.measure.measurements import StageStats, in_words
+from loader.measure.moments import Moment
 from loader.measure.verdict import judge
-from loader.measure.window import Moment, Window
+from loader.measure.window import Window
 
 _WINDOW_S = 10.0
 _STEP_S = 0.5
@@ -216,7 +217,7 @@ class Meter:
             self._begun = moment.batches > 0
         self._moments.append(moment)
         self._next = now + _STEP_S
-        while len(self._moments) > 1 and self._moments[1].at <= now - _WINDOW_S:
+        while len(self._moments) > 1 and self._moments[1].at_s <= now - _WINDOW_S:
             self._moments.popleft()
         return self._next if self._begun else now
 
@@ -233,8 +234,8 @@ class Meter:
             name=name,
             epoch=self._board.trainer[TrainerCell.EPOCH_GAUGE],
             batches_delivered=now.batches,
-            samples_per_s=window.samples_per_s,
-            trainer_wait_ratio=window.wait_ratio,
+            samples_per_s=window.pace.samples_per_s,
+            trainer_wait_ratio=window.pace.wait_ratio,
             slots=self._slots(),
             workers=[self._worker(number, window.busy_ratio(number)) for number in running],
             memory=self._memory(),

@@ -6,11 +6,11 @@ else comes first: workers that wait for slots are idle for another reason than w
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import Enum
 
-from loader.measure.measurements import MOST_GAIN, Measurements
+from loader.measure.measurements import Measurements
+from loader.measure.worker_count import MOST_GAIN
 
 # Less waiting than this is noise, and its cure gains as little.
 _NOTICEABLE = 0.05
@@ -157,7 +157,7 @@ def _model(seen: Measurements) -> Verdict | None:
         return None
     words = f"the model is the slow part: it waits for data {seen.wait:.0%} of its time, the workers are busy {seen.share:.0%} of theirs"
     words += f" and could deliver {1 / max(seen.share, 0.01):.1f} times as much"
-    count, needed = len(seen.busy), max(1, math.ceil(sum(seen.busy) / 0.8 - 0.01))
+    count, needed = len(seen.busy), seen.load.least
     if needed < count:
         words += f"; {needed} of {count} workers would do"
     return Verdict(Kind.TOO_MANY if needed <= count / 2 else Kind.MODEL, words)
@@ -166,7 +166,7 @@ def _model(seen: Measurements) -> Verdict | None:
 def _memory(seen: Measurements) -> Verdict | None:
     if seen.reduced_to is None or seen.pressed < _BUSY:
         return None
-    gain = seen.gain_with(max(seen.wanted, len(seen.busy)))
+    gain = seen.load.gain_with(max(seen.wanted, len(seen.busy)))
     allowed = f"memory allows only {seen.reduced_to} of {seen.wanted} workers"
     return _slow(seen, Kind.MEMORY, f"{allowed}; with a higher memory_limit, smaller batches or fewer slots, all of them could run", gain)
 
@@ -218,12 +218,12 @@ def _stage(seen: Measurements) -> Verdict | None:
     if largest.name != "read":
         why = f"`{largest.name}` takes {largest.share:.0%} of the workers' time ({largest.ms_per_sample:.3g} ms per sample)"
         if more := _more_workers(seen):
-            return _slow(seen, Kind.TRANSFORMING, f"{why}; make it faster, or {more}", seen.gain_with(seen.useful))
+            return _slow(seen, Kind.TRANSFORMING, f"{why}; make it faster, or {more}", seen.load.gain_with(seen.load.helpful))
         return _slow(seen, Kind.TRANSFORMING, f"{why}; make it faster, perhaps twice", min(seen.most_gain, 1 / max(1 - largest.share / 2, 0.1)))
     why = f"reading takes {largest.share:.0%} of the workers' time ({largest.ms_per_sample:.3g} ms per sample)"
     cure = "read less per sample, or use a format that needs less work" if seen.computing >= _COMPUTING else "use faster storage or larger files"
     more = _more_workers(seen)
-    return _slow(seen, Kind.READING, f"{why}; {cure}{f', or {more}' * bool(more)}", seen.gain_with(seen.useful))
+    return _slow(seen, Kind.READING, f"{why}; {cure}{f', or {more}' * bool(more)}", seen.load.gain_with(seen.load.helpful))
 
 
 def _workers(seen: Measurements) -> Verdict | None:
@@ -236,7 +236,7 @@ def _workers(seen: Measurements) -> Verdict | None:
         if len(seen.busy) >= seen.ceiling
         else more or "more workers would not help"
     )
-    return _slow(seen, Kind.WORKERS, f"{why} {seen.pressed:.0%} of the time; {cure}", seen.gain_with(seen.useful))
+    return _slow(seen, Kind.WORKERS, f"{why} {seen.pressed:.0%} of the time; {cure}", seen.load.gain_with(seen.load.helpful))
 
 
 def _unclear(seen: Measurements) -> Verdict:
@@ -251,7 +251,8 @@ _RULES = (_nothing, _inline, _measuring, _overhead, _model, _memory, _slots, _st
 
 def _more_workers(seen: Measurements) -> str:
     """Return how many workers would be better, if any."""
-    return f"use {seen.useful} workers" if seen.useful > len(seen.busy) else ""
+    helpful = seen.load.helpful
+    return f"use {helpful} workers" if helpful > len(seen.busy) else ""
 
 
 def _slow(seen: Measurements, kind: Kind, why: str, gain: float) -> Verdict:

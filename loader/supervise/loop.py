@@ -255,7 +255,7 @@ class Supervisor:
 
     def _tune(self, now: float) -> None:
         self._tuning.ceiling = self._memory.count(len(self._board.workers))
-        if workers := self._tuning.look(now, self._target, self._schedule.counts()[1]):
+        if workers := self._tuning.look(now, self._target):
             self._target = workers
             self._adjust()
 

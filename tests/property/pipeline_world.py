@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 
-from loader.supervise.tuning.intervals import Observation
+from loader.data.stopwatch import TIMING_CELLS, Timing
+from loader.measure.moments import Moment
 from loader.supervise.tuning.tuner import Tuner
 
 STEP_S = 1e-3
@@ -145,10 +146,19 @@ class World:
                 self.wait_s += left
                 return
 
-    def counters(self) -> Observation:
-        """Return all counters since the start."""
-        samples = self.batches * self.load.tickets
-        return Observation(self.now, self.wait_s, self.batches, samples, self.made, self.busy_s, self.cpu_s, self.queue_s, len(self.filling))
+    def moment(self) -> Moment:
+        """Return what the counters say."""
+        timing = [0] * TIMING_CELLS
+        timing[Timing.CPU_NS], timing[Timing.QUEUE_NS] = round(self.cpu_s * 1e9), round(self.queue_s * 1e9)
+        return Moment(
+            at_s=self.now,
+            wait_ns=round(self.wait_s * 1e9),
+            samples=self.batches * self.load.tickets,
+            batches=self.batches,
+            made=self.made,
+            busy_ns=(round(self.busy_s * 1e9),),
+            timing=tuple(timing),
+        )
 
 
 @dataclass
@@ -170,18 +180,9 @@ class Run:
         """Run on."""
         end = self.world.now + seconds
         while self.world.now < end - 1e-9:
-            before = self.world.counters()
             self.world.run(TICK_S)
-            after = self.world.counters()
-            seen = replace(
-                after,
-                **{
-                    name: getattr(after, name) - getattr(before, name)
-                    for name in ("elapsed_s", "wait_s", "batches", "samples", "made", "busy_s", "cpu_s", "queue_s")
-                },
-            )
             ceiling = self.ceiling(self.world.now)
-            advice = self.tuner.observe(seen, self.world.workers, ceiling, self.world.now)
+            advice = self.tuner.observe(self.world.moment(), self.world.workers, ceiling)
             if advice:
                 assert 1 <= advice.workers <= ceiling
                 assert advice.workers != self.world.workers

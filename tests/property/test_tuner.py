@@ -141,7 +141,7 @@ LOAD = st.builds(
     cores=st.integers(1, 8),
     disk=st.integers(1, 40),
     noise=st.floats(0, 1),
-    straggler=st.floats(0, 0.05),
+    straggler=st.just(0.0) | st.floats(0, 0.05),
 )
 
 
@@ -149,7 +149,8 @@ def within_bounds_and_calm(run: Run, most: int) -> None:
     """Assert what holds for any load. That each advice is within bounds is asserted by the run itself."""
     assert all(1 <= workers <= most for _, _, workers in run.marks)
     late = [at for at, *_ in run.changes if at > run.world.now - 60]
-    assert len(late) <= 6, run.changes
+    rests = not run.world.load.straggler  # otherwise each look may show another load: as many changes as there may be
+    assert len(late) <= (6 if rests else 10 + 60 / 20), run.changes
 
 
 @some_loads

@@ -1,60 +1,23 @@
-"""What the tuner knows: counters of short intervals, joined to a window that is worth a judgement. Pure: no clock.
+"""What the tuner knows: the moments since the last change, as far as they are worth a judgement. Pure: no clock.
 
-An interval in which the trainer took nothing while no slot was being filled is either a long step or a pause (an evaluation, a checkpoint, a
-debugger). It is kept aside until the next batch tells which: a pause is left out, with the interval that ends it, a step is counted.
+A gap in which the trainer takes nothing is a long step, a wait for slow workers, or a pause (an evaluation, a checkpoint, a debugger). Only the
+next batch tells which, so nothing is said about a gap before it has ended.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from loader.measure.moments import Moment, Span, Spans, without_pauses
+from loader.measure.worker_count import WAIT_NOTICED
 
 # The first steps of a trainer compile its model, and the first batches are those that the workers made meanwhile.
 WARM_UP_BATCHES = 2
-# Waiting less than this is noise; removing it would gain as little.
-WAIT_NOTICED = 0.03
 # A judgement on fewer batches, or less time, is a judgement on chance.
 ENOUGH_BATCHES = 4
 ENOUGH_S = 1.0
 # What is older says nothing about now.
 _WINDOW_S = 3.0
-# A gap without batches shorter than this hardly moves a window; a longer one is a pause, unless steps are that long.
-_PAUSE_S = 1.0
-_PAUSE_STEPS = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What happened in an interval.
-
-    Attributes:
-        elapsed_s: its length.
-        wait_s: the trainer's time waiting for data.
-        batches, samples: taken by the trainer.
-        made: samples that workers finished.
-        busy_s: time of all workers on tickets.
-        cpu_s: of it, computing.
-        queue_s: of it, ready to compute but without a core.
-        filling: slots that were being filled at its end.
-    """
-
-    elapsed_s: float = 0.0
-    wait_s: float = 0.0
-    batches: int = 0
-    samples: int = 0
-    made: int = 0
-    busy_s: float = 0.0
-    cpu_s: float = 0.0
-    queue_s: float = 0.0
-    filling: int = 0
-
-    def joined(self, later: Observation) -> Observation:
-        """Return this interval and a later one as one."""
-        sums = {name: getattr(self, name) + getattr(later, name) for name in _SUMS}
-        return Observation(**sums, filling=later.filling)
-
-
-_SUMS = [field.name for field in fields(Observation) if field.name != "filling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,70 +44,63 @@ class Measure:
 
 
 class Intervals:
-    """The intervals since the last change, as far as they count."""
+    """The intervals between the moments since the last change, as far as they count."""
 
     def __init__(self) -> None:
-        self._kept: deque[Observation] = deque()
-        self._gap = Observation()
-        self._skip = True
+        self._moments: list[Moment] = []
+        self._counted = Spans([])
         self._warm_up = WARM_UP_BATCHES
-        self._single = False
 
     def restart(self) -> None:
-        """Forget everything, and the next interval too: in it the change takes effect."""
-        self._kept.clear()
-        self._gap = Observation()
-        self._skip = True
+        """Forget everything, and the interval until the next moment too: in it the change takes effect."""
+        self._moments = []
+        self._counted = Spans([])
 
-    def add(self, seen: Observation) -> None:
-        """Add the next interval."""
+    def add(self, moment: Moment) -> None:
+        """Add the next moment."""
+        moments = self._moments
+        if not moments:
+            moments.append(moment)
+            return
         if self._warm_up > 0:
-            self._warm_up -= seen.batches
+            self._warm_up -= moment.batches - moments[-1].batches
+            self._moments = [moment] if self._warm_up > 0 else []
             return
-        self._gap = self._gap.joined(seen)
-        if not seen.batches and not seen.filling:
-            return
-        gap, self._gap = self._gap, Observation()
-        pause = gap.elapsed_s - seen.elapsed_s
-        long_step = self._single and seen.batches <= 1
-        self._single = seen.batches <= 1
-        if pause > _PAUSE_S and not (long_step and pause <= self._longest_step_s()):
-            return
-        if self._skip:
-            self._skip = False
-            return
-        self._kept.append(gap)
-        self._forget()
+        if len(moments) > 1 and moment.batches == moments[-2].batches:
+            moments.pop()  # a gap that goes on is one interval, however often it was looked at
+        moments.append(moment)
+        if moment.batches > moments[-2].batches:
+            self._counted = Spans(_latest(without_pauses(moments)))
+            if self._counted.each:
+                del moments[: moments.index(self._counted.each[0].then)]
 
     @property
     def elapsed_s(self) -> float:
-        """Time that is kept."""
-        return sum(one.elapsed_s for one in self._kept)
+        """Time that counts."""
+        return self._counted.elapsed_s
 
     def measure(self, workers: int) -> Measure | None:
         """Return what `workers` workers came to, or None while too little is known."""
-        total = Observation()
-        for one in self._kept:
-            total = total.joined(one)
-        if total.elapsed_s < ENOUGH_S * 0.95 or total.batches < ENOUGH_BATCHES or not total.samples or not total.made:
+        counted = self._counted
+        elapsed, samples, made = counted.elapsed_s, counted.pace.samples, counted.made
+        if elapsed < ENOUGH_S * 0.95 or counted.batches < ENOUGH_BATCHES or not samples or not made:
             return None
-        elapsed, wait = total.elapsed_s, min(total.wait_s, total.elapsed_s)
+        wait = counted.pace.wait_ratio
         return Measure(
             workers=workers,
-            rate=(total.made if wait > WAIT_NOTICED * elapsed else total.samples) / elapsed,
-            wait=wait / elapsed,
-            busy=min(1.0, total.busy_s / (elapsed * workers)),
-            service_s=max(total.busy_s - total.queue_s, total.cpu_s, 1e-9) / total.made,
-            cpu_s=total.cpu_s / total.made,
-            step_s=(elapsed - wait) / total.samples,
+            rate=(made if wait > WAIT_NOTICED else samples) / elapsed,
+            wait=wait,
+            busy=min(1.0, counted.busy_s / (elapsed * workers)),
+            service_s=max(counted.busy_s - counted.queue_s, counted.cpu_s, 1e-9) / made,
+            cpu_s=counted.cpu_s / made,
+            step_s=elapsed * (1 - wait) / samples,
         )
 
-    def _longest_step_s(self) -> float:
-        batches = sum(one.batches for one in self._kept)
-        return _PAUSE_STEPS * self.elapsed_s / batches if batches else float("inf")
 
-    def _forget(self) -> None:
-        batches, elapsed = sum(one.batches for one in self._kept), self.elapsed_s
-        while elapsed - self._kept[0].elapsed_s >= _WINDOW_S and batches - self._kept[0].batches >= 2 * ENOUGH_BATCHES:
-            first = self._kept.popleft()
-            elapsed, batches = elapsed - first.elapsed_s, batches - first.batches
+def _latest(spans: Spans) -> list[Span]:
+    """Return the last spans that come to enough time and batches."""
+    each, elapsed_s, batches = list(spans.each), spans.elapsed_s, spans.batches
+    while each and elapsed_s - each[0].elapsed_s >= _WINDOW_S and batches - each[0].batches >= 2 * ENOUGH_BATCHES:
+        first = each.pop(0)
+        elapsed_s, batches = elapsed_s - first.elapsed_s, batches - first.batches
+    return each

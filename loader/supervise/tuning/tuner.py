@@ -14,7 +14,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from loader.supervise.tuning.intervals import WAIT_NOTICED, Intervals, Measure, Observation
+from loader.measure.moments import Moment
+from loader.measure.worker_count import COMPUTING, WAIT_NOTICED, Load
+from loader.supervise.tuning.intervals import Intervals, Measure
 
 # A count is as good as another that is at most this much faster.
 GAIN_NOTICED = 0.03
@@ -25,21 +27,9 @@ _UNCLEAR = (0.93, 1.08)
 _UNCLEAR_S = 2.5
 # Before workers are sent away, or the load is held to have changed: evidence must then include a bad moment or two.
 _SHRINK_S = 2.0
-# Where the trainer waits anyway, a trial with fewer costs speed; it must promise to save this much.
-_WORTH_A_TRIAL = 0.8
-# Queueing makes a worker that is always busy a worker that is late: room for a tenth, at most for half a worker.
-_ROOM_SHARE = 0.9
-_ROOM_WORKERS = 0.5
 # A first jump may quadruple the workers; a second look at what failed before takes a smaller step.
 _JUMP = 4.0
 _STEP = 1.5
-# Workers that idle this much while the trainer waits are held up by something that more of them would not cure.
-_BUSY_ENOUGH = 0.6
-# Whoever computes for this share of its time computes.
-_COMPUTING = 0.9
-# Beyond what the cores can serve on average, reads and computing still overlap better with more workers, until this share of the cores is used.
-_CORES_USED = 0.95
-_STEP_BEYOND = 0.25
 # The load has changed when the rate, or a worker's or the trainer's time per sample has changed by this factor, or waiting appears where none was.
 _CHANGED = 1.3
 _WAIT_APPEARED = 0.08
@@ -85,15 +75,15 @@ class Tuner:
         self._changes = _CHANGES_AT_ONCE
         self._last = -math.inf
 
-    def observe(self, seen: Observation, workers: int, ceiling: int, now: float) -> Advice | None:
-        """Take in an interval; return another number of workers, or None.
+    def observe(self, moment: Moment, workers: int, ceiling: int) -> Advice | None:
+        """Take in what the counters say now; return another number of workers, or None.
 
         Args:
-            seen: the interval that ends now.
-            workers: that were wanted in it.
+            moment: the counters; its time may count from any start.
+            workers: that were wanted until now.
             ceiling: most that are allowed now, 1 or more.
-            now: seconds, from any start.
         """
+        now = moment.at_s
         self._changes = min(_CHANGES_AT_ONCE, self._changes + max(0.0, now - max(self._last, 0.0)) / _CHANGE_EVERY_S)
         self._last = now
         if workers > ceiling:
@@ -102,7 +92,7 @@ class Tuner:
             self._workers = workers
             self._intervals.restart()
             return None
-        self._intervals.add(seen)
+        self._intervals.add(moment)
         measure = self._intervals.measure(workers)
         if measure is None or self._changed(measure) or self._unclear(measure):
             return None
@@ -162,7 +152,8 @@ class Tuner:
 
     def _decide(self, measure: Measure, ceiling: int, now: float) -> Advice | None:
         home = self._home()
-        target = self._fewer(home) or self._more(home, ceiling) or self._half(home) or home
+        load = self._load(home, ceiling)
+        target = self._fewer(load) or self._more(load) or self._half(home) or home
         if target == measure.workers:
             self._rest(measure, now)
             return None
@@ -186,42 +177,42 @@ class Tuner:
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         self._retry_at = None
 
-    def _fewer(self, home: int) -> int | None:
-        """Return fewer workers that may do as well as `home`, or None."""
-        known = self._known[home]
-        enough = _with_room(known.rate * min(one.service_s for one in self._known.values()))
+    def _fewer(self, load: Load) -> int | None:
+        """Return fewer workers that may do as well, or None."""
+        home, least = load.workers, load.least
         less = [workers for workers in self._known if workers < home]
         if less:  # each of them was not enough: the law was too hopeful, what they delivered says by how much
             most = max(less)
-            enough = max(enough, most + 1, math.ceil(most * known.rate / self._known[most].rate - 0.05))
-        worth = home - 1 if known.wait <= WAIT_NOTICED else int(_WORTH_A_TRIAL * home)
-        return max(1, enough) if enough <= worth else None
+            least = max(least, most + 1, math.ceil(most * self._known[home].rate / self._known[most].rate - 0.05))
+        return least if least <= load.worth else None
 
-    def _more(self, home: int, ceiling: int) -> int | None:
-        """Return more workers that may do better than `home`, or None."""
-        known = self._known[home]
-        if known.wait <= WAIT_NOTICED or known.busy < _BUSY_ENOUGH:
+    def _more(self, load: Load) -> int | None:
+        """Return more workers that may do better, or None."""
+        if not load.most:
             return None
+        home = load.workers
         higher = min((workers for workers in self._known if workers > home), default=None)
         if higher is not None:
             between = round(math.sqrt(home * higher))
-            worse = self._known[higher].rate < known.rate * (1 - GAIN_NOTICED)
-            return between if worse and between >= 1.4 * home and between not in self._known and between <= ceiling else None
-        needed = _with_room(home * known.busy / max(1 - known.wait, 1e-3))
-        wanted = min(max(needed, home + 1), math.ceil(self._factor * home))
-        allowed = min(wanted, ceiling, self._most_computing(home))
+            worse = self._known[higher].rate < self._known[home].rate * (1 - GAIN_NOTICED)
+            return between if worse and between >= 1.4 * home and between not in self._known and between <= load.ceiling else None
+        allowed = min(max(load.needed, home + 1), math.ceil(self._factor * home), load.most)
         return allowed if allowed > home else None
 
-    def _most_computing(self, home: int) -> int:
-        """Return how many workers the cores can serve, by the share of its time that a worker computes."""
-        lone = min(self._known.values(), key=lambda known: known.service_s)
-        share = lone.cpu_s / lone.service_s
-        if share >= _COMPUTING:
-            return self._cores
-        served = int(self._cores / max(share, 1e-3))
+    def _load(self, home: int, ceiling: int) -> Load:
+        """Return what the law is asked with: where workers crowd each other, the work of a sample is best seen at the count that had least of it."""
         known = self._known[home]
-        unused = known.rate * known.cpu_s < _CORES_USED * self._cores
-        return max(served, home + max(1, int(_STEP_BEYOND * home)) if unused else 0)
+        lone = min(self._known.values(), key=lambda one: one.service_s)
+        return Load(
+            workers=home,
+            busy=home * known.busy,
+            work=known.rate * lone.service_s,
+            wait=known.wait,
+            computing=lone.cpu_s / lone.service_s,
+            cores_used=known.rate * known.cpu_s,
+            cores=self._cores,
+            ceiling=ceiling,
+        )
 
     def _half(self, home: int) -> int | None:
         """Return half of `home` where the trainer waits whatever is done, or None.
@@ -229,7 +220,7 @@ class Tuner:
         Only a trial tells whether the workers share the work or stand in each other's way.
         """
         known = self._known[home]
-        alone = home <= self._cores and known.cpu_s >= _COMPUTING * known.service_s
+        alone = home <= self._cores and known.cpu_s >= COMPUTING * known.service_s
         tried = any(workers < home for workers in self._known)
         return home // 2 if home > 1 and known.wait > WAIT_NOTICED and not tried and not alone else None
 
@@ -242,10 +233,6 @@ class Tuner:
         waits = f"the trainer waits {measure.wait:.0%} of the time"
         if target > measure.workers or target > home:
             return f"{waits}, workers are busy {measure.busy:.0%} of theirs and compute {computing:.0%} of that"
-        known = self._known[home]
-        needed = known.rate * min(one.service_s for one in self._known.values())
-        return f"{waits}, and {known.rate:,.0f} samples/s are the work of {needed:.1f} workers"
-
-
-def _with_room(workers: float) -> int:
-    return max(1, math.ceil(min(workers / _ROOM_SHARE, workers + _ROOM_WORKERS) - 1e-6))
+        rate = self._known[home].rate
+        work = rate * min(one.service_s for one in self._known.values())
+        return f"{waits}, and {rate:,.0f} samples/s are the work of {work:.1f} workers"

@@ -30,7 +30,8 @@ import keras
 
 from loader.config import plain
 from loader.errors import ConfigError, StateError
-from loader.measure.pace import Pace, Probe, TimedStretch
+from loader.measure.moments import Pace
+from loader.measure.timed_stretch import Probe, TimedStretch
 from loader.train.keras.event_file import EventFile
 from loader.train.keras.saves import Saves
 from loader.train.keras.training import KerasTraining

@@ -1,58 +1,18 @@
-"""How a stretch of training went: the share of it that was spent waiting for data, and the samples per second.
-
-`Stats` looks back ten seconds; this looks at stretches that its user chooses: an epoch, a validation, the loop until now.
-"""
+"""Stretches of training that their user chooses: an epoch, a validation, the loop until now. `Stats` looks back ten seconds instead."""
 
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
 
 from loader.ipc.board import Board, TrainerCell
+from loader.measure.moments import Moment, Pace, Span
 
 # Steps that are left out of the first stretch: workers start and the framework compiles. Two, because some compile the second step as well.
 _WARM_UP = 2
 
 
-class Moment(NamedTuple):
-    """What the counters said, and when."""
-
-    at_s: float
-    wait_ns: int
-    samples: int
-
-
-class Pace(NamedTuple):
-    """What lies between two moments.
-
-    Attributes:
-        elapsed_s: seconds.
-        waited_s: seconds of them that the trainer waited for data.
-        samples: that it took.
-    """
-
-    elapsed_s: float
-    waited_s: float
-    samples: int
-
-    @property
-    def wait_ratio(self) -> float:
-        """Share of the time that the trainer waited for data, 0 to 1."""
-        return min(1.0, self.waited_s / self.elapsed_s) if self.elapsed_s > 0 else 0.0
-
-    @property
-    def samples_per_s(self) -> float:
-        """Samples that the trainer took per second."""
-        return self.samples / self.elapsed_s if self.elapsed_s > 0 else 0.0
-
-
-def between(then: Moment, now: Moment) -> Pace:
-    """Return the pace from one moment to a later one."""
-    return Pace(now.at_s - then.at_s, (now.wait_ns - then.wait_ns) / 1e9, now.samples - then.samples)
-
-
 class Probe:
-    """Reads the trainer's counters, in any thread: two words of memory and a clock.
+    """Reads what the trainer counts, in any thread: two words of memory and a clock.
 
     Args:
         board: of the loader.
@@ -96,8 +56,8 @@ class TimedStretch:
         if self._pace is not None:
             return self._pace
         now = self._probe.moment()
-        pace = between(self._warm, now)
-        return pace if pace.samples else between(self._begun, now)  # whose batch was taken before its step began
+        pace = Span(self._warm, now).pace
+        return pace if pace.samples else Span(self._begun, now).pace  # whose batch was taken before its step began
 
     def begin(self) -> None:
         """Start anew."""

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from loader.measure.pace import Moment, Pace, TimedStretch, between
+from loader.measure.moments import Moment, Pace, Span
+from loader.measure.timed_stretch import TimedStretch
 
 
 class Counters:
@@ -31,7 +32,7 @@ class Counters:
 
 
 def test_ratio_and_rate_are_those_between_two_moments() -> None:
-    pace = between(Moment(10.0, 1_000_000_000, 100), Moment(14.0, 2_000_000_000, 300))
+    pace = Span(Moment(10.0, 1_000_000_000, 100), Moment(14.0, 2_000_000_000, 300)).pace
     assert (pace.wait_ratio, pace.samples_per_s) == (0.25, 50.0)
 
 

@@ -1,0 +1,207 @@
+"""What the counters say at one moment, and what lies between two: who did how much, who waited, and when the trainer paused.
+
+Everything that looks at rates is made of this:
+
+    stats.Meter            the last ten seconds, for `stats()` and its verdict
+    minute.LastMinute      a point for each second of the last minute
+    timed_stretch          an epoch, a validation, a loop until now
+    tuning.Intervals       since the last change of the number of workers, for `workers="auto"`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from loader.data.stopwatch import TIMING_CELLS, Timing
+from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState, busy_ns
+
+# Shorter than this, nothing is a pause, and a pause is this many times as long as a step usually takes.
+_PAUSE_S = 1.0
+_PAUSE_STEPS = 4
+# A trainer that waits for this share of a gap does not pause: it has nothing to go on with.
+_WAITS = 0.5
+
+
+class Moment(NamedTuple):
+    """The counters at one time. Who needs only the trainer's reads only these, and leaves out the others.
+
+    Attributes:
+        at_s: time.monotonic().
+        wait_ns, samples, batches, copies: of the trainer.
+        made: samples, of all workers.
+        busy_ns: of each worker.
+        running: whether each worker runs.
+        nothing_to_fill_ns: for how long all slots were filled.
+        lent: slots that the trainer holds.
+        wanted: workers.
+        timing: of the stopwatches, added up.
+    """
+
+    at_s: float
+    wait_ns: int
+    samples: int
+    batches: int = 0
+    copies: int = 0
+    made: int = 0
+    busy_ns: tuple[int, ...] = ()
+    running: tuple[bool, ...] = ()
+    nothing_to_fill_ns: int = 0
+    lent: int = 0
+    wanted: int = 0
+    timing: tuple[int, ...] = (0,) * TIMING_CELLS
+
+    @classmethod
+    def of(cls, board: Board, at_s: float) -> Moment:
+        """Read all counters. Takes some µs for each worker."""
+        trainer, supervisor = board.trainer, board.supervisor
+        makers = [cells for cells in board.workers if cells[WorkerCell.PID_GAUGE] or cells[WorkerCell.BUSY_NS]] if board.workers else [trainer]
+        timings = [cells.timing().tolist() for cells in makers]
+        return cls(
+            at_s=at_s,
+            wait_ns=trainer[TrainerCell.WAIT_NS],
+            samples=trainer[TrainerCell.SAMPLES],
+            batches=trainer[TrainerCell.BATCHES],
+            copies=trainer[TrainerCell.COPIES],
+            made=sum(cells[WorkerCell.SAMPLES] for cells in makers) if board.workers else trainer[TrainerCell.SAMPLES],
+            busy_ns=tuple(busy_ns(cells, int(at_s * 1e9)) for cells in board.workers),
+            running=tuple(cells[WorkerCell.STATE_GAUGE] != WorkerState.ABSENT for cells in board.workers),
+            nothing_to_fill_ns=supervisor[SupervisorCell.NOTHING_TO_FILL_NS],
+            lent=trainer[TrainerCell.LENT_GAUGE],
+            wanted=supervisor[SupervisorCell.WORKERS_GAUGE],
+            timing=tuple(map(sum, zip(*timings, strict=True))) if timings else (0,) * TIMING_CELLS,
+        )
+
+
+class Pace(NamedTuple):
+    """How the trainer got on.
+
+    Attributes:
+        elapsed_s: seconds.
+        waited_s: seconds of them that it waited for data.
+        samples: that it took.
+    """
+
+    elapsed_s: float
+    waited_s: float
+    samples: int
+
+    @property
+    def wait_ratio(self) -> float:
+        """Share of the time that the trainer waited for data, 0 to 1."""
+        return min(1.0, self.waited_s / self.elapsed_s) if self.elapsed_s > 0 else 0.0
+
+    @property
+    def samples_per_s(self) -> float:
+        """Samples that the trainer took per second."""
+        return self.samples / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+
+class Span(NamedTuple):
+    """From one moment to a later one."""
+
+    then: Moment
+    now: Moment
+
+    @property
+    def elapsed_s(self) -> float:
+        """Its length."""
+        return self.now.at_s - self.then.at_s
+
+    @property
+    def batches(self) -> int:
+        """That the trainer took."""
+        return self.now.batches - self.then.batches
+
+    @property
+    def pace(self) -> Pace:
+        """How the trainer got on."""
+        then, now = self
+        return Pace(now.at_s - then.at_s, (now.wait_ns - then.wait_ns) / 1e9, now.samples - then.samples)
+
+
+class Spans:
+    """Some spans taken together, such as those of a window without the trainer's pauses.
+
+    Attributes:
+        each: the spans, the oldest first.
+        elapsed_s: seconds, of all.
+    """
+
+    def __init__(self, each: Sequence[Span]) -> None:
+        self.each = each
+        self.elapsed_s = sum(span.elapsed_s for span in each)
+
+    def gained(self, count: Callable[[Moment], float]) -> float:
+        """Return by how much a counter grew. One of a process that has died may have been taken back a little."""
+        return max(0.0, sum(count(now) - count(then) for then, now in self.each))
+
+    @property
+    def pace(self) -> Pace:
+        """How the trainer got on in all of them."""
+        each = [span.pace for span in self.each]
+        return Pace(self.elapsed_s, sum(pace.waited_s for pace in each), sum(pace.samples for pace in each))
+
+    @property
+    def batches(self) -> int:
+        """That the trainer took."""
+        return sum(span.batches for span in self.each)
+
+    @property
+    def made(self) -> int:
+        """Samples that the workers finished."""
+        return round(self.gained(lambda moment: moment.made))
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds of all workers together that they had work."""
+        return self.gained(lambda moment: sum(moment.busy_ns)) / 1e9
+
+    def busy_s_of(self, worker: int) -> float:
+        """Return the seconds that one worker had work."""
+        return self.gained(lambda moment: moment.busy_ns[worker]) / 1e9
+
+    def timed(self, cell: int) -> float:
+        """Return what was added to a cell of the stopwatches."""
+        return self.gained(lambda moment: moment.timing[cell])
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of all workers together that they had a core."""
+        return self.timed(Timing.CPU_NS) / 1e9
+
+    @property
+    def queue_s(self) -> float:
+        """Seconds of all workers together that they were ready to run and had no core."""
+        return self.timed(Timing.QUEUE_NS) / 1e9
+
+
+def since_resize(moments: Sequence[Moment]) -> Sequence[Moment]:
+    """Return the moments since the number of workers was changed the last time: what was before says nothing about what is now."""
+    changed = [number for number, (old, new) in enumerate(pairwise(moments), 1) if new.wanted != old.wanted]
+    return moments[changed[-1] :] if changed else moments
+
+
+def without_pauses(moments: Sequence[Moment]) -> Spans:
+    """Return the spans from each moment to the next in which the trainer did not pause, nor began or ended a pause.
+
+    While it validates or compiles, nobody waits, all slots are filled and some are lent, as where it keeps them for good.
+    """
+    spans = [Span(*pair) for pair in pairwise(moments)]
+    elapsed_s, batches = moments[-1].at_s - moments[0].at_s, max(1, moments[-1].batches - moments[0].batches)
+    kept = set(range(len(spans)))
+    for first, last in _runs(spans):
+        gap = Span(spans[first].then, spans[last].now).pace
+        if gap.wait_ratio < _WAITS and gap.elapsed_s > max(_PAUSE_S, _PAUSE_STEPS * (elapsed_s - gap.elapsed_s) / batches):
+            kept -= set(range(first - 1, last + 2))
+    return Spans([spans[number] for number in sorted(kept)])
+
+
+def _runs(spans: Sequence[Span]) -> list[tuple[int, int]]:
+    """Return first and last of spans that belong together: a trainer looks when it takes a batch, a supervisor several times in a pause."""
+    runs: list[tuple[int, int]] = []
+    for number, span in enumerate(spans):
+        again = number > 0 and not span.batches and not spans[number - 1].batches
+        runs.append((runs.pop()[0] if again else number, number))
+    return runs
