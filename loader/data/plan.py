@@ -21,7 +21,7 @@ class EpochPlan:
     Attributes:
         samples: in the source.
         batch_size: rows of a full batch of this rank.
-        drop_last: leave out a last batch that is not full.
+        drop_last: leave out the last batch if it is not full.
         rank: of this process, 0 ≤ rank < world.
         world: number of ranks.
         batches: in an epoch.

@@ -245,7 +245,7 @@ def _unpickle(fd: int) -> tuple[Pipeline, Config]:
 
 def _likely_cause(error: BaseException) -> str:
     if isinstance(error, AttributeError) and "__main__" in str(error):
-        return "a library has wrapped a function or class of the script, and looks it up by its name. What to do: put that into a module of its own"
+        return "a library has wrapped a function or class of the script, and looks it up by its name. What to do: move it into a separate module"
     if is_descriptor_limit(error):
         return "the source or a transform holds more open or mapped files than a process may have (ulimit -n)"
     return "a module that only the script can import, or that fails when it is imported again"

@@ -96,7 +96,7 @@ def _ask(question: Question, asking: Asking, threads: Threads, timeout_s: float)
             raise SampleTimeout(index=0, name=known, reason=reason, remote_traceback=answer.stack)
         which, how = known or "sample 0", death_in_words(answer.status)
         if answer.mute:
-            reason = "the source or a transform has closed descriptors that are not its own, such as by os.closerange"
+            reason = "the source or a transform has closed descriptors that are not its own, for example by os.closerange"
             raise PipelineError(f"the process that tried the first sample ({which}) can't answer: {reason}")
         deaths += 1
         if deaths == DEATHS_TO_ACCUSE or not os.WIFSIGNALED(answer.status) or os.WTERMSIG(answer.status) not in _FROM_OUTSIDE:

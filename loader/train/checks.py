@@ -19,7 +19,7 @@ def checked_source(source: object) -> Source:
     if isinstance(source, Source):
         return source
     remedy = instead_of(source) or instead_of_sequence(source)
-    raise ConfigError(f"source is {'None' if source is None else f'of type {type(source).__name__}'}, no source; {remedy}")
+    raise ConfigError(f"source is {'None' if source is None else f'of type {type(source).__name__}'}, not a source; {remedy}")
 
 
 def checked_transforms(transforms: object) -> Sequence[Transform]:
@@ -60,4 +60,4 @@ def checked_plan(samples: int, config: Config) -> EpochPlan:
 def check_platform() -> None:
     """Raise ConfigError where there is no pool."""
     if sys.platform != "linux":
-        raise ConfigError(f"the worker pool needs Linux, this is {sys.platform}; give workers=0 to work in this process")
+        raise ConfigError(f"the worker pool needs Linux, but this is {sys.platform}; use workers=0, which runs everything in this process")

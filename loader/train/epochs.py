@@ -119,7 +119,7 @@ class EpochIterator:
     def _enter(self) -> None:
         self._epochs._check_open()
         if self._token is not None:
-            raise IterationError(f"a newer iterator of {self._epochs.name} has started its epoch, or a state was loaded: that ended this one's")
+            raise IterationError(f"this iterator has ended: a newer iterator of {self._epochs.name} has started its epoch, or a state was loaded")
         self._token = self._position.begin(self._peek)
         self._plain = self._epochs.spec.plain
 

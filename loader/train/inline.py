@@ -129,7 +129,7 @@ class Inline(Producer):
 
     def resize(self, workers: int) -> None:
         """Raise ConfigError."""
-        raise ConfigError("this loader works in the calling process (workers=0) and has no pool to resize")
+        raise ConfigError("this loader works in the calling process (workers=0) and has no workers to resize")
 
     def relay(self) -> None:
         """Do nothing: nobody else prints."""

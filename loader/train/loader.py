@@ -31,37 +31,37 @@ from loader.train.state import State, fingerprint
 
 
 class Loader(KerasTraining, NamedArguments):
-    """Batches of a source, made by a pool of worker processes and handed out without a copy.
+    """Batches of samples, made by a pool of worker processes and handed out without a copy.
 
-    Returns at once: the supervisor and its workers start in the background, and what goes wrong there is raised by the first use. Give it to
-    `model.fit`, or iterate over it: each `for` loop is one epoch, and while it runs the next one is already being filled.
+    Returns at once: the supervisor and its workers start in the background, and the first use raises what went wrong there. Pass it to
+    `model.fit`, or iterate over it: each `for` loop is one epoch, and the next epoch is already being filled meanwhile.
 
     Args:
         source: where the samples come from: `NpyFiles`, `NpyArrays`, `MapSource`, `Zip`, or a sum, subset or split of them.
-        batch_size: rows of a batch, per rank.
+        batch_size: rows per batch, for each rank.
         transforms: from `loader.transforms`, or functions `f(sample, rng) -> sample`; applied in this order.
         shuffle: a new order in every epoch.
-        seed: of the order and of everything random. The same seed gives the same batches, bit for bit, for any number of workers.
-        drop_last: leave out a last batch that is not full.
-        workers: processes; 0 works in this process. "auto" begins with one per core, at most 8, and finds the fewest with which the trainer does not
-            wait: more than there are cores where reads wait for storage, never because of computing. `resize` ends that.
+        seed: of the order and of all random draws. The same seed gives the same batches, bit for bit, for any number of workers.
+        drop_last: leave out the last batch if it is not full.
+        workers: processes; 0 runs everything in this process. "auto" begins with one per core, at most 8, and finds the fewest with which the trainer
+            does not wait. It exceeds the number of cores only if reads wait for storage. `resize` ends auto.
         max_workers: most workers that `resize` and "auto" may ask for; by default 16, or 8 per core if that is more.
-        slots: places for batches in shared memory; the default keeps all workers busy.
-        memory_limit: bytes, or text such as "2GiB": ceiling of the loader's memory, checked before anything is allocated and held while running.
-            The default is half of what the machine and the control group leave at the start; more, up to all of it, where the settings need
-            that with 256 MiB for each worker.
-        on_error: what a bad sample does; "raise" raises its error when its batch is due, "substitute" puts another sample in its place.
+        slots: places for batches in shared memory; by default, as many as keep all workers busy.
+        memory_limit: bytes, or text such as "2GiB": limit of the loader's memory, checked before anything is allocated and enforced while running.
+            The default is half of what the machine and the control group leave at the start; more, up to all of it, if the settings need
+            more with 256 MiB for each worker.
+        on_error: what happens with a bad sample: "raise" raises its error when its batch is due, "substitute" puts another sample in its place.
         max_errors: with "substitute": how many different samples may be bad, a count or (float) a share of the source; None: any number.
         quarantine: file to which a JSON line is appended for each bad sample, once per loader.
-        io_retries: how often a read that failed with an error that may pass (EIO, ESTALE, ECONNRESET, ...) is tried again, with growing pauses.
-        sample_timeout_s: a worker without progress for so long is replaced; three times in a row on one sample raises SampleTimeout.
+        io_retries: how often a read is tried again after an error that may go away (EIO, ESTALE, ECONNRESET, ...), with growing pauses.
+        sample_timeout_s: a worker that makes no progress for this long is replaced; three times in a row on one sample raises SampleTimeout.
         shard: `(rank, world)` of this process in a data-parallel job.
         class_weight: weight by class number; the batch becomes `(x, y, weight)`.
-        name: in `stats()` and messages.
+        name: of the loader in `stats()` and in messages.
 
     Raises:
-        ConfigError: settings out of range, all of them in one message; or no batch would ever come.
-        PipelineError: the source or a transform can't travel to the workers; names the attribute.
+        ConfigError: settings are out of range (one message lists all), or there would be no batch.
+        PipelineError: the source or a transform can't be sent to the workers; the message names the attribute.
 
     Example:
         >>> import numpy as np
@@ -259,5 +259,5 @@ class Loader(KerasTraining, NamedArguments):
 
     def __reduce__(self) -> Any:
         raise PipelineError(
-            f"{self.name} can't be pickled or copied: its workers and its memory belong to this process; make a Loader where it is used"
+            f"{self.name} can't be pickled or copied: its workers and its memory belong to this process; make the Loader where you use it"
         )

@@ -24,7 +24,7 @@ def warn_of_first_bad(error: Mapping[str, Any], quarantine: object) -> None:
     rest = f"All bad samples are listed in {quarantine}." if quarantine else "Give quarantine=PATH for a list of all bad samples."
     name = f" ({error['name']})" if error["name"] else ""
     warnings.warn(
-        f"sample {error['index']}{name} is bad, and another one takes its place: {error['reason']}. There is one warning per loader; stats() has "
+        f"sample {error['index']}{name} is bad, and another one takes its place: {error['reason']}. This warning comes once per loader; stats() has "
         f'the counts. {rest} on_error="raise" would stop here',
         RuntimeWarning,
         stacklevel=6,
@@ -39,7 +39,7 @@ def warn_of_replacement(died: str, epoch: int, batch: int) -> None:
         epoch: with which the new one goes on.
         batch: of that epoch.
     """
-    what = f"{died}; another one goes on with batch {batch} of epoch {epoch}, and no batch is lost or repeated"
+    what = f"{died}; another one continues with batch {batch} of epoch {epoch}, and no batch is lost or repeated"
     _log.info(what)
     warnings.warn(what, RuntimeWarning, stacklevel=9)
 
@@ -47,8 +47,8 @@ def warn_of_replacement(died: str, epoch: int, batch: int) -> None:
 def warn_of_kept_batches(slots: int) -> None:
     """Warn of batches that are copied, because all slots are kept. Called by `Starvation.persists`."""
     warnings.warn(
-        f"all {slots} slots hold batches that are still in use, so batches are copied from now on while that is so. "
-        "Likely cause: batches, or arrays that look into them, are being kept. What to do: keep copies of what you need, or give slots=",
+        f"all {slots} slots hold batches that are still in use, so batches are copied until some of them are released. "
+        "Likely cause: the script keeps batches, or arrays that look into them. What to do: copy what you need, or set a higher slots=",
         RuntimeWarning,
         stacklevel=8,
     )

@@ -62,10 +62,10 @@ class State:
     def from_dict(cls, given: object) -> State:
         """Return the state that `to_dict` gave. Raises StateError for anything else, naming all that is wrong with it."""
         if not isinstance(given, Mapping):
-            raise StateError(f"a state is the dict that state_dict() returned, not a {type(given).__name__}")
+            raise StateError(f"a state must be the dict that state_dict() returned, not a {type(given).__name__}")
         version = given.get("version")
         if isinstance(version, int) and version > VERSION:
-            raise StateError(f"this state has version {version}, the newest one known here is {VERSION}; update the loader")
+            raise StateError(f"this state has version {version}, but but the newest one known here is {VERSION}; update the loader")
         names = [field.name for field in fields(cls)]
         missing = [name for name in names if name not in given]
         if missing:
@@ -73,7 +73,7 @@ class State:
         state = cls(**{name: given[name] for name in names})
         problems = [f"{name}={given[name]!r}" for name, fine in state._checks().items() if not fine]
         if problems:
-            raise StateError(f"this state holds what state_dict() never wrote: {', '.join(problems)}")
+            raise StateError(f"this state has values that state_dict() never writes: {', '.join(problems)}")
         return state
 
     def _checks(self) -> dict[str, bool]:
@@ -101,9 +101,9 @@ class State:
         saved, have = asdict(self), asdict(own)
         lines = [f"{key}: {saved[key]!r}, here {have[key]!r}" for key in saved if key not in _PLACE and saved[key] != have[key]]
         if not lines and self.batch > batches:
-            lines = [f"batch: {self.batch}, here an epoch has {batches}"]
+            lines = [f"batch: {self.batch}, but but here an epoch has {batches}"]
         if lines:
-            problem = f"the state belongs to other data or settings than {name}; saved, and here:"
+            problem = f"the state was saved with other data or settings than those of {name}; the differences, saved and here:"
             raise StateError("\n  ".join([problem, *lines]))
 
 

@@ -185,7 +185,7 @@ def test_a_loader_that_hangs_does_not_hang_the_keys(train: Loader) -> None:
         try:
             shown.wait_for("does not answer for")
             shown.type("+")
-            shown.wait_for("can't be told anything now")
+            shown.wait_for("can't take commands now")
             shown.type("q")
             assert shown.wait_for_the_end() == 0
         finally:

@@ -30,7 +30,7 @@ TINY = NpyArrays(np.arange(3000, dtype=np.int32))
 
 def replaced() -> Any:
     """Return the context that expects one restart."""
-    return pytest.warns(RuntimeWarning, match="another one goes on")
+    return pytest.warns(RuntimeWarning, match="another one continues")
 
 
 silently = pytest.mark.filterwarnings("ignore:the supervisor.* died:RuntimeWarning")
@@ -68,7 +68,7 @@ def test_a_killed_supervisor_takes_its_workers_along_and_is_replaced(how: signal
         os.kill(supervisor, how)
         wait_until_gone(workers)
         samples = sum(worker.samples for worker in loader.stats().workers)
-        with pytest.warns(RuntimeWarning, match=rf"\(pid {supervisor}\) died: killed by {how.name}.*goes on with batch \d+ of epoch") as caught:
+        with pytest.warns(RuntimeWarning, match=rf"\(pid {supervisor}\) died: killed by {how.name}.*continues with batch \d+ of epoch") as caught:
             found += take_until_replaced(loader, batches)
         assert len(caught) == 1
         assert supervisor_of(loader) != supervisor

@@ -212,7 +212,7 @@ with make(drop_last=True) as loader:
     try:
         model.fit(X, Y, verbose=0, callbacks=[loader.resume_callback(tempfile.mkdtemp())])
     except ConfigError as error:
-        assert "given to fit itself" in str(error)
+        assert "to be given the loader itself" in str(error)
     else:
         raise SystemExit("not refused")
 """

@@ -153,7 +153,7 @@ def test_records_of_a_killed_supervisor_are_handed_over_and_the_next_one_logs_to
         batches = iter(loader)
         found = [copied(next(batches))]
         os.kill(supervisor_of(loader), signal.SIGKILL)
-        with pytest.warns(RuntimeWarning, match="another one goes on") as warned:
+        with pytest.warns(RuntimeWarning, match="another one continues") as warned:
             found += map(copied, batches)
     assert_same(found, inline(LARGE, 10))
     texts = texts_of(caplog, "augment")

@@ -89,7 +89,9 @@ def test_what_is_copied_is_a_warning_and_what_does_not_fit_an_error_before_it_is
     with pytest.warns(RuntimeWarning, match="the source has the attribute rows, which takes 20 MiB along") as caught:
         Loader(MapSource(Rows(table)), 4, workers=1).close()
     assert caught[0].filename == __file__
-    with pytest.raises(MemoryLimitError, match=r"memory_limit is 16.0 MiB, but arrays and other data of the script take 20.0 MiB along") as refused:
+    with pytest.raises(
+        MemoryLimitError, match=r"memory_limit is 16.0 MiB, but arrays and other data of the script take 20.0 MiB with them"
+    ) as refused:
         Loader(NpyArrays(table), 4, workers=1, memory_limit=16 * MIB)
     assert "What to do: " in str(refused.value)
     np.save(tmp_path / "x.npy", table)

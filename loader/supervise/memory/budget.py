@@ -75,7 +75,7 @@ def admit_arrays(nbytes: int, limit: int | None) -> None:
     reasons += [] if nbytes <= available else [f"only {mib(available)} are available now"]
     if reasons:
         raise MemoryLimitError(
-            f"{' and '.join(reasons)}, but arrays and other data of the script take {mib(nbytes)} along to the workers. "
+            f"{' and '.join(reasons)}, but arrays and other data of the script take {mib(nbytes)} with them to the workers. "
             'What to do: give a source the path of a file, or map it with np.load(path, mmap_mode="r"): then it is not copied'
         )
 

@@ -150,7 +150,7 @@ class MemoryControl:
         self._oom_kills = kills
         if kills <= before:
             return False
-        self._note(now, "a worker was killed by the system, out of memory")
+        self._note(now, "a worker was killed by the system because memory ran out")
         self._take(now, self._policy.killed(now, wanted))
         return True
 

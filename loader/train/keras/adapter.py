@@ -39,8 +39,8 @@ _DROPPED = {
     "y": "the labels belong to the source",
     "sample_weight": "the weights belong to the source",
     "class_weight": "give it to the Loader: Loader(..., class_weight=...)",
-    "batch_size": "it is the Loader's: Loader(..., batch_size=...)",
-    "validation_batch_size": "it is the Loader's: Loader(..., batch_size=...)",
+    "batch_size": "it is a setting of the Loader: Loader(..., batch_size=...)",
+    "validation_batch_size": "it is a setting of the Loader: Loader(..., batch_size=...)",
 }
 
 # The functions that ask first whether something is a DataAdapter, with their name for it; and how far above them `fit` is.
@@ -190,13 +190,13 @@ def _refuse_what_does_not_fit(loader: Feed, asker: FrameType) -> None:
     ignored = [f"{name}: {_DROPPED[name]}" for name in _dropped(asker.f_locals, call if validates else None)]
     shuffle = None if call is None or validates else _given(call).get("shuffle")
     if shuffle is not None and bool(shuffle) != loader.shuffles:
-        ignored.append(f"shuffle={shuffle!r}: the order is the Loader's: Loader(..., shuffle={bool(shuffle)})")
+        ignored.append(f"shuffle={shuffle!r}: the Loader decides the order: Loader(..., shuffle={bool(shuffle)})")
     if ignored:
-        raise ConfigError("Keras would ignore these beside a Loader:\n  " + "\n  ".join(ignored))
+        raise ConfigError("Keras would ignore these arguments, because its data is a Loader:\n  " + "\n  ".join(ignored))
     if call is not None and _needs_labels(call, validates) and len(loader.spec.parts) == 1:
         raise ConfigError(
             f"the model is compiled with a loss, which needs labels, and the samples of {loader.name} have none: {loader.spec}. "
-            "Give them to the source: NpyArrays(x, y), NpyFiles(paths, labels=...). A model that learns its own input takes it twice: NpyArrays(x, x)"
+            "Give them to the source: NpyArrays(x, y), NpyFiles(paths, labels=...). A model that learns its own input needs it twice: NpyArrays(x, x)"
         )
 
 

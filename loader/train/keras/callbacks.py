@@ -196,7 +196,7 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Count, and save if that is due. The end of the epoch waits for `on_epoch_end`, which follows validation."""
         running = self._loader._keras_epoch
         if running is None:
-            raise ConfigError("resume_callback belongs to a loader that is given to fit itself; this one is not, so where it is can't be known")
+            raise ConfigError("resume_callback needs fit to be given the loader itself; it was not, so the position of the loader is not known")
         self._steps = self._before + batch + 1
         self._trained = min(self._begun + batch + 1, self._batches(self._loader._position.place))
         if self._every is not None and self._steps - self._saved >= self._every and self._steps < running.steps:

@@ -52,7 +52,7 @@ def dataset(loader: Feed, *, bounded: bool = True) -> tf.data.Dataset:
     def epoch() -> Iterator[Sample]:
         alive = reference()
         if alive is None:
-            raise RuntimeError("the Loader behind this dataset is gone; keep a reference to it while the dataset is used")
+            raise RuntimeError("the Loader behind this dataset is gone; keep a reference to it as long as you use the dataset")
         return iter(alive)
 
     made = tf.data.Dataset.from_generator(epoch, output_signature=signature)

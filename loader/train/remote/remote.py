@@ -107,7 +107,7 @@ class Remote(Producer):
     def check_owner(self) -> None:
         """Raise LoaderClosed in a fork of the process that made this: slots and supervisor are the other's."""
         if os.getpid() != self._owner:
-            raise LoaderClosed(f"this loader belongs to another process (pid {self._owner}), of which this one is a fork; make a new Loader here")
+            raise LoaderClosed(f"this loader belongs to another process (pid {self._owner}), and this one is a fork of it; make a new Loader here")
 
     @property
     def pid(self) -> int:
@@ -258,7 +258,7 @@ class Remote(Producer):
             supervisor.end(reason)
             self._relay.pass_on(ended=True)
             words = self._relay.last_words()
-            self._last_words = f" What it and its workers printed at last:\n{words}" if words else " It and its workers printed nothing."
+            self._last_words = f" The last output of it and its workers:\n{words}" if words else " It and its workers printed nothing."
         which = f" (pid {supervisor.pid})" if supervisor.pid else ""
         return f"the supervisor{which} died: {supervisor.death}"
 

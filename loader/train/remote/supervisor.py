@@ -41,8 +41,8 @@ _STOPPED_S = 10.0
 _HEARTBEAT, _PHASE = int(SupervisorCell.HEARTBEAT_NS_GAUGE), int(SupervisorCell.PHASE_GAUGE)
 
 TWO_AT_ONCE = (
-    "two threads take batches from one loader at the same time, or a signal handler does while a batch is waited for. "
-    "What to do: take them in one thread, hold a lock around next(), or make a loader for each thread"
+    "two threads take batches from one loader at the same time, or a signal handler takes one during a wait for a batch. "
+    "What to do: take batches in one thread, hold a lock around next(), or make a loader for each thread"
 )
 
 
