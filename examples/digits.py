@@ -1,6 +1,6 @@
 """Train a small convolutional network on handwritten digits, one `.npy` file each.
 
-scikit-learn carries 1,797 digits as images of 8 × 8. They are written to `DATA/train/<class>/` and `DATA/val/<class>/`, the layout that
+scikit-learn includes 1,797 digits as images of 8 × 8. They are written to `DATA/train/<class>/` and `DATA/val/<class>/`, the layout that
 `NpyFiles.from_folder` reads, and come back as shuffled batches made by worker processes. Takes 15 s on two cores.
 
     python examples/digits.py --epochs 12 --workers 2
@@ -62,7 +62,7 @@ def build_model(steps: int) -> keras.Model:
 
 
 def fit_digits(folder: Path, epochs: int, workers: int | str, batch_size: int) -> None:
-    """Train on `folder/train`, validate on `folder/val`, and say who waited for whom."""
+    """Train on `folder/train`, validate on `folder/val`, and print who waited for whom."""
     training, validation = NpyFiles.from_folder(folder / "train"), NpyFiles.from_folder(folder / "val")
     scale = [T.Rescale(1 / 16)]
     with (

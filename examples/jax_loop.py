@@ -43,7 +43,7 @@ def new_layers(sizes: list[int]) -> Layers:
 
 @jax.jit
 def predict(layers: Layers, x: jax.Array) -> jax.Array:
-    """Return the logarithm of each class's probability."""
+    """Return the logarithm of the probability of each class."""
     for weights, bias in layers[:-1]:
         x = jax.nn.relu(x @ weights + bias)
     weights, bias = layers[-1]

@@ -1,7 +1,7 @@
-"""Find the number of workers for a store that lets one wait, and which side limits training.
+"""Find the number of workers for a slow store, and which side limits training.
 
-The store answers 8 ms after it was asked, as one behind a network does, and serves any number of readers at once. So one worker is far too slow,
-and more of them help although there may be two cores only. By itself it trains for some seconds.
+The store answers after 8 ms, like one behind a network, and serves any number of readers at once. So one worker is far too slow, and more of them
+help even on two cores. Run by itself, the script trains for a few seconds.
 
     python examples/measure.py --epochs 4
     loader tune examples/measure.py:make_loader

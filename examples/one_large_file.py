@@ -1,6 +1,6 @@
 """Train from one large `.npy` file that holds every sample, without ever loading it whole.
 
-20,000 images of 28 × 28 go into `x.npy`, their classes into `y.npy`: noisy bars in eight orientations, and the network learns to tell which.
+20,000 images of 28 × 28 go into `x.npy`, their classes into `y.npy`: noisy bars in eight orientations, and the network learns to tell them apart.
 Rows are gathered from the mapped file in shuffled order, scaled, and written straight into the batch. Takes 10 s on two cores.
 
     python examples/one_large_file.py --samples 20000

@@ -1,10 +1,10 @@
-"""Training that survives `kill -9`: started again, the same script goes on with the batches that were missing.
+"""Training that survives `kill -9`: started again, the same script continues with the batches that were missing.
 
 Two half moons of points, and a small network that tells them apart. One callback saves the model and the loader's position together, every five
 steps and at the end of each epoch. Kill the script whenever you like, or let it kill itself, and start it again. Takes 15 s on two cores.
 
     python examples/resume.py --kill-after 47     # ends with "Killed"
-    python examples/resume.py                     # goes on; after the end it has nothing left to train
+    python examples/resume.py                     # continues; after the end there is nothing left to train
     rm -r moons                                   # to start from the beginning
 """
 

@@ -1,7 +1,7 @@
-"""Train from files that hold a sample together with its label: a transform takes the two apart.
+"""Train from files that hold a sample together with its label: a transform separates them.
 
 Each `.npy` file is a recording of 60 time steps with four columns: three sensors, and in the last column the state that the machine was in at
-that step, 0 or 1. The source knows of no labels; the transform returns `(x, y)`, and that is what the model gets. Takes 10 s on two cores.
+that step, 0 or 1. The source has no labels; the transform returns `(x, y)`, which is what the model gets. Takes 10 s on two cores.
 
     python examples/sample_and_label_in_one_file.py --recordings 600
 """
@@ -37,7 +37,7 @@ def write_recordings(folder: Path, count: int) -> None:
 
 
 def split_label(sample: tuple, rng: np.random.Generator) -> tuple:
-    """Make `(x, y)` of a file's one array: all columns but the last, and the last."""
+    """Make `(x, y)` from the single array of a file: all columns but the last, and the last."""
     (recording,) = sample
     return recording[:, :-1], recording[:, -1].astype(np.int32)
 

@@ -1,7 +1,7 @@
 """Train a segmentation network on a folder of images and a folder of masks, paired by file name, and flipped together.
 
-`Zip` takes x from one source and y from another; what belongs together has the same ID, the path below the folder without extension. Some images
-have no mask yet, and are left out first. `T.Flip` with both fields mirrors an image and its mask, or neither. Takes 10 s on two cores.
+`Zip` takes x from one source and y from another. Parts that belong together have the same ID: the path below the folder, without extension.
+Some images have no mask yet, and are left out first. `T.Flip` with both fields mirrors an image and its mask, or neither. Takes 10 s on two cores.
 
     python examples/segmentation.py --images 600
 """

@@ -1,7 +1,7 @@
 """Two processes of a data-parallel job share one epoch: `shard=(rank, world)`, and together they see each sample once.
 
-The script starts itself once for each rank, as a launcher such as torchrun would. All ranks have the same source and the same seed, so that they
-agree on the order without a word to each other; `batch_size` is per rank. What each one saw is put side by side. No framework is needed, and
+The script starts itself once for each rank, as a launcher such as torchrun would. All ranks have the same source and the same seed, so they
+agree on the order without communicating; `batch_size` is per rank. The script shows side by side what each rank saw. No framework is needed, and
 it takes 3 s on two cores.
 
     python examples/shards.py --world 2

@@ -1,7 +1,7 @@
 """Train a PyTorch model in a plain loop, from a PyTorch `Dataset` that the loader's workers call.
 
 The class stays as it is, with `__len__` and `__getitem__`; `MapSource` takes the place of `DataLoader`. Batches are numpy arrays, and
-`torch.from_numpy` makes tensors of them without a copy. The samples are waves of four frequencies under noise, made as they are asked for.
+`torch.from_numpy` makes tensors of them without a copy. The samples are waves of four frequencies under noise, made on demand.
 Takes 15 s on two cores.
 
     python examples/torch_dataset.py --samples 4000
@@ -42,7 +42,7 @@ class Waves(Dataset):
 
 
 def tensors(batches: Loader) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield one epoch as tensors; x lies in the loader's shared memory, y becomes the int64 that PyTorch wants for labels."""
+    """Yield one epoch as tensors; x is in the loader's shared memory, y becomes the int64 that PyTorch needs for labels."""
     for x, y in batches:
         yield torch.from_numpy(x), torch.from_numpy(y).long()
 

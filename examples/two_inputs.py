@@ -2,7 +2,7 @@
 
 x is a dict whose keys are the names of the model's inputs, y the label, and the third part of a sample is its weight. The label needs both
 inputs: which way the bar in the image goes, and the sign of the table's first column. A fifth of the training labels are guesses of a careless
-annotator: they have the weight 0.02, so that they count little, in the loss and in the weighted accuracy. Takes 10 s on two cores.
+annotator: they have the weight 0.02, so they count little in the loss and in the weighted accuracy. Takes 10 s on two cores.
 
     python examples/two_inputs.py --samples 4000
 """

@@ -1,7 +1,7 @@
 """Train on volumes of 32 × 32 × 32, one `.npy` file per ID, with a dict of labels and a dict of partitions.
 
-The data are laid out as for a hand-written `DataGenerator(list_IDs, labels, batch_size, dim, n_channels, n_classes, shuffle)`, and no generator
-has to be written: docs/from_data_generator.md has the way from one to the other. Each volume holds a rod along one of its three axes, under
+The data is laid out as for a hand-written `DataGenerator(list_IDs, labels, batch_size, dim, n_channels, n_classes, shuffle)`, but no generator
+is needed: docs/from_data_generator.md shows how to replace one. Each volume holds a rod along one of its three axes, under
 noise, and the network learns which axis. Takes 10 s on two cores.
 
     python examples/volumes.py --volumes 480
@@ -41,7 +41,7 @@ def write_volumes(folder: Path, count: int) -> tuple[dict[str, list[str]], dict[
 
 
 def add_channel(sample: tuple, rng: np.random.Generator) -> tuple:
-    """Give a volume the axis of channels that Conv3D wants."""
+    """Add the channel axis that Conv3D needs to a volume."""
     x, y = sample
     return x[..., None], y
 

@@ -16,6 +16,9 @@ from loader.data.spec import Array
 
 Indices = npt.NDArray[np.int64]
 
+UNKNOWN_ROW = -1
+"""In place of a row that is not known: in the counter that shows the row, and in what is told of a death."""
+
 
 class BadSample(Exception):
     """Raised by `read` to say which sample failed; its `__cause__` is the failure itself. Never reaches a user.

@@ -1,6 +1,6 @@
 """Which samples have been bad, in the order in which that was found, for the supervisor that follows one which was killed.
 
-    supervisor: note, cast_out        the one that follows it: read
+    supervisor: note, note_killer     the one that follows it: read
 
 It belongs to the trainer, like all that must survive a supervisor. An entry is a signed number of 8 bytes: the index of a bad sample, or, negative,
 the complement of the index of one that is not to be tried again. Each is one write to the end of the memory, so it is there as a whole or not.
@@ -37,7 +37,7 @@ class BadSampleLog:
         """Note a bad sample."""
         os.write(self._fd, _ENTRY.pack(index))
 
-    def cast_out(self, index: int) -> None:
+    def note_killer(self, index: int) -> None:
         """Note a sample that is not to be tried again."""
         os.write(self._fd, _ENTRY.pack(~index))
 

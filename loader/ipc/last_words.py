@@ -1,6 +1,6 @@
-"""How a process died, in words.
+"""How a process died: its exit code in words, and its last words, the stacks of its threads.
 
-What a worker says when it crashes or hangs: the stacks of its threads, written by `faulthandler` into memory that outlives it.
+The stacks are written by `faulthandler` into memory that outlives the process:
 
     crash    SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT: written by itself, on its way down
     hang     asked for by `ASK`, which the handler answers even while C code runs; a stopped process does not

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
+from loader.data.rows import UNKNOWN_ROW
 from loader.errors import ProtocolError
 
 
@@ -108,24 +109,20 @@ class Exhausted(NamedTuple):
 
     Attributes:
         worker: number of the worker.
-        row: of the ticket that it was at, or `UNKNOWN_ROW`; the worker's text area then says why.
-        size: of its data (private writable mappings) that it was allowed in all, in bytes.
+        row: of the ticket that it was at, or `UNKNOWN_ROW`; where it is known, the worker's text area says why.
         fresh: whether it was its first ticket, so that nothing but this ticket can have taken what is missing.
-        lack: what it is.
+        resource: what it has run out of.
     """
 
     worker: int
     row: int
-    size: int
     fresh: bool
-    resource: Resource = Resource.MEMORY
+    resource: Resource
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_EXHAUSTED, self.worker, self.row << 1 | self.fresh, self.size, self.resource)
+        return _INBOX.pack(_EXHAUSTED, self.worker, self.row - UNKNOWN_ROW, self.fresh, self.resource)
 
-
-UNKNOWN_ROW = 2**32
 
 ANY_BEFORE_TERM = 0
 
@@ -185,25 +182,27 @@ INBOX_BYTES = _INBOX.size
 _DONE, _FAILED, _EXHAUSTED, _RELEASED, _SKIP, _RESIZE, _CLOSE = range(7)
 
 
-def unpack_inbox(raw: bytes) -> Iterator[InboxRecord]:
-    """Yield the records in `raw`, a whole number of them. Raises ProtocolError for what is none."""
+def unpack_inbox(raw: bytes) -> list[InboxRecord]:
+    """Return the records in `raw`, a whole number of them. Raises ProtocolError for what is none."""
+    records: list[InboxRecord] = []
     for kind, small, first, second, third in _INBOX.iter_unpack(raw):
         if kind == _DONE:
-            yield Done(small, first, second, third)
+            records.append(Done(small, first, second, third))
         elif kind == _RELEASED:
-            yield Released(small, first)
+            records.append(Released(small, first))
         elif kind == _FAILED:
-            yield Failed(small, first, second)
+            records.append(Failed(small, first, second))
         elif kind == _EXHAUSTED:
-            yield Exhausted(small, first >> 1, second, bool(first & 1), Resource(third))
+            records.append(Exhausted(small, first + UNKNOWN_ROW, bool(second), Resource(third)))
         elif kind == _SKIP:
-            yield Skip(small, first, second)
+            records.append(Skip(small, first, second))
         elif kind == _RESIZE:
-            yield Resize(small, first)
+            records.append(Resize(small, first))
         elif kind == _CLOSE:
-            yield Close()
+            records.append(Close())
         else:
             raise ProtocolError(f"the inbox has a record of kind {kind}, which does not exist: {(kind, small, first, second, third)}")
+    return records
 
 
 class Look(NamedTuple):

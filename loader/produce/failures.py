@@ -1,17 +1,15 @@
-"""Telling "there is no more memory", or "no more descriptors", from all that can go wrong with a sample.
+"""What can go wrong with a sample in a worker: it is bad, or the process has run out of memory or descriptors.
 
-A worker has an allowance (RLIMIT_DATA), and what passes it is an allocation that fails. Whoever made it says so in its own way: Python and NumPy
-by MemoryError, the system calls by ENOMEM, OpenCV and PyTorch by errors of their own; and a function of the user may have put another one on top.
-
-Descriptors are the process's, too: what was opened for other samples and never closed is missing for this one (EMFILE).
-
-What a worker tells of a bad sample that another one takes the place of: a line in the journal, before it goes on.
+A bad sample that another one takes the place of is a line in the journal, before the worker goes on (`BadRows`). To have run out is no fault of
+the sample, at first (`exhaustion`). A worker has an allowance (RLIMIT_DATA), and what passes it is an allocation that fails. Whoever made it says
+so in its own way: Python and NumPy by MemoryError, the system calls by ENOMEM, OpenCV and PyTorch by errors of their own; and a function of the
+user may have put another one on top. Descriptors are the process's, too: what was opened for other samples and never closed is missing for this
+one (EMFILE).
 """
 
 from __future__ import annotations
 
 import errno
-import resource
 
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.rows import BadSample
@@ -30,7 +28,7 @@ class ResourceExhausted(Exception):
 
     Attributes:
         row: of the ticket.
-        lack: what it is.
+        resource: what it has run out of.
     """
 
     def __init__(self, row: int, resource: Resource) -> None:
@@ -51,12 +49,6 @@ def exhaustion(error: BaseException) -> Resource | None:
         if number in (errno.EMFILE, errno.ENFILE) or _NO_DESCRIPTORS in text:
             return Resource.DESCRIPTORS
     return None
-
-
-def data_limit() -> int:
-    """Return how large the private writable mappings of this process may become, in bytes."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    return soft if soft != resource.RLIM_INFINITY else 2**63 - 1
 
 
 KIND = "bad"
@@ -89,7 +81,7 @@ class BadRows:
         self._cells[WorkerCell.ATTEMPT_GAUGE] = attempt
 
     def met(self, bad: BadSample, row: int) -> None:
-        """Tell of a bad sample at row `row` of the ticket. Raises RanOut where memory, or a descriptor, was all that it lacked."""
+        """Tell of a bad sample at row `row` of the ticket. Raises ResourceExhausted where memory, or a descriptor, was all that it lacked."""
         resource = exhaustion(bad)
         if resource is not None:
             self._cells.write_failure(self.ticket.number, self._pipeline.error(bad, self._worker).to_record())

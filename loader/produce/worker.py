@@ -23,7 +23,7 @@ from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.substitution import CAPACITY, KnownKillers, Substitution, substitute
 from loader.data.plan import EpochPlan
-from loader.data.rows import BadSample, Indices
+from loader.data.rows import UNKNOWN_ROW, BadSample, Indices
 from loader.data.spec import Array
 from loader.data.stopwatch import Stopwatch
 from loader.ipc import last_words, memfd
@@ -32,8 +32,8 @@ from loader.ipc.board import Cells, WorkerCell, WorkerState
 from loader.ipc.channels import read_records
 from loader.ipc.line_file import LineFile, flush_stdout
 from loader.ipc.logs import LogWriter
-from loader.ipc.records import TICKET_BYTES, UNKNOWN_ROW, Done, Exhausted, Failed, Resource, Ticket, TicketKind, unpack_tickets
-from loader.produce.failures import BadRows, ResourceExhausted, data_limit, exhaustion
+from loader.ipc.records import TICKET_BYTES, Done, Exhausted, Failed, Resource, Ticket, TicketKind, unpack_tickets
+from loader.produce.failures import BadRows, ResourceExhausted, exhaustion
 
 _PR_SET_PDEATHSIG = 1
 
@@ -66,13 +66,19 @@ class WorkerContext:
     journal: LineFile = field(default_factory=lambda: LineFile.create("journal"))
     known_killers: KnownKillers = field(default_factory=_killers_of_all_workers)
 
+    def sample_at(self, ticket: Ticket, row: int, attempt: int) -> int:
+        """Return the index of the sample that is tried in a row of a ticket: its own at attempt 0. Works the order of that one position out."""
+        position = ticket.first + row
+        own = int(self.order.indices(ticket.epoch, self.plan.positions(position, position + 1))[0])
+        return substitute(self.pipeline.seed, ticket.epoch, own, attempt, self.plan.samples)
 
-def run(number: int, production: WorkerContext, cells: Cells, tickets: int, last_words_fd: int, inbox: int, supervisor: int) -> None:
+
+def run(number: int, context: WorkerContext, cells: Cells, tickets: int, last_words_fd: int, inbox: int, supervisor: int) -> None:
     """Work until the ticket pipe ends. The caller exits the process afterwards.
 
     Args:
         number: of this worker.
-        production: what to produce and where.
+        context: what to produce and where.
         cells: this worker's counters.
         tickets: descriptor to read tickets from.
         last_words_fd: descriptor to leave stacks in.
@@ -83,8 +89,8 @@ def run(number: int, production: WorkerContext, cells: Cells, tickets: int, last
     fork_guard.count()
     last_words.leave_in(last_words_fd)
     set_at_random()
-    worker = _Worker(number, production, cells)
-    production.logs.enter(f"worker {number}", worker.whereabouts)
+    worker = _Worker(number, context, cells)
+    context.logs.enter(f"worker {number}", worker.whereabouts)
     cells[WorkerCell.PID_GAUGE] = os.getpid()
     cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
     while raw := read_records(tickets, TICKET_BYTES):
@@ -119,18 +125,18 @@ def die_with(supervisor: int) -> None:
 
 
 class _Worker:
-    def __init__(self, number: int, production: WorkerContext, cells: Cells) -> None:
+    def __init__(self, number: int, context: WorkerContext, cells: Cells) -> None:
         self._number = number
-        self._pipeline = production.pipeline
-        self._order = production.order
-        self._plan = production.plan
-        self._arena = production.arena
-        self._layout = production.arena.layout.slot
+        self._pipeline = context.pipeline
+        self._order = context.order
+        self._plan = context.plan
+        self._arena = context.arena
+        self._layout = context.arena.layout.slot
         self._cells = cells
         self._progress = cells.cell(WorkerCell.ROW_GAUGE)
         self._fresh = True
-        self._journal = BadRows(number, production.pipeline, production.journal, cells)
-        self._substitution = Substitution(production.pipeline, self._journal, production.known_killers) if production.substitute else None
+        self._journal = BadRows(number, context.pipeline, context.journal, cells)
+        self._substitution = Substitution(context.pipeline, self._journal, context.known_killers) if context.substitute else None
         self._substituted = 0
         self._ticket: Ticket | None = None
         self._stopwatch = Stopwatch(cells.timing(), clocks=True)
@@ -138,7 +144,7 @@ class _Worker:
     def whereabouts(self) -> dict[str, Any]:
         """Return the attributes that a log record of this moment gets: the worker, and the sample that a function of the user is at."""
         ticket, row = self._ticket, self._progress[0]
-        if ticket is None or row < 0:
+        if ticket is None or row == UNKNOWN_ROW:
             return {"worker": self._number}
         sample = int(self._indices(ticket)[row])
         if attempt := self._cells[WorkerCell.ATTEMPT_GAUGE]:
@@ -147,19 +153,14 @@ class _Worker:
 
     def work(self, ticket: Ticket) -> Done | Failed | Exhausted:
         """Do what a ticket asks for and return the report."""
-        allowed = data_limit()
         try:
             report = self._work(ticket)
         except MemoryError:  # not in the code of a sample: the row is not known
-            return self._exhausted(allowed, UNKNOWN_ROW, Resource.MEMORY)
+            return Exhausted(self._number, UNKNOWN_ROW, self._fresh, Resource.MEMORY)
         except ResourceExhausted as failure:
-            return self._exhausted(allowed, failure.row, failure.resource)
+            return Exhausted(self._number, failure.row, self._fresh, failure.resource)
         self._fresh = self._fresh and ticket.kind != TicketKind.ROWS
         return report
-
-    def _exhausted(self, allowed: int, row: int, resource: Resource) -> Exhausted:
-        # The supervisor may have moved the allowance meanwhile; what counts is the one that was too little for sure.
-        return Exhausted(self._number, row, min(allowed, data_limit()), self._fresh, resource)
 
     def _work(self, ticket: Ticket) -> Done | Failed:
         started = time.monotonic_ns()

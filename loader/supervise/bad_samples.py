@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
-from loader.data.pipeline.substitution import last_attempt, no_substitute, substitute
+from loader.data.pipeline.substitution import last_attempt, no_substitute
 from loader.errors import ProtocolError, SampleError, SampleTimeout, from_record, in_words
 from loader.ipc.bad_sample_log import BadSampleLog
 from loader.ipc.board import Board, SupervisorCell
 from loader.ipc.quarantine import ErrorBudget
 from loader.produce.failures import KIND
 from loader.produce.worker import WorkerContext
-from loader.supervise.sample_names import Names
-from loader.supervise.schedule.suspects import DEATHS_TO_ACCUSE, TrackedTicket
+from loader.supervise.sample_names import SampleNames
+from loader.supervise.schedule.suspects import DEATHS_TO_ACCUSE, Accused
 from loader.supervise.threads import Threads
 
 _log = logging.getLogger("loader.supervisor")
@@ -35,7 +35,7 @@ class BadSampleTracker:
     """The bad samples that workers met, and those that they died of.
 
     Args:
-        production: what the workers share.
+        context: what the workers share.
         board: counters.
         known: counts and reports them; knows none yet.
         ledger: of those that supervisors before this one have found.
@@ -45,9 +45,17 @@ class BadSampleTracker:
     """
 
     def __init__(
-        self, *, production: WorkerContext, board: Board, known: ErrorBudget, ledger: BadSampleLog, names: Names, threads: Threads, timeout_s: float
+        self,
+        *,
+        context: WorkerContext,
+        board: Board,
+        known: ErrorBudget,
+        ledger: BadSampleLog,
+        names: SampleNames,
+        threads: Threads,
+        timeout_s: float,
     ) -> None:
-        self._production = production
+        self._context = context
         self._names = names
         self._threads = threads
         self._timeout_s = timeout_s
@@ -59,12 +67,12 @@ class BadSampleTracker:
         for index in bad:
             known.recall(index)
         for index in known_killers:
-            production.known_killers.add(index)
+            context.known_killers.add(index)
         board.supervisor[SupervisorCell.QUARANTINED] = len(known)
 
     def read_journal(self) -> None:
         """Take in what workers have written since the last time."""
-        for record in self._production.journal.records():
+        for record in self._context.journal.records():
             if record.get("kind") == KIND:
                 self._take_in(record)
 
@@ -82,47 +90,46 @@ class BadSampleTracker:
         """Count rows that hold another sample than their own."""
         self._board.supervisor.add(SupervisorCell.SUBSTITUTED, rows)
 
-    def accused_of_killing(self, issued: TrackedTicket, worker: int, death: str, last_words: str) -> dict[str, Any] | None:
+    def accused_of_killing(self, accused: Accused, worker: int, death: str, last_words: str) -> dict[str, Any] | None:
         """Count and report the sample that a row died of; return the error of its batch, or None if another sample is to be tried.
 
         Args:
-            issued: the ticket of the row.
+            accused: the row.
             worker: that died of it last.
             death: how, in words.
             last_words: stacks that it left.
         """
-        how = f"made no progress for {self._timeout_s:g} s (sample_timeout_s)" if issued.timed_out else "killed its worker"
+        how = f"made no progress for {self._timeout_s:g} s (sample_timeout_s)" if accused.timed_out else "killed its worker"
         reason = f"it {how}, {DEATHS_TO_ACCUSE} times in a row while it was the only one in its ticket; the last worker: {death}"
-        if issued.timed_out:
+        if accused.timed_out:
             reason += self._threads.remark()
-        return self._accused(issued, worker, SampleTimeout if issued.timed_out else SampleError, reason, last_words)
+        return self._accused(accused, worker, SampleTimeout if accused.timed_out else SampleError, reason, last_words)
 
-    def accused_of_exhausting(self, issued: TrackedTicket, worker: int, told: dict[str, Any], why: str) -> dict[str, Any] | None:
+    def accused_of_exhausting(self, accused: Accused, worker: int, told: dict[str, Any], why: str) -> dict[str, Any] | None:
         """Do the same for a sample that got no more memory, or no descriptor, although its worker had all that there is.
 
         Args:
-            issued: the ticket of the row.
+            accused: the row.
             worker: that met it.
             told: the error as the worker met it; empty where it could not say.
             why: it must be the sample, in words.
         """
         reason = f"{told.get('reason', 'MemoryError')}; {why}"
-        return self._accused(issued, worker, SampleError, reason, told.get("remote_traceback", ""))
+        return self._accused(accused, worker, SampleError, reason, told.get("remote_traceback", ""))
 
-    def _accused(self, issued: TrackedTicket, worker: int, kind: type[SampleError], reason: str, trace: str) -> dict[str, Any] | None:
-        ticket, production = issued.ticket, self._production
-        own = int(production.order.indices(ticket.epoch, production.plan.positions(ticket.first, ticket.first + 1))[0])
-        index = substitute(production.pipeline.seed, ticket.epoch, own, ticket.attempt, production.plan.samples)
+    def _accused(self, accused: Accused, worker: int, kind: type[SampleError], reason: str, trace: str) -> dict[str, Any] | None:
+        ticket, context = accused.ticket, self._context
+        own, index = context.sample_at(ticket, 0, 0), context.sample_at(ticket, 0, ticket.attempt)
         name = self._names.found_out
         error = kind(index=index, name=name(index), reason=reason, worker=worker, remote_traceback=trace)
         self._board.supervisor.add(SupervisorCell.ERRORS, 1)
         beyond = self._note(error.to_record())
-        if not production.substitute:
+        if not context.substitute:
             return error.to_record()
         if beyond is None:
-            production.known_killers.add(index)
-            self._ledger.cast_out(index)
-        if beyond is None and ticket.attempt == last_attempt(production.plan.samples):
+            context.known_killers.add(index)
+            self._ledger.note_killer(index)
+        if beyond is None and ticket.attempt == last_attempt(context.plan.samples):
             return SampleError(index=own, name=name(own), reason=f"{in_words(no_substitute(None))}. The last failure: {error}").to_record()
         return beyond
 
@@ -144,7 +151,7 @@ class BadSampleTracker:
         before = len(self._known)
         beyond = self._known.note(error)
         new = len(self._known) > before
-        if self._production.substitute and beyond is None and new:
+        if self._context.substitute and beyond is None and new:
             _log.info("sample %d (%s) is bad, and another one takes its place: %s", error.index, error.name or "no name", error.reason)
         if self._known.first is not None and not self._board.supervisor[SupervisorCell.QUARANTINED]:
             self._board.first_bad.write_text(error.to_record())

@@ -2,7 +2,7 @@
 
     read the pipeline → run the first sample in a child → size the arena, compare with the memory there is → allocate → fork the workers
 
-What goes wrong on the way is sent to the trainer as `Fatal` and raised there by the first use of the loader.
+What goes wrong on the way is a text on the board, and is raised in the trainer by the first use of the loader.
 """
 
 from __future__ import annotations
@@ -11,21 +11,18 @@ import faulthandler
 import importlib
 import logging
 import os
-import signal
 import sys
-import time
 import traceback
 from dataclasses import dataclass
 from typing import Any
 
 from loader.config import Config, available_cores
-from loader.data.layout import SlotLayout
 from loader.data.npy.file_io import is_descriptor_limit
 from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.plan import EpochPlan
 from loader.errors import LoaderError, PipelineError, ProtocolError
-from loader.ipc import last_words, memfd
+from loader.ipc import memfd
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.bad_sample_log import BadSampleLog
 from loader.ipc.board import Board, Phase, SupervisorCell
@@ -36,21 +33,20 @@ from loader.ipc.payload import payload
 from loader.ipc.quarantine import ErrorBudget
 from loader.ipc.records import Look
 from loader.produce.worker import WorkerContext
+from loader.supervise.arena_size import lay_out
 from loader.supervise.bad_samples import BadSampleTracker
-from loader.supervise.first_sample import ProbeResult, probe, refuse_tensorflow
+from loader.supervise.first_sample import probe, refuse_tensorflow
 from loader.supervise.loop import Supervisor
 from loader.supervise.memory import budget
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.pool import prepare_to_fork
-from loader.supervise.sample_names import Names
-from loader.supervise.schedule import sizing
+from loader.supervise.sample_names import SampleNames
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.threads import Threads
+from loader.supervise.trainer_watch import TrainerWatch, set_signals
 from loader.supervise.tuning.tuning import Tuning
 from loader.supervise.user_code_child import Asking
-
-_TRAINER_CHECK_S = 0.2
 
 _log = logging.getLogger("loader.supervisor")
 
@@ -115,7 +111,7 @@ def main(given: dict[str, Any]) -> None:
     Args:
         given: the fields of `BootParameters`.
     """
-    _set_signals()
+    set_signals()
     print_lines()
     inherited = BootParameters(**given)
     inherited.keep_from_programs()
@@ -123,7 +119,7 @@ def main(given: dict[str, Any]) -> None:
     logs = LogWriter(inherited.logs)
     report_to(logs, inherited.levels)
     board = Board(inherited.board, inherited.max_workers)
-    trainer = _watch_trainer_while_booting(inherited.trainer, board)
+    trainer = TrainerWatch(inherited.trainer, board)
     status = 1
     try:
         _boot(inherited, board, trainer, logs).run()
@@ -142,49 +138,20 @@ def main(given: dict[str, Any]) -> None:
         os._exit(status)
 
 
-def _set_signals() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a trainer that ignores it hands that on, and then no child can be waited for
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a ticket for a worker that has just died is no reason to die
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, last_words.ASK})  # a trainer hands on what it has blocked, too
-
-
-def _watch_trainer_while_booting(trainer: int, board: Board) -> int:
-    """Show signs of life, and exit when the trainer dies, while the user's modules are being imported; from then on the loop does both.
-
-    Returns:
-        The trainer's pidfd.
-    """
-
-    def check(*_: object) -> None:
-        board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE] = time.monotonic_ns()
-        if os.getppid() != trainer:
-            os._exit(0)
-
-    signal.signal(signal.SIGALRM, check)
-    signal.setitimer(signal.ITIMER_REAL, _TRAINER_CHECK_S, _TRAINER_CHECK_S)
-    try:
-        pidfd = os.pidfd_open(trainer)
-    except ProcessLookupError:
-        os._exit(0)
-    check()  # it may have died, and its number have been given away, before that
-    return pidfd
-
-
-def _boot(inherited: BootParameters, board: Board, trainer: int, logs: LogWriter) -> Supervisor:
-    pipeline, config = _unpickle(inherited.payload)
+def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: LogWriter) -> Supervisor:
+    pipeline, config = _unpickle(inherited.payload, trainer)
     report_to(logs, inherited.levels)
     refuse_tensorflow(pipeline)
     importlib.import_module("numpy.random")  # lazy: 20 ms and 4.5 MB in every worker otherwise (docs/measurements.md)
     prepare_to_fork()
     threads = Threads()
-    asking = Asking(trainer, inherited.close_private, threads.look)
+    asking = Asking(trainer.pidfd, inherited.close_private, threads.look)
     probed = probe(pipeline, asking, threads, logs, config.sample_timeout_s, inherited.probed)
     pipeline.compile(probed.found)
     rank, world = config.shard
     plan = EpochPlan(len(pipeline.source), config.batch_size, config.drop_last, rank, world)
     payload_bytes = os.fstat(inherited.payload).st_size
-    layout, limit = _lay_out(config, plan, pipeline, probed, payload_bytes, inherited.limit)
+    layout, limit = lay_out(config, plan, pipeline.spec, probed.row_ns, payload_bytes, inherited.limit)
     board.supervisor[SupervisorCell.ARENA_BYTES_GAUGE] = layout.nbytes
     board.supervisor[SupervisorCell.PAYLOAD_BYTES_GAUGE] = payload_bytes
     memfd.allocate(inherited.arena, layout.nbytes)
@@ -192,17 +159,16 @@ def _boot(inherited: BootParameters, board: Board, trainer: int, logs: LogWriter
     arena = Arena(inherited.arena, layout)
     ready = Outlet(inherited.ready)
     _announce(board, ready, Phase.RUNNING)
-    substitute = config.on_error == "substitute"
-    production = WorkerContext(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, logs, substitute)
-    names = Names(pipeline, asking)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    context = WorkerContext(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, logs, config.on_error == "substitute")
+    names = SampleNames(pipeline, asking)
+    trainer.end()
     _log.debug("the supervisor is ready: %d workers, %d slots, memory limit %s", inherited.workers, layout.slots, budget.mib(limit))
     prepare_to_fork()
     return Supervisor(
         schedule=_schedule(inherited, plan, layout, probed.row_ns),
-        production=production,
+        context=context,
         board=board,
-        trainer=trainer,
+        trainer=trainer.pidfd,
         inbox=(inherited.inbox_read, inherited.inbox_write),
         ready=ready,
         outputs=[LineFile(fd, LIMIT_BYTES) for fd in (inherited.stdout, inherited.stderr, inherited.logs)],
@@ -210,8 +176,8 @@ def _boot(inherited: BootParameters, board: Board, trainer: int, logs: LogWriter
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=bool(inherited.auto)),
         memory=MemoryControl(board.supervisor, limit, layout.nbytes + payload_bytes, is_default=not inherited.limit and config.memory_limit is None),
-        findings=BadSampleTracker(
-            production=production,
+        bad_samples=BadSampleTracker(
+            context=context,
             board=board,
             known=ErrorBudget(plan.samples, config.max_errors, config.quarantine),
             ledger=BadSampleLog(inherited.ledger),
@@ -224,8 +190,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: int, logs: LogWriter
     )
 
 
-def _unpickle(fd: int) -> tuple[Pipeline, Config]:
-    on_alarm = signal.getsignal(signal.SIGALRM)
+def _unpickle(fd: int, trainer: TrainerWatch) -> tuple[Pipeline, Config]:
     try:
         pipeline, config = payload.load(fd)
     except PipelineError:
@@ -235,9 +200,8 @@ def _unpickle(fd: int) -> tuple[Pipeline, Config]:
         raise PipelineError(
             f"the pipeline can't start in the workers: {type(error).__name__}: {error}. Likely cause: {_likely_cause(error)}\n\n{trace}"
         ) from error
-    _set_signals()  # once more: a module of the user's may have set them when it was imported
-    signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, _TRAINER_CHECK_S, _TRAINER_CHECK_S)
+    set_signals()
+    trainer.begin()
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(0)  # its threads do not survive a fork
     return pipeline, config
@@ -251,43 +215,9 @@ def _likely_cause(error: BaseException) -> str:
     return "a module that only the script can import, or that fails when it is imported again"
 
 
-def _lay_out(config: Config, plan: EpochPlan, pipeline: Pipeline, probed: ProbeResult, payload_bytes: int, changed: int) -> tuple[ArenaLayout, int]:
-    """Return the arena's layout and the memory limit that it keeps to: the one that was `changed` while running, or was given, or is derived."""
-    workers, size = config.worker_count, plan.batch_size
-    capacity = sizing.slot_capacity(pipeline.spec.nbytes * size, plan.batches)
-    wanted = config.slots or _default_slots(config, round(probed.row_ns), pipeline.spec.nbytes * size * capacity)
-    least = _need(_arena(config, plan, pipeline, config.slots or 2, 1), payload_bytes, workers)
-    limit = changed or config.memory_limit_bytes or budget.default_limit(least)
-    layout = _arena(config, plan, pipeline, wanted, capacity)
-    if capacity > 1 and budget.fitting_slots(_need(layout, payload_bytes, workers), limit) < wanted:
-        layout = _arena(config, plan, pipeline, wanted, 1)
-    if config.slots is None:
-        layout = _arena(config, plan, pipeline, budget.fitting_slots(_need(layout, payload_bytes, workers), limit), layout.slot.capacity)
-    need = _need(layout, payload_bytes, workers)
-    budget.check(need, config.memory_limit_bytes, size)
-    return layout, max(limit, need.total)
-
-
 def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float) -> Schedule:
     blocks = Blocks(plan, layout.block_rows, layout.blocks) if layout.blocks else None
     return Schedule(plan, layout.slots, layout.slot.capacity, blocks, row_ns, inherited.epoch, inherited.batch)
-
-
-def _default_slots(config: Config, row_ns: int, slot_bytes: int) -> int:
-    if config.workers == "auto":
-        return sizing.auto_slots(config.batch_size, row_ns, config.worker_count, config.worker_ceiling, slot_bytes)
-    return sizing.default_slots(config.batch_size, row_ns, config.worker_count)
-
-
-def _arena(config: Config, plan: EpochPlan, pipeline: Pipeline, slots: int, capacity: int) -> ArenaLayout:
-    rows = sizing.block_rows(plan.batch_size, plan.rows)
-    places = sizing.block_places(slots, capacity, plan.batch_size, rows) if config.shuffle else 0
-    return ArenaLayout(SlotLayout(pipeline.spec, plan.batch_size, capacity), slots, rows, places)
-
-
-def _need(layout: ArenaLayout, payload_bytes: int, workers: int) -> budget.Need:
-    slots_bytes = layout.slots * layout.slot.nbytes
-    return budget.Need(layout.slots, layout.slot.nbytes, layout.nbytes - slots_bytes, payload_bytes, workers)
 
 
 def _announce(board: Board, ready: Outlet, phase: Phase) -> None:

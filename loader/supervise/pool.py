@@ -1,25 +1,20 @@
-"""The worker processes: fork them, notice their deaths, end them. No policy.
-
-Files that are mapped and have become shorter: who touches what is missing dies of SIGBUS.
-"""
+"""The worker processes: fork them, have the loop's epoll tell of their deaths, reap them, end them. No policy."""
 
 from __future__ import annotations
 
 import gc
 import logging
-import mmap
 import os
+import select
 import signal
-import stat
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
+from loader.data.proc_maps import cut_short
 from loader.ipc import last_words
 from loader.ipc.channels import Outlet, open_pipe
-from loader.supervise import pool
 
 _log = logging.getLogger("loader.supervisor")
 
@@ -75,12 +70,14 @@ class Pool:
         run: `run(number, tickets, last_words_fd)` is what a worker does; it gets the reading end of its ticket pipe, and memory for last words.
         private: descriptors of the supervisor that no worker may hold, since CLOEXEC does not help a fork.
         before_fork: called before each fork.
+        epoll: becomes ready, with the pidfd, when a worker has died.
     """
 
-    def __init__(self, run: Callable[[int, int, int], None], private: list[int], before_fork: Callable[[], None]) -> None:
+    def __init__(self, run: Callable[[int, int, int], None], private: list[int], before_fork: Callable[[], None], epoll: select.epoll) -> None:
         self._before_fork = before_fork
         self._run = run
-        self._private = private
+        self._private = [*private, epoll.fileno()]
+        self._epoll = epoll
         self.children: dict[int, Child] = {}
 
     def start(self, number: int) -> Child:
@@ -94,6 +91,7 @@ class Pool:
         os.close(read)
         child = Child(number, pid, os.pidfd_open(pid), Outlet(write), words)
         self.children[number] = child
+        self._epoll.register(child.pidfd, select.EPOLLIN)
         _log.debug("worker %d started (pid %d)", number, pid)
         return child
 
@@ -112,9 +110,16 @@ class Pool:
         finally:
             os._exit(status)
 
+    def owner(self, pidfd: int) -> int | None:
+        """Return the number of the worker that a pidfd stands for; None for another descriptor."""
+        return next((number for number, child in self.children.items() if child.pidfd == pidfd), None)
+
     def bury(self, number: int) -> Death:
-        """Forget a worker that has died."""
-        return self.children.pop(number).close()
+        """Reap a worker that has died, and forget it."""
+        child = self.children.pop(number)
+        # Before it is closed: a worker that is just being forked may hold a copy, and a closed descriptor with a living copy stays in the epoll set.
+        self._epoll.unregister(child.pidfd)
+        return child.close()
 
     def end(self) -> None:
         """Kill and reap all workers. Their tickets do not matter any more."""
@@ -142,22 +147,5 @@ def death_in_words(status: int, *, timed_out: bool = False, out_of_memory: bool 
         return "killed for making no progress"
     words = last_words.in_words(os.waitstatus_to_exitcode(status), out_of_memory)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGBUS:
-        words += f" ({'; '.join(pool.cut_short()) or 'likely cause: a mapped file has become shorter, or its disk can not be read'})"
+        words += f" ({'; '.join(cut_short()) or 'likely cause: a mapped file has become shorter, or its disk can not be read'})"
     return words
-
-
-def cut_short() -> list[str]:
-    """Return in words which of the files that this process has mapped end before their mapping does; its forks have the same mappings."""
-    found: dict[str, str] = {}
-    for line in Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines():
-        addresses, _, offset, _, inode, *rest = line.split(maxsplit=5)
-        path = rest[0] if rest else ""
-        start, end = (int(address, 16) for address in addresses.split("-"))
-        mapped = int(offset, 16) + end - start
-        try:
-            known = os.stat(path)
-        except OSError:  # no file, or one that has been removed: its data are still there
-            continue
-        if stat.S_ISREG(known.st_mode) and known.st_ino == int(inode) and mapped - known.st_size >= mmap.PAGESIZE:
-            found[path] = f"{path} has {known.st_size:,} bytes, of which {mapped:,} are mapped: it was longer when it was opened"
-    return list(found.values())

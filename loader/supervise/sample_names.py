@@ -12,7 +12,7 @@ from loader.supervise.user_code_child import Asking, Tell
 _PATIENCE_S = 1.0
 
 
-class Names:
+class SampleNames:
     """Names of samples.
 
     Args:

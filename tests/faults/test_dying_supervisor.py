@@ -1,4 +1,4 @@
-"""The supervisor is killed or stopped: another one goes on, with the same batches, until that happens too often."""
+"""The supervisor is killed or stopped: another one continues, with the same batches, until that happens too often."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_a_mapped_file_that_is_deleted_while_its_supervisor_starts_again_is_an_e
 
 def test_what_is_copied_is_a_warning_and_what_does_not_fit_an_error_before_it_is_copied(tmp_path: Path) -> None:
     table = np.zeros(20 * MIB, np.uint8)
-    with pytest.warns(RuntimeWarning, match="the source has the attribute rows, which takes 20 MiB along") as caught:
+    with pytest.warns(RuntimeWarning, match="the source has the attribute rows, which takes 20 MiB and is copied") as caught:
         Loader(MapSource(Rows(table)), 4, workers=1).close()
     assert caught[0].filename == __file__
     with pytest.raises(

@@ -14,7 +14,7 @@ import pytest
 
 from loader.errors import MemoryLimitError
 from loader.ipc.board import Cells, SupervisorCell
-from loader.ipc.records import Exhausted
+from loader.ipc.records import Exhausted, Resource
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.memory.gauges import Gauges, private_bytes, read_statm
 
@@ -106,11 +106,19 @@ def test_a_new_limit_that_leaves_nothing_for_a_worker_is_refused_with_the_arithm
 
 def test_only_the_whole_allowance_of_a_fresh_worker_is_enough_to_blame_a_sample(pids: list[int], room: int) -> None:
     control, cells = control_of(room, pids[:1])
-    size = resource.prlimit(pids[0], resource.RLIMIT_DATA)[0]
-    assert not control.exhausted(Exhausted(0, 0, size // 2, True), 0.0, False, 1)
-    assert not control.exhausted(Exhausted(0, 0, size, False), 0.0, False, 1)
-    assert cells[SupervisorCell.MEMORY_REPLACED] == 2
-    assert control.exhausted(Exhausted(0, 0, size, True), 0.0, False, 1)
+    assert not control.exhausted(Exhausted(0, 0, False, Resource.MEMORY), 0.0, False, 1)
+    assert cells[SupervisorCell.MEMORY_REPLACED] == 1
+    assert control.exhausted(Exhausted(0, 0, True, Resource.MEMORY), 0.0, False, 1)
+    assert cells[SupervisorCell.MEMORY_REPLACED] == 1
+
+
+def test_a_worker_whose_allowance_grew_may_have_failed_before_so_its_sample_is_not_blamed(pids: list[int], room: int) -> None:
+    control, _ = control_of(room, pids[:2])
+    control.gone(1)
+    control.share_out(1)
+    assert allowance(pids[0]) == pytest.approx(1024 * MIB, rel=0.05)
+    assert not control.exhausted(Exhausted(0, 0, True, Resource.MEMORY), 0.0, False, 1)
+    assert control.decisions[-1][1].startswith("worker 0 replaced: it used up its allowance of 1,02")
 
 
 def test_the_carried_on_figure_is_that_of_the_kernel() -> None:

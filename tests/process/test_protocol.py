@@ -23,7 +23,7 @@ numbers = [command.ticket.number for command in schedule.commands()]
 """
 RECORD = """
 from loader.ipc import records
-list(records.unpack_inbox(bytes([255]) * records.INBOX_BYTES))
+records.unpack_inbox(bytes([255]) * records.INBOX_BYTES)
 """
 TEXT = """
 from loader.supervise.bad_samples import BadSampleTracker

@@ -13,10 +13,14 @@ from random import Random
 
 from loader.data.pipeline.substitution import LAST_ATTEMPT
 from loader.data.plan import EpochPlan
+from loader.data.rows import UNKNOWN_ROW
 from loader.ipc.records import ANY_BEFORE_TERM, Done, Failed, Ready, Released, Skip, Ticket, TicketKind
+from loader.supervise.schedule.assignments import Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks
-from loader.supervise.schedule.schedule import Dismiss, Schedule, SendTicket
-from loader.supervise.schedule.suspects import TrackedTicket
+from loader.supervise.schedule.schedule import Schedule
+from loader.supervise.schedule.suspects import Accused, DiedAt
+
+SOMEWHERE = DiedAt()
 
 
 class Row(Enum):
@@ -100,7 +104,7 @@ class World:
         self.handed: dict[int, Ready] = {}
         self.past: list[Ready] = []
         self.places: dict[int, tuple[int, range]] = {}
-        self.accused: list[TrackedTicket] = []
+        self.accused: list[Accused] = []
         self.term = self.joined = 0
         self.next_batch = start
         for _ in range(workers):
@@ -133,43 +137,42 @@ class World:
         filling = self._set_rows(ticket, Row.GIVEN_UP)
         filling.rows.update(dict.fromkeys(range(ticket.slot_row, report.good_rows), Row.DONE))
         batch = report.good_rows // self.plan.batch_size
-        assert self.schedule.slot_of(report) == ticket.place
         keep = filling.fail(batch)
-        assert self.schedule.failed(report) == keep
+        assert self.schedule.failed(report) == (ticket.place if keep else None)
         if keep:
             filling.text = batch
 
-    def die(self, worker: int, row: int | None = -1, timed_out: bool = False, attempt: int = 0) -> None:
-        """A worker dies at `row` of its first ticket: -1 is any, None that it was between two tickets."""
+    def die(self, worker: int, at: DiedAt | None = SOMEWHERE) -> None:
+        """A worker dies at its first ticket; None: between two tickets."""
         tickets = self.held.pop(worker)
         self.leaving.discard(worker)
         due = False
         for number, ticket in enumerate(tickets):
             if ticket.kind is TicketKind.ROWS:
                 filling = self._set_rows(ticket, Row.LOST)
-                if number == 0 and row is not None and ticket.rows == 1 and not filling.stale:
-                    due = self._count_death(ticket, filling, timed_out, attempt)
-        accused = self.schedule.worker_died(worker, row, timed_out, attempt)
+                if number == 0 and at is not None and ticket.rows == 1 and not filling.stale:
+                    due = self._count_death(ticket, filling, at)
+        accused = self.schedule.worker_died(worker, at)
         assert (accused is not None) == due
         if accused is not None:
             self._judge(accused, tickets[0])
 
-    def _count_death(self, ticket: Ticket, filling: Filling, timed_out: bool, attempt: int) -> bool:
+    def _count_death(self, ticket: Ticket, filling: Filling, at: DiedAt) -> bool:
         """Count a death against the only row of a ticket; return whether that accuses it."""
         row = ticket.slot_row
-        if attempt > filling.attempts[row]:
-            filling.attempts[row] = attempt
+        if at.attempt > filling.attempts[row]:
+            filling.attempts[row] = at.attempt
             filling.deaths[row] = filling.timeouts[row] = 0
         filling.deaths[row] += 1
-        filling.timeouts[row] += timed_out
-        return filling.deaths[row] == 3
+        filling.timeouts[row] += at.timed_out
+        return at.certain or filling.deaths[row] == 3
 
-    def _judge(self, accused: TrackedTicket, ticket: Ticket) -> None:
+    def _judge(self, accused: Accused, ticket: Ticket) -> None:
         filling, row = self.fillings[ticket.place], ticket.slot_row
         self.accused.append(accused)
         assert (accused.ticket.place, accused.ticket.slot_row, accused.ticket.rows) == (ticket.place, row, 1)
         assert accused.ticket.attempt == filling.attempts[row]
-        assert accused.timed_out == (filling.timeouts[row] == 3)
+        assert accused.timed_out == (filling.timeouts[row] == filling.deaths[row])
         if self.substitute and accused.ticket.attempt < LAST_ATTEMPT:
             filling.attempts[row] += 1
             filling.deaths[row] = filling.timeouts[row] = 0
@@ -177,7 +180,7 @@ class World:
             return
         filling.rows[row] = Row.GIVEN_UP
         keep = filling.fail(row // self.plan.batch_size)
-        assert self.schedule.give_up(accused) == keep
+        assert self.schedule.give_up(accused) == (ticket.place if keep else None)
         if keep:
             filling.text = row // self.plan.batch_size
 
@@ -284,7 +287,7 @@ class World:
         kept = {ticket.place for ticket in self.tickets() if ticket.kind is TicketKind.ROWS}
         kept |= {slot for slot, filling in self.fillings.items() if not filling.stale}
         assert self.schedule.counts() == (self.slots - len(kept), len(kept) - len(self.handed), len(self.handed))
-        assert all(self.schedule.held(worker) == len(held) for worker, held in self.held.items())
+        assert all(self.schedule.tickets(worker) == list(held) for worker, held in self.held.items())
         if any(len(held) < 2 for worker, held in self.held.items() if worker not in self.leaving):
             lost = [slot for slot, filling in self.fillings.items() if not filling.stale and Row.LOST in filling.rows.values()]
             assert not lost, "a worker could take what a dead one left"
@@ -332,7 +335,8 @@ def happen(world: World, random: Random) -> None:
         world.complete(random.choice(world.busy()), random.choice([100, 100_000, 10_000_000]))
     elif kind == 1 and world.held:
         attempt = random.choice([0, 0, 0, 1, 2, LAST_ATTEMPT]) if world.substitute else 0
-        world.die(random.choice(list(world.held)), random.choice([None, -1, 0, 1, 2, 5, 30]), random.random() < 0.5, attempt)
+        at = DiedAt(random.choice([UNKNOWN_ROW, 0, 1, 2, 5, 30]), attempt, timed_out=random.random() < 0.5, certain=random.random() < 0.1)
+        world.die(random.choice(list(world.held)), random.choice([None, at, at, at, at, at, at]))
         world.join()
     elif kind == 2 and world.fillers():
         world.fail(random.choice(world.fillers()), random.randrange(100), random.random() < 0.2)

@@ -11,10 +11,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from loader.data.pipeline.substitution import LAST_ATTEMPT
 from loader.data.plan import EpochPlan
+from loader.data.rows import UNKNOWN_ROW
 from loader.ipc.records import Done, Ready, Released, TicketKind
 from loader.supervise.schedule import sizing
-from loader.supervise.schedule.schedule import Schedule, SendTicket
+from loader.supervise.schedule.assignments import SendTicket
+from loader.supervise.schedule.schedule import Schedule
+from loader.supervise.schedule.suspects import DiedAt
 from tests.property.schedule_world import World, happen
 
 ROW_NS = [10.0, 60_000.0, 200_000.0, 1_000_000.0, 100_000_000.0]
@@ -60,6 +64,15 @@ worlds = st.builds(make_world, **WORLD)
 worlds_that_go_on = st.builds(make_world, **WORLD, start=st.integers(0, 100))
 
 
+PLACES = st.builds(
+    DiedAt,
+    row=st.just(UNKNOWN_ROW) | st.integers(0, 10),
+    attempt=st.integers(0, LAST_ATTEMPT),
+    timed_out=st.booleans(),
+    certain=st.sampled_from([False, False, False, True]),
+)
+
+
 class SupervisorProcess(RuleBasedStateMachine):
     """Everything that can happen, in any order; what fails is shrunk to the shortest story."""
 
@@ -86,10 +99,10 @@ class SupervisorProcess(RuleBasedStateMachine):
         self.world.fail(fillers[which % len(fillers)], offset, again)
 
     @precondition(lambda self: self.world.held)
-    @rule(which=st.integers(0, 3), row=st.none() | st.integers(-1, 10), timed_out=st.booleans(), attempt=st.integers(0, 16), replaced=st.booleans())
-    def a_worker_dies(self, which: int, row: int | None, timed_out: bool, attempt: int, replaced: bool) -> None:
+    @rule(which=st.integers(0, 3), at=st.none() | PLACES, replaced=st.booleans())
+    def a_worker_dies(self, which: int, at: DiedAt | None, replaced: bool) -> None:
         workers = list(self.world.held)
-        self.world.die(workers[which % len(workers)], row, timed_out, attempt if self.world.substitute else 0)
+        self.world.die(workers[which % len(workers)], at if at is None or self.world.substitute else at._replace(attempt=0))
         if replaced:
             self.world.join()
 
@@ -206,7 +219,7 @@ def test_a_sample_that_always_kills_its_worker_is_accused_after_three_deaths_alo
             row = killer - ticket.first
             if ticket.kind is TicketKind.ROWS and ticket.epoch == 0 and 0 <= row < ticket.rows:
                 deaths.append(ticket.rows)
-                world.die(worker, row if known else -1, timed_out)
+                world.die(worker, DiedAt(row if known else UNKNOWN_ROW, timed_out=timed_out))
                 world.join()
             else:
                 world.complete(worker)
@@ -235,7 +248,7 @@ def test_where_samples_are_substituted_each_one_that_kills_is_found_in_turn(worl
             row = killer - ticket.first
             mined = ticket.kind is TicketKind.ROWS and ticket.epoch == 0 and 0 <= row < ticket.rows
             if mined and ticket.attempt < deadly:
-                world.die(worker, row, attempt=ticket.attempt if published else 0)
+                world.die(worker, DiedAt(row, ticket.attempt if published else 0))
                 world.join()
             else:
                 world.complete(worker)
@@ -258,7 +271,7 @@ def test_an_innocent_sample_is_never_accused_however_its_workers_die(world: Worl
             if random.random() < 0.4 and deaths.get(key, 0) < 2:
                 if ticket.kind is TicketKind.ROWS and ticket.rows == 1:
                     deaths[key] = deaths.get(key, 0) + 1
-                world.die(worker, random.randrange(-1, ticket.rows))
+                world.die(worker, DiedAt(random.choice([UNKNOWN_ROW, *range(ticket.rows)])))
                 world.join()
             else:
                 world.complete(worker)
@@ -336,29 +349,29 @@ def test_a_worker_that_dies_between_two_tickets_accuses_nothing() -> None:
     world.carry_out()
     first = world.tickets()[0]
     for worker in range(10):
-        world.die(worker, row=None)
+        world.die(worker, None)
         world.join()
         world.carry_out()
         assert world.tickets()[0] == first
     assert not world.accused
 
 
-def test_the_current_ticket_is_the_one_that_a_worker_got_first() -> None:
+def test_the_first_ticket_is_the_one_that_a_worker_got_first() -> None:
     world = make_world(samples=40, size=4, workers=1)
-    assert world.schedule.current(0) is None
+    assert world.schedule.tickets(0) == []
     world.carry_out()
     first, second = world.tickets()
-    assert world.schedule.current(0) == first.number
+    assert world.schedule.tickets(0) == [first, second]
     world.complete(0)
-    assert world.schedule.current(0) == second.number
-    assert world.schedule.current(7) is None
+    assert world.schedule.tickets(0) == [second]
+    assert world.schedule.tickets(7) == []
 
 
 def test_what_a_dead_worker_held_is_issued_before_anything_else_and_in_order() -> None:
     world = make_world(samples=40, size=4, workers=2, row_ns=1_000_000.0)
     world.carry_out()
     held = [(ticket.place, ticket.slot_row + row) for ticket in world.held[0] for row in range(ticket.rows)]
-    world.die(0, row=-1)
+    world.die(0)
     world.join()
     again: list[tuple[int, int]] = []
     while len(again) < len(held):

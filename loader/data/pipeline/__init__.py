@@ -1,1 +1,1 @@
-"""From sample numbers to finished rows: segments of transforms, stand-ins for bad samples, the report of them."""
+"""From sample numbers to finished rows: segments of transforms, stand-ins for bad samples."""

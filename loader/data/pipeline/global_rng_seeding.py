@@ -120,7 +120,7 @@ def in_words(draws: Draws, names: Mapping[int, str]) -> str:
         names: of the transforms, and of the source, by place.
     """
     said = "; ".join(f"{names[place]} draws from {' and '.join(_SHOWN[name] for name in generators)}" for place, generators in draws.items())
-    return f"{said}. They are set anew for each sample, so that batches stay the same. Better: draw from the rng that a transform is given"
+    return f"{said}. They are set for each sample, so that batches stay the same. Better: draw from the rng that a transform is given"
 
 
 _SHOWN = {NUMPY: "NumPy's global generator", PYTHON: "that of the module random", TORCH: "PyTorch's"}

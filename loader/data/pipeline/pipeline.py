@@ -22,7 +22,7 @@ from loader.data.pipeline.global_rng_seeding import in_words as draws_in_words
 from loader.data.pipeline.io_retries import may_pass, pause
 from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, read_rows
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
-from loader.data.rows import BadSample, Indices, RowGauge, is_fault_of_sample
+from loader.data.rows import UNKNOWN_ROW, BadSample, Indices, RowGauge, is_fault_of_sample
 from loader.data.sources.joined import check_sums
 from loader.data.sources.source import Source, name_or_none
 from loader.data.spec import Array, SampleSpec
@@ -183,8 +183,8 @@ class Pipeline:
             indices: of shape `(n,)`.
             epoch: chooses the random draws.
             out: one array per leaf of `spec`, of shape `(n, *leaf.shape)`, C-contiguous, writable.
-            progress: one cell; holds the row that is being read or that a function of the user is at (`first` for `indices[0]`); -1 where built-in
-                code works on many at once.
+            progress: one cell; holds the row that is being read or that a function of the user is at (`first` for `indices[0]`);
+                `UNKNOWN_ROW` where built-in code works on many at once.
             first: see `progress`.
 
         Raises:
@@ -192,7 +192,7 @@ class Pipeline:
         """
         depth = fork_guard.depth()
         for retry in range(self.io_retries + 1):
-            progress[0] = -1
+            progress[0] = UNKNOWN_ROW
             try:
                 self._fill(indices, epoch, out, progress, first)
                 return

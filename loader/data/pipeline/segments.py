@@ -15,7 +15,7 @@ import numpy as np
 from loader.data import fork_guard
 from loader.data.pipeline.transform_mistakes import misunderstanding
 from loader.data.rng import SampleGenerator
-from loader.data.rows import BadSample, Indices, RowGauge, Targets, is_fault_of_sample
+from loader.data.rows import UNKNOWN_ROW, BadSample, Indices, RowGauge, Targets, is_fault_of_sample
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_of
@@ -29,7 +29,7 @@ def read_rows(source: Source, indices: Indices, out: Sequence[Array], gauge: Row
     `read` has to say which sample failed. One that raises anything else is asked again, row by row, and the first row that fails alone is to
     blame. If none does, all are there: how many rows are read at once depends on the time that they take, and must not decide what is an error.
 
-    `gauge` shows the row that is being read, where the source tells; -1 afterwards.
+    `gauge` shows the row that is being read, where the source tells; `UNKNOWN_ROW` afterwards.
 
     Raises:
         BadSample: names the sample that failed, from its cause.
@@ -44,7 +44,7 @@ def read_rows(source: Source, indices: Indices, out: Sequence[Array], gauge: Row
         if len(indices) == 1:
             raise BadSample(int(indices[0])) from error
     else:
-        gauge.cell[0] = -1
+        gauge.cell[0] = UNKNOWN_ROW
         return
     for row in range(len(indices)):
         read_rows(source, indices[row : row + 1], [leaf[row : row + 1] for leaf in out], RowGauge(gauge.cell, gauge.first + row))
@@ -189,7 +189,7 @@ class CallSegment(Segment):
         try:
             return made, SampleSpec.of(made)
         except (TypeError, ValueError) as error:
-            raise PipelineError(f"{describe(last, function)} returned what can't be a sample: {error}") from None
+            raise PipelineError(f"{describe(last, function)} returned something that is not a sample: {error}") from None
 
     def run(self, rows: Rows, out: list[Array]) -> None:
         watch, depth = rows.watch, fork_guard.depth()
@@ -211,7 +211,7 @@ class CallSegment(Segment):
                 if not is_fault_of_sample(error):
                     raise
                 raise BadSample(index) from error
-        rows.progress[0] = -1
+        rows.progress[0] = UNKNOWN_ROW
 
     def _sample(self, rows: Rows, row: int, index: int) -> Sample:
         # A copy: the function may change its arguments or keep them, and scratch rows are used again.
@@ -232,7 +232,7 @@ class CallSegment(Segment):
             return self.result.flatten(made)
         except (TypeError, ValueError) as error:
             *_, (last, _) = self._transforms
-            raise PipelineError(f"{self._describe(last)} returned another kind of sample than for the first one: {error}") from None
+            raise PipelineError(f"{self._describe(last)} returned a different kind of sample than for the first one: {error}") from None
 
     def _describe(self, place: int) -> str:
         return describe(place, dict(self._transforms)[place])

@@ -46,7 +46,7 @@ def misunderstanding(function: Callable[..., Any], sample: Sample, error: Except
         error: what it raised.
     """
     if not isinstance(sample, tuple):
-        return f"raised {in_words(error)}. Likely cause: the transform before it returned x alone, so that it got no tuple; return (x,) there"
+        return f"raised {in_words(error)}. Likely cause: the transform before it returned x alone, so it did not get a tuple; return (x,) there"
     parts = f"({', '.join(PART_NAMES[: len(sample)])}{',' if len(sample) == 1 else ''})"
     if isinstance(error, TypeError) and not _fits(function):
         return f"can't be called: {in_words(error)}. {_FORM}; {_instead(sample)}"
@@ -67,7 +67,7 @@ def _of_a_part(sample: Sample, error: Exception, message: str, own: bool) -> str
     """Return what was wrong about a part of the sample."""
     dicts = [f"{name} is a dict with the keys {list(part)}" for name, part in zip(PART_NAMES, sample, strict=False) if isinstance(part, dict)]
     if own and dicts and isinstance(error, TypeError | AttributeError) and _OF_A_DICT.search(message):
-        return f"raised {in_words(error)}. Likely cause: {' and '.join(dicts)}; treat each of its arrays"
+        return f"raised {in_words(error)}. Likely cause: {' and '.join(dicts)}; handle each of its arrays"
     if own and isinstance(error, TypeError) and _IN_PLACE in message:
         return f"raised {in_words(error)}. Likely cause: it writes floats into an array of integers, as x /= 255 does; write x = x / 255"
     return None
@@ -79,7 +79,7 @@ def _of_the_generator(sample: Sample, error: Exception, message: str) -> str | N
         new = f": instead of {old[1]}, {_NEW_NAMES[old[1]]}" if old[1] in _NEW_NAMES else ""
         return f"raised {in_words(error)}. Likely cause: `rng` is a numpy.random.Generator, whose functions have other names than np.random's{new}"
     if isinstance(error, TypeError | ValueError | AttributeError) and _GENERATOR.search(message):
-        return f"raised {in_words(error)}. Likely cause: its second argument is no `rng`. {_FORM}; {_instead(sample)}"
+        return f"raised {in_words(error)}. Likely cause: its second argument is not an `rng`. {_FORM}; {_instead(sample)}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""What functions of the user take along to the workers without showing it: modules to import and large arrays that they name.
+"""What functions of the user capture without showing it: modules to import, and large arrays that are copied to the workers.
 
 A function of the script travels with the globals and the variables that it names, an object with its attributes. A global `tf` makes the
 supervisor import TensorFlow, a table of a gigabyte is copied into shared memory. Both may be meant; both are said once, in the trainer, when the
@@ -74,8 +74,8 @@ def remarks(owners: Iterable[tuple[str, Any]], payload_bytes: int) -> list[str]:
         for place, weight in _heavy(Place(), value, {}, _DEPTH, sys.maxsize) if payload_bytes > _LARGE_BYTES else ():
             has = "names" if place.scope else "has the"
             found.append(
-                f"{owner} {has} {place}, which takes {weight / 2**20:,.0f} MiB along to the workers. "
-                'What to do: if they need little of it, cut that out before; if it is in a file, np.load(path, mmap_mode="r") takes its path alone'
+                f"{owner} {has} {place}, which takes {weight / 2**20:,.0f} MiB and is copied to the workers. "
+                'What to do: if they need a part, extract it first; if it is in a file, use np.load(path, mmap_mode="r"): only the path is sent'
             )
     return found
 

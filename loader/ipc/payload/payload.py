@@ -87,7 +87,7 @@ def _blame(value: Any, error: Exception) -> str:
     path, culprit = _culprit(value, "", set())
     what = f"{path.lstrip('.')}, a {type(culprit).__name__}," if path else f"a {type(culprit).__name__}"
     return (
-        f"the pipeline can't travel to the workers: {what} can't be pickled ({error}). "
+        f"the pipeline can't be sent to the workers: {what} can't be pickled ({error}). "
         "What to do: make it in the worker when it is first used, or leave it out with __getstate__"
     )
 

@@ -86,7 +86,7 @@ def look_into(file: MappedFile, stored: StoredArray, memmap: bool) -> Array:
             raise
         raise PipelineError(
             f"the pipeline can't start in the workers: a file that the script has mapped can't be mapped there: {error}. "
-            "What to do: leave it in its place, and as long as it is, while the loader is in use"
+            "What to do: do not move, shorten or delete it while the loader is in use"
         ) from error
     if not memmap:
         return np.ndarray(stored.shape, stored.dtype, memory, stored.offset, stored.strides)

@@ -43,11 +43,13 @@ class _Child:
         pid: process id.
         forked_bytes: that it had when it was forked.
         allowance: by how much it may grow, in bytes; 0 until it has been told, before its first ticket.
+        least_allowance: the smallest one that it has had: what failed was more than that for sure, whenever it failed.
     """
 
     pid: int
     forked_bytes: int
     allowance: int = 0
+    least_allowance: int = sys.maxsize
 
 
 class MemoryControl:
@@ -134,13 +136,14 @@ class MemoryControl:
             wanted: how many workers should run.
         """
         room = self._room()
-        forked_bytes = self._children[report.worker].forked_bytes
-        had = report.size - forked_bytes
-        whole = min(allowances(room, {0: 0}, 1)[0], self._ceiling - forked_bytes)
+        child = self._children[report.worker]
+        ceiling = self._ceiling - child.forked_bytes
+        had = min(child.least_allowance, ceiling)
+        whole = min(allowances(room, {0: 0}, 1)[0], ceiling)
         alone = report.fresh and self.count(wanted) == 1 and had >= whole * 0.95
         if not alone:
             self._cells.add(SupervisorCell.MEMORY_REPLACED, 1)
-            self._note(now, f"worker {report.worker} replaced: it used up its allowance of {mib(max(0, had))}")
+            self._note(now, f"worker {report.worker} replaced: it used up its allowance of {mib(max(0, min(child.allowance, ceiling)))}")
         self._take(now, self._policy.exhausted(now, room, had, report.fresh, wanted, waiting))
         return alone
 
@@ -195,6 +198,7 @@ class MemoryControl:
 
     def _allow(self, child: _Child, allowance: int) -> None:
         child.allowance = allowance
+        child.least_allowance = min(child.least_allowance, allowance)
         size = min(child.forked_bytes + allowance, self._ceiling)
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(child.pid, resource.RLIMIT_DATA, (size, self._hard))

@@ -1,14 +1,13 @@
-"""What the control groups of this process allow, version 1 and 2: its own group and those above it, since the narrowest one decides.
+"""What the system says about memory: how much the control groups of this process allow, and how much a process has for itself.
 
-/proc/self/cgroup names the group, /proc/self/mountinfo where its files are. Inside a container the two may not fit together: the name is as
-seen from the host, the mount begins at the container's own group. What is not below the mount is then looked for at its root.
+Of the groups, version 1 and 2, its own one and those above it are asked, since the narrowest one decides. /proc/self/cgroup names the group,
+/proc/self/mountinfo where its files are. Inside a container the two may not fit together: the name is as seen from the host, the mount begins at the
+container's own group. What is not below the mount is then looked for at its root.
 
-How much memory a process has for itself, and how much that is cheap to know.
-
-What counts is `Pss_Anon`: anonymous memory, where a page that several processes share since a fork counts for each in part. The cheaper figures
-mislead: resident minus shared counts what a worker inherited as its own, `Private_Clean` counts mapped data files, `Private_Dirty` counts
-slots that only one process has touched so far (docs/measurements.md). But what resident minus shared *grows* by is what `Pss_Anon` grows by, so
-the exact figure is taken now and then, and the cheap one carries it on.
+Of a process, what counts is `Pss_Anon`: anonymous memory, where a page that several processes share since a fork counts for each in part. The
+cheaper figures mislead: resident minus shared counts what a worker inherited as its own, `Private_Clean` counts mapped data files, `Private_Dirty`
+counts slots that only one process has touched so far (docs/measurements.md). But what resident minus shared *grows* by is what `Pss_Anon` grows by,
+so the exact figure is taken now and then, and the cheap one carries it on (`Gauges`).
 """
 
 from __future__ import annotations

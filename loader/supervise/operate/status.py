@@ -21,15 +21,14 @@ from collections import deque
 from dataclasses import asdict
 from typing import Any
 
-from loader.data.pipeline.substitution import substitute
 from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell
 from loader.ipc.loader_identity import identity
-from loader.ipc.records import Ticket, TicketKind
+from loader.ipc.records import TicketKind
 from loader.measure.minute import LastMinute
 from loader.measure.stats import Meter
 from loader.produce.worker import WorkerContext
 from loader.supervise.memory.control import MemoryControl
-from loader.supervise.sample_names import Names
+from loader.supervise.sample_names import SampleNames
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.tuning.tuning import Decision, Tuning
 
@@ -41,17 +40,19 @@ class Status:
 
     Args:
         board: counters.
-        production: what the workers share.
+        context: what the workers share.
         schedule: knows who works on what.
         memory: knows how large workers are, and has decided about them.
         tuning: has decided how many there are.
         names: of samples.
     """
 
-    def __init__(self, *, board: Board, production: WorkerContext, schedule: Schedule, memory: MemoryControl, tuning: Tuning, names: Names) -> None:
+    def __init__(
+        self, *, board: Board, context: WorkerContext, schedule: Schedule, memory: MemoryControl, tuning: Tuning, names: SampleNames
+    ) -> None:
         self._board = board
         self._names = names
-        self._production = production
+        self._context = context
         self._schedule = schedule
         self._memory = memory
         self._tuning = tuning
@@ -79,7 +80,7 @@ class Status:
         seconds_since_last_batch = self._minute.seconds_since_last_batch(now)
         who = asdict(identity(self._board.trainer))
         known = self._meter.stats(who.pop("name")).as_dict()
-        plan = self._production.plan
+        plan = self._context.plan
         return {
             **known,
             "workers": self._workers(known["workers"]),
@@ -125,14 +126,8 @@ class Status:
         if ticket is None or ticket.kind is not TicketKind.ROWS:
             return None
         row = min(max(0, cells[WorkerCell.ROW_GAUGE]), ticket.rows - 1)
-        index = self._index(ticket, row, max(ticket.attempt, cells[WorkerCell.ATTEMPT_GAUGE]))
+        index = self._context.sample_at(ticket, row, max(ticket.attempt, cells[WorkerCell.ATTEMPT_GAUGE]))
         return self._names.at_hand(index) or f"sample {index}"
-
-    def _index(self, ticket: Ticket, row: int, attempt: int) -> int:
-        production = self._production
-        position = ticket.first + row
-        own = int(production.order.indices(ticket.epoch, production.plan.positions(position, position + 1))[0])
-        return substitute(production.pipeline.seed, ticket.epoch, own, attempt, production.plan.samples)
 
 
 def _in_words(decision: Decision) -> str:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from loader.errors import ProtocolError
 from loader.ipc.records import Ready, Ticket, TicketKind
-from loader.supervise.schedule.suspects import TrackedTicket
+
+TICKETS_PER_WORKER = 2
 
 
 class SendTicket(NamedTuple):
@@ -30,14 +31,16 @@ class Dismiss(NamedTuple):
 Command = SendTicket | Ready | Dismiss
 
 
-TICKETS_PER_WORKER = 2
-
-
 class Assignments:
-    """The tickets in the hands of workers."""
+    """The tickets in the hands of workers.
+
+    Attributes:
+        taken: how many have been taken back, because they were done or failed.
+    """
 
     def __init__(self) -> None:
-        self._held: dict[int, deque[TrackedTicket]] = {}
+        self.taken = 0
+        self._held: dict[int, deque[Ticket]] = {}
         self._leaving: set[int] = set()
 
     def __contains__(self, worker: int) -> bool:
@@ -48,7 +51,7 @@ class Assignments:
         """Number of workers that may get more."""
         return len(self._held) - len(self._leaving)
 
-    def held(self, worker: int) -> deque[TrackedTicket]:
+    def held(self, worker: int) -> deque[Ticket]:
         """Return the tickets of a worker, the oldest first; empty for one that is not there."""
         return self._held.get(worker) or deque()
 
@@ -60,7 +63,7 @@ class Assignments:
         """Give a worker nothing more."""
         self._leaving.add(worker)
 
-    def leave(self, worker: int) -> deque[TrackedTicket]:
+    def leave(self, worker: int) -> deque[Ticket]:
         """Remove a worker; return what it held."""
         self._leaving.discard(worker)
         return self._held.pop(worker)
@@ -79,22 +82,23 @@ class Assignments:
                     break
         return best
 
-    def give(self, worker: int, issued: TrackedTicket) -> None:
+    def give(self, worker: int, ticket: Ticket) -> None:
         """Put a ticket into a worker's hands."""
-        self._held[worker].append(issued)
+        self._held[worker].append(ticket)
 
     def take(self, worker: int, number: int) -> Ticket:
         """Take back the ticket `number`. Raises ProtocolError unless it is the oldest one of the worker."""
         held = self._held.get(worker)
-        if not held or held[0].ticket.number != number:
+        if not held or held[0].number != number:
             raise ProtocolError(f"worker {worker} reported ticket {number}, which is not what it has to do first; it holds: {list(held or ())}")
-        return held.popleft().ticket
+        self.taken += 1
+        return held.popleft()
 
     def slack_ns(self, row_ns: float) -> float:
         """Return for how long, by estimate, no worker will run dry even if nothing is dealt: 0 unless each of them has a second ticket."""
         slack = math.inf
         for held in self._held.values():
-            if len(held) < TICKETS_PER_WORKER or held[-1].ticket.kind is TicketKind.ORDER:
+            if len(held) < TICKETS_PER_WORKER or held[-1].kind is TicketKind.ORDER:
                 return 0.0
-            slack = min(slack, held[-1].ticket.rows * row_ns)
+            slack = min(slack, held[-1].rows * row_ns)
         return slack if self._held else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from loader.data.plan import EpochPlan
@@ -60,13 +60,13 @@ class Blocks:
         """Return the block at a place."""
         return next(block for block in self._blocks.values() if block.place == place)
 
-    def tickets(self, epoch: int, row: int, next_number: Callable[[], int]) -> list[Ticket]:
+    def tickets(self, epoch: int, row: int, numbers: Iterator[int]) -> list[Ticket]:
         """Begin the blocks that are wanted when rows from `row` of `epoch` are dealt next; return the tickets that make them."""
         cursor = self.key(epoch, row)
         self.forget(cursor)
         tickets: list[Ticket] = []
         while block := self.wanted(cursor):
-            tickets.append(Ticket(next_number(), TicketKind.ORDER, block.place, block.epoch, block.first, block.rows))
+            tickets.append(Ticket(next(numbers), TicketKind.ORDER, block.place, block.epoch, block.first, block.rows))
         return tickets
 
     def wanted(self, cursor: int) -> Block | None:

@@ -1,72 +1,96 @@
 """Finding the sample that kills its workers, without blaming one for a kill from outside.
 
-After a death, the row that the worker was at is put alone into a ticket; where it is not known, the ticket is cut in two, or after a time-out into
-single rows, each of which then has the time of a sample: many that are merely slow are no more to blame than one that hangs. Deaths count only
+After a death, the row that the worker was at is put alone into a ticket. Where the row is not known, the ticket is cut in two, or after a time-out
+into single rows, each of which then has the time of a sample: many that are merely slow are no more to blame than one that hangs. Deaths count only
 against the one row of such a ticket, and only the third one accuses it. With `on_error="substitute"`, another sample is then tried in its place:
 a ticket with a higher attempt, whose deaths are counted anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from loader.data.rows import UNKNOWN_ROW
 from loader.ipc.records import Ticket
 
 DEATHS_TO_ACCUSE = 3
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedTicket:
-    """A ticket, and how often it killed its worker.
+class DiedAt(NamedTuple):
+    """Where a worker was when it died at work on the first ticket that it held, so that a sample of it may be to blame.
 
     Attributes:
-        ticket: the record.
-        deaths: of workers while they were at work on its only row.
-        timeouts: how many of these were time-outs.
+        row: of the ticket, or `UNKNOWN_ROW`.
+        attempt: which sample in the row's place it was at; 0 for the row's own.
+        timed_out: whether it was killed because it made no progress.
+        certain: whether nothing else can be to blame, so that a row alone in its ticket is accused at once.
+    """
+
+    row: int = UNKNOWN_ROW
+    attempt: int = 0
+    timed_out: bool = False
+    certain: bool = False
+
+    @property
+    def hung_at_unknown_row(self) -> bool:
+        """Whether any row may have been too slow, or all of them together."""
+        return self.timed_out and self.row == UNKNOWN_ROW
+
+
+class Accused(NamedTuple):
+    """A row that is to blame for the deaths of its workers.
+
+    Attributes:
+        ticket: has only this row; the sample is that of its `attempt`.
+        timed_out: whether each of the deaths was a time-out.
     """
 
     ticket: Ticket
-    deaths: int = 0
-    timeouts: int = 0
-
-    @property
-    def accused(self) -> bool:
-        """Whether its row has killed often enough."""
-        return self.deaths >= DEATHS_TO_ACCUSE
-
-    @property
-    def timed_out(self) -> bool:
-        """Whether each of the deaths was a time-out."""
-        return self.timeouts == self.deaths
+    timed_out: bool
 
 
-def after_death(
-    issued: TrackedTicket, row: int, attempt: int, timed_out: bool, next_number: Callable[[], int], certain: bool = False
-) -> list[TrackedTicket]:
-    """Return the tickets that replace one whose worker died at `row` of it (-1: not known), at the attempt-th sample in its place.
+class Suspects:
+    """Counts the deaths at rows that were alone in their tickets.
 
-    `certain`: no other one can be to blame, so that a row alone is accused at once.
+    Args:
+        numbers: of the tickets to come.
+
+    Attributes:
+        deaths: and how many of them were time-outs, by ticket. Whoever sees a ticket finished removes it.
     """
-    ticket = issued.ticket
-    if ticket.rows == 1:
-        if attempt > ticket.attempt:  # those before it raise, so they need not be tried again
-            issued = TrackedTicket(ticket._replace(number=next_number(), attempt=attempt))
-        deaths = DEATHS_TO_ACCUSE if certain else issued.deaths + 1
-        return [TrackedTicket(issued.ticket, deaths, issued.timeouts + timed_out)]
-    if timed_out and row < 0:
-        return singles(issued, next_number)
-    half = ticket.rows // 2
-    known = [(0, row), (row, 1), (row + 1, ticket.rows - row - 1)]
-    cuts = known if 0 <= row < ticket.rows else [(0, half), (half, ticket.rows - half)]
-    return [TrackedTicket(_part(ticket, start, rows, next_number())) for start, rows in cuts if rows]
 
+    def __init__(self, numbers: Iterator[int]) -> None:
+        self._numbers = numbers
+        self.deaths: dict[int, tuple[int, int]] = {}
 
-def singles(issued: TrackedTicket, next_number: Callable[[], int]) -> list[TrackedTicket]:
-    """Return tickets of one row each that replace a ticket of rows; one of a single row is kept as it is."""
-    ticket = issued.ticket
-    return [TrackedTicket(_part(ticket, row, 1, next_number())) for row in range(ticket.rows)] if ticket.rows > 1 else [issued]
+    def after_death(self, ticket: Ticket, at: DiedAt) -> list[Ticket] | Accused:
+        """Return what replaces a ticket whose worker died at work on it: smaller ones, the same one again, or the accusation of its only row."""
+        if ticket.rows > 1:
+            return self._cut(ticket, at)
+        deaths, timeouts = self.deaths.pop(ticket.number, (0, 0))
+        if at.attempt > ticket.attempt:  # those before it raise, so they need not be tried again
+            ticket = ticket._replace(number=next(self._numbers), attempt=at.attempt)
+            deaths = timeouts = 0
+        deaths, timeouts = deaths + 1, timeouts + at.timed_out
+        if at.certain or deaths >= DEATHS_TO_ACCUSE:
+            return Accused(ticket, timed_out=timeouts == deaths)
+        self.deaths[ticket.number] = deaths, timeouts
+        return [ticket]
 
+    def singles(self, ticket: Ticket) -> list[Ticket]:
+        """Return tickets of one row each that replace a ticket of rows; one of a single row is kept as it is, and so are its deaths."""
+        return [self._part(ticket, row, 1) for row in range(ticket.rows)] if ticket.rows > 1 else [ticket]
 
-def _part(ticket: Ticket, start: int, rows: int, number: int) -> Ticket:
-    return ticket._replace(number=number, first=ticket.first + start, slot_row=ticket.slot_row + start, rows=rows)
+    def _cut(self, ticket: Ticket, at: DiedAt) -> list[Ticket]:
+        if at.hung_at_unknown_row:
+            return self.singles(ticket)
+        if 0 <= at.row < ticket.rows:
+            cuts = [(0, at.row), (at.row, 1), (at.row + 1, ticket.rows - at.row - 1)]
+        else:
+            half = ticket.rows // 2
+            cuts = [(0, half), (half, ticket.rows - half)]
+        return [self._part(ticket, start, rows) for start, rows in cuts if rows]
+
+    def _part(self, ticket: Ticket, start: int, rows: int) -> Ticket:
+        return ticket._replace(number=next(self._numbers), first=ticket.first + start, slot_row=ticket.slot_row + start, rows=rows)

@@ -22,8 +22,8 @@ def test_the_log_keeps_what_was_noted_in_its_order_for_whoever_opens_it_next(fd:
     assert first.read() == ([], [])
     for index in (7, 0, 2**40):
         first.note(index)
-    first.cast_out(0)
-    first.cast_out(7)
+    first.note_killer(0)
+    first.note_killer(7)
     second = BadSampleLog(fd)
     assert second.read() == ([7, 0, 2**40], [0, 7])
     second.note(3)

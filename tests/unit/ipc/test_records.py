@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loader.data.rows import UNKNOWN_ROW
 from loader.ipc import records as r
 
 WORD = st.integers(0, 2**64 - 1)
@@ -28,7 +29,7 @@ TICKETS = st.builds(
 INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Done: st.builds(r.Done, worker=HALF, ticket=WORD, busy_ns=WORD, substituted=WORD),
     r.Failed: st.builds(r.Failed, worker=HALF, ticket=WORD, good_rows=WORD),
-    r.Exhausted: st.builds(r.Exhausted, worker=HALF, row=HALF | st.just(r.UNKNOWN_ROW), size=WORD, fresh=st.booleans()),
+    r.Exhausted: st.builds(r.Exhausted, worker=HALF, row=HALF | st.just(UNKNOWN_ROW), fresh=st.booleans(), resource=st.sampled_from(r.Resource)),
     r.Released: st.builds(r.Released, slot=HALF, delivery=WORD),
     r.Skip: st.builds(r.Skip, term=HALF, epoch=WORD, batch=WORD),
     r.Resize: st.builds(r.Resize, workers=HALF, number=WORD),
@@ -58,7 +59,7 @@ def test_tickets_survive_their_pipe(tickets: list[r.Ticket]) -> None:
 def test_records_for_the_supervisor_survive_the_inbox(records: list[r.InboxRecord]) -> None:
     raw = b"".join(record.pack() for record in records)
     assert len(raw) == r.INBOX_BYTES * len(records)
-    assert fields(list(r.unpack_inbox(raw))) == fields(records)
+    assert fields(r.unpack_inbox(raw)) == fields(records)
 
 
 @given(records=st.lists(st.one_of(*READY.values()), max_size=20))
@@ -81,9 +82,8 @@ def test_a_record_is_written_as_a_whole(nbytes: int) -> None:
 
 def test_no_delivery_has_the_number_that_means_any() -> None:
     from loader.data.plan import EpochPlan
-    from loader.supervise.schedule.schedule import Schedule, SendTicket
+    from loader.supervise.schedule.stream import Stream
 
-    schedule = Schedule(EpochPlan(4, 4), 2, 1, None, 1e9)
-    schedule.worker_joined(0)
-    (issue, *_) = [command for command in schedule.commands() if isinstance(command, SendTicket)]
-    assert schedule.slots[issue.ticket.place].delivery != r.ANY_BEFORE_TERM
+    slot = Stream(EpochPlan(4, 4), 2, 1, None, 0, 0).begin_slot(1e9, 1)
+    assert slot is not None
+    assert slot.delivery != r.ANY_BEFORE_TERM

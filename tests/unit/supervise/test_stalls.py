@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from loader.ipc.board import Cells, WorkerCell
-from loader.supervise.deaths import StallDetector
+from loader.supervise.stalls import StallDetector
 
 
 @pytest.fixture

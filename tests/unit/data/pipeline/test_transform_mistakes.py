@@ -85,7 +85,7 @@ AS_AN_ARRAY = r"treats the sample as an array, but that is a tuple, \(x, y\); ta
         (lambda sample, rng: sample["image"], AS_AN_ARRAY),
         (lambda sample, rng: sample.reshape(-1), AS_AN_ARRAY),
         (lambda sample, rng: np.flip(sample, 1), AS_AN_ARRAY),
-        (preprocess, "second argument is no `rng`"),
+        (preprocess, "second argument is not an `rng`"),
         (lambda sample, rng: (rng.rand(2), 1), r"`rng` is a numpy\.random\.Generator, .*instead of rand, rng\.random\("),
         (lambda sample, rng: (rng.randint(2), 1), r"instead of randint, rng\.integers\("),
         (in_place, r"an array of integers, as x /= 255 does; write x = x / 255"),
@@ -118,7 +118,7 @@ def test_a_function_that_takes_a_dict_for_an_array_is_told_its_keys() -> None:
 
     error = error_of(lambda sample, rng: (sample[0] / 255, sample[1]), obj=Inputs())
     assert isinstance(error, PipelineError)
-    assert "x is a dict with the keys ['image', 'age']; treat each of its arrays" in str(error)
+    assert "x is a dict with the keys ['image', 'age']; handle each of its arrays" in str(error)
 
 
 def helper(x: Any) -> Any:

@@ -61,7 +61,7 @@ def test_what_is_large_is_said_with_its_size(table: Any) -> None:
     step = named("def step(sample, rng):\n    return len(TABLE)", TABLE=table)
     (remark,) = remarks([("transform 0", step)], 25 * MIB)
     assert "global TABLE, which takes 2" in remark
-    assert "MiB along to the workers. What to do" in remark
+    assert "MiB and is copied to the workers. What to do" in remark
 
 
 def test_what_is_small_is_not_worth_a_word() -> None:
@@ -139,7 +139,7 @@ def test_what_is_copied_is_said_with_size_and_name_wherever_it_hides(code: str, 
     step = named(code, T=TABLE)
     (remark,) = remarks([("transform 0", step)], 20 * MIB)
     assert said in remark
-    assert "takes 20 MiB along to the workers" in remark
+    assert "which takes 20 MiB and is copied to the workers" in remark
     (remark,) = remarks([("the source", MapSource([step] * 3))], 20 * MIB)
     assert remark.startswith("the source ")
     assert remark.count("takes 20 MiB") == 1

@@ -161,7 +161,7 @@ def test_what_can_not_travel_is_named_with_its_place_and_what_to_do(name: str) -
     with pytest.raises(PipelineError, match=place) as caught:
         payload.dump(make())
     message = str(caught.value)
-    assert message.startswith("the pipeline can't travel to the workers: ")
+    assert message.startswith("the pipeline can't be sent to the workers: ")
     assert "What to do: make it in the worker when it is first used, or leave it out with __getstate__" in message
     assert caught.value.__cause__ is not None
 

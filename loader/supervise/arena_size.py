@@ -1,0 +1,57 @@
+"""How large the arena becomes: how many slots, of how many batches each, with how many blocks of the order; and which memory limit that means."""
+
+from __future__ import annotations
+
+from loader.config import Config
+from loader.data.layout import SlotLayout
+from loader.data.plan import EpochPlan
+from loader.data.spec import SampleSpec
+from loader.ipc.arena import ArenaLayout
+from loader.supervise.memory import budget
+from loader.supervise.schedule import sizing
+
+
+def lay_out(config: Config, plan: EpochPlan, spec: SampleSpec, row_ns: float, payload_bytes: int, changed: int) -> tuple[ArenaLayout, int]:
+    """Return the arena's layout and the memory limit that it keeps to.
+
+    Args:
+        config: has the settings, if they were set: slots, memory limit.
+        plan: batches of an epoch.
+        spec: of a sample.
+        row_ns: time that a row takes, roughly.
+        payload_bytes: of arrays that travelled from the trainer.
+        changed: the limit that was set while running, for the supervisor before this one; 0 if it was not.
+
+    Raises:
+        MemoryLimitError: it can't fit.
+    """
+    workers, size = config.worker_count, plan.batch_size
+    capacity = sizing.slot_capacity(spec.nbytes * size, plan.batches)
+    wanted = config.slots or _default_slots(config, round(row_ns), spec.nbytes * size * capacity)
+    least = _need(_arena(config, plan, spec, config.slots or 2, 1), payload_bytes, workers)
+    limit = changed or config.memory_limit_bytes or budget.default_limit(least)
+    layout = _arena(config, plan, spec, wanted, capacity)
+    if capacity > 1 and budget.fitting_slots(_need(layout, payload_bytes, workers), limit) < wanted:
+        layout = _arena(config, plan, spec, wanted, 1)
+    if config.slots is None:
+        layout = _arena(config, plan, spec, budget.fitting_slots(_need(layout, payload_bytes, workers), limit), layout.slot.capacity)
+    need = _need(layout, payload_bytes, workers)
+    budget.check(need, config.memory_limit_bytes, size)
+    return layout, max(limit, need.total)
+
+
+def _default_slots(config: Config, row_ns: int, slot_bytes: int) -> int:
+    if config.workers == "auto":
+        return sizing.auto_slots(config.batch_size, row_ns, config.worker_count, config.worker_ceiling, slot_bytes)
+    return sizing.default_slots(config.batch_size, row_ns, config.worker_count)
+
+
+def _arena(config: Config, plan: EpochPlan, spec: SampleSpec, slots: int, capacity: int) -> ArenaLayout:
+    rows = sizing.block_rows(plan.batch_size, plan.rows)
+    places = sizing.block_places(slots, capacity, plan.batch_size, rows) if config.shuffle else 0
+    return ArenaLayout(SlotLayout(spec, plan.batch_size, capacity), slots, rows, places)
+
+
+def _need(layout: ArenaLayout, payload_bytes: int, workers: int) -> budget.Need:
+    slots_bytes = layout.slots * layout.slot.nbytes
+    return budget.Need(layout.slots, layout.slot.nbytes, layout.nbytes - slots_bytes, payload_bytes, workers)

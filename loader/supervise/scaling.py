@@ -1,0 +1,87 @@
+"""How many workers run: as many as the script, an operator or the tuner wants and memory allows. Starts them and lets them go.
+
+wanted      workers=4, resize(6), `loader set`, or, with workers="auto", what the tuner finds
+staying     fewer, where the memory limit allows no more
+leaving     has been told to go, and has its place until it has gone: after what it holds
+"""
+
+from __future__ import annotations
+
+from loader.ipc.board import Board, SupervisorCell
+from loader.supervise.memory.control import MemoryControl
+from loader.supervise.pool import Pool
+from loader.supervise.schedule.schedule import Schedule
+from loader.supervise.tuning.tuning import Tuning
+
+
+class Scaling:
+    """Keeps the number of workers.
+
+    Args:
+        schedule: is told who comes and who goes.
+        board: counters; has a row for each worker that may come.
+        pool: the workers.
+        memory: may allow fewer workers than are wanted, and replace one.
+        tuning: may change the number that is wanted.
+        workers: how many to begin with.
+
+    Attributes:
+        wanted: how many workers should run.
+    """
+
+    def __init__(self, *, schedule: Schedule, board: Board, pool: Pool, memory: MemoryControl, tuning: Tuning, workers: int) -> None:
+        self.wanted = workers
+        self._schedule = schedule
+        self._board = board
+        self._pool = pool
+        self._memory = memory
+        self._tuning = tuning
+        self._leaving: set[int] = set()
+
+    def adjust(self) -> None:
+        """Start or dismiss workers until as many stay as are wanted and memory allows. To be called when either may have changed, or one has died."""
+        self._leaving.intersection_update(self._pool.children)
+        count = self._memory.count(self.wanted)
+        staying = sorted(number for number in self._pool.children if number not in self._leaving)
+        self._dismiss(staying[count:])
+        unused = [number for number in range(len(self._board.workers)) if number not in self._pool.children]
+        for number in unused[: max(0, count - len(self._pool.children))]:
+            child = self._pool.start(number)
+            self._memory.born(number, child.pid)
+            self._schedule.worker_joined(number)
+        self._memory.share_out(self.wanted)
+        self._board.supervisor[SupervisorCell.AUTO_GAUGE] = self._tuning.active
+        self._board.supervisor[SupervisorCell.WORKERS_GAUGE] = self.wanted
+
+    def resize(self, workers: int | str) -> None:
+        """From now on so many workers are wanted, or as many as the tuner finds ("auto")."""
+        self._tuning.active = workers == "auto"
+        if isinstance(workers, int):
+            self.wanted = workers
+        self.adjust()
+
+    def limit_memory(self, nbytes: int, now: float) -> None:
+        """Change the memory limit."""
+        self._memory.set_limit(nbytes, now)
+        self.adjust()
+
+    def tune(self, now: float) -> None:
+        """Let the tuner change the number, if it is its turn."""
+        self._tuning.ceiling = self._memory.count(len(self._board.workers))
+        if workers := self._tuning.look(now, self.wanted):
+            self.wanted = workers
+            self.adjust()
+
+    def watch_memory(self, now: float) -> None:
+        """Measure; replace the workers that take too much, after what they hold, and adjust their number."""
+        self._dismiss(self._memory.look(now, self._leaving, self.wanted))
+        self.adjust()
+
+    def in_words(self) -> int | str:
+        """Return what `workers` is set to."""
+        return f"auto ({self.wanted} now)" if self._tuning.active else self.wanted
+
+    def _dismiss(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self._leaving.add(number)
+            self._schedule.worker_leaving(number)

@@ -1,0 +1,56 @@
+"""What signals mean to the supervisor, one of which watches the trainer while the supervisor boots."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from loader.ipc import last_words
+from loader.ipc.board import Board, SupervisorCell
+
+_CHECK_S = 0.2
+
+
+def set_signals() -> None:
+    """Set those that a supervisor must ignore or get. To be called once more when a module of the user's has been imported: it may have set them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a trainer that ignores it hands that on, and then no child can be waited for
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a ticket for a worker that has just died is no reason to die
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, last_words.ASK})  # a trainer hands on what it has blocked, too
+
+
+class TrainerWatch:
+    """Shows signs of life, and exits when the trainer dies, while modules of the user's are being imported. From then on the loop does both.
+
+    Args:
+        trainer: its pid.
+        board: counters.
+
+    Attributes:
+        pidfd: of the trainer.
+    """
+
+    def __init__(self, trainer: int, board: Board) -> None:
+        self._trainer = trainer
+        self._board = board
+        self.begin()
+        try:
+            self.pidfd = os.pidfd_open(trainer)
+        except ProcessLookupError:
+            os._exit(0)
+        self._look()  # it may have died, and its number have been given away, before that
+
+    def begin(self) -> None:
+        """Look five times in a second from now on."""
+        signal.signal(signal.SIGALRM, self._look)
+        signal.setitimer(signal.ITIMER_REAL, _CHECK_S, _CHECK_S)
+
+    def end(self) -> None:
+        """Look no more."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _look(self, *_: object) -> None:
+        self._board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE] = time.monotonic_ns()
+        if os.getppid() != self._trainer:
+            os._exit(0)
