@@ -1,7 +1,4 @@
-"""A saved position: what `state_dict` writes, and what `load_state_dict` refuses. Pure.
-
-Which samples a source holds, as a short text: to find out whether a saved position belongs to it. Reads no sample.
-"""
+"""A saved position: what `state_dict` writes, and what `load_state_dict` refuses, because it belongs to other data. Reads no sample."""
 
 from __future__ import annotations
 

@@ -1,21 +1,4 @@
-"""A Keras callback that says, where Keras says the loss, how long training waited for data.
-
-Keras hands the same dict of logs to one callback after the other, its progress bar and its history last. So what is put into the logs
-here appears in both, and in whatever stands behind this callback in the list: `TensorBoard`, `CSVLogger`.
-
-Within `fit`, validation ends the stretch of training that is measured. Keras calls `on_epoch_end` only after it.
-
-A Keras callback that saves model and position together, and goes on from there when the script is started again.
-
-Weights, the optimizer's state and the number of the epoch are written and read by Keras' own `BackupAndRestore`, into a folder of each save:
-
-    save-00000007/
-    ├── model/         Keras'
-    └── loader.json    the position, and the steps of Keras' epoch before it
-
-The position counts batches that were trained. Keras may have taken more from the loader: one ahead on a GPU, some for a strategy. So it is
-computed: where the epoch began, and the steps since; but never more than was handed out, since the last one of `steps_per_execution` may be short.
-"""
+"""Keras callbacks: one shows beside the loss how long training waited for data, one saves model and position together."""
 
 from __future__ import annotations
 
@@ -36,12 +19,20 @@ from loader.train.keras.event_file import EventFile
 from loader.train.keras.saves import Saves
 from loader.train.keras.training import KerasTraining
 
+# In the folder of a save.
+_MODEL, _LOADER = "model", "loader.json"
+
 _ENOUGH_S = 10.0  # as far as `stats()` looks back, whose figures of the workers are part of the warning
 _LONG_S = 60.0  # who trains for hours on one epoch shall not hear of it at its end only
 
 
 class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """See `Loader.report_callback`, which makes it.
+
+    Keras hands the same dict of logs to one callback after the other, its progress bar and its history last. So what is put into the logs here
+    appears in both, and in whatever stands behind this callback in the list: `TensorBoard`, `CSVLogger`.
+
+    Within `fit`, validation ends the stretch of training that is measured: Keras calls `on_epoch_end` only after it.
 
     Args:
         loader: that the model is trained or validated with.
@@ -155,11 +146,18 @@ def _put(logs: Any, pace: Pace, prefix: str = "") -> None:
         logs[prefix + "samples_per_s"] = pace.samples_per_s
 
 
-_MODEL, _LOADER = "model", "loader.json"
-
-
 class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """See `Loader.resume_callback`, which makes it.
+
+    Weights, the optimizer's state and the number of the epoch are written and read by Keras' own `BackupAndRestore`, into a folder of each save:
+
+        save-00000007/
+        ├── model/         Keras'
+        └── loader.json    the position, and the steps of Keras' epoch before it
+
+    The position counts batches that were trained. Keras may have taken more from the loader: one ahead on a GPU, some for a strategy. So it is
+    computed: where the epoch began, and the steps since; but never more than was handed out, since the last one of `steps_per_execution` may be
+    short.
 
     Args:
         loader: that the model is trained with.

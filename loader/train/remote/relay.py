@@ -21,11 +21,25 @@ from loader.ipc.line_file import LIMIT_BYTES, LineFile, records_in
 from loader.ipc.loader_identity import identity
 from loader.ipc.logs import HANDLED, to_record
 
-# A look takes place every 0.1 s at most, or every 0.5 s while the trainer waits: a flood takes a tenth of its time.
+# A look costs three `fstat`, 4.2 µs, and the reading of the clock that saves it 0.2 µs (docs/measurements.md); a person sees no difference.
+_LOOK_S = 0.1
+
+# Only whole lines are relayed, but for one that is longer than that: a progress bar may never end its line.
+_LONGEST_LINE = 64 * 1024
+
+_LAST_LINES = 20
+
+_PATIENCE_S = 1.0
+
+# A line of a stack that says nothing: four of them stand between a module and the one that imports it, and would push out the lines that matter.
+_NOISE = 'File "<frozen importlib'
+
+# For log records, whose handlers are the user's. A look takes place every 0.1 s at most, or every 0.5 s while the trainer waits: a flood takes a
+# tenth of its time.
 _TURN_S = 0.01
 _IDLE_TURN_S = 0.05
 
-# For the rest, when the writers have gone: 8 MiB take half a second, but the handlers are the user's.
+# For the rest of them, when the writers have gone: 8 MiB take half a second.
 _END_S = 5.0
 
 _CHUNK_BYTES = 64 * 1024
@@ -94,20 +108,6 @@ class LogRelay:
         self._pending.clear()
         if left:
             _log.warning("%s log records were dropped at the end: handlers had taken %.0f s for those before", f"{left:,}", _END_S)
-
-
-# A look costs three `fstat`, 4.2 µs, and the reading of the clock that saves it 0.2 µs (docs/measurements.md); a person sees no difference.
-_LOOK_S = 0.1
-
-# Only whole lines are relayed, but for one that is longer than that: a progress bar may never end its line.
-_LONGEST_LINE = 64 * 1024
-
-_LAST_LINES = 20
-
-_PATIENCE_S = 1.0
-
-# A line of a stack that says nothing: four of them stand between a module and the one that imports it, and would push out the lines that matter.
-_NOISE = 'File "<frozen importlib'
 
 
 class Relay:

@@ -1,10 +1,4 @@
-"""How often a supervisor may be replaced. Pure: the clock is passed in.
-
-What trainer, tuner and operators want of a supervisor: kept by the trainer, for the one that may have to follow.
-
-The last word counts. A supervisor shows what it runs with, and the number of the last `resize` that it has obeyed; so if that is the script's last
-one, what it shows is what was wanted at the end, by whomever.
-"""
+"""When a supervisor has died: whether another one may follow, and what that one runs with. No process is touched, and the clock is passed in."""
 
 from __future__ import annotations
 
@@ -44,7 +38,10 @@ class RestartLimit:
 
 
 class RequestedSettings:
-    """The workers and the memory that a supervisor shall run with.
+    """The workers and the memory that a supervisor shall run with: what script, tuner and operators have asked for, kept for the next one.
+
+    The last request counts. A supervisor shows what it runs with, and the number of the last `resize` that it has obeyed. If that is the script's
+    last one, what it shows is what was asked for at the end, by whomever.
 
     Args:
         config: of the loader.
