@@ -26,11 +26,10 @@ def attempt(transform, workers=2):
 __file__ = attempt.__code__.co_filename
 """
 
-# Other ways to name it are found in the same way: tests/unit/ipc/test_baggage.py.
+# Other ways to name it are found in the same way: tests/unit/ipc/test_baggage.py. Each costs a supervisor that imports TensorFlow.
 OPERATIONS = {
     "a function": ("op", "def op(s, rng):\n    return (tf.image.flip_left_right(s[0]).numpy(),)"),
     "a constant of the script": ("op", "C = tf.constant(3.0)\ndef op(s, rng):\n    return (s[0] * float(C),)"),
-    "a result that is a tensor": ("op", "def op(s, rng):\n    return (tf.identity(s[0]),)"),
 }
 
 
@@ -47,6 +46,16 @@ made, said = attempt(op, workers=0)  # in the trainer itself they may run
 assert len(made) == 2 and not said
 """,
         timeout=60,
+    )
+
+
+def test_in_the_trainer_itself_a_result_may_be_a_tensor(keras_script: Run) -> None:
+    keras_script(
+        START
+        + """
+made, said = attempt(lambda s, rng: (tf.identity(s[0]),), workers=0)
+assert np.array_equal(np.concatenate(made), x) and not said, said
+"""
     )
 
 
