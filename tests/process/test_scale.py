@@ -104,15 +104,15 @@ def test_sixty_four_workers_make_the_same_batches_and_are_gone_afterwards(npy_fo
 def test_many_loaders_one_after_the_other_leave_nothing() -> None:
     x = np.arange(12)
     held = {}
-    for count in range(1, 151):
+    for count in range(1, 61):
         with Loader(NpyArrays(x), 4, workers=1, slots=2) as loader:
             if count % 5 == 0:  # the others are closed while they boot
                 assert np.concatenate(take(loader), axis=1).tolist() == [x.tolist()]
         del loader
-        if count in (50, 150):
+        if count in (20, 60):
             gc.collect()
             held[count] = held_by_this_process()
-    (descriptors, mappings, rss), (later_descriptors, later_mappings, later_rss) = held[50], held[150]
+    (descriptors, mappings, rss), (later_descriptors, later_mappings, later_rss) = held[20], held[60]
     assert later_descriptors <= descriptors
     assert later_mappings <= mappings + 4, held  # the allocator's own
     assert later_rss < rss + 2 * MIB, held
@@ -134,21 +134,20 @@ def test_batches_of_one_sample_of_one_byte(npy_folder: Callable[..., Path]) -> N
 
 
 @pytest.mark.time_limit(200)
-def test_a_batch_of_four_gigabytes(tmp_path: Path) -> None:
+def test_a_batch_of_more_than_four_gigabytes(tmp_path: Path) -> None:
     need_memory(12 * GIB)
-    row, different, rows = 64 * MIB, 4, 64
+    row, different, rows = 64 * MIB, 4, 65
     ends = [place for number in range(different) for place in (number * row, number * row + row // 2, (number + 1) * row - 1)]
     path = write_sparse(tmp_path / "rows.npy", (different, row), ends, [1 + place // row for place in ends])
-    chosen = np.arange(2 * rows) % different  # a few rows again and again, so that the page cache stays small
+    chosen = np.arange(rows) % different  # a few rows again and again, so that the page cache stays small
     with Loader(NpyArrays(path).subset(chosen), rows, slots=2, workers=2) as loader:
-        batches = iter(loader)
-        for number in range(2):
-            (x,) = next(batches)
-            assert (x.shape, x.nbytes) == ((rows, row), 4 * GIB)
-            for place in (0, row // 2, row - 1):
-                assert x[:, place].tolist() == (1 + chosen[number * rows : (number + 1) * rows]).tolist()
-            assert not x[:, 1 : row // 2 : 4096].any()
-            del x
+        (x,) = next(iter(loader))
+        assert x.shape == (rows, row)
+        assert x.nbytes > 4 * GIB
+        for place in (0, row // 2, row - 1):
+            assert x[:, place].tolist() == (1 + chosen).tolist()
+        assert not x[-different:, 1 : row // 2 : 4096].any()
+        del x
 
 
 @pytest.mark.parametrize("kind", [NpyFiles, NpyArrays])
@@ -166,16 +165,16 @@ def test_a_sample_of_one_gigabyte(kind: Any, tmp_path: Path) -> None:
 
 
 def test_a_file_of_more_than_one_read_of_linux_is_whole_and_read_once(tmp_path: Path) -> None:
-    """`preadv` moves at most 2 GiB less a page (read(2)). The first file is read as one of a new kind, the second as one like the first."""
+    """`preadv` moves at most 2 GiB less a page (read(2)). The first time the file is read as one of a new kind, the second time as one like the first."""
     edge = 0x7FFFF000
     nbytes = edge + 16 * MIB
     need_memory(2 * nbytes)
     places = [0, edge - 129, edge - 128, edge - 1, edge, nbytes - 1]
     out = np.zeros((1, nbytes), np.uint8)
     reader = NpyReader((nbytes,), np.dtype(np.uint8), "the first file")
+    values = list(range(1, 7))
+    path = write_sparse(tmp_path / "0.npy", (nbytes,), places, values)
     for number in range(2):
-        values = [number + place for place in range(1, 7)]
-        path = write_sparse(tmp_path / f"{number}.npy", (nbytes,), places, values)
         out[0, ::1024] = 9
         out[0, places] = 9
         before = bytes_read()
