@@ -165,7 +165,7 @@ def test_a_sample_of_one_gigabyte(kind: Any, tmp_path: Path) -> None:
 
 
 def test_a_file_of_more_than_one_read_of_linux_is_whole_and_read_once(tmp_path: Path) -> None:
-    """`preadv` moves at most 2 GiB less a page (read(2)). The first time the file is read as one of a new kind, the second time as one like the first."""
+    """`preadv` moves at most 2 GiB less a page (read(2)). The file is read first as one of a new kind, then as one like the first."""
     edge = 0x7FFFF000
     nbytes = edge + 16 * MIB
     need_memory(2 * nbytes)
