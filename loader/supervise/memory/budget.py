@@ -2,7 +2,7 @@
 
 What counts towards `memory_limit`: the arena, arrays that travelled from the trainer, and the anonymous memory of supervisor and workers. What
 does not: the page cache and mapped data files, which the kernel takes back by itself. Covers the start only; while running, it is
-`memory_control` that keeps the workers' growth below the limit.
+`control` that keeps the workers' growth below the limit.
 """
 
 from __future__ import annotations

@@ -85,10 +85,11 @@ class Stream:
                 return None
             batches = min(batches, -(-(block.first + block.rows - first) // plan.batch_size))
             block.users += 1
-            self.order_is_due = True
         self._deliveries += 1
         slot = self.slots[self._free.pop()]
         rows = min(batches * plan.batch_size, plan.rows - first)
+        if block is not None and first + rows == block.first + block.rows:  # the cursor enters the next one
+            self.order_is_due = True
         slot.begin(self._deliveries, self._term, self._epoch, self._batch, batches, rows, block)
         size_tickets = sizing.first_ticket_rows if self._deliveries == 1 else sizing.ticket_rows
         slot.ticket_rows = size_tickets(rows, row_ns, max(1, workers), len(self.slots))
@@ -158,7 +159,7 @@ class Stream:
         if slot.state is SlotState.FILLING:
             if slot.block is not None:
                 slot.block.users -= 1
-                self.order_is_due = True
+                self.order_is_due |= not slot.block.users  # it may make room
             slot.become(SlotState.COMPLETE)
         if slot.stale:
             self._set_free(slot)
