@@ -9,19 +9,17 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from loader.errors import ConfigError
+from loader.machine import available_cores
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 # Enough to fill a first batch quickly and to measure by; a second later there are four times as many if the trainer waits.
 _FIRST_WORKERS = 8
-
-_UNLIMITED = 2**16  # cores
 
 
 def _setting(default: Any, *, unit: str, allowed: str, why: str) -> Any:
@@ -132,25 +130,6 @@ class Config:
         return None if self.memory_limit is None else parse_bytes(self.memory_limit)
 
 
-def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the number of cores that this process may use: those that it may run on, or what a container's CPU quota comes to, if that is less."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return max(1, min(cores, math.ceil(_quota(cgroup))))
-
-
-def _quota(cgroup: Path) -> float:
-    """Return how many cores' time the control group may use (`docker run --cpus`), version 2 or 1; a large number where there is no limit."""
-    files = ([cgroup / "cpu.max"], [cgroup / "cpu" / "cpu.cfs_quota_us", cgroup / "cpu" / "cpu.cfs_period_us"])
-    for parts in files:
-        try:
-            quota, period = " ".join(part.read_text() for part in parts).split()
-            if int(quota) > 0:
-                return int(quota) / int(period)
-        except (OSError, ValueError, ZeroDivisionError):  # no such group, or its quota is "max"
-            continue
-    return float(_UNLIMITED)
-
-
 def describe(name: str) -> Mapping[str, str]:
     """Return unit, allowed range and reason of a setting."""
     return next(setting.metadata for setting in fields(Config) if setting.name == name)
@@ -171,6 +150,16 @@ def parse_bytes(size: int | str) -> int | None:
         return int(size) or None if _number(size) and size > 0 else None
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", size.lower())
     return int(float(match[1]) * _UNITS[match[2] or ""]) or None if match else None
+
+
+def mib(nbytes: int) -> str:
+    """Return bytes in words that can be added up: MiB, or KiB where they are few."""
+    return f"{nbytes / 2**20:,.1f} MiB" if nbytes >= 2**20 else f"{nbytes / 2**10:,.1f} KiB"
+
+
+def brief_size(nbytes: int) -> str:
+    """Return bytes in a few characters, for a column or a remark."""
+    return f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.0f} MiB"
 
 
 def _kind(value: Any) -> str:

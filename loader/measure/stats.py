@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass, field, fields
 from html import escape
 from typing import Any
 
+from loader.config import mib
 from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
+from loader.machine import available_cores
 from loader.measure.measurements import StageStats, in_words
 from loader.measure.moments import Moment
 from loader.measure.verdict import judge
@@ -78,9 +80,9 @@ class MemoryStats:
     reduced_to: int | None = None
 
     def __str__(self) -> str:
-        text = f"{self.arena_bytes / 2**20:,.1f} MiB shared + {self.private_bytes / 2**20:,.1f} MiB private"
+        text = f"{mib(self.arena_bytes)} shared + {mib(self.private_bytes)} private"
         if self.limit_bytes is not None:
-            text += f" of {self.limit_bytes / 2**20:,.1f} MiB{' (default limit)' if self.limit_is_default else ''}"
+            text += f" of {mib(self.limit_bytes)}{' (default limit)' if self.limit_is_default else ''}"
         if self.replaced_workers:
             text += f"; workers replaced: {self.replaced_workers}"
         return text if self.reduced_to is None else f"{text}; reduced to: {self.reduced_to}"
@@ -196,6 +198,7 @@ class Meter:
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self._cores = available_cores()
         self._begun = False  # whether anything had been handed out at the first moment
         self._next = 0.0
         self._moments: deque[Moment] = deque()
@@ -226,7 +229,7 @@ class Meter:
         at = time.monotonic()
         self.look(at)
         now = Moment.of(self._board, at)
-        window = Window(self._board, [*self._moments, now])
+        window = Window(self._board, [*self._moments, now], self._cores)
         running = [number for number, runs in enumerate(now.running) if runs]
         stages = window.stages()
         verdict = judge(window.measurements(running, stages))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loader.config import available_cores
 from loader.data.stopwatch import SLOW_KNOWN_NS, Timing
 from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell
 from loader.measure.measurements import Measurements, StageStats, stages
@@ -17,13 +16,15 @@ class Window:
     Args:
         board: for what is no counter.
         moments: two or more.
+        cores: that the loader may use.
 
     Attributes:
         pace: of the trainer.
     """
 
-    def __init__(self, board: Board, moments: Sequence[Moment]) -> None:
+    def __init__(self, board: Board, moments: Sequence[Moment], cores: int) -> None:
         self._board = board
+        self._cores = cores
         self._moments = moments
         self._whole = Span(moments[0], moments[-1])
         self.pace = self._whole.pace
@@ -73,7 +74,7 @@ class Window:
             work_s=work_s / made * spans.pace.samples / max(1, batches),
             computing=_share(spans.cpu_s, work_s),
             queueing=_share(spans.queue_s, work_s),
-            cores=available_cores(),
+            cores=self._cores,
             ceiling=len(board.workers),
             reduced_to=board.supervisor[SupervisorCell.MEMORY_WORKERS_GAUGE] or None,
             wanted=last.wanted,

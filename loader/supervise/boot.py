@@ -16,7 +16,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from loader.config import Config, available_cores
+from loader.config import Config, mib
 from loader.data.npy.file_io import is_descriptor_limit
 from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
@@ -32,12 +32,12 @@ from loader.ipc.logs import LogWriter, report_to
 from loader.ipc.payload import payload
 from loader.ipc.quarantine import ErrorBudget
 from loader.ipc.records import Look
+from loader.machine import available_cores
 from loader.produce.worker import WorkerContext
 from loader.supervise.arena_size import lay_out
 from loader.supervise.bad_samples import BadSampleTracker
 from loader.supervise.first_sample import probe, refuse_tensorflow
 from loader.supervise.loop import Supervisor
-from loader.supervise.memory import budget
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.pool import prepare_to_fork
 from loader.supervise.sample_names import SampleNames
@@ -162,7 +162,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     context = WorkerContext(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, logs, config.on_error == "substitute")
     names = SampleNames(pipeline, asking)
     trainer.end()
-    _log.debug("the supervisor is ready: %d workers, %d slots, memory limit %s", inherited.workers, layout.slots, budget.mib(limit))
+    _log.debug("the supervisor is ready: %d workers, %d slots, memory limit %s", inherited.workers, layout.slots, mib(limit))
     prepare_to_fork()
     return Supervisor(
         schedule=_schedule(inherited, plan, layout, probed.row_ns),

@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
+from loader.config import brief_size, mib
 from loader.measure.stats import aligned
 from loader.measure.verdict import short
-from loader.supervise.memory.budget import mib
 from loader.watch.client import Found, NoAnswer, loaders
 
 _WIDTH = 80
@@ -84,7 +84,7 @@ def _row(one: Found) -> tuple[str, ...]:
     stats = one.stats
     if stats is None:
         return (one.name, str(one.pid), "", "", "", "", "does not answer")
-    memory = size(stats.memory.arena_bytes + stats.memory.private_bytes)
+    memory = brief_size(stats.memory.arena_bytes + stats.memory.private_bytes)
     rate, wait = f"{stats.samples_per_s:,.0f}", f"{stats.trainer_wait_ratio:.0%}"
     return (one.name, str(one.pid), rate, wait, str(len(stats.workers)), memory, still(one) or short(stats.verdict_kind) or stats.verdict)
 
@@ -93,11 +93,6 @@ def still(one: Found) -> str:
     """Return in words for how long training has taken no batch; empty if not for long."""
     ago_s = (one.status or {}).get("seconds_since_last_batch") or 0
     return f"no batch taken for {ago_s:,.0f} s" if ago_s >= STILL_S else ""
-
-
-def size(nbytes: int) -> str:
-    """Return a number of bytes in a few characters."""
-    return f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.0f} MiB"
 
 
 def detail(one: Found) -> str:

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import Loader, NpyArrays, SampleError
-from loader.supervise.memory import gauges
+from loader import Loader, NpyArrays, SampleError, machine
 from tests.batches import assert_same, take
 from tests.conftest import script_environment
 from tests.processes import anonymous_bytes, family, wait_until, workers_of
@@ -187,7 +186,7 @@ with Loader(NpyArrays(np.arange(48.0).reshape(12, 4)), 4, workers=2, transforms=
 @pytest.fixture
 def small_group() -> Iterator[Path]:
     """A control group of 400 MiB below the one that the tests run in, where that is allowed."""
-    groups = gauges.memory_groups()
+    groups = machine.memory_groups()
     if not groups or not os.access(groups[0].path, os.W_OK):
         pytest.skip("no control group may be made here")
     limit = groups[0].files[0]
@@ -223,7 +222,7 @@ def test_the_default_limit_minds_the_control_group(small_group: Path) -> None:
 
 
 def test_workers_killed_by_the_system_for_want_of_memory_become_fewer(small_group: Path) -> None:
-    group = gauges.Group(small_group, gauges.memory_groups()[0].files)
+    group = machine.MemoryGroup(small_group, machine.memory_groups()[0].files)
     limit, _, reduced_to = run_in(small_group, str(200 * MIB), "4GiB")
     assert int(limit) == 4 * 2**30
     if group.oom_kills():  # the machine may have swapped instead

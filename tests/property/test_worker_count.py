@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.data.stopwatch import TIMING_CELLS, Timing
 from loader.ipc.board import Board
-from loader.measure import window
 from loader.measure.moments import Moment
 from loader.measure.verdict import judge
+from loader.measure.window import Window
 from loader.measure.worker_count import busy_at_most, enough
 from loader.supervise.tuning.tuner import Advice, Tuner
 
@@ -47,9 +46,7 @@ def moments(workers: int, wait: float, busy: float, computing: float, queueing: 
 
 def said(seen: list[Moment], workers: int, ceiling: int, cores: int) -> str:
     """Return the verdict."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(window, "available_cores", lambda: cores)
-        return judge(window.Window(Board(None, ceiling), seen).measurements(range(workers), [])).sentence
+    return judge(Window(Board(None, ceiling), seen, cores).measurements(range(workers), [])).sentence
 
 
 def advised(seen: list[Moment], workers: int, ceiling: int, cores: int) -> Advice | None:

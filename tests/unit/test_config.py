@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import runpy
 import sys
 from fractions import Fraction
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from loader import config as config_module
-from loader.config import Config, describe, parse_bytes
+from loader.config import Config, brief_size, describe, mib, parse_bytes
 from loader.errors import ConfigError
 
 WRONG: dict[str, list[Any]] = {
@@ -201,20 +200,14 @@ def test_the_page_of_settings_is_what_the_code_says() -> None:
     assert namespace["PAGE"].read_text() == namespace["page"](), "run `make docs`"
 
 
-@pytest.mark.parametrize(
-    ("files", "most"),
-    [
-        ({"cpu.max": "150000 100000"}, 2),
-        ({"cpu.max": "50000 100000"}, 1),
-        ({"cpu.max": "max 100000"}, 10**6),
-        ({"cpu.max": "nonsense"}, 10**6),
-        ({"cpu/cpu.cfs_quota_us": "100000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 10**6),
-        ({}, 10**6),
-    ],
-)
-def test_a_containers_share_of_the_cores_counts(files: dict[str, str], most: int, tmp_path: Path) -> None:
-    (tmp_path / "cpu").mkdir()
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    assert config_module.available_cores(tmp_path) == min(most, len(os.sched_getaffinity(0)))
+MIB = 2**20
+
+
+@pytest.mark.parametrize(("nbytes", "words"), [(0, "0.0 KiB"), (1536, "1.5 KiB"), (MIB, "1.0 MiB"), (2_500 * MIB, "2,500.0 MiB")])
+def test_sizes_in_words_can_be_added_up(nbytes: int, words: str) -> None:
+    assert mib(nbytes) == words
+
+
+@pytest.mark.parametrize(("nbytes", "words"), [(0, "0 MiB"), (38 * MIB, "38 MiB"), (1023 * MIB, "1023 MiB"), (2_500 * MIB, "2.4 GiB")])
+def test_sizes_for_a_column_take_few_characters(nbytes: int, words: str) -> None:
+    assert brief_size(nbytes) == words

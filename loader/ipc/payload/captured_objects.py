@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from types import FunctionType, ModuleType
 from typing import Any
 
+from loader.config import brief_size
 from loader.ipc.payload.payload import parts
 from loader.ipc.payload.pickler import is_importable, weigh
 
@@ -74,7 +75,7 @@ def remarks(owners: Iterable[tuple[str, Any]], payload_bytes: int) -> list[str]:
         for place, weight in _heavy(Place(), value, {}, _DEPTH, sys.maxsize) if payload_bytes > _LARGE_BYTES else ():
             has = "names" if place.scope else "has the"
             found.append(
-                f"{owner} {has} {place}, which takes {weight / 2**20:,.0f} MiB and is copied to the workers. "
+                f"{owner} {has} {place}, which takes {brief_size(weight)} and is copied to the workers. "
                 'What to do: if they need a part, extract it first; if it is in a file, use np.load(path, mmap_mode="r"): only the path is sent'
             )
     return found

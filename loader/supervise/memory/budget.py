@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import psutil
 
+from loader.config import mib
 from loader.errors import MemoryLimitError
-from loader.supervise.memory import gauges
+from loader.machine import available_memory
 
 # Anonymous memory of a supervisor that holds numpy, and of a worker forked from it (docs/measurements.md), rounded up.
 _SUPERVISOR_BYTES = 48 * 2**20
@@ -100,12 +101,7 @@ def default_limit(need: Need) -> int:
 
 def available_bytes() -> int:
     """Return the memory that can be allocated now without swapping: the machine's, or the cgroup's where that is less."""
-    return min([int(psutil.virtual_memory().available), *gauges.available()])
-
-
-def mib(nbytes: int) -> str:
-    """Return bytes in words: MiB, or KiB where they are few."""
-    return f"{nbytes / 2**20:,.1f} MiB" if nbytes >= 2**20 else f"{nbytes / 2**10:,.1f} KiB"
+    return min([int(psutil.virtual_memory().available), *available_memory()])
 
 
 def _remedy(need: Need, bound: int, batch_size: int) -> str:

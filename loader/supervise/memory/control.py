@@ -19,11 +19,12 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from loader.config import mib
 from loader.errors import MemoryLimitError
 from loader.ipc.board import Cells, SupervisorCell
 from loader.ipc.records import Exhausted
-from loader.supervise.memory import gauges
-from loader.supervise.memory.budget import WORKER_BYTES, mib
+from loader.machine import oom_kills
+from loader.supervise.memory.budget import WORKER_BYTES
 from loader.supervise.memory.gauges import Gauges, read_statm
 from loader.supervise.memory.policy import Decision, MemoryPolicy, Replace, Run, allowances
 
@@ -80,7 +81,7 @@ class MemoryControl:
         self._shared_for: tuple[int, ...] = ()
         ceiling, self._hard = resource.getrlimit(resource.RLIMIT_DATA)  # somebody's who started the trainer
         self._ceiling = ceiling if ceiling != resource.RLIM_INFINITY else 2**62
-        self._oom_kills = gauges.oom_kills()
+        self._oom_kills = oom_kills()
         self._announce(limit, is_default)
 
     def count(self, wanted: int) -> int:
@@ -149,7 +150,7 @@ class MemoryControl:
 
     def killed_by_oom(self, now: float, wanted: int) -> bool:
         """A worker was killed by SIGKILL; return whether it was the kernel, for want of memory."""
-        kills, before = gauges.oom_kills(), self._oom_kills
+        kills, before = oom_kills(), self._oom_kills
         self._oom_kills = kills
         if kills <= before:
             return False

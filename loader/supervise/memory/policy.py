@@ -14,6 +14,8 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from loader.config import mib
+
 _HIGH, _LOW = 0.8, 0.6
 _HORIZON_S = 0.5
 _SHORTEST_LIFE_S = 2.0
@@ -145,10 +147,10 @@ class MemoryPolicy:
         largest = max(outgrown, key=outgrown.__getitem__, default=None)
         if largest is not None and (count == 1 or now - self._lives[largest].born >= _SHORTEST_LIFE_S):
             young = self._lives[largest].young_bytes
-            return [Replace(largest, f"it grew from {_mb(young)} to {_mb(staying[largest])}, and all workers may have {_mb(room)}")]
+            return [Replace(largest, f"it grew from {mib(young)} to {mib(staying[largest])}, and all workers may have {mib(room)}")]
         # As many as are there, and the latest reduction has not come true before that.
         if count > 1 and len(staying) >= count:
-            return [self._reduce(now, count - 1, f"they take {_mb(sum(staying.values()))} of the {_mb(room)} that all workers may have")]
+            return [self._reduce(now, count - 1, f"they take {mib(sum(staying.values()))} of the {mib(room)} that all workers may have")]
         return []
 
     def _reduce(self, now: float, count: int, why: str) -> Run:
@@ -184,7 +186,3 @@ def allowances(room: int, grown: Mapping[int, int], count: int) -> dict[int, int
 
 def _growth(share: int) -> int:
     return max(share - _COPIED_BYTES, share // 2, 0)
-
-
-def _mb(nbytes: int) -> str:
-    return f"{nbytes / 2**20:,.0f} MiB"

@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from loader.config import parse_bytes
+from loader.config import mib, parse_bytes
 from loader.errors import ConfigError, MemoryLimitError
-from loader.supervise.memory.budget import mib
 
 _SHOWN_CHARACTERS = 60
 _log = logging.getLogger("loader.supervisor")

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from typing import Any
 
+from loader.config import brief_size
 from loader.ipc.board import Cells
 from loader.ipc.line_file import LIMIT_BYTES, LineFile, records_in
 from loader.ipc.loader_identity import identity
@@ -92,7 +93,7 @@ class LogRelay:
             records = records_in(raw)
             if dropped:
                 about = dropped * len(records) // len(raw)
-                why = f"more than {LIMIT_BYTES // 2**20} MiB had gathered"
+                why = f"more than {brief_size(LIMIT_BYTES)} had gathered"
                 _log.warning("%s bytes of log records, about %s of them, were dropped here: %s", f"{dropped:,}", f"{about:,}", why)
             self._pending.extend(sorted(records, key=lambda fields: fields["created"]))
         return True
@@ -193,7 +194,7 @@ class _Stream:
             return
         text = self._line
         if dropped:
-            text += f"\n[{dropped:,} bytes of output were dropped here: more than {LIMIT_BYTES // 2**20} MiB had gathered]\n"
+            text += f"\n[{dropped:,} bytes of output were dropped here: more than {brief_size(LIMIT_BYTES)} had gathered]\n"
         text += self._decoder.decode(raw, ended)
         end = text.rfind("\n") + 1
         if ended or len(text) - end > _LONGEST_LINE:

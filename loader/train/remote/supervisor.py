@@ -22,7 +22,7 @@ from loader.ipc.board import Cells, Phase, SupervisorCell, read_text
 from loader.ipc.channels import open_pipe, read_records
 from loader.ipc.control_socket import clean_up_after
 from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Skip, unpack_ready
-from loader.supervise.memory import gauges
+from loader.machine import oom_kills
 from loader.train.producer import Cursor
 from loader.train.remote.interrupts import Interrupt
 from loader.train.remote.launch import start_supervisor
@@ -69,7 +69,7 @@ class SupervisorProcess:
         self._cells, self._raw = cells, cells.raw
         self._heartbeat = self._silence_ms = 0
         self._term = 0  # skips that this one was sent: where the cursor is says the cursor; this says which records are older than that
-        self._oom_kills = gauges.oom_kills()
+        self._oom_kills = oom_kills()
         self._process: subprocess.Popen[bytes] | None = None
         self.records: deque[Ready] = deque()
         self.arena: Arena | None = None
@@ -253,7 +253,7 @@ class SupervisorProcess:
             return "it was not started"
         if self._process.returncode is None:
             return "it was killed, and has not ended yet; likely cause: it waits for a device or a file system that does not answer"
-        how = last_words.in_words(self._process.returncode, gauges.oom_kills() > self._oom_kills)
+        how = last_words.in_words(self._process.returncode, oom_kills() > self._oom_kills)
         taken = " (or the script has taken its exit status, by ignoring SIGCHLD or by waiting for any child)"
         return how if self._process.returncode else how + taken
 

@@ -21,7 +21,8 @@ from typing import Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from loader.watch.status import STILL_S, size
+from loader.config import brief_size
+from loader.watch.status import STILL_S
 from loader.watch.top.drawing import FINE, Glyphs, bar, cut, printable, sparkline
 from loader.watch.top.tables import Block, arranged, worker_lines
 from loader.watch.top.watched import HELP, View
@@ -177,10 +178,12 @@ def _memory(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> Text:
     used, limit = memory.get("arena_bytes", 0) + memory.get("private_bytes", 0), memory.get("limit_bytes")
     line = _labelled("memory")
     if not limit:
-        return _fit(line.append(size(used)), width, glyphs)
+        return _fit(line.append(brief_size(used)), width, glyphs)
     share = used / limit
     line.append_text(_bar(share, max(0, min(30, width - _LABEL - 44)), "red" if share > 0.9 else "cyan", glyphs))
-    line.append(f" {share:4.0%}  {size(used)} of {size(limit)}").append(" (default limit)" if memory.get("limit_is_default") else "", "dim")
+    line.append(f" {share:4.0%}  {brief_size(used)} of {brief_size(limit)}").append(
+        " (default limit)" if memory.get("limit_is_default") else "", "dim"
+    )
     if memory.get("reduced_to"):
         line.append(f", only {memory['reduced_to']} workers fit", "yellow")
     return _fit(line, width, glyphs)

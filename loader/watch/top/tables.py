@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from rich.text import Text
 
-from loader.watch.status import size
+from loader.config import brief_size
 from loader.watch.top.drawing import Glyphs, cut, printable
 
 
@@ -130,7 +130,7 @@ def _line(worker: Mapping[str, Any], rates: Mapping[int, float], columns: list[_
         "STATE": (str(worker.get("state", "")), "green" if busy else "dim"),
         "BUSY": (f"{worker.get('busy_ratio') or 0:.0%}", ""),
         "SAMPLES/S": ("" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}", "bold"),
-        "MEMORY": ("" if nbytes is None else size(nbytes), ""),
+        "MEMORY": ("" if nbytes is None else brief_size(nbytes), ""),
         "DIED": (str(died), "red" if died else "dim"),
     }
     line = Text()

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from loader.config import brief_size
 from loader.errors import ConfigError
 from loader.watch.script import make_loader
 from loader.watch.session import INTERRUPTED, MeasurementSession, check_writable
@@ -128,7 +129,7 @@ def _table(points: Sequence[Point], chosen: Point) -> Table:
             f"{point.rate:,.0f}",
             f"{point.spread:.0%}" if len(point.rates) > 1 else "",
             f"{point.rate / best:.0%}" if best else "",
-            f"{point.memory_bytes / 2**20:,.0f} MiB" if point.memory_bytes else "",
+            brief_size(point.memory_bytes) if point.memory_bytes else "",
             "← take this" if point is chosen else "",
         )
     return table

@@ -21,7 +21,6 @@ from typing import Any
 import click
 import numpy as np
 
-from loader.config import available_cores
 from loader.data.class_weight import ClassWeight
 from loader.data.rows import Indices
 from loader.data.sources.map_source import MapSource
@@ -30,6 +29,7 @@ from loader.data.sources.source import Source
 from loader.ipc import memfd
 from loader.ipc.line_file import LineFile
 from loader.ipc.quarantine import BadEntry
+from loader.machine import available_cores
 from loader.train.loader import Loader
 from loader.watch.script import call, described
 from loader.watch.session import INTERRUPTED, MeasurementSession

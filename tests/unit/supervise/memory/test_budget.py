@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loader.config import mib
 from loader.errors import MemoryLimitError
 from loader.supervise.memory import budget
 from loader.supervise.memory.budget import Need
@@ -57,7 +58,7 @@ def test_what_fits_exactly_fits(available: list[int]) -> None:
 def test_a_refusal_says_the_limit_the_sum_and_what_to_do() -> None:
     need = need_of(slots=6)
     message = refusal(need, need.total - 1)
-    assert message.startswith(f"memory_limit is {budget.mib(need.total - 1)}, but 6 slots × 10.0 MiB + 1.0 MiB order and texts + ")
+    assert message.startswith(f"memory_limit is {mib(need.total - 1)}, but 6 slots × 10.0 MiB + 1.0 MiB order and texts + ")
     assert message.endswith("What to do: slots=5 would fit")
 
 
@@ -134,8 +135,3 @@ def test_fewer_workers_are_the_remedy_where_these_are_what_is_too_much(available
     available[0] = PLENTY
     need = need_of(slot=0.01, workers=8)
     assert refusal(need, need.total - 9 * MIB).endswith("What to do: workers=5 would fit")
-
-
-@pytest.mark.parametrize(("nbytes", "words"), [(0, "0.0 KiB"), (1536, "1.5 KiB"), (MIB, "1.0 MiB"), (2_500 * MIB, "2,500.0 MiB")])
-def test_sizes_in_words(nbytes: int, words: str) -> None:
-    assert budget.mib(nbytes) == words

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from loader.supervise.memory import gauges
+from loader import machine
 
 V2_MOUNT = "30 23 0:26 {root} {mount} rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 V1_MOUNT = "31 23 0:27 {root} {mount} rw - cgroup cgroup rw,memory\n"
@@ -36,16 +37,16 @@ def test_the_own_group_and_those_above_it_count(version: int, tmp_path: Path) ->
     group(mount / "user/job/step", "max" if version == 2 else 2**63 - 4096, 100, kills=3, version=version)
     group(mount / "user/job", 1_000, 400, inactive=50, active=20, kills=5, version=version)
     group(mount / "user", 5_000, 400, version=version)
-    assert min(gauges.available(at)) == 670
-    assert 4_600 in gauges.available(at)
-    assert gauges.oom_kills(at) == 3
+    assert min(machine.available_memory(at)) == 670
+    assert 4_600 in machine.available_memory(at)
+    assert machine.oom_kills(at) == 3
 
 
 def test_a_container_that_sees_only_its_own_group_finds_it_at_the_mount(tmp_path: Path) -> None:
     mount = tmp_path / "cgroup"
     at = proc(tmp_path, "0::/docker/abc\n", V2_MOUNT.format(root="/docker/abc", mount=mount))
     group(mount, 1_000, 300)
-    assert gauges.available(at) == [700]
+    assert machine.available_memory(at) == [700]
 
 
 @pytest.mark.parametrize("name", ["/docker/abc", "/../..", "/"])
@@ -53,12 +54,40 @@ def test_a_name_that_is_not_below_the_mount_means_its_root(name: str, tmp_path: 
     mount = tmp_path / "cgroup"
     at = proc(tmp_path, f"0::{name}\n", V2_MOUNT.format(root="/elsewhere", mount=mount))
     group(mount, 1_000, 300)
-    assert gauges.available(at) == [700]
+    assert machine.available_memory(at) == [700]
 
 
 def test_without_groups_nothing_is_bounded_and_the_machines_counter_counts(tmp_path: Path) -> None:
     at = proc(tmp_path, "", "")
     (at / "vmstat").write_text("pgfault 12\noom_kill 4\n")
-    assert gauges.available(at) == []
-    assert gauges.oom_kills(at) == 4
-    assert gauges.oom_kills(tmp_path / "nothing") == 0
+    assert machine.available_memory(at) == []
+    assert machine.oom_kills(at) == 4
+    assert machine.oom_kills(tmp_path / "nothing") == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "most"),
+    [
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "max 100000"}, 10**6),
+        ({"cpu.max": "nonsense"}, 10**6),
+        ({"cpu.cfs_quota_us": "100000\n", "cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n"}, 10**6),
+        ({}, 10**6),
+    ],
+)
+@pytest.mark.parametrize("place", ["job/step", "job"])
+def test_a_containers_share_of_the_cores_counts(
+    files: dict[str, str], most: int, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quota of the own group, or of one above it."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    mount = tmp_path / "cgroup"
+    older = "cpu.cfs_quota_us" in files
+    line = "31 23 0:27 / {mount} rw - cgroup cgroup rw,cpu,cpuacct\n" if older else V2_MOUNT.replace("{root}", "/")
+    at = proc(tmp_path, "4:cpu,cpuacct:/job/step\n" if older else "0::/job/step\n", line.format(mount=mount))
+    (mount / "job/step").mkdir(parents=True)
+    for name, text in files.items():
+        (mount / place / name).write_text(text)
+    assert machine.available_cores(at) == min(most, 64)
