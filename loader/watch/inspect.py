@@ -1,23 +1,68 @@
-"""What `loader inspect FOLDER` says: the forms that its files have, by their headers."""
+"""`loader inspect` says what a file or a folder holds: the forms that the files have, by their headers. With --verify it hands over to `verify`."""
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from loader.data.npy.header import NpyHeader, inspect_file
 from loader.data.sources.source import Source
-from loader.errors import NpyError
+from loader.errors import LoaderError, NpyError
 from loader.watch.verify.checks import files_in
 
 MOST_HEADERS = 4096
 """Headers that are read: all, or as many spread evenly over the files. 4,096 take a fifth of a second where they are cached."""
 
 _SHOWN = 5  # forms, and files that can't be read, that people are shown
+
+
+@click.command()
+@click.argument("target", metavar="PATH")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option("--verify", "everything", is_flag=True, help="Read every byte of all files and name the bad ones. Exit status 1 if there are any.")
+@click.option("--jobs", type=click.IntRange(1), help="With --verify: number of processes. Default: one per core.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="With --verify: write the bad files to this file, as JSON lines.")
+def inspect(target: str, as_json: bool, everything: bool, jobs: int | None, report: Path | None) -> None:
+    """Say what PATH holds: a .npy file, or a folder of them.
+
+    With --verify, PATH may be SCRIPT:FUNCTION, which returns a Loader or a source: then all samples are made, by source and transforms.
+
+    Reads headers only, unless --verify is given. For a folder, it reads the headers of all files (up to 4,096) and lists their shapes and
+    dtypes. A folder of folders is shown as classes, as `NpyFiles.from_folder` reads it.
+
+    \b
+    Examples:
+      loader inspect data/x.npy
+      loader inspect data/train --json
+      loader inspect data/train --verify --report bad.jsonl
+      loader inspect train.py:make_loader --verify
+    """
+    path = Path(target)
+    if not path.exists() and not (everything and ":" in target):
+        raise click.UsageError(f"Path {target!r} does not exist." + ("" if everything else " SCRIPT:FUNCTION needs --verify."))
+    try:
+        if everything:
+            from loader.watch.verify.verify import verify
+
+            sys.exit(verify(target, jobs, report, as_json))
+        found = survey(path) if path.is_dir() else _file(path)
+    except (LoaderError, OSError) as error:
+        click.echo(f"loader inspect: {error}", err=True)
+        sys.exit(1)
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    lines = in_lines(found) if path.is_dir() else {key: _shown(value) for key, value in found.items()}
+    width = max(map(len, lines))
+    for key, value in lines.items():
+        click.echo(f"{key:<{width}}  {value}")
 
 
 def describe(header: NpyHeader) -> dict[str, Any]:
@@ -82,6 +127,11 @@ def _forms(source: Source, most: int) -> tuple[list[dict[str, Any]], list[dict[s
             forms[key] = {"files": 0, "first file": path, **describe(header), "bytes of one sample": header.nbytes}
         forms[key]["files"] += 1
     return sorted(forms.values(), key=lambda form: -form["files"]), unreadable, len(indices)
+
+
+def _file(path: Path) -> dict[str, Any]:
+    header, size = inspect_file(str(path))
+    return {"path": str(path), **describe(header), "bytes": size}
 
 
 def _shown(value: object) -> str:

@@ -1,6 +1,6 @@
-"""A command that measures for a while: it shows how far it is, and Ctrl-C ends it with what it has.
+"""What the commands that measure have in common.
 
-Taking batches from a loader against the clock, and what a loader takes of memory.
+A progress bar that Ctrl-C ends without losing what was measured, batches taken against the clock, and what a loader takes of memory.
 """
 
 from __future__ import annotations

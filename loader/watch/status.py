@@ -1,6 +1,6 @@
-"""`loader status`: what all loaders of this user are doing, a line each, or one of them in detail.
+"""`loader status` says what the loaders of this user are doing, a line each or one of them in detail; `loader set` changes one while it runs.
 
-`loader set`: change a loader while it runs.
+Both ask the supervisors through `client`.
 """
 
 from __future__ import annotations

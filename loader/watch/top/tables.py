@@ -1,7 +1,4 @@
-"""Fits blocks of lines into a terminal's height. Pure.
-
-The workers of a loader as a table, a line each, in whatever width there is. Pure.
-"""
+"""Lines for the screen of `loader top`: a table of the workers, and how blocks of lines give up rows until they fit the height. Pure."""
 
 from __future__ import annotations
 

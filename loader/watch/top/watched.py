@@ -1,6 +1,4 @@
-"""What `loader top` is to show, and the words of its help page.
-
-Which loaders `loader top` knows, which one it shows, and what keys do to it. Answers and keys in, views and requests out: no terminal, no clock.
+"""The loaders that `loader top` knows, the one that it shows, and what keys do. Answers and keys in, views and requests out: no terminal, no clock.
 
 A loader that has ended stays on the screen. Its place is taken by its own next supervisor, or by the next loader that starts.
 """
