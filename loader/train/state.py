@@ -62,7 +62,7 @@ class State:
             raise StateError(f"a state must be the dict that state_dict() returned, not a {type(given).__name__}")
         version = given.get("version")
         if isinstance(version, int) and version > VERSION:
-            raise StateError(f"this state has version {version}, but but the newest one known here is {VERSION}; update the loader")
+            raise StateError(f"this state has version {version}, but the newest one known here is {VERSION}; update the loader")
         names = [field.name for field in fields(cls)]
         missing = [name for name in names if name not in given]
         if missing:
@@ -98,7 +98,7 @@ class State:
         saved, have = asdict(self), asdict(own)
         lines = [f"{key}: {saved[key]!r}, here {have[key]!r}" for key in saved if key not in _PLACE and saved[key] != have[key]]
         if not lines and self.batch > batches:
-            lines = [f"batch: {self.batch}, but but here an epoch has {batches}"]
+            lines = [f"batch: {self.batch}, but here an epoch has {batches}"]
         if lines:
             problem = f"the state was saved with other data or settings than those of {name}; the differences, saved and here:"
             raise StateError("\n  ".join([problem, *lines]))
