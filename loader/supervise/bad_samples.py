@@ -14,7 +14,7 @@ from loader.produce.failures import KIND
 from loader.produce.worker import WorkerContext
 from loader.supervise.sample_names import SampleNames
 from loader.supervise.schedule.suspects import DEATHS_TO_ACCUSE, Accused
-from loader.supervise.threads import Threads
+from loader.supervise.threads_at_fork import ThreadsAtFork
 
 _log = logging.getLogger("loader.supervisor")
 
@@ -52,7 +52,7 @@ class BadSampleTracker:
         known: ErrorBudget,
         ledger: BadSampleLog,
         names: SampleNames,
-        threads: Threads,
+        threads: ThreadsAtFork,
         timeout_s: float,
     ) -> None:
         self._context = context

@@ -43,10 +43,10 @@ from loader.supervise.pool import prepare_to_fork
 from loader.supervise.sample_names import SampleNames
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.schedule import Schedule
-from loader.supervise.threads import Threads
+from loader.supervise.threads_at_fork import ThreadsAtFork
 from loader.supervise.trainer_watch import TrainerWatch, set_signals
 from loader.supervise.tuning.tuning import Tuning
-from loader.supervise.user_code_child import Asking
+from loader.supervise.user_code_child import UserCodeChild
 
 _log = logging.getLogger("loader.supervisor")
 
@@ -144,9 +144,9 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     refuse_tensorflow(pipeline)
     importlib.import_module("numpy.random")  # lazy: 20 ms and 4.5 MB in every worker otherwise (docs/measurements.md)
     prepare_to_fork()
-    threads = Threads()
-    asking = Asking(trainer.pidfd, inherited.close_private, threads.look)
-    probed = probe(pipeline, asking, threads, logs, config.sample_timeout_s, inherited.probed)
+    threads = ThreadsAtFork()
+    child = UserCodeChild(trainer.pidfd, inherited.close_private, threads.look)
+    probed = probe(pipeline, child, threads, logs, config.sample_timeout_s, inherited.probed)
     pipeline.compile(probed.found)
     rank, world = config.shard
     plan = EpochPlan(len(pipeline.source), config.batch_size, config.drop_last, rank, world)
@@ -160,7 +160,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     ready = Outlet(inherited.ready)
     _announce(board, ready, Phase.RUNNING)
     context = WorkerContext(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, logs, config.on_error == "substitute")
-    names = SampleNames(pipeline, asking)
+    names = SampleNames(pipeline, child)
     trainer.end()
     _log.debug("the supervisor is ready: %d workers, %d slots, memory limit %s", inherited.workers, layout.slots, mib(limit))
     prepare_to_fork()

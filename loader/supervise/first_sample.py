@@ -21,8 +21,8 @@ from loader.ipc.logs import LogWriter
 from loader.ipc.payload import captured_objects
 from loader.supervise.pool import death_in_words
 from loader.supervise.schedule.suspects import DEATHS_TO_ACCUSE
-from loader.supervise.threads import Threads
-from loader.supervise.user_code_child import END, Asking, Question, Tell
+from loader.supervise.threads_at_fork import ThreadsAtFork
+from loader.supervise.user_code_child import END, Question, Tell, UserCodeChild
 
 _log = logging.getLogger("loader.supervisor")
 
@@ -49,7 +49,7 @@ class ProbeResult:
     row_ns: float
 
 
-def probe(pipeline: Pipeline, asking: Asking, threads: Threads, logs: LogWriter, timeout_s: float, kept: int) -> ProbeResult:
+def probe(pipeline: Pipeline, child: UserCodeChild, threads: ThreadsAtFork, logs: LogWriter, timeout_s: float, kept: int) -> ProbeResult:
     """Run the first sample in a child and return what it told; or what it told to the supervisor before this one.
 
     It may have become a bad sample meanwhile, which is no reason why a supervisor could not follow another.
@@ -60,7 +60,7 @@ def probe(pipeline: Pipeline, asking: Asking, threads: Threads, logs: LogWriter,
 
     Args:
         pipeline: not compiled yet.
-        asking: how the child is asked.
+        child: how the child is asked.
         threads: of this process, which may be why the sample hangs.
         logs: what the child writes its log to.
         timeout_s: see above.
@@ -72,7 +72,7 @@ def probe(pipeline: Pipeline, asking: Asking, threads: Threads, logs: LogWriter,
         SampleTimeout: no answer in time.
     """
     known = os.pread(kept, os.fstat(kept).st_size, 0)
-    told = json.loads(known) if known.endswith(END) else _ask(lambda tell: _answer(pipeline, logs, tell), asking, threads, timeout_s)
+    told = json.loads(known) if known.endswith(END) else _ask(lambda tell: _answer(pipeline, logs, tell), child, threads, timeout_s)
     if "error" in told:
         raise from_record(told)
     found = FirstSample.from_json(told)
@@ -83,10 +83,10 @@ def probe(pipeline: Pipeline, asking: Asking, threads: Threads, logs: LogWriter,
     return ProbeResult(found, told["row_ns"])
 
 
-def _ask(question: Question, asking: Asking, threads: Threads, timeout_s: float) -> dict[str, Any]:
+def _ask(question: Question, child: UserCodeChild, threads: ThreadsAtFork, timeout_s: float) -> dict[str, Any]:
     deaths = 0
     while True:
-        answer = asking.ask(question, _RUNS_IN_A_STEP * timeout_s)
+        answer = child.ask(question, _RUNS_IN_A_STEP * timeout_s)
         name, *told = answer.text.split(b"\n")
         if answer.complete:
             return dict(json.loads(told[-2]))

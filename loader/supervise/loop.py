@@ -26,7 +26,7 @@ from loader.supervise.schedule.assignments import Dismiss, SendTicket
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.schedule.slots import SlotClock
 from loader.supervise.stalls import StalledWorkers
-from loader.supervise.threads import Threads
+from loader.supervise.threads_at_fork import ThreadsAtFork
 from loader.supervise.tuning.tuning import Tuning
 
 _TICK_S = 1.0
@@ -73,7 +73,7 @@ class Supervisor:
         memory: MemoryControl,
         bad_samples: BadSampleTracker,
         names: SampleNames,
-        threads: Threads,
+        threads: ThreadsAtFork,
     ) -> None:
         self._schedule = schedule
         self._context = context

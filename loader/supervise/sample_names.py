@@ -6,7 +6,7 @@ import json
 
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.sources.source import Source
-from loader.supervise.user_code_child import Asking, Tell
+from loader.supervise.user_code_child import Tell, UserCodeChild
 
 # A name takes microseconds; meanwhile nobody is served.
 _PATIENCE_S = 1.0
@@ -17,12 +17,12 @@ class SampleNames:
 
     Args:
         pipeline: has them.
-        asking: how a child is asked where only code of the user's knows them.
+        child: how a child is asked where only code of the user's knows them.
     """
 
-    def __init__(self, pipeline: Pipeline, asking: Asking) -> None:
+    def __init__(self, pipeline: Pipeline, child: UserCodeChild) -> None:
         self._pipeline = pipeline
-        self._asking = asking
+        self._child = child
         self._known = _is_built_in(pipeline.source)
 
     def at_hand(self, index: int) -> str | None:
@@ -33,7 +33,7 @@ class SampleNames:
         """Return the path or ID of a sample, asking a child if need be; None where it has none, or the child does not answer."""
         if self._known:
             return self._pipeline.name_of(index)
-        answer = self._asking.ask(lambda tell: self._tell(index, tell), _PATIENCE_S)
+        answer = self._child.ask(lambda tell: self._tell(index, tell), _PATIENCE_S)
         name: str | None = json.loads(answer.text)["name"] if answer.complete else None
         return name
 

@@ -57,8 +57,8 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Asking:
-    """How children are asked.
+class UserCodeChild:
+    """Asks a question of a child, which is forked for it and ends with its answer.
 
     Attributes:
         trainer: its pidfd; when it dies, this process ends.

@@ -16,7 +16,7 @@ _TASKS = "/proc/self/task"
 _log = logging.getLogger("loader.supervisor")
 
 
-class Threads:
+class ThreadsAtFork:
     """The threads that were there when this process was about to fork."""
 
     def __init__(self) -> None:
