@@ -19,10 +19,10 @@ class _Point(NamedTuple):
 
 
 class LastMinute:
-    """Reads a board once a second, and remembers sixty points. Costs some µs each time, and nobody else anything.
+    """Looks once a second, and remembers sixty points.
 
     Args:
-        board: whose counters to read.
+        board: whose moments they are.
     """
 
     def __init__(self, board: Board) -> None:
@@ -31,14 +31,14 @@ class LastMinute:
         self._before: Moment | None = None
         self._taken_at: float | None = None
 
-    def look(self, now: float) -> None:
-        """Add a point, where the last one is a second old. `now` is time.monotonic()."""
+    def look(self, moment: Moment) -> None:
+        """Add a point, where the last one is a second old."""
         before = self._before
-        if before is not None and now < before.at_s + _STEP_S:
+        if before is not None and moment.at_s < before.at_s + _STEP_S:
             return
-        self._before = moment = Moment.of(self._board, now)
+        self._before = moment
         if moment.samples != (before.samples if before else 0):
-            self._taken_at = now
+            self._taken_at = moment.at_s
         if before is None:
             return
         span = Span(before, moment)

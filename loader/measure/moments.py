@@ -11,6 +11,7 @@ Everything that looks at rates is made of this:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -98,6 +99,11 @@ class Pace(NamedTuple):
         return self.samples / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
 
+def between(then: Moment, now: Moment) -> Pace:
+    """Return how the trainer got on from one moment to a later one."""
+    return Pace(now.at_s - then.at_s, (now.wait_ns - then.wait_ns) / 1e9, now.samples - then.samples)
+
+
 class Span(NamedTuple):
     """From one moment to a later one."""
 
@@ -117,8 +123,7 @@ class Span(NamedTuple):
     @property
     def pace(self) -> Pace:
         """How the trainer got on."""
-        then, now = self
-        return Pace(now.at_s - then.at_s, (now.wait_ns - then.wait_ns) / 1e9, now.samples - then.samples)
+        return between(*self)
 
 
 class Spans:
@@ -131,16 +136,16 @@ class Spans:
 
     def __init__(self, each: Sequence[Span]) -> None:
         self.each = each
-        self.elapsed_s = sum(span.elapsed_s for span in each)
+        self.elapsed_s = sum(now.at_s - then.at_s for then, now in each)
 
     def gained(self, count: Callable[[Moment], float]) -> float:
         """Return by how much a counter grew. One of a process that has died may have been taken back a little."""
         return max(0.0, sum(count(now) - count(then) for then, now in self.each))
 
-    @property
+    @cached_property
     def pace(self) -> Pace:
         """How the trainer got on in all of them."""
-        each = [span.pace for span in self.each]
+        each = [between(then, now) for then, now in self.each]
         return Pace(self.elapsed_s, sum(pace.waited_s for pace in each), sum(pace.samples for pace in each))
 
     @property
@@ -192,7 +197,7 @@ def without_pauses(moments: Sequence[Moment]) -> Spans:
     elapsed_s, batches = moments[-1].at_s - moments[0].at_s, max(1, moments[-1].batches - moments[0].batches)
     kept = set(range(len(spans)))
     for first, last in _runs(spans):
-        gap = Span(spans[first].then, spans[last].now).pace
+        gap = between(spans[first].then, spans[last].now)
         if gap.wait_ratio < _WAITS and gap.elapsed_s > max(_PAUSE_S, _PAUSE_STEPS * (elapsed_s - gap.elapsed_s) / batches):
             kept -= set(range(first - 1, last + 2))
     return Spans([spans[number] for number in sorted(kept)])

@@ -224,6 +224,11 @@ class Meter:
             self._moments.popleft()
         return self._next if self._begun else now
 
+    @property
+    def latest(self) -> Moment:
+        """What the counters were at the last look."""
+        return self._moments[-1]
+
     def stats(self, name: str) -> Stats:
         """Return a snapshot of the loader called `name`."""
         at = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from loader.ipc.board import Board, TrainerCell
-from loader.measure.moments import Moment, Pace, Span
+from loader.measure.moments import Moment, Pace, between
 
 # Steps that are left out of the first stretch: workers start and the framework compiles. Two, because some compile the second step as well.
 _WARM_UP = 2
@@ -56,8 +56,8 @@ class TimedStretch:
         if self._pace is not None:
             return self._pace
         now = self._probe.moment()
-        pace = Span(self._warm, now).pace
-        return pace if pace.samples else Span(self._begun, now).pace  # whose batch was taken before its step began
+        pace = between(self._warm, now)
+        return pace if pace.samples else between(self._begun, now)  # whose batch was taken before its step began
 
     def begin(self) -> None:
         """Start anew."""

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from loader.data.spec import Sample
 from loader.ipc.board import Board
-from loader.measure.moments import Pace, Span
+from loader.measure.moments import Pace, between
 from loader.measure.timed_stretch import Probe
 from loader.train.epochs import Epochs
 
@@ -55,14 +55,14 @@ def _drawn(loader: Epochs, board: Board, console: Console) -> Iterator[Sample]:
                 now = probe.moment()
                 began = began or now
                 if now.at_s >= redraw_at:
-                    bar.update(task, completed=done, figures=_figures(Span(began, now).pace), refresh=True)
+                    bar.update(task, completed=done, figures=_figures(between(began, now)), refresh=True)
                     redraw_at = time.monotonic() + _REDRAW_S
                 yield batch
                 del batch  # its slot may go back while the next one is waited for
         finally:
             batches.close()
             if began is not None:
-                bar.update(task, completed=done, figures=_figures(Span(began, probe.moment()).pace))
+                bar.update(task, completed=done, figures=_figures(between(began, probe.moment())))
 
 
 def _figures(pace: Pace) -> str:

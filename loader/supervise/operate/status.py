@@ -65,7 +65,7 @@ class Status:
     def look(self, now: float) -> None:
         """Remember how it is now. To be called about once a second."""
         self._meter.look(now)
-        self._minute.look(now)
+        self._minute.look(self._meter.latest)
 
     def note(self, now: float, text: str) -> None:
         """Remember what an operator or the script wanted: it is shown among the decisions."""
