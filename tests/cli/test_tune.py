@@ -62,7 +62,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     [
         (["x.py"], "SCRIPT:FUNCTION"),
         (["x.py:make"], "there is no file 'x.py'"),
-        ([f"{SCRIPT}:mk"], "there is broken, broken_source, make,"),
+        ([f"{SCRIPT}:mk"], "it has broken, broken_source, make,"),
         ([f"{SCRIPT}:make_nothing"], "returned None; it must return a Loader"),
         ([f"{SCRIPT}:make", "--workers", "two"], "give whole numbers"),
         ([f"{SCRIPT}:make", "--workers", ""], "give whole numbers"),

@@ -177,7 +177,7 @@ try:
     joblib.Parallel(n_jobs=2)(joblib.delayed(print)(loader) for _ in range(2))
 except Exception as error:
     causes = [error, error.__cause__, error.__context__]
-    assert any("make a Loader where it is used" in str(cause) for cause in causes), causes
+    assert any("make the Loader where you use it" in str(cause) for cause in causes), causes
 else:
     raise AssertionError("a loader may travel")
 get_reusable_executor().shutdown(kill_workers=True)
@@ -269,7 +269,7 @@ for way in ways:
             way(what)
         except PipelineError as error:
             assert str(error).startswith(loader.name), error
-            assert str(error).endswith("make a Loader where it is used"), error
+            assert str(error).endswith("make the Loader where you use it"), error
         else:
             raise AssertionError((way, what))
 assert [plain(batch) for batch in pickle.loads(pickle.dumps(held))] == found  # batches may
