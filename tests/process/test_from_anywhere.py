@@ -227,7 +227,7 @@ except PipelineError as error:
     print(error)
 """
     said = run_script(START + script).stdout
-    assert "Likely cause: a library has wrapped a function or class of the script, and looks it up by its name. What to do: put" in said
+    assert "Likely cause: a library has wrapped a function or class of the script, and looks it up by its name. What to do: move it" in said
 
 
 def test_what_can_not_travel_works_without_a_pool(run_script: Any) -> None:
