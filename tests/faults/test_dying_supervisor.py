@@ -72,6 +72,7 @@ def test_a_killed_supervisor_takes_its_workers_along_and_is_replaced(how: signal
             found += take_until_replaced(loader, batches)
         assert len(caught) == 1
         assert supervisor_of(loader) != supervisor
+        workers_of(loader, 2)  # both are there again
         assert sum(worker.samples for worker in loader.stats().workers) >= samples
         assert loader.stats().batches_delivered == len(found)
         found += [copied(next(batches)) for _ in range(40)]
