@@ -24,7 +24,7 @@ PROJECT := --editable '.[tensorflow,jax,dev]'
 TESTED := PIP_CONSTRAINT=constraints/tested.txt PIP_BUILD_CONSTRAINT=constraints/tested.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch test-latest test-oldest faults soak lint bench bench-auto fuzz docs pictures clean
+.PHONY: help demo test test-torch test-all test-latest test-oldest faults soak lint bench bench-auto fuzz docs pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order"), except thos
 
 test-torch: $(TORCH) ## run the tests that need PyTorch, which it installs
 	@$(BIN)/python $(PYTEST) -m torch $(PYTEST_ARGS)
+
+test-all: $(TORCH) ## run the tests of both
+	@$(BIN)/python $(PYTEST) -m "not faults" $(PYTEST_ARGS)
 
 test-latest: ## run the tests with the newest version of everything, in .venv-latest
 	@test -x $(LATEST)/bin/python || $(PYTHON) -m venv $(LATEST)

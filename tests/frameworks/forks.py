@@ -28,6 +28,8 @@ class Zygote:
             more["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
             more["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
             more["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+        if backend == "torch":
+            more["OMP_NUM_THREADS"] = "1"  # with more, its threads spin while they wait for each other, at the cost of all other tests
         command = [sys.executable, str(Path(__file__).with_name("zygote.py")), str(theirs.fileno())]
         self._process = subprocess.Popen(command, env=script_environment(more), pass_fds=[theirs.fileno()], start_new_session=True)
         theirs.close()

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.torch, pytest.mark.skipif(importlib.util.find_spec("to
 
 @pytest.mark.time_limit(200)
 def test_a_dataset_of_pytorch_is_learned_in_a_plain_loop(run_script) -> None:
-    result = run_script(EXAMPLES / "torch_dataset.py", timeout=180)
+    result = run_script(EXAMPLES / "torch_dataset.py", "--samples", 2500, timeout=180, env={"OMP_NUM_THREADS": "1"})
     assert result.returncode == 0, result.stderr
     found = re.findall(r"val_accuracy: ([0-9.]+)", result.stdout)
     assert len(found) == 3, result.stdout
