@@ -17,7 +17,10 @@ TORCH := $(VENV)/.torch
 LATEST := .venv-latest
 OLDEST := .venv-oldest
 
-# Bytecode is written for what is imported, by whoever does it first: compiling all of TensorFlow takes longer than installing it.
+# Where this is set, each of the thousand processes that the tests start compiles the loader anew: a third of its CPU time.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Bytecode is written for what is imported, by whoever imports it first: compiling all of TensorFlow takes as long as installing it.
 PIP := -m pip install -qq --disable-pip-version-check --no-compile
 PROJECT := --editable '.[tensorflow,jax,dev]'
 # By the environment, because that reaches the packages that build the loader as well; newer versions of pip have a variable of their own for these.
