@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loader.data.stopwatch import TIMING_CELLS, Timing
@@ -77,6 +77,7 @@ def test_the_verdict_never_proposes_more_workers_than_auto_would_try(
         assert advice.workers >= min(int(found[1]), JUMP * workers), (advice, words)
 
 
+@example(workers=2, busy=0.5, computing=0.0, queueing=1.0)
 @given(workers=st.integers(2, 16), busy=st.floats(0.01, 1), computing=SHARE, queueing=SHARE)
 def test_the_workers_that_would_do_are_those_that_auto_goes_down_to(workers: int, busy: float, computing: float, queueing: float) -> None:
     seen = moments(workers, 0.0, busy, computing, queueing * (1 - computing), 0.5)

@@ -122,8 +122,13 @@ class Tuner:
         first = self._first.get(measure.workers)
         if first is None or self._intervals.elapsed_s < _SHRINK_S:
             return False
-        least = 0.1 / measure.rate  # a trainer that hardly works has no step to speak of
-        ratios = [measure.rate / first.rate, measure.service_s / first.service_s, max(measure.step_s, least) / max(first.step_s, least)]
+        step = 0.1 / measure.rate  # a trainer that hardly works has no step to speak of,
+        service = 0.001 / measure.rate  # and workers that only stand in line for a core have no time per sample
+        ratios = [
+            measure.rate / first.rate,
+            max(measure.service_s, service) / max(first.service_s, service),
+            max(measure.step_s, step) / max(first.step_s, step),
+        ]
         appeared = first.wait <= WAIT_NOTICED and measure.wait > _WAIT_APPEARED and measure.workers == self._home()
         if not appeared and all(1 / _CHANGED <= ratio <= _CHANGED for ratio in ratios):
             return False

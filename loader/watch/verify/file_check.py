@@ -50,8 +50,6 @@ def usual_form(source: Source) -> Usual | None:
     seen: dict[tuple[tuple[int, ...], str], str] = {}
     for index in np.unique(np.linspace(0, len(source) - 1, _VOTERS).astype(int)).tolist():
         path = source.name_of(index) or ""
-        if not os.path.isfile(path):  # opening a named pipe would wait for ever
-            continue
         try:
             header, _ = inspect_file(path)
         except (NpyError, OSError):
