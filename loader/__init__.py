@@ -1,9 +1,10 @@
 """Training never waits for data: a multiprocess loader for Keras, from `.npy` files into shared memory, without a copy to the model."""
 
-from loader.data import transforms
+from loader.data import decode, transforms
+from loader.data.sources.arrays.npy_arrays import NpyArrays
+from loader.data.sources.files.byte_files import ByteFiles
+from loader.data.sources.files.npy_files import NpyFiles
 from loader.data.sources.map_source import MapSource
-from loader.data.sources.npy_arrays import NpyArrays
-from loader.data.sources.npy_files import NpyFiles
 from loader.data.sources.source import Source
 from loader.data.sources.zip_source import Zip
 from loader.data.spec import SampleSpec
@@ -11,6 +12,7 @@ from loader.errors import (
     ArgumentError,
     ConfigError,
     DataNotFoundError,
+    DecodeError,
     IterationError,
     LabelError,
     LoaderClosed,
@@ -30,8 +32,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
+    "ByteFiles",
     "ConfigError",
     "DataNotFoundError",
+    "DecodeError",
     "IterationError",
     "LabelError",
     "Loader",
@@ -51,5 +55,6 @@ __all__ = [
     "Stats",
     "SupervisorDied",
     "Zip",
+    "decode",
     "transforms",
 ]

@@ -44,15 +44,15 @@ class DataNotFoundError(ConfigError, FileNotFoundError):
     """Nothing exists at a path, or a folder or glob contains no file to read."""
 
 
-class NpyError(LoaderError, ValueError):
-    """A file is not the `.npy` file that it should be. `path` says which file, `problem` what is wrong with it."""
+class DecodeError(LoaderError, ValueError):
+    """A file does not hold what it should. `path` says which file, `problem` what is wrong with it."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
         self.path = path
         self.problem = problem
 
-    def __reduce__(self) -> tuple[type[NpyError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[DecodeError], tuple[str, str]]:
         return type(self), (self.path, self.problem)
 
     def to_record(self) -> dict[str, Any]:
@@ -61,6 +61,10 @@ class NpyError(LoaderError, ValueError):
     @classmethod
     def _from_record(cls, record: dict[str, Any]) -> LoaderError:
         return cls(record["path"], record["problem"])
+
+
+class NpyError(DecodeError):
+    """A file is not the `.npy` file that it should be."""
 
 
 class LabelError(LoaderError, ValueError):

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 
 from loader.data.npy.file_io import pread
-from loader.data.sources.file_listing import absolute_path
+from loader.data.sources.files.file_listing import absolute_path
 from loader.errors import ConfigError, SampleError
 from loader.ipc.line_file import LineFile
 

@@ -40,7 +40,7 @@ import numpy as np
 from loader.data.npy.header import MAX_HEADER_BYTES, NpyHeader, inspect_file, parse_header, read_array
 from loader.data.npy.reader import NpyReader
 from loader.data.rows import BadSample
-from loader.data.sources.stored_array import StoredArray
+from loader.data.sources.arrays.stored_array import StoredArray
 from loader.errors import NpyError
 
 LIMIT_S = 0.1

@@ -1,1 +1,1 @@
-"""Where samples come from: files, arrays, objects, and what they are made of."""
+"""Where samples come from: files, arrays, objects, and what is made of other sources."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
-from loader.data.sources.npy_arrays import NpyArrays
+from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.source import Source, name_or_none, read_into
 from loader.data.spec import PART_NAMES, Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError, LabelError

@@ -26,7 +26,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from loader.data.npy.file_io import is_descriptor_limit
 from loader.data.proc_maps import Mappings
-from loader.data.sources.stored_array import StoredArray, extent, owns_memory
+from loader.data.sources.arrays.stored_array import StoredArray, extent, owns_memory
 from loader.data.spec import Array
 from loader.errors import NpyError, PipelineError
 

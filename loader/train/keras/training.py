@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from loader.data.sources.file_listing import absolute_path
+from loader.data.sources.files.file_listing import absolute_path
 from loader.errors import ConfigError
 from loader.ipc.board import Board
 from loader.measure.stats import Stats

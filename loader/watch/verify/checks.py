@@ -14,7 +14,7 @@ import numpy as np
 from loader.data.layout import aligned_empty
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
-from loader.data.sources.npy_files import NpyFiles
+from loader.data.sources.files.npy_files import NpyFiles
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import LoaderError, NpyError

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader.data.sources.npy_arrays import NpyArrays
-from loader.data.sources.npy_files import NpyFiles
+from loader.data.sources.arrays.npy_arrays import NpyArrays
+from loader.data.sources.files.npy_files import NpyFiles
 from loader.data.sources.zip_source import Zip
 from loader.errors import ConfigError, DataNotFoundError, LabelError, LoaderError, NpyError
 

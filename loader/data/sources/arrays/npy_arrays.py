@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from loader.data.rows import BadSample, Indices
-from loader.data.sources.array_column import ArrayColumn
-from loader.data.sources.file_listing import find_files, path_text, unreadable
-from loader.data.sources.labels import as_array
+from loader.data.sources.arrays.array_column import ArrayColumn
+from loader.data.sources.arrays.stored_array import StoredArray, overlaps
+from loader.data.sources.files.file_listing import find_files, path_text, unreadable
+from loader.data.sources.labels.labels import as_array
 from loader.data.sources.source import Source
 from loader.data.sources.source_mistakes import instead_of_mapping
-from loader.data.sources.stored_array import StoredArray, overlaps
 from loader.data.spec import PART_NAMES, Array, Leaf, Sample, SampleSpec, text_remedy
 from loader.errors import ConfigError, DataNotFoundError, LabelError
 
@@ -220,4 +220,4 @@ def _files(path: str | os.PathLike[str], name: str) -> list[str]:
     if os.path.isdir(text):
         pattern = glob.escape(text.rstrip("/")) + "/*.npy"
         raise DataNotFoundError(f"{name}={text!r} is a folder. For its files joined: {pattern!r}; for one file per sample: NpyFiles({text!r})")
-    return find_files(text, ".npy")[0]
+    return find_files(text, (".npy",))[0]

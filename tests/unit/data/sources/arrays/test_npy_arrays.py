@@ -15,10 +15,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from loader.data.copy_rows import gather, is_direct
 from loader.data.rows import BadSample
-from loader.data.sources import array_column, npy_arrays
-from loader.data.sources.npy_arrays import NpyArrays
+from loader.data.sources.arrays import array_column, npy_arrays
+from loader.data.sources.arrays.npy_arrays import NpyArrays
+from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.sources.source import Source
-from loader.data.sources.stored_array import StoredArray
 from loader.errors import ConfigError, DataNotFoundError, LabelError, NpyError
 
 X = np.arange(60, dtype=np.float32).reshape(10, 3, 2)

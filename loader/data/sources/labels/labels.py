@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from loader.data.npy.header import read_array
-from loader.data.sources.file_listing import absolute_path
-from loader.data.sources.label_table import read_label_table
-from loader.data.sources.path_index import PathIndex
+from loader.data.sources.files.file_listing import absolute_path
+from loader.data.sources.files.path_index import PathIndex
+from loader.data.sources.labels.label_table import read_label_table
 from loader.data.sources.source import Source
 from loader.data.spec import PART_NAMES, Array, check_dtype
 from loader.errors import ConfigError, DataNotFoundError, LabelError

@@ -1,24 +1,18 @@
-"""One file per sample, with or without a label.
-
-`LabelledFiles` knows everything but the content of a file: the index of paths, the labels, and the three ways to name them. `NpyFiles` adds how a
-`.npy` file is read.
-"""
+"""One file per sample, with or without a label: the index of paths, the labels, and the three ways to name them. What a file holds is left open."""
 
 from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from loader.data.copy_rows import put
-from loader.data.npy.header import inspect_file, read_array
-from loader.data.npy.reader import NpyReader
 from loader.data.rows import Indices, RowGauge, gauge_of
-from loader.data.sources.file_listing import (
+from loader.data.sources.files.file_listing import (
     PathLike,
     Paths,
     absolute_path,
@@ -31,9 +25,9 @@ from loader.data.sources.file_listing import (
     path_text,
     unreadable,
 )
-from loader.data.sources.label_table import read_manifest
-from loader.data.sources.labels import check_classes, parse_texts, read_labels
-from loader.data.sources.path_index import PathIndex
+from loader.data.sources.files.path_index import PathIndex
+from loader.data.sources.labels.label_table import read_manifest
+from loader.data.sources.labels.labels import check_classes, parse_texts, read_labels
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError, DataNotFoundError, LabelError
@@ -59,8 +53,8 @@ class LabelledFiles(Source):
         classes: names of the classes; label k means `classes[k]`. Empty where labels are numbers and no classes were given.
     """
 
-    suffix: ClassVar[str] = ""
-    """How the files end that a folder or glob means; appended to the IDs of a list. Empty: any file."""
+    suffixes: tuple[str, ...] = ()
+    """How the files end that a folder or glob means, in lower case; a single one is appended to the IDs of a list. Empty: any file."""
 
     finds_missing: ClassVar[bool] = True
     """Whether files of a list that do not exist are an error when the source is made."""
@@ -106,7 +100,7 @@ class LabelledFiles(Source):
                 raise ConfigError(
                     f"from_folder takes no {name}=, because the sub-folders are its labels; for other labels: {cls.__name__}(folder, labels=...)"
                 )
-        root = absolute_path(folder)
+        root, suffixes = absolute_path(folder), cls._suffixes_with(options)
         folders = class_folders(root)
         if classes is None and len(folders) > 1 and _PARTS_OF_A_SET.issuperset(name.lower() for name in folders):
             parts = f"{cls.__name__}.from_folder({os.path.join(root, folders[0])!r})"
@@ -122,10 +116,10 @@ class LabelledFiles(Source):
         counts: list[int] = []
         for name in folders:
             before = len(paths)
-            paths.extend(_files_of_class(os.path.join(root, name), cls.suffix))
+            paths.extend(_files_of_class(os.path.join(root, name), suffixes))
             counts.append(len(paths) - before)
         if not paths:
-            list_folder(root, cls.suffix)  # raises: says what is there instead
+            list_folder(root, suffixes)  # raises: says what is there instead
         labels = np.repeat(np.array([numbers[name] for name in folders], np.int32), counts)
         return cls(paths, labels=labels, root=root, classes=names, **options)
 
@@ -158,36 +152,34 @@ class LabelledFiles(Source):
     def sample(self, index: int) -> Sample:
         path = self._index.path(index)
         try:
-            x = self._read_file(path)
+            parts = self._read_file(path)
         except OSError as error:
             raise unreadable(path, error) from None
-        return (x, *(column[index].copy() for column in self._columns))
+        return (*parts, *(column[index].copy() for column in self._columns))
 
     @cached_property
     def spec(self) -> SampleSpec:
-        """Names, shapes and dtypes of a sample: labels are known, x is that of the first file. Raises DataNotFoundError, NpyError, OSError."""
+        """Names, shapes and dtypes of a sample: those of the first file, and of the labels. Raises DataNotFoundError, DecodeError, OSError."""
         path = self._index.path(0)
         try:
-            shape, dtype = self._first_shape(path)
+            leaves = self._leaves_of(path)
         except OSError as error:
             raise unreadable(path, error) from None
-        columns = [Leaf(part, None, column.shape[1:], column.dtype) for part, column in enumerate(self._columns, 1)]
-        return SampleSpec((Leaf(0, None, shape, dtype), *columns))
-
-    def header_spec(self) -> SampleSpec:
-        return self.spec
+        parts = 1 + leaves[-1].part
+        columns = [Leaf(part, None, column.shape[1:], column.dtype) for part, column in enumerate(self._columns, parts)]
+        return SampleSpec((*leaves, *columns))
 
     def read(self, indices: Indices, out: Sequence[Array]) -> None:
-        x, *rest = out
-        for column, target in zip(self._columns, rest, strict=True):  # before the files: whichever fails, the rows before it are whole
+        files = len(out) - len(self._columns)
+        for column, target in zip(self._columns, out[files:], strict=True):  # before the files: whichever fails, the rows before it are whole
             np.take(column, indices, axis=0, out=target, mode="clip")  # the default mode would buffer `out`
-        self._read_files(indices, self._index.raw_paths(indices), x, range(len(indices)), gauge_of(out))
+        self._read_files(indices, self._index.raw_paths(indices), out[:files], range(len(indices)), gauge_of(out))
 
     def read_at(self, indices: Indices, out: Sequence[Array], places: Indices) -> None:
-        x, *rest = out
-        for column, target in zip(self._columns, rest, strict=True):
+        files = len(out) - len(self._columns)
+        for column, target in zip(self._columns, out[files:], strict=True):
             put(column.take(indices, axis=0, mode="clip"), target, places)
-        self._read_files(indices, self._index.raw_paths(indices), x, places.tolist(), gauge_of(out))
+        self._read_files(indices, self._index.raw_paths(indices), out[:files], places.tolist(), gauge_of(out))
 
     def name_of(self, index: int) -> str:
         return self._index.path(index)
@@ -205,39 +197,45 @@ class LabelledFiles(Source):
         return f"{type(self).__name__}({files} in {_shown(self._index.root)}{classes})"
 
     @abstractmethod
-    def _first_shape(self, path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Return shape and dtype of the first file's array, reading as little of it as possible."""
+    def _leaves_of(self, path: str) -> Sequence[Leaf]:
+        """Return the arrays that a file holds, reading as little of it as possible: x, and more parts where a file has them."""
 
     @abstractmethod
-    def _read_file(self, path: str) -> Array:
-        """Return the array of one file, fresh."""
+    def _read_file(self, path: str) -> Sample:
+        """Return what one file holds, fresh: x, and more parts where a file has them."""
 
     @abstractmethod
-    def _read_files(self, indices: Indices, paths: list[bytes], out: Array, places: Sequence[int], gauge: RowGauge) -> None:
-        """Read files into the rows `places` of `out`; raises BadSample as `Source.read` does."""
+    def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
+        """Read files into the rows `places` of `out`, one array for each of `_leaves_of`; raises BadSample as `Source.read` does."""
+
+    @classmethod
+    def _suffixes_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the `suffixes` of a source that is made with these options."""
+        return cls.suffixes
 
     def _make_index(self, paths: Paths, root: PathLike | None) -> PathIndex:
         folder = None if root is None else absolute_path(root)
         if isinstance(paths, (str, os.PathLike)):
             if folder is not None:
                 paths = os.path.join(folder, os.path.expanduser(os.fspath(paths)))
-            found, own = find_files(paths, self.suffix)
+            found, own = find_files(paths, self.suffixes)
             return PathIndex(found, folder or own)
         names = as_path_list(paths)
         if folder is None:
-            check_first(names[0], self.suffix)
-        elif self.suffix:
-            names = [name if name.endswith(self.suffix) else name + self.suffix for name in map(path_text, names)]
+            check_first(names[0], self.suffixes)
+        elif len(self.suffixes) == 1:
+            (suffix,) = self.suffixes
+            names = [name if name.endswith(suffix) else name + suffix for name in map(path_text, names)]
         index = PathIndex(names, folder)
         if self.finds_missing:
             check_there(len(index), index.path)
         return index
 
 
-def _files_of_class(folder: str, suffix: str) -> list[str]:
+def _files_of_class(folder: str, suffixes: tuple[str, ...]) -> list[str]:
     """Return the files of one class; a class may be empty, so long as another is not."""
     try:
-        return list_folder(folder, suffix)
+        return list_folder(folder, suffixes)
     except DataNotFoundError:
         return []
 
@@ -246,37 +244,3 @@ def _shown(folder: str) -> str:
     """Return a folder as a user would write it: relative where it lies in the working directory."""
     here = os.getcwd()
     return os.path.relpath(folder, here) if folder.startswith(here.rstrip("/") + "/") else folder
-
-
-class NpyFiles(LabelledFiles):
-    """Samples that are `.npy` files, one file each.
-
-    The header of the first file states shape and dtype. A file that differs in anything but byte order and axis order is a bad sample, unless the
-    first transform is a function. Such a function gets each file as it is and has to make the samples alike, by cropping or padding them.
-
-    Args:
-        paths, labels, root, classes, sample_weight: as `LabelledFiles` has them.
-
-    Example:
-        >>> NpyFiles(["a", "b"], labels={"a": 0, "b": 1}, root="/data")
-        NpyFiles(2 files in /data)
-    """
-
-    suffix: ClassVar[str] = ".npy"
-    _reader: NpyReader | None = None  # of this process
-
-    def _first_shape(self, path: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        header, _ = inspect_file(path)
-        return header.shape, header.native
-
-    def _read_file(self, path: str) -> Array:
-        return read_array(path)
-
-    def _read_files(self, indices: Indices, paths: list[bytes], out: Array, places: Sequence[int], gauge: RowGauge) -> None:
-        if self._reader is None:
-            leaf = self.spec.leaves[0]
-            self._reader = NpyReader(leaf.shape, leaf.dtype, self._index.path(0))
-        self._reader.read(indices, paths, out, places, gauge)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_reader"}

@@ -10,7 +10,7 @@ import numpy as np
 
 from loader.data.copy_rows import by_part, gather, gather_at, is_direct, items_of
 from loader.data.rows import BadSample, Indices
-from loader.data.sources.stored_array import StoredArray
+from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.spec import Array
 from loader.errors import LabelError, NpyError
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data.rows import Indices
-from loader.data.sources.file_listing import path_text
+from loader.data.sources.files.file_listing import path_text
 from loader.errors import ConfigError
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from loader.data.pipeline.segments import read_rows
 from loader.data.rows import BadSample, RowGauge
-from loader.data.sources.npy_files import NpyFiles
+from loader.data.sources.files.npy_files import NpyFiles
 from loader.data.sources.source import Source
 from loader.data.sources.zip_source import Zip
 from loader.errors import ConfigError, DataNotFoundError, LabelError, NpyError

@@ -16,51 +16,56 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 Paths: TypeAlias = "PathLike | Sequence[PathLike]"
 
 
-def find_files(paths: PathLike, suffix: str) -> tuple[list[str], str]:
+def find_files(paths: PathLike, suffixes: tuple[str, ...]) -> tuple[list[str], str]:
     """Return the files that a folder, a glob or a single path means, sorted, and the folder that their IDs are relative to.
 
     Args:
         paths: a folder means all files in it and in its sub-folders.
-        suffix: only files that end so; "" for all.
+        suffixes: only files that end so, in lower or upper case; none for all.
 
     Raises:
         DataNotFoundError: nothing is there; says what was looked for and what to do.
     """
     place = absolute_path(paths)
     if os.path.isdir(place):
-        return list_folder(place, suffix), place
+        return list_folder(place, suffixes), place
     if os.path.exists(place):  # before the glob: names may hold brackets
         return [place], os.path.dirname(place)
     if glob.has_magic(place):
-        return list_glob(place, suffix), _fixed_part(place)
+        return list_glob(place, suffixes), _fixed_part(place)
     raise DataNotFoundError(f"{place} does not exist. What to do: {_nearest(place)}")
 
 
-def list_folder(folder: str, suffix: str) -> list[str]:
-    """Return all files in a folder and its sub-folders that end with `suffix`, sorted.
+def list_folder(folder: str, suffixes: tuple[str, ...]) -> list[str]:
+    """Return all files in a folder and its sub-folders that end with one of `suffixes`, sorted.
 
     Links are followed. Names that begin with a dot are left out: `.ipynb_checkpoints`, and the `._name.npy` that macOS puts into archives.
     """
     if not os.path.isdir(folder):
         raise DataNotFoundError(f"folder {folder} does not exist. What to do: {_nearest(folder)}")
     found: list[str] = []
-    _collect(folder, suffix, frozenset(), found)
+    _collect(folder, suffixes, frozenset(), found)
     if not found:
-        what = f"{suffix} file" if suffix else "file"
+        what = f"{' or '.join(suffixes)} file" if suffixes else "file"
         raise DataNotFoundError(f"folder {folder} contains no {what}, and neither do its sub-folders. {_contents(folder)}")
     found.sort()
     return found
 
 
-def list_glob(pattern: str, suffix: str) -> list[str]:
-    """Return the files that match a glob and end with `suffix`, sorted; `**` means any number of folders."""
+def list_glob(pattern: str, suffixes: tuple[str, ...]) -> list[str]:
+    """Return the files that match a glob and end with one of `suffixes`, sorted; `**` means any number of folders."""
     matches = glob.glob(pattern, recursive=True)
-    found = sorted(path for path in matches if path.endswith(suffix) and (suffix or not os.path.isdir(path)))
+    found = sorted(path for path in matches if ends_with(path, suffixes) and (suffixes or not os.path.isdir(path)))
     if found:
         return found
     if matches:
-        raise DataNotFoundError(f"{pattern} matches {len(matches):,} names, such as {matches[0]}, but none that ends with {suffix}")
+        raise DataNotFoundError(f"{pattern} matches {len(matches):,} names, such as {matches[0]}, but none that ends with {' or '.join(suffixes)}")
     raise DataNotFoundError(f"{pattern} matches no file. What to do: {_nearest(_fixed_part(pattern))}")
+
+
+def ends_with(name: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether a file of this name is meant, where files that end with `suffixes` are looked for; none for all."""
+    return not suffixes or name.endswith(suffixes) or name.lower().endswith(suffixes)
 
 
 def class_folders(folder: str) -> list[str]:
@@ -99,7 +104,7 @@ def unreadable(path: str, error: OSError) -> LoaderError | OSError:
     return error
 
 
-def check_first(path: PathLike, suffix: str) -> None:
+def check_first(path: PathLike, suffixes: tuple[str, ...]) -> None:
     """Look at the first path of a list without `root`: raise DataNotFoundError where it is an ID, a folder or a glob, as all of them may be."""
     text = os.path.expanduser(path_text(path))
     if os.path.isfile(text):
@@ -112,6 +117,7 @@ def check_first(path: PathLike, suffix: str) -> None:
         raise DataNotFoundError(
             f"{text} is a pattern, but the list must contain files. For one pattern: NpyFiles({text!r}); join several sources with +"
         )
+    suffix = suffixes[0] if len(suffixes) == 1 else ""
     if suffix and not text.endswith(suffix):
         there = f"{text + suffix} does" if os.path.isfile(text + suffix) else f"the working directory is {os.getcwd()}"
         raise DataNotFoundError(
@@ -119,7 +125,7 @@ def check_first(path: PathLike, suffix: str) -> None:
         )
 
 
-def _collect(folder: str, suffix: str, above: frozenset[tuple[int, int]], found: list[str]) -> None:
+def _collect(folder: str, suffixes: tuple[str, ...], above: frozenset[tuple[int, int]], found: list[str]) -> None:
     """Append the files below a folder. `above`: the folders that it lies in; a link back to one of them would never end."""
     status = os.stat(folder)
     here = (status.st_dev, status.st_ino)
@@ -132,10 +138,10 @@ def _collect(folder: str, suffix: str, above: frozenset[tuple[int, int]], found:
                 continue
             if entry.is_dir():
                 folders.append(entry.path)
-            elif entry.name.endswith(suffix):
+            elif ends_with(entry.name, suffixes):
                 found.append(entry.path)
     for inner in folders:
-        _collect(inner, suffix, above | {here}, found)
+        _collect(inner, suffixes, above | {here}, found)
 
 
 def _fixed_part(pattern: str) -> str:

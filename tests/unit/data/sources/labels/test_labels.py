@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader.data.sources.labels import check_classes, read_labels
-from loader.data.sources.npy_arrays import NpyArrays
-from loader.data.sources.path_index import PathIndex
+from loader.data.sources.arrays.npy_arrays import NpyArrays
+from loader.data.sources.files.path_index import PathIndex
+from loader.data.sources.labels.labels import check_classes, read_labels
 from loader.errors import ConfigError, DataNotFoundError, LabelError
 
 INDEX = PathIndex(["a/1.npy", "a/2.npy", "b/3.npy"], "/data")

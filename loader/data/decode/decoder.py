@@ -1,0 +1,84 @@
+"""What a decoder is, and a function of the user's as one."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from loader.data.spec import Array, SampleSpec
+from loader.errors import ConfigError
+
+
+class Undecodable(ValueError):
+    """Raised by a decoder to say what is wrong with the content of a file, in words that follow the file's path. Never reaches a user."""
+
+
+class Decoder(ABC):
+    """Turns the content of a file into arrays. Immutable and picklable; a library that it needs is imported by `open`.
+
+    Attributes:
+        suffixes: how the names of its files end, in lower case: which files of a folder are meant. Empty: any.
+        modules: what decoding imports.
+        extra: the extra of this package that brings them.
+    """
+
+    suffixes: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    extra: str = ""
+
+    def check(self) -> None:
+        """Raise ConfigError where a module is missing. Imports nothing. Runs in: the trainer, when a source is made."""
+        missing = [name for name in self.modules if importlib.util.find_spec(name) is None]
+        if missing:
+            raise ConfigError(f"{self!r} needs {' and '.join(missing)}, not installed here. What to do: pip install 'npy-loader[{self.extra}]'")
+
+    def open(self) -> None:
+        """Import what decoding takes. Runs in: the supervisor, before it forks the workers; or the trainer with `workers=0`."""
+        for name in self.modules:
+            importlib.import_module(name)
+
+    @abstractmethod
+    def decode(self, content: memoryview) -> Any:
+        """Return what a file holds: an array, a dict of arrays, or a tuple `(x, y)` of those, which the caller may keep and change.
+
+        Args:
+            content: all bytes of the file; only valid until the method returns.
+
+        Raises:
+            Undecodable: says what is wrong with them.
+        """
+
+    def decode_into(self, content: memoryview, out: Sequence[Array], spec: SampleSpec) -> None:
+        """Write what a file holds to `out`, one array for each leaf of `spec`. Raises Undecodable also where it does not fit."""
+        try:
+            leaves = spec.flatten(self.decode(content))
+        except TypeError as error:
+            raise Undecodable(str(error)) from error
+        for target, leaf in zip(out, leaves, strict=True):
+            target[...] = leaf
+
+
+class FunctionDecoder(Decoder):
+    """A function of the user's, `bytes -> array`, or a tuple or dict of arrays."""
+
+    def __init__(self, function: Callable[[bytes], Any]) -> None:
+        self.function = function
+
+    def decode(self, content: memoryview) -> Any:
+        return self.function(bytes(content))
+
+    def __repr__(self) -> str:
+        return getattr(self.function, "__qualname__", type(self.function).__qualname__)
+
+
+def as_decoder(decode: object) -> Decoder:
+    """Return a decoder as given to `ByteFiles`. Raises ConfigError for what is none, or lacks its library."""
+    if isinstance(decode, Decoder):
+        decode.check()
+        return decode
+    if callable(decode):
+        return FunctionDecoder(decode)
+    raise ConfigError(f"decode={decode!r}: give a decoder of loader.decode, such as decode.image(size=(224, 224)), or a function: bytes -> array")

@@ -1,0 +1,113 @@
+"""One file of any kind per sample, turned into arrays by a decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from loader.data import fork_guard
+from loader.data.decode.decoder import FunctionDecoder, Undecodable, as_decoder
+from loader.data.global_rng import kept
+from loader.data.npy.header import name_path
+from loader.data.rows import BadSample, Indices, RowGauge, is_fault_of_sample
+from loader.data.sources.files.file_listing import PathLike, Paths
+from loader.data.sources.files.file_reader import FileReader
+from loader.data.sources.files.labelled_files import LabelledFiles
+from loader.data.spec import Array, Leaf, Sample, SampleSpec, as_parts
+from loader.errors import DecodeError, PipelineError
+
+
+class ByteFiles(LabelledFiles):
+    """Samples that are files of any kind, one file each, turned into arrays by a decoder.
+
+    The first file states shapes and dtypes, unless the decoder does. A file that differs is a bad sample, unless the first transform is a function.
+    Such a function gets each sample as the decoder makes it and has to make the samples alike, by cropping or padding them.
+
+    Args:
+        paths, labels, root, classes, sample_weight: as `LabelledFiles` has them. In a list, paths have their extensions. In folders, files whose
+            names do not end as the decoder expects are left out.
+        decode: a decoder of `loader.decode`, or a function that takes the content of a file, `bytes`, and returns an array, a dict of arrays, or a
+            tuple `(x, y)` or `(x, y, sample_weight)` of those.
+
+    Raises:
+        ConfigError: `decode` is neither, or its library is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> ByteFiles(["a.bin", "b.bin"], root="/data", labels=[0, 1], decode=lambda content: np.frombuffer(content, np.uint8))
+        ByteFiles(2 files in /data)
+    """
+
+    _reader: FileReader | None = None  # of this process
+
+    def __init__(
+        self,
+        paths: Paths,
+        labels: object = None,
+        root: PathLike | None = None,
+        classes: Iterable[str] | None = None,
+        *,
+        decode: object,
+        sample_weight: object = None,
+    ) -> None:
+        self._decoder = as_decoder(decode)
+        self.suffixes = self._decoder.suffixes
+        super().__init__(paths, labels, root, classes, sample_weight=sample_weight)
+
+    @classmethod
+    def _suffixes_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        return as_decoder(options.get("decode")).suffixes
+
+    def open(self) -> None:
+        self._decoder.open()
+
+    @cached_property
+    def _file_spec(self) -> SampleSpec:
+        """What the first file holds: the sample without the labels of the source."""
+        with kept(True):  # a function of the user's may draw random numbers
+            first = self._read_file(self._index.path(0))
+        try:
+            spec = SampleSpec.of(first)
+        except (TypeError, ValueError) as error:
+            raise PipelineError(f"{self!r}: {self._decoder!r} returns something that is not a sample: {error}") from None
+        if len(spec.parts) > 1 and self._columns:
+            raise PipelineError(f"{self!r}: {self._decoder!r} returns {len(spec.parts)} parts, so labels= can't be given as well")
+        return spec
+
+    def _leaves_of(self, path: str) -> Sequence[Leaf]:
+        return self._file_spec.leaves
+
+    def _read_file(self, path: str) -> Sample:
+        try:
+            return as_parts(self._decoder.decode(FileReader().read(path)))
+        except Undecodable as error:
+            raise DecodeError(path, str(error)) from error
+
+    def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
+        if self._reader is None:
+            self._reader = FileReader()
+        read, decode_into, spec = self._reader.read, self._decoder.decode_into, self._file_spec
+        depth = fork_guard.depth()
+        cell, first = gauge
+        for index, path, place in zip(indices.tolist(), paths, places, strict=True):
+            cell[0] = first + place
+            try:
+                decode_into(read(path), [target[place, ...] for target in out], spec)
+                fork_guard.exit_if_forked(depth)
+            except BaseException as error:
+                if not is_fault_of_sample(error):
+                    raise
+                raise BadSample(index) from self._cause(error, index)
+
+    def _cause(self, error: BaseException, index: int) -> BaseException:
+        """Return an error about a file with its path in it; what a function of the user's raised stays as it is."""
+        path = self._index.path(index)
+        if isinstance(error, OSError):
+            return name_path(error, path)
+        if isinstance(error, Undecodable) or (isinstance(error, ValueError) and not isinstance(self._decoder, FunctionDecoder)):
+            return DecodeError(path, str(error))
+        return error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_reader"}

@@ -1,0 +1,49 @@
+"""One `.npy` file per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from loader.data.npy.header import inspect_file, read_array
+from loader.data.npy.reader import NpyReader
+from loader.data.rows import Indices, RowGauge
+from loader.data.sources.files.labelled_files import LabelledFiles
+from loader.data.spec import Array, Leaf, Sample, SampleSpec
+
+
+class NpyFiles(LabelledFiles):
+    """Samples that are `.npy` files, one file each.
+
+    The header of the first file states shape and dtype. A file that differs in anything but byte order and axis order is a bad sample, unless the
+    first transform is a function. Such a function gets each file as it is and has to make the samples alike, by cropping or padding them.
+
+    Args:
+        paths, labels, root, classes, sample_weight: as `LabelledFiles` has them.
+
+    Example:
+        >>> NpyFiles(["a", "b"], labels={"a": 0, "b": 1}, root="/data")
+        NpyFiles(2 files in /data)
+    """
+
+    suffixes = (".npy",)
+    _reader: NpyReader | None = None  # of this process
+
+    def header_spec(self) -> SampleSpec:
+        return self.spec
+
+    def _leaves_of(self, path: str) -> Sequence[Leaf]:
+        header, _ = inspect_file(path)
+        return (Leaf(0, None, header.shape, header.native),)
+
+    def _read_file(self, path: str) -> Sample:
+        return (read_array(path),)
+
+    def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
+        if self._reader is None:
+            leaf = self.spec.leaves[0]
+            self._reader = NpyReader(leaf.shape, leaf.dtype, self._index.path(0))
+        self._reader.read(indices, paths, out[0], places, gauge)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_reader"}
