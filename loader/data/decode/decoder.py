@@ -40,6 +40,10 @@ class Decoder(ABC):
         for name in self.modules:
             importlib.import_module(name)
 
+    def known_spec(self) -> SampleSpec | None:
+        """Return the spec of what `decode` returns where its arguments tell it, so that no file is decoded to find it out; else None."""
+        return None
+
     @abstractmethod
     def decode(self, content: memoryview) -> Any:
         """Return what a file holds: an array, a dict of arrays, or a tuple `(x, y)` of those, which the caller may keep and change.

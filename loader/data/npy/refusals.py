@@ -1,4 +1,4 @@
-"""Words for files that are refused: what they are instead of `.npy`, and how to convert arrays that batches can't hold."""
+"""Words for files that are refused: what they are instead of what they should be, and how to convert arrays that batches can't hold."""
 
 from __future__ import annotations
 
@@ -11,23 +11,29 @@ from loader.data.spec import check_dtype
 
 MAGIC = b"\x93NUMPY"
 
+_SAVE = "decode it once and np.save the array, or read it in a MapSource"
+_IMAGE = "read it with ByteFiles(..., decode=decode.image()), or decode it once and np.save the array"
+
+# How files begin, what they are, and how to read their arrays where that is possible.
 _FORMATS = (
-    (b"\x89PNG\r\n\x1a\n", "a PNG image; decode it once and np.save the array, or read it in a MapSource"),
-    (b"\xff\xd8\xff", "a JPEG image; decode it once and np.save the array, or read it in a MapSource"),
-    (b"GIF8", "a GIF image; decode it once and np.save the array, or read it in a MapSource"),
-    (b"II*\x00", "a TIFF image; decode it once and np.save the array, or read it in a MapSource"),
-    (b"MM\x00*", "a TIFF image; decode it once and np.save the array, or read it in a MapSource"),
-    (b"RIFF", "a RIFF file (WAV, WebP or AVI); decode it once and np.save the array, or read it in a MapSource"),
-    (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a zip archive, perhaps an .npz; write each of its arrays to a file: for name, a in np.load(path).items(): np.save(name, a)"),
-    (b"PK\x05\x06", "an empty zip archive, perhaps an .npz without arrays"),
-    (b"\x1f\x8b", "gzip-compressed; decompress it first"),
-    (b"\x28\xb5\x2f\xfd", "zstd-compressed; decompress it first"),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file; write its arrays with np.save"),
-    (b"PAR1", "a Parquet file; write its columns with np.save"),
-    (b"version https://git-lfs", "a Git LFS pointer: its content was never fetched; run `git lfs pull`"),
-    (b"<!DOCTYPE", "an HTML page, perhaps a failed download"),
-    (b"<html", "an HTML page, perhaps a failed download"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG image", _IMAGE),
+    (b"\xff\xd8\xff", "a JPEG image", _IMAGE),
+    (b"GIF8", "a GIF image", _IMAGE),
+    (b"II*\x00", "a TIFF image", _IMAGE),
+    (b"MM\x00*", "a TIFF image", _IMAGE),
+    (b"RIFF", "a RIFF file (WAV, WebP or AVI)", _SAVE),
+    (b"%PDF", "a PDF document", ""),
+    (b"PK\x03\x04", "a zip archive, perhaps an .npz", "write each of its arrays to a file: for name, a in np.load(path).items(): np.save(name, a)"),
+    (b"PK\x05\x06", "an empty zip archive, perhaps an .npz without arrays", ""),
+    (b"\x1f\x8b", "gzip-compressed; decompress it first", ""),
+    (b"\x28\xb5\x2f\xfd", "zstd-compressed; decompress it first", ""),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "write its arrays with np.save"),
+    (b"PAR1", "a Parquet file", "write its columns with np.save"),
+    (MAGIC, "a .npy file", ""),
+    (b"version https://git-lfs", "a Git LFS pointer: its content was never fetched; run `git lfs pull`", ""),
+    (b"<!DOCTYPE", "an HTML page, perhaps a failed download", ""),
+    (b"<!doctype", "an HTML page, perhaps a failed download", ""),
+    (b"<html", "an HTML page, perhaps a failed download", ""),
 )
 _PICKLES = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _TEXT = frozenset(string.printable.encode())
@@ -36,21 +42,33 @@ _DESCR = re.compile(r"([<>=|]?)([?biufcOSUVMm])(\d{0,9})(\[\w{1,12}\])?", re.ASC
 
 
 def foreign(raw: bytes) -> str:
-    """Return what a file is that does not begin as a `.npy` file does, from its first bytes."""
-    if not raw:
-        return "is empty (0 bytes): perhaps its writing was cut off, or the disk was full"
-    if MAGIC.startswith(raw[: len(MAGIC)]):
+    """Return what a file is that does not begin as a `.npy` file does, from its first bytes, and what to do."""
+    if raw and MAGIC.startswith(raw[: len(MAGIC)]):
         return "ends inside the first bytes of its header: perhaps its writing was cut off"
-    for magic, meaning in _FORMATS:
-        if raw.startswith(magic):
-            return f"is not a .npy file but {meaning}"
     if raw.startswith(_PICKLES):
         return "is not a .npy file but a Python pickle, which is never loaded: data is not code; write its arrays with np.save"
+    words, (_, remedy) = not_a("a .npy file", raw), _kind(raw)
+    return f"{words}; {remedy}" if remedy else words
+
+
+def not_a(wanted: str, raw: bytes) -> str:
+    """Return what a file is instead of what it should be, from its first bytes: 64, if it has so many. `wanted` has an article."""
+    if not raw:
+        return "is empty (0 bytes): perhaps its writing was cut off, or the disk was full"
     if not any(raw[:64]):
-        return "is not a .npy file: it begins with zeros, perhaps because its writing was cut off by a crash"
-    if _TEXT.issuperset(raw[:64]):
-        return f"is not a .npy file but text, beginning {raw[:20]!r}; write arrays with np.save, or read text in a MapSource"
-    return f"is not a .npy file: it begins {raw[:8]!r} instead of {MAGIC!r}; write it with np.save, or read other formats in a MapSource"
+        return f"is not {wanted}: it begins with zeros, perhaps because its writing was cut off by a crash"
+    kind, _ = _kind(raw)
+    return f"is not {wanted} but {kind}" if kind else f"is not {wanted}: it begins {raw[:8]!r}"
+
+
+def _kind(raw: bytes) -> tuple[str, str]:
+    """Return what a file is, and how to read its arrays; empty where that is not known."""
+    for magic, kind, remedy in _FORMATS:
+        if raw.startswith(magic):
+            return kind, remedy
+    if raw and _TEXT.issuperset(raw[:64]):
+        return f"text, beginning {raw[:20]!r}", "write arrays with np.save, or read text in a MapSource"
+    return "", "" if not any(raw[:64]) else "write it with np.save, or read other formats in a MapSource"
 
 
 def structured(path: str) -> str:

@@ -64,16 +64,22 @@ class ByteFiles(LabelledFiles):
 
     @cached_property
     def _file_spec(self) -> SampleSpec:
-        """What the first file holds: the sample without the labels of the source."""
-        with kept(True):  # a function of the user's may draw random numbers
-            first = self._read_file(self._index.path(0))
-        try:
-            spec = SampleSpec.of(first)
-        except (TypeError, ValueError) as error:
-            raise PipelineError(f"{self!r}: {self._decoder!r} returns something that is not a sample: {error}") from None
+        """What every file holds, as the decoder says, or else the first one does: the sample without the labels of the source."""
+        spec = self._decoder.known_spec() or self._spec_of_first()
         if len(spec.parts) > 1 and self._columns:
             raise PipelineError(f"{self!r}: {self._decoder!r} returns {len(spec.parts)} parts, so labels= can't be given as well")
         return spec
+
+    def _spec_of_first(self) -> SampleSpec:
+        with kept(True):  # a function of the user's may draw random numbers
+            first = self._read_file(self._index.path(0))
+        try:
+            return SampleSpec.of(first)
+        except (TypeError, ValueError) as error:
+            raise PipelineError(f"{self!r}: {self._decoder!r} returns something that is not a sample: {error}") from None
+
+    def header_spec(self) -> SampleSpec | None:
+        return None if self._decoder.known_spec() is None else self.spec
 
     def _leaves_of(self, path: str) -> Sequence[Leaf]:
         return self._file_spec.leaves

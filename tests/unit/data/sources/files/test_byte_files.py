@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from loader import ByteFiles, Loader
+from loader.data.decode.decoder import Decoder
 from loader.data.rows import BadSample
+from loader.data.spec import Leaf, SampleSpec
 from loader.errors import ConfigError, DataNotFoundError, PipelineError, SampleError
 
 COUNT = 6
@@ -115,3 +117,20 @@ def test_something_else_than_a_decoder_is_refused(folder: Path) -> None:
 def test_a_file_that_is_missing_is_named(folder: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"9\.bin"):
         ByteFiles([folder / "a" / "9.bin"], decode=four_bytes)
+
+
+class Words(Decoder):
+    """Four bytes, which it says beforehand."""
+
+    def known_spec(self) -> SampleSpec:
+        return SampleSpec((Leaf(0, None, (4,), np.dtype(np.uint8)),))
+
+    def decode(self, content: memoryview) -> Any:
+        return np.frombuffer(bytes(content), np.uint8)
+
+
+def test_a_decoder_that_knows_what_it_makes_needs_no_file_for_it(folder: Path) -> None:
+    (folder / "a" / "0.bin").write_bytes(b"of another length")
+    source = ByteFiles.from_folder(folder, decode=Words())
+    assert str(source.header_spec()) == str(source.spec) == "(x: (4,) uint8, y: () int32)"
+    assert ByteFiles(folder, decode=four_bytes).header_spec() is None
