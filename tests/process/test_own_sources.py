@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,37 @@ def test_what_fails_beside_the_first_sample_is_printed(capfd: pytest.CaptureFixt
     with Loader(OpenedOnce(), BATCH, workers=1) as loader, pytest.raises(PipelineError, match="exited with status 1"):
         take(loader)
     assert "RuntimeError: it is open already" in capfd.readouterr().err
+
+
+class Reading:
+    """An object that notes in a file which process reads from it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __len__(self) -> int:
+        return SAMPLES
+
+    def __getitem__(self, index: int) -> Any:
+        with self.path.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        return np.full(3, index, np.float32)
+
+
+TREES: dict[str, Callable[[Source], Source]] = {
+    "alone": lambda source: source,
+    "a split": lambda source: source.split(seed=1)[0],
+    "a sum": lambda source: source + MapSource([np.zeros(3, np.float32)]),
+    "a dict": lambda source: Zip({"a": source.subset(range(20)), "b": source.subset(range(20, 40))}),
+}
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_the_process_that_workers_are_forked_from_reads_no_sample(tree: str, tmp_path: Path) -> None:
+    source = TREES[tree](MapSource(Reading(tmp_path / "readers")))
+    with Loader(source, BATCH, workers=2) as loader:
+        take(loader)
+        assert str(loader.pid) not in (tmp_path / "readers").read_text().splitlines()
 
 
 # Descriptors.

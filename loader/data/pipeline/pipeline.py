@@ -21,6 +21,7 @@ from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGener
 from loader.data.pipeline.global_rng_seeding import in_words as draws_in_words
 from loader.data.pipeline.io_retries import may_pass, pause
 from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, read_rows
+from loader.data.pipeline.told_specs import known_specs, tell_specs
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.rows import UNKNOWN_ROW, BadSample, Indices, RowGauge, is_fault_of_sample
 from loader.data.sources.joined import check_sums
@@ -39,21 +40,31 @@ class FirstSample:
     """What the first sample told.
 
     Attributes:
+        sources: specs of the source and of those that it is made of, as far as they are known (`told_specs`).
         specs: of what each segment of callables makes of it.
         draws: which places draw from which global generators.
     """
 
+    sources: Sequence[SampleSpec | None]
     specs: Sequence[SampleSpec]
     draws: Draws
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON-able data."""
-        return {"specs": [spec.to_json() for spec in self.specs], "draws": [[place, *names] for place, names in self.draws.items()]}
+        return {
+            "sources": [spec and spec.to_json() for spec in self.sources],
+            "specs": [spec.to_json() for spec in self.specs],
+            "draws": [[place, *names] for place, names in self.draws.items()],
+        }
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> FirstSample:
         """Build what `to_json` described."""
-        return cls([SampleSpec.from_json(spec) for spec in told["specs"]], {place: names for place, *names in told["draws"]})
+        return cls(
+            [spec and SampleSpec.from_json(spec) for spec in told["sources"]],
+            [SampleSpec.from_json(spec) for spec in told["specs"]],
+            {place: names for place, *names in told["draws"]},
+        )
 
 
 class Pipeline:
@@ -105,54 +116,55 @@ class Pipeline:
         """Return a name for each stage that `watch` is told of."""
         return stage_names(self.transforms)
 
-    def probe(self) -> FirstSample:
-        """Run the first sample through everything; return what it told, for `compile`.
+    def probe(self, index: int = 0) -> FirstSample:
+        """Run the first sample, or another one, through everything; return what it told, for `compile`.
 
         What fails with an error that may pass is tried again, as in `fill`.
 
         Runs in: a process of its own, since the user's code may crash or hang; or the trainer with `workers=0`.
 
         Raises:
-            BadSample: the source or a transform failed on the first sample.
+            BadSample: the source or a transform failed on the sample.
             ConfigError: the transforms do not fit the samples.
         """
         retry = 0
         while True:
             try:
-                return self._probe()
+                return self._probe(index)
             except DataNotFoundError as error:  # a file of the source, as it would be for any other sample
-                raise BadSample(0) from error
+                raise BadSample(index) from error
             except (BadSample, ConfigError):
                 raise
             except BaseException as error:
                 if not is_fault_of_sample(error):
                     raise
                 if not may_pass(error) or retry == self.io_retries:
-                    raise BadSample(0) from error
-                pause(retry, 0, error)
+                    raise BadSample(index) from error
+                pause(retry, index, error)
             retry += 1
 
     def compile(self, found: FirstSample) -> SampleSpec:
-        """Prepare to `fill`, with what `probe` found; return the spec of a finished sample."""
+        """Prepare to `fill`, with what `probe` found; return the spec of a finished sample. Reads none."""
         self.source.open()
+        tell_specs(self.source, found.sources)
         self.draws = found.draws
-        self._build(GlobalGenerators(self.seed, len(self.source), found.draws) if found.draws else SampleGenerator(self.seed), found.specs)
+        generator = GlobalGenerators(self.seed, len(self.source), found.draws) if found.draws else SampleGenerator(self.seed)
+        self._build(generator, found.sources[0] or self.source.spec, found.specs)
         return self.spec
 
-    def _probe(self) -> FirstSample:
+    def _probe(self, index: int) -> FirstSample:
         self.source.open()
         detector = Detector(self.seed)
         self.check_sums(reading=True)
-        specs = self._build(detector, None)
+        specs = self._build(detector, self.source.spec, None, index)
         detector.finish()
-        return FirstSample(specs, detector.draws)
+        return FirstSample(known_specs(self.source), specs, detector.draws)
 
-    def _build(self, generator: SampleGenerator, specs: Sequence[SampleSpec] | None) -> list[SampleSpec]:
+    def _build(self, generator: SampleGenerator, spec: SampleSpec, specs: Sequence[SampleSpec] | None, probed: int = 0) -> list[SampleSpec]:
         self._generator = generator
-        spec = self.source.spec
         self._segments: list[Segment] = []
         found: list[SampleSpec] = []
-        sample: Any = self.source[0] if specs is None else None
+        sample: Any = self.source[probed] if specs is None else None
         for built_in, group in groupby(enumerate(self.transforms), key=lambda item: isinstance(item[1], LeafTransform)):
             members: list[tuple[int, Any]] = list(group)
             if built_in:

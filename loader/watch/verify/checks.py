@@ -181,7 +181,7 @@ class SampleCheck:
             if not self._out:
                 source = self._readable(index)
                 self._pipeline = Pipeline(source, **self._settings)
-                spec = self._pipeline.compile(Pipeline(source.subset([index]), **self._settings).probe())
+                spec = self._pipeline.compile(self._pipeline.probe(index))
                 self._out = [aligned_empty((1, *leaf.shape), leaf.dtype) for leaf in spec.leaves]
             self._pipeline.fill(np.array([index]), 0, self._out, memoryview(bytearray(8)).cast("q"))
         except BadSample as bad:

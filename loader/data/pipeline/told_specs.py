@@ -1,0 +1,30 @@
+"""What the first sample tells of a source and of those that it is made of, for processes that must not read one.
+
+A supervisor reads no sample: that is code of the user's, and what it opens or starts, such as threads, would be there when the workers are forked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from loader.data.sources.source import Source
+from loader.data.spec import SampleSpec
+
+
+def known_specs(source: Source) -> list[SampleSpec | None]:
+    """Return the spec of `source`, and of each source that it is made of where that is known by now."""
+    first, *members = _all_of(source)
+    return [first.spec, *(vars(member).get("spec") for member in members)]
+
+
+def tell_specs(source: Source, specs: Sequence[SampleSpec | None]) -> None:
+    """Let `source`, and those that it is made of, know what `known_specs` returned for them elsewhere."""
+    for each, spec in zip(_all_of(source), specs, strict=True):
+        if spec is not None:
+            vars(each)["spec"] = spec  # where a cached property keeps it; a property of the user's own is asked as before
+
+
+def _all_of(source: Source) -> Iterator[Source]:
+    yield source
+    for member in source.members():
+        yield from _all_of(member)
