@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from loader.data.copy_rows import by_part, gather, gather_at, is_direct, items_of
 from loader.data.rows import BadSample, Indices
+from loader.data.sources.arrays.adjoined import adjoin
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.spec import Array
 from loader.errors import LabelError, NpyError
@@ -77,6 +79,9 @@ class ArrayColumn:
         if len(self._parts) == 1:
             if len(indices):
                 self._copy(0, indices, indices, out, places)
+        elif self._adjoined is not None:
+            array, items, shifts = self._adjoined
+            _copy(array, items, indices + shifts[self._ends.searchsorted(indices, side="right")], out, places)
         elif len(indices) < _MIN_ROWS_PER_PART * len(self._parts):
             self._read_one_by_one(indices, out, range(len(indices)) if places is None else places.tolist())
         else:
@@ -98,7 +103,7 @@ class ArrayColumn:
 
     def open(self) -> None:
         """Map the files, unless they are very many. Raises NpyError, OSError."""
-        if len(self._parts) <= _MAX_MAPPED_AHEAD:
+        if len(self._parts) <= _MAX_MAPPED_AHEAD and self._adjoined is None:
             for part in range(len(self._parts)):
                 self._part(part)
 
@@ -118,15 +123,22 @@ class ArrayColumn:
         return first.path if len(self._parts) == 1 else f"{first.path} and {len(self._parts) - 1:,} more"
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_known": {}}
+        return {name: value for name, value in self.__dict__.items() if name != "_adjoined"} | {"_known": {}}
+
+    @cached_property
+    def _adjoined(self) -> tuple[Array, Array | None, Indices] | None:
+        """An array of the rows of all files and of gaps between them, its `items_of`, and what to add to a row of each file; None without one."""
+        stored = [part for part in self._parts if isinstance(part, StoredArray)]
+        if len(stored) < len(self._parts) or not 1 < len(stored) <= _MAX_MAPPED_AHEAD or (adjoined := adjoin(stored)) is None:
+            return None
+        starts = adjoined.starts.tolist()
+        views = [adjoined.array[start : start + part.shape[0]] for start, part in zip(starts, stored, strict=True)]
+        self._known = {number: (view, items_of(view)) for number, view in enumerate(views)}
+        return adjoined.array, items_of(adjoined.array), adjoined.starts - np.append(0, self._ends[:-1])
 
     def _copy(self, part: int, indices: Indices, rows: Indices, out: Array, places: Indices | None) -> None:
         """Copy `rows` of a part, which are the column's rows `indices`."""
-        array, items = self._array(part, indices)
-        if places is None:
-            gather(array, rows, out)
-        else:
-            gather_at(array, items, rows, out, places)
+        _copy(*self._array(part, indices), rows, out, places)
 
     def _read_one_by_one(self, indices: Indices, out: Array, places: Iterable[int]) -> None:
         parts = np.searchsorted(self._ends, indices, side="right")
@@ -151,3 +163,10 @@ class ArrayColumn:
                 self._known.pop(next(iter(self._known)))
             known = self._known[number] = array, items_of(array)
         return known
+
+
+def _copy(array: Array, items: Array | None, rows: Indices, out: Array, places: Indices | None) -> None:
+    if places is None:
+        gather(array, rows, out)
+    else:
+        gather_at(array, items, rows, out, places)

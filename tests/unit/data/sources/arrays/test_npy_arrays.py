@@ -316,6 +316,7 @@ def test_a_bad_file_among_gathered_ones_leaves_the_rows_before_it_whole(tmp_path
 
 def test_many_files_are_mapped_no_more_than_a_process_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(array_column, "MAX_MAPPED", 3)
+    monkeypatch.setattr(array_column, "_MAX_MAPPED_AHEAD", 9)
     for number in range(10):
         np.save(tmp_path / f"{number}.npy", X[number : number + 1])
     source = NpyArrays(f"{tmp_path}/*.npy")
@@ -325,6 +326,13 @@ def test_many_files_are_mapped_no_more_than_a_process_may(tmp_path: Path, monkey
 
 def test_nothing_mapped_travels(tmp_path: Path) -> None:
     source = NpyArrays(save(tmp_path / "x.npy", np.zeros((1000, 100))))
+    source.open()
+    read(source, [1])
+    assert len(pickle.dumps(source, protocol=5)) < 2000
+
+
+def test_no_mapping_of_several_files_travels_either(tmp_path: Path) -> None:
+    source = NpyArrays([save(tmp_path / f"{number}.npy", np.zeros((1000, 100))) for number in range(2)])
     source.open()
     read(source, [1])
     assert len(pickle.dumps(source, protocol=5)) < 2000

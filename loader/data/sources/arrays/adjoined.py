@@ -1,0 +1,162 @@
+"""Files mapped behind one another, so that one array shows the rows of all: to gather from them then costs what it costs from one file.
+
+The rows of a file must begin a whole number of rows after those of the first one. Where in a page they begin is given, so the page is chosen, within
+a region of addresses that is reserved first: a mapping that is forced to an address there can hit nothing else. The gaps between files show as rows
+that don't exist; whoever touches one dies of SIGSEGV.
+
+The only file that maps memory at addresses of its own choice.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd, lcm
+from typing import Any
+
+import numpy as np
+
+from loader.data.copy_rows import is_direct
+from loader.data.npy.file_io import OPEN_FLAGS
+from loader.data.rows import Indices
+from loader.data.sources.arrays.stored_array import StoredArray
+from loader.data.spec import Array
+from loader.errors import NpyError
+
+# A file's pages are as large as those of its cache only where address and offset agree in the lower bits: 10 % of the speed (docs/measurements.md).
+_LARGE_PAGE = 2 << 20
+
+_MAX_GAP_BYTES = 16 << 30  # of addresses, not of memory; a process has 128 TiB of them
+
+_PROT_NONE, _MAP_FIXED = 0, 0x10
+_FAILED = ctypes.c_void_p(-1).value
+
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+if _libc is not None:
+    _libc.mmap.restype = ctypes.c_void_p
+    _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+
+@dataclass(frozen=True)
+class Adjoined:
+    """Rows of several files as one array.
+
+    Attributes:
+        array: rows of all files, and of the gaps between them, which must not be touched. The files are mapped as long as it or a view of it lives.
+        starts: for each file, the row of `array` where its rows begin.
+    """
+
+    array: Array
+    starts: Indices
+
+
+def adjoin(parts: Sequence[StoredArray]) -> Adjoined | None:
+    """Map files of rows of one shape and dtype behind one another, read-only.
+
+    Returns:
+        None where that can't be done: a file is gone or too short, its rows do not lie together, or no pages fit.
+    """
+    if _libc is None or not all(map(_is_plain, parts)):
+        return None
+    for page in (_LARGE_PAGE, mmap.PAGESIZE):
+        begins = choose_begins([part.offset for part in parts], [part.end for part in parts], parts[0].strides[0], page)
+        if begins is not None:
+            return _map(parts, begins, page)
+    return None
+
+
+def choose_begins(offsets: Sequence[int], ends: Sequence[int], row_bytes: int, page: int) -> list[int] | None:
+    """Return where in a region each file begins, and last the length of the region; all are multiples of a page.
+
+    Args:
+        offsets: of the first row in each file. It is mapped from the page on in which that lies.
+        ends: of the rows in each file.
+        row_bytes: of a row. First rows become a multiple of it apart.
+        page: bytes of one.
+
+    Returns:
+        None where no pages do (headers differ in length by what is no multiple of the greatest common divisor of a row and a page), or gaps were
+        very large.
+    """
+    if lcm(row_bytes, page) > _MAX_GAP_BYTES:
+        return None
+    common = gcd(row_bytes, page)
+    period = row_bytes // common  # pages, after which the same remainders come again
+    end, begins = 0, list[int]()
+    for offset, stop in zip(offsets, ends, strict=True):
+        missing = offsets[0] % page - offset % page - end  # bytes to move the file on, up to a multiple of a row
+        if begins:
+            if missing % common:
+                return None
+            end += missing // common * pow(page // common, -1, period) % period * page
+        begins.append(end)
+        end += -(-(stop - offset // page * page) // page) * page
+    return [*begins, end]
+
+
+def _map(parts: Sequence[StoredArray], begins: list[int], page: int) -> Adjoined | None:
+    firsts = np.array([begin + part.offset % page for begin, part in zip(begins, parts, strict=False)], np.int64)
+    starts = (firsts - firsts[0]) // parts[0].strides[0]
+    shape = (int(starts[-1]) + parts[-1].shape[0], *parts[-1].shape[1:])
+    try:
+        region = _Region(begins[-1], page)
+        for first, part in zip(firsts.tolist(), parts, strict=True):
+            region.map(part, first)
+    except (OSError, NpyError):
+        return None
+    array = region.array(int(firsts[0]), shape, parts[0].dtype)
+    return Adjoined(array, starts) if is_direct(array) else None
+
+
+def _is_plain(part: StoredArray) -> bool:
+    """Return whether a file has rows that lie one after the other, as bytes that can be used as they are."""
+    strides = part.dtype.itemsize * np.cumprod((1, *part.shape[:0:-1]))[::-1]
+    return 0 not in part.shape and part.dtype.isnative and part.strides == tuple(strides.tolist())
+
+
+class _Region:
+    """Addresses that belong to this object, which gives them back, with all that is mapped there, after the last array over them is gone.
+
+    Args:
+        length: bytes of it.
+        page: of which it begins at a multiple.
+    """
+
+    def __init__(self, length: int, page: int) -> None:
+        self._libc: Any = _libc
+        self._length = length + page
+        self._reserved: int | None = None
+        self._reserved = self._mmap(None, self._length, _PROT_NONE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+        self._begin = -(-self._reserved // page) * page
+
+    def map(self, part: StoredArray, first: int) -> None:
+        """Map the rows of a file, and what else is in their pages, so that they begin at `first`. Raises NpyError, OSError."""
+        skipped = part.offset % mmap.PAGESIZE
+        begin = part.offset - skipped
+        fd = os.open(part.path, OPEN_FLAGS)
+        try:
+            part.check_size(os.fstat(fd).st_size)
+            self._mmap(self._begin + first - skipped, part.end - begin, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED, fd, begin)
+        finally:
+            os.close(fd)
+
+    def array(self, first: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Return an array that begins at `first` and keeps this object alive."""
+        self.__array_interface__ = {"version": 3, "data": (self._begin + first, True), "shape": shape, "typestr": dtype.str}
+        return np.asarray(self)
+
+    def _mmap(self, *arguments: int | None) -> int:
+        address: int | None = self._libc.mmap(*arguments)
+        if address is None or address == _FAILED:
+            self._reserved = None  # a failed call may have left a hole, where another thread's mapping lies by now: nothing is given back
+            raise OSError(ctypes.get_errno(), "mmap")
+        return address
+
+    def __del__(self) -> None:
+        if self._reserved is not None:
+            self._libc.munmap(self._reserved, self._length)
