@@ -1,5 +1,7 @@
-"""Decoders: from the content of a file to arrays, for `ByteFiles`."""
+"""Decoders: from the content of a file, or of a line of text, to arrays, for `ByteFiles` and `TextLines`."""
 
 from loader.data.decode.decoder import Decoder
+from loader.data.decode.text_decoder import text
+from loader.data.decode.vocabulary import vocabulary
 
-__all__ = ["Decoder"]
+__all__ = ["Decoder", "text", "vocabulary"]

@@ -23,11 +23,13 @@ class Decoder(ABC):
         suffixes: how the names of its files end, in lower case: which files of a folder are meant. Empty: any.
         modules: what decoding imports.
         extra: the extra of this package that brings them.
+        of_user: whether it runs a function of the user's, whose errors are not touched: only an `Undecodable` is about the content.
     """
 
     suffixes: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
     extra: str = ""
+    of_user: bool = False
 
     def check(self) -> None:
         """Raise ConfigError where a module is missing. Imports nothing. Runs in: the trainer, when a source is made."""
@@ -67,6 +69,8 @@ class Decoder(ABC):
 
 class FunctionDecoder(Decoder):
     """A function of the user's, `bytes -> array`, or a tuple or dict of arrays."""
+
+    of_user = True
 
     def __init__(self, function: Callable[[bytes], Any]) -> None:
         self.function = function

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from loader.data import fork_guard
-from loader.data.decode.decoder import FunctionDecoder, Undecodable, as_decoder
+from loader.data.decode.decoder import Undecodable, as_decoder
 from loader.data.global_rng import kept
 from loader.data.npy.header import name_path
 from loader.data.rows import BadSample, Indices, RowGauge, is_fault_of_sample
@@ -111,7 +111,7 @@ class ByteFiles(LabelledFiles):
         path = self._index.path(index)
         if isinstance(error, OSError):
             return name_path(error, path)
-        if isinstance(error, Undecodable) or (isinstance(error, ValueError) and not isinstance(self._decoder, FunctionDecoder)):
+        if isinstance(error, Undecodable) or (isinstance(error, ValueError) and not self._decoder.of_user):
             return DecodeError(path, str(error))
         return error
 
