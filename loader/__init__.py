@@ -2,6 +2,8 @@
 
 from loader.data import decode, transforms
 from loader.data.sources.arrays.npy_arrays import NpyArrays
+from loader.data.sources.arrays.raw_array import RawArray
+from loader.data.sources.arrays.windows import Windows
 from loader.data.sources.files.byte_files import ByteFiles
 from loader.data.sources.files.npy_files import NpyFiles
 from loader.data.sources.map_source import MapSource
@@ -47,6 +49,7 @@ __all__ = [
     "NpyError",
     "NpyFiles",
     "PipelineError",
+    "RawArray",
     "SampleError",
     "SampleSpec",
     "SampleTimeout",
@@ -54,6 +57,7 @@ __all__ = [
     "StateError",
     "Stats",
     "SupervisorDied",
+    "Windows",
     "Zip",
     "decode",
     "transforms",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from loader.data.rows import Indices
 from loader.data.spec import Array
@@ -23,19 +24,28 @@ def is_direct(array: Array) -> bool:
     return array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
 
 
-def gather(array: Array, rows: Indices, out: Array) -> None:
-    """Copy rows of an array to `out`, converting byte order and axis order."""
+def gather(array: Array, items: Array | None, rows: Indices, out: Array) -> None:
+    """Copy rows of an array to `out`, converting byte order and axis order; `items` is `items_of(array)`."""
     if is_direct(array):
         np.take(array, rows, axis=0, out=out, mode="clip")  # the default mode would buffer `out`
+    elif items is not None:
+        target, step = as_items(out), _GATHERED_BYTES // items.itemsize
+        for start in range(0, len(rows), step):
+            target[start : start + step] = items[rows[start : start + step]]
     else:
         for place, row in enumerate(rows.tolist()):
             out[place] = array[row]
 
 
 def items_of(array: Array) -> Array | None:
-    """Return the rows of an array as flat bytes, one item a row: for `gather_at`. None where that does not help, or can't be done."""
+    """Return the rows of an array as flat bytes, one item a row. None where that does not help, or can't be done.
+
+    The items may lie apart, or overlap as windows do. Then `take` would first copy all of them, and an index does not.
+    """
     width = array.nbytes // max(1, len(array))
-    return as_items(array) if 0 < width <= _MAX_ITEM_BYTES and is_direct(array) else None
+    if not 0 < width <= _MAX_ITEM_BYTES or not is_direct(array[:1]):
+        return None
+    return as_strided(as_items(array[:1]), (len(array),), array.strides[:1], writeable=False)
 
 
 def as_items(rows: Array) -> Array:
@@ -57,9 +67,10 @@ def gather_at(array: Array, items: Array | None, rows: Indices, out: Array, plac
         for place, row in zip(places.tolist(), rows.tolist(), strict=True):
             out[place] = array[row]
         return
-    target, step = as_items(out), _GATHERED_BYTES // items.itemsize
+    target, step, plain = as_items(out), _GATHERED_BYTES // items.itemsize, items.flags.c_contiguous
     for start in range(0, len(rows), step):  # `put` is a plain loop of copies; indexing by an array of places costs twice as much
-        target.put(places[start : start + step], items.take(rows[start : start + step], mode="clip"), mode="clip")
+        some = rows[start : start + step]
+        target.put(places[start : start + step], items.take(some, mode="clip") if plain else items[some], mode="clip")
 
 
 def put(rows: Array, out: Array, places: Indices) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
-from loader.data.sources.arrays.npy_arrays import NpyArrays
+from loader.data.sources.arrays.column_source import ColumnSource
 from loader.data.sources.source import Source, name_or_none, read_into
 from loader.data.spec import PART_NAMES, Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError, LabelError
@@ -180,7 +180,7 @@ class Zip(Source):
     def labels(self) -> Array | None:
         found = [entry for entry in self._inputs if entry.part == 1]
         source = found[0].source if len(found) == 1 else None
-        if not isinstance(source, NpyArrays) or len(source.spec.leaves) > 1 or source.spec.leaves[0].shape:
+        if not isinstance(source, ColumnSource) or len(source.spec.leaves) > 1 or source.spec.leaves[0].shape:
             return None  # to find them out would take reading samples
         labels = np.empty(len(self), source.spec.leaves[0].dtype)
         source.read(found[0].inner(np.arange(len(self))), [labels])

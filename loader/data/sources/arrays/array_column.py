@@ -34,6 +34,7 @@ class ArrayColumn:
     Attributes:
         shape: of a row.
         dtype: native byte order.
+        parts: as given.
     """
 
     def __init__(self, parts: Sequence[StoredArray | Array]) -> None:
@@ -42,14 +43,14 @@ class ArrayColumn:
         self.dtype: np.dtype[Any] = first.dtype.newbyteorder("=")
         for part in parts:
             self._check(part, first)
-        self._parts = tuple(parts)
+        self.parts = tuple(parts)
         self._ends: Indices = np.cumsum([part.shape[0] for part in parts], dtype=np.int64)
         self._known: dict[int, tuple[Array, Array | None]] = {}
 
     @classmethod
     def joined(cls, columns: Sequence[ArrayColumn]) -> ArrayColumn:
         """Return a column of the rows of several, which have one row shape and dtype. Small arrays in memory become one: rows of one come fastest."""
-        parts = [part for column in columns for part in column._parts]
+        parts = [part for column in columns for part in column.parts]
         arrays = [part for part in parts if not isinstance(part, StoredArray)]
         if len(arrays) == len(parts) and sum(array.nbytes for array in arrays) <= _MAX_COPIED_BYTES:
             return cls([np.concatenate(arrays)])
@@ -76,13 +77,13 @@ class ArrayColumn:
         Raises:
             BadSample: names the first row of a file that can't be mapped.
         """
-        if len(self._parts) == 1:
+        if len(self.parts) == 1:
             if len(indices):
                 self._copy(0, indices, indices, out, places)
         elif self._adjoined is not None:
             array, items, shifts = self._adjoined
             _copy(array, items, indices + shifts[self._ends.searchsorted(indices, side="right")], out, places)
-        elif len(indices) < _MIN_ROWS_PER_PART * len(self._parts):
+        elif len(indices) < _MIN_ROWS_PER_PART * len(self.parts):
             self._read_one_by_one(indices, out, range(len(indices)) if places is None else places.tolist())
         else:
             for part, rows, found in by_part(self._ends, indices):
@@ -90,37 +91,40 @@ class ArrayColumn:
 
     def row(self, index: int) -> Any:
         """Return a copy of one row: an array, or a scalar where rows have the shape (). Raises NpyError, OSError."""
-        part = int(np.searchsorted(self._ends, index, side="right")) if len(self._parts) > 1 else 0
+        part = int(np.searchsorted(self._ends, index, side="right")) if len(self.parts) > 1 else 0
         value = self._part(part)[0][index - self._ends.item(part)]  # counted from the part's end, so negative
         return np.array(value, self.dtype, order="C") if self.shape else value  # a scalar is native and nobody's to change
 
     def whole(self) -> Array | None:
         """Return one array of all rows, if their bytes are what a slot wants: C-contiguous, native, aligned; else None. Several parts are copied."""
-        arrays = [self._part(part)[0] for part in range(len(self._parts))]
+        arrays = [self._part(part)[0] for part in range(len(self.parts))]
         if not all(map(is_direct, arrays)):
             return None
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
     def open(self) -> None:
         """Map the files, unless they are very many. Raises NpyError, OSError."""
-        if len(self._parts) <= _MAX_MAPPED_AHEAD and self._adjoined is None:
-            for part in range(len(self._parts)):
+        if len(self.parts) <= _MAX_MAPPED_AHEAD and self._adjoined is None:
+            for part in range(len(self.parts)):
                 self._part(part)
 
     def name_of(self, index: int) -> str | None:
         """Return the file and the row in it that a row comes from; None for an array in memory."""
+        part, row = self.locate(index)
+        return f"{part.path}, row {row}" if isinstance(part, StoredArray) else None
+
+    def locate(self, index: int) -> tuple[StoredArray | Array, int]:
+        """Return the part that a row is in, and its number there."""
         number = int(np.searchsorted(self._ends, index, side="right"))
-        part = self._parts[number]
-        if not isinstance(part, StoredArray):
-            return None
-        return f"{part.path}, row {index - int(self._ends[number]) + part.shape[0]}"
+        part = self.parts[number]
+        return part, index - int(self._ends[number]) + part.shape[0]
 
     def describe(self) -> str:
         """Return in a few words where the rows are."""
-        first = self._parts[0]
+        first = self.parts[0]
         if not isinstance(first, StoredArray):
             return f"an array {first.shape} {first.dtype.name}"
-        return first.path if len(self._parts) == 1 else f"{first.path} and {len(self._parts) - 1:,} more"
+        return first.path if len(self.parts) == 1 else f"{first.path} and {len(self.parts) - 1:,} more"
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_adjoined"} | {"_known": {}}
@@ -128,8 +132,8 @@ class ArrayColumn:
     @cached_property
     def _adjoined(self) -> tuple[Array, Array | None, Indices] | None:
         """An array of the rows of all files and of gaps between them, its `items_of`, and what to add to a row of each file; None without one."""
-        stored = [part for part in self._parts if isinstance(part, StoredArray)]
-        if len(stored) < len(self._parts) or not 1 < len(stored) <= _MAX_MAPPED_AHEAD or (adjoined := adjoin(stored)) is None:
+        stored = [part for part in self.parts if isinstance(part, StoredArray)]
+        if len(stored) < len(self.parts) or not 1 < len(stored) <= _MAX_MAPPED_AHEAD or (adjoined := adjoin(stored)) is None:
             return None
         starts = adjoined.starts.tolist()
         views = [adjoined.array[start : start + part.shape[0]] for start, part in zip(starts, stored, strict=True)]
@@ -157,7 +161,7 @@ class ArrayColumn:
         """Return the array of a part, and its `items_of`."""
         known = self._known.get(number)
         if known is None:
-            part = self._parts[number]
+            part = self.parts[number]
             array = part.map() if isinstance(part, StoredArray) else part
             if len(self._known) >= MAX_MAPPED:
                 self._known.pop(next(iter(self._known)))
@@ -167,6 +171,6 @@ class ArrayColumn:
 
 def _copy(array: Array, items: Array | None, rows: Indices, out: Array, places: Indices | None) -> None:
     if places is None:
-        gather(array, rows, out)
+        gather(array, items, rows, out)
     else:
         gather_at(array, items, rows, out, places)

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from loader.data.copy_rows import gather, is_direct
 from loader.data.rows import BadSample
-from loader.data.sources.arrays import array_column, npy_arrays
+from loader.data.sources.arrays import array_column, array_parts
 from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.sources.source import Source
@@ -148,11 +148,11 @@ def test_a_memmap_of_np_load_travels_by_its_path_and_one_with_private_changes_by
 
 @pytest.mark.parametrize("mapped", [True, False])
 def test_windows_are_rows_and_never_written_out(tmp_path: Path, mapped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npy_arrays, "_LARGE_BYTES", 100)
+    monkeypatch.setattr(array_parts, "_LARGE_BYTES", 100)
     series = np.load(save(tmp_path / "x.npy", X), mmap_mode="r") if mapped else X
     windows = sliding_window_view(series, 4, axis=0)
     source = NpyArrays(windows, y=np.arange(7))
-    (part,) = source._columns[0]._parts
+    (part,) = source._columns[0].parts
     assert isinstance(part, StoredArray) if mapped else np.shares_memory(part, X)
     np.testing.assert_array_equal(read(source, [6, 0, 3])[0], windows[[6, 0, 3]])
     np.testing.assert_array_equal(source[2][0], windows[2])
@@ -226,7 +226,7 @@ def test_only_plain_arrays_are_direct() -> None:
     assert not is_direct(np.asfortranarray(X))
     assert not is_direct(raw[1:].view(np.float32))
     out = np.empty((2, 3, 2), np.float32)
-    gather(X.astype(">f4"), np.array([3, 1]), out)
+    gather(X.astype(">f4"), None, np.array([3, 1]), out)
     np.testing.assert_array_equal(out, X[[3, 1]])
 
 
@@ -348,3 +348,33 @@ def test_a_single_sample_is_the_callers_to_change(tmp_path: Path) -> None:
 
 def test_its_words_say_rows_and_shapes() -> None:
     assert repr(NpyArrays(X, y=list(range(10)))) == "NpyArrays(10 rows, x: (3, 2) float32, y: () int32)"
+
+
+def test_files_that_must_have_so_many_rows_are_checked_by_name(tmp_path: Path) -> None:
+    paths = [save(tmp_path / f"{number}.npy", np.zeros((rows, 3))) for number, rows in enumerate([4, 4, 3, 4, 5])]
+    assert len(NpyArrays(paths[:2], np.zeros(8), rows_per_file=4)) == 8
+    with pytest.raises(NpyError) as caught:
+        NpyArrays(paths, rows_per_file=4)
+    assert str(caught.value).startswith(f"{paths[2]}: has 3 rows, but rows_per_file=4; ")
+    assert "Others of the 5 files that differ: 4.npy (5)" in str(caught.value)
+    with pytest.raises(NpyError, match=r"2\.npy: has 3 rows, but rows_per_file=4; perhaps its writing was cut off$"):
+        NpyArrays({"a": np.zeros((8, 1)), "b": paths[:2]}, y=[paths[1], paths[2]], rows_per_file=4)
+    with pytest.raises(ConfigError, match="no array is in a file"):
+        NpyArrays(X, rows_per_file=4)
+    for rows in (0, True, 2.0, "4"):
+        with pytest.raises(ConfigError, match="rows_per_file="):
+            NpyArrays(paths, rows_per_file=rows)
+
+
+def test_rows_that_lie_apart_or_overlap_are_copied_like_others(tmp_path: Path) -> None:
+    array = np.arange(6000, dtype=np.int32).reshape(1000, 6)
+    mapped = np.load(save(tmp_path / "x.npy", array), mmap_mode="r")
+    order = np.random.default_rng(0).permutation(250)
+    for view in (mapped[::2], mapped[::-1], mapped[::4], array[1::3], mapped[:, 2:], mapped[:, ::2], mapped[10:20].reshape(10, 3, 2)):
+        source, chosen = NpyArrays(view), order[order < len(view)]
+        for one in (source, travelled(source)):
+            np.testing.assert_array_equal(read(one, chosen)[0], view[chosen])
+            out = np.zeros((2 * len(chosen), *view.shape[1:]), np.int32)
+            one.read_at(chosen, [out], 2 * np.arange(len(chosen)))
+            np.testing.assert_array_equal(out[::2], view[chosen])
+            assert not out[1::2].any()

@@ -1,0 +1,109 @@
+"""What is taken for one array of rows: paths, a memmap, an array in memory, or a source that has one array."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from loader.data.sources.arrays.column_source import ColumnSource
+from loader.data.sources.arrays.stored_array import StoredArray, overlaps
+from loader.data.sources.files.file_listing import find_files, path_text, unreadable
+from loader.data.sources.labels.labels import as_array
+from loader.data.spec import Array, text_remedy
+from loader.errors import ConfigError, DataNotFoundError, LabelError
+
+# Beyond this, an array whose rows overlap in memory is left so, which makes reading slower, instead of being copied row by row.
+_LARGE_BYTES = 16 * 2**20
+
+# What has one of these has its data in memory: PyTorch, JAX; pandas.
+_IN_MEMORY = ("__dlpack__", "__array_interface__", "to_numpy")
+
+
+def parts_of(value: Any, name: str) -> Sequence[StoredArray | Array]:
+    """Return the parts that one argument means: places in files, or one array."""
+    if isinstance(value, (str, os.PathLike, ColumnSource)):
+        return _parts_of_one(value, name)
+    if isinstance(value, (list, tuple)) and not value:
+        raise DataNotFoundError(f"{name} is an empty list")
+    if isinstance(value, (list, tuple)) and all(isinstance(item, (str, os.PathLike, ColumnSource)) for item in value):
+        try:
+            return [part for item in value for part in _parts_of_one(item, name)]
+        except DataNotFoundError as error:
+            raise DataNotFoundError(
+                f"{error}\n{name} is a list of strings, which are taken as paths; if they are not paths: {text_remedy(name)}"
+            ) from None
+    _refuse_what_is_read_later(value, name)
+    if isinstance(value, np.ndarray) and value.ndim and value.dtype.kind in "biufc":
+        stored = StoredArray.of_view(value)
+        if stored is not None:
+            return [stored]
+        if overlaps(value) and value.nbytes > _LARGE_BYTES:
+            return [np.asarray(value)]
+    try:
+        array = np.asarray(as_array(value, None, name))  # asarray: a memmap that can't travel by its path is an array like any other
+    except LabelError as error:
+        raise LabelError(f"{error}{_text_columns(value)}") from error.__cause__
+    if array.dtype.kind == "U":
+        first = str(array.flat[0]) if array.size else ""
+        paths = f"; for paths give a list: {name}.tolist(), or NpyFiles({name}.tolist()) for one file per sample" if first.endswith(".npy") else ""
+        raise LabelError(f"{name} holds text, such as {first[:60]!r}; {text_remedy(name)}{paths}{_text_columns(value)}")
+    return [array]
+
+
+def _parts_of_one(value: str | os.PathLike[str] | ColumnSource, name: str) -> Sequence[StoredArray | Array]:
+    """Return the parts that a path, a glob, or a source with one array means."""
+    if not isinstance(value, ColumnSource):
+        return [_stored(path) for path in _files(value, name)]
+    column = value.single_column()
+    if column is None:
+        raise ConfigError(f"{name} is {value!r}, which has several arrays; give a source of one array, or Zip(x=..., y=...) of sources")
+    return column.parts
+
+
+def _text_columns(value: Any) -> str:
+    """Return which columns of a data frame are no numbers."""
+    kinds: Any = getattr(value, "dtypes", None)
+    if not hasattr(kinds, "items"):
+        return ""
+    columns = [str(column) for column, dtype in kinds.items() if getattr(dtype, "kind", "O") not in "biufc"]
+    return f". Columns that are not numbers: {', '.join(columns[:10])}{', ...' if len(columns) > 10 else ''}"
+
+
+def _stored(path: str) -> StoredArray:
+    try:
+        return StoredArray.of_file(path)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def _refuse_what_is_read_later(value: Any, name: str) -> None:
+    """Raise ConfigError for what looks like an array but has its data elsewhere (h5py, zarr, dask): making an array of it would read it all."""
+    kind = type(value)
+    looks_so = all(hasattr(kind, attribute) for attribute in ("__getitem__", "shape", "dtype"))
+    if not looks_so or isinstance(value, (np.ndarray, np.generic)) or any(hasattr(kind, attribute) for attribute in _IN_MEMORY) or _is_buffer(value):
+        return
+    called = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
+    raise ConfigError(
+        f"{name} is a {called} of shape {value.shape} and dtype {value.dtype}, which is not in memory; NpyArrays would have to read it whole. "
+        f"What to do: MapSource with an object that opens the file in its first __getitem__ and reads one sample there; or, if it fits, {name}[:]"
+    )
+
+
+def _is_buffer(value: Any) -> bool:
+    try:
+        memoryview(value).release()
+    except TypeError:
+        return False
+    return True
+
+
+def _files(path: str | os.PathLike[str], name: str) -> list[str]:
+    text = os.path.expanduser(path_text(path))
+    if os.path.isdir(text):
+        pattern = glob.escape(text.rstrip("/")) + "/*.npy"
+        raise DataNotFoundError(f"{name}={text!r} is a folder. For its files joined: {pattern!r}; for one file per sample: NpyFiles({text!r})")
+    return find_files(text, (".npy",))[0]

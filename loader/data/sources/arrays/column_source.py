@@ -1,0 +1,74 @@
+"""A source whose samples are rows of columns: how `NpyArrays`, `RawArray` and `Windows` are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from loader.data.rows import BadSample, Indices
+from loader.data.sources.arrays.array_column import ArrayColumn
+from loader.data.sources.source import Source
+from loader.data.spec import Array, Leaf, Sample, SampleSpec
+
+
+class ColumnSource(Source):
+    """Samples that are rows: row n of each of its columns, one for each array of a sample.
+
+    A subclass says in its constructor which columns there are.
+    """
+
+    _leaves: list[Leaf]
+    _columns: list[ArrayColumn]
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    def sample(self, index: int) -> Sample:
+        return self.spec.unflatten([column.row(index) for column in self._columns])
+
+    @cached_property
+    def spec(self) -> SampleSpec:
+        """Names, shapes and dtypes of a sample, from the headers."""
+        return SampleSpec(tuple(self._leaves))
+
+    def header_spec(self) -> SampleSpec:
+        return self.spec
+
+    def read(self, indices: Indices, out: Sequence[Array]) -> None:
+        try:
+            self._read(indices, out, None)
+        except BadSample as bad:
+            # A later column, or a file that came earlier, may be unread in rows before the bad one; they must be whole.
+            row = int(np.flatnonzero(indices == bad.index)[0])
+            self.read(indices[:row], [target[:row] for target in out])
+            raise
+
+    def read_at(self, indices: Indices, out: Sequence[Array], places: Indices) -> None:
+        self._read(indices, out, places)
+
+    def _read(self, indices: Indices, out: Sequence[Array], places: Indices | None) -> None:
+        for leaf, column, target in zip(self._leaves, self._columns, out, strict=True):
+            try:
+                column.read(indices, target, places)
+            except BadSample as bad:
+                raise BadSample(bad.index, leaf.name, column.name_of(bad.index)) from bad.__cause__
+
+    def name_of(self, index: int) -> str | None:
+        return self._columns[0].name_of(index)
+
+    def open(self) -> None:
+        for column in self._columns:
+            column.open()
+
+    def labels(self) -> Array | None:
+        found = [column for leaf, column in zip(self._leaves, self._columns, strict=True) if leaf.part == 1]
+        return found[0].whole() if len(found) == 1 else None
+
+    def single_column(self) -> ArrayColumn | None:
+        """Return the column of a source whose samples are one array, and not in a dict; None for any other."""
+        return self._columns[0] if len(self._columns) == 1 and self._leaves[0].key is None else None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self):,} rows, {', '.join(map(str, self._leaves))})"

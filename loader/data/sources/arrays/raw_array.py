@@ -1,0 +1,87 @@
+"""A binary file without a header: records of one size, one after the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from numbers import Integral
+
+import numpy as np
+import numpy.typing as npt
+
+from loader.data.npy.file_io import OPEN_FLAGS, pread
+from loader.data.npy.header import name_path
+from loader.data.npy.headerless import checked_dtype, checked_shape, records_of
+from loader.data.npy.refusals import MAGIC
+from loader.data.sources.arrays.array_column import ArrayColumn
+from loader.data.sources.arrays.column_source import ColumnSource
+from loader.data.sources.arrays.stored_array import StoredArray
+from loader.data.sources.files.file_listing import PathLike, absolute_path, unreadable
+from loader.data.spec import Leaf
+from loader.errors import ConfigError, DecodeError
+
+_GZIP = b"\x1f\x8b"
+
+
+class RawArray(ColumnSource):
+    """Samples that are the records of a binary file without a header: `x` is one record.
+
+    Wherever `NpyArrays` takes an array, it takes this instead: `NpyArrays(RawArray(...), y="labels.npy")`; `NpyArrays([RawArray(...), ...])` joins
+    several. The file is mapped, and a record is copied once, as a row of a `.npy` file is.
+
+    Args:
+        path: of the file.
+        dtype: of the numbers in it, such as `"float32"`, or `">f4"` where they were written in big-endian order.
+        sample_shape: of one record; `()` where each is a single number. The last axis varies fastest.
+        offset: bytes before the first record, such as those of a header.
+
+    Raises:
+        ConfigError: an argument that can't be; says which.
+        DataNotFoundError: there is no such file.
+        DecodeError: the file does not hold whole records: does the arithmetic and lists what would fit. Or it is a `.npy` file.
+
+    Example:
+        >>> import numpy as np, os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "frames.bin")
+        >>> np.arange(24, dtype=np.uint8).tofile(path)
+        >>> RawArray(path, "uint8", (2, 3))
+        RawArray(4 rows, x: (2, 3) uint8)
+    """
+
+    def __init__(self, path: PathLike, dtype: npt.DTypeLike, sample_shape: int | Sequence[int], offset: int = 0) -> None:
+        if isinstance(path, list | tuple):
+            raise ConfigError("RawArray takes one path. To join several: NpyArrays([RawArray(path, dtype, sample_shape) for path in paths])")
+        if isinstance(offset, bool) or not isinstance(offset, Integral) or offset < 0:
+            raise ConfigError(f"RawArray: offset={offset!r}; give bytes, a whole number from 0 up")
+        stored = _stored(absolute_path(path), checked_dtype(dtype, "RawArray"), checked_shape(sample_shape, "RawArray: sample_shape"), int(offset))
+        column = ArrayColumn([stored])
+        self._columns = [column]
+        self._leaves = [Leaf(0, None, column.shape, column.dtype)]
+
+
+def _stored(path: str, dtype: np.dtype[np.generic], shape: tuple[int, ...], offset: int) -> StoredArray:
+    """Return where the records are. Raises DecodeError, DataNotFoundError, OSError."""
+    try:
+        first, size = _look_at(path)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    if first == MAGIC:
+        raise DecodeError(path, f"is a .npy file, whose header says what is in it: NpyArrays({path!r})")
+    records = records_of(size, offset, dtype, shape)
+    if isinstance(records, str):
+        raise DecodeError(path, records + (". It begins as a gzip file does: perhaps it has to be decompressed first" if first[:2] == _GZIP else ""))
+    strides = [dtype.itemsize]
+    for length in reversed(shape):
+        strides.append(strides[-1] * length)
+    return StoredArray(path, offset, dtype, (records, *shape), tuple(reversed(strides)), size)
+
+
+def _look_at(path: str) -> tuple[bytes, int]:
+    """Return the first bytes of a file, and its size. Raises OSError, NpyError for what is no regular file."""
+    fd = os.open(path, OPEN_FLAGS)
+    try:
+        return pread(fd, len(MAGIC), 0), os.fstat(fd).st_size
+    except OSError as error:
+        raise name_path(error, path) from None
+    finally:
+        os.close(fd)
