@@ -21,7 +21,7 @@ FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if path.is_dir() and pa
 LINES_OF_A_FILE = 300
 LINES_OF_A_FUNCTION = 50
 FILES_OF_A_FOLDER = 15
-FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "jax", "torch", "cv2", "PIL"}
+FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "jax", "torch"}
 EVERYWHERE = {"config", "errors", "machine"}
 
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
@@ -176,6 +176,11 @@ print(json.dumps(sorted({name.split(".")[0] for name in new} - set(sys.stdlib_mo
 
 def test_frameworks_are_imported_in_the_trainers_adapters_only() -> None:
     assert {name.split("/")[0] for name in importers(*FRAMEWORKS)} <= {"train"}
+
+
+def test_images_are_decoded_behind_one_door_for_each_library() -> None:
+    assert importers("cv2") == {"data/decode/image_decoder.py"}
+    assert importers("PIL") == {"data/decode/pillow_pictures.py"}
 
 
 def test_memory_is_measured_in_supervise_and_watch_only() -> None:

@@ -1,0 +1,93 @@
+"""Pictures by Pillow: the formats that OpenCV does not read, or reads otherwise than they are meant."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from loader.data.decode.decoder import Undecodable
+from loader.data.decode.image_header import CUT_OFF
+from loader.data.npy.refusals import not_a
+from loader.data.spec import Array
+
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow raises
+_ORIENTATION = 0x0112
+_BY_FUNCTION = "such as decode=lambda content: np.asarray(PIL.Image.open(io.BytesIO(content)))"
+_OPENCV_READS = {
+    "BMP": frozenset(("1", "L", "P", "RGB")),
+    "TIFF": frozenset(("1", "L", "P", "RGB", "I;16", "I;16B")),
+    "WEBP": frozenset(("RGB", "RGBA")),
+}
+"""Which pictures OpenCV reads as they are meant, by their format and Pillow's mode. It multiplies colours of a TIFF by their alpha."""
+
+
+def open_picture(content: memoryview) -> Any:
+    """Return a `PIL.Image` of which only the header has been read. Raises Undecodable where it is none."""
+    from PIL import Image
+
+    try:
+        return Image.open(io.BytesIO(content))
+    except Image.UnidentifiedImageError:
+        raise Undecodable(not_a("a picture that OpenCV or Pillow reads", bytes(content[:64]))) from None
+    except Image.DecompressionBombError as error:
+        raise Undecodable(f"is too large a picture: {error}") from error
+    except _DAMAGED as error:
+        raise Undecodable(_damaged(error)) from error
+
+
+def is_for_opencv(image: Any) -> bool:
+    """Whether OpenCV reads a picture as it is meant. Of the formats other than JPEG and PNG, not all of its versions turn pictures upright."""
+    return image.mode in _OPENCV_READS.get(image.format, ()) and image.getexif().get(_ORIENTATION, 1) == 1
+
+
+def pixels(image: Any, mode: str) -> Array:
+    """Return the first picture of a file, upright, in one of the modes of `decode.image`; of 8 bits where the file has no more.
+
+    Raises:
+        Undecodable: it is damaged, or holds 32-bit numbers.
+    """
+    from PIL import ImageOps
+
+    if image.mode in ("I", "F"):
+        raise Undecodable(f"holds numbers of 32 bits, not a picture of 8 or 16. What to do: decode it by a function, {_BY_FUNCTION}")
+    try:
+        upright = ImageOps.exif_transpose(image)
+        grey = upright.mode.startswith("I;16")
+        return _of_grey16(np.asarray(upright), mode) if grey else np.asarray(upright.convert(mode.removesuffix("16")))
+    except _DAMAGED as error:
+        raise Undecodable(_damaged(error)) from error
+
+
+def check_whole(content: memoryview) -> None:
+    """Raise Undecodable where a checksum of a PNG is wrong, which Pillow does not look at when it decodes."""
+    try:
+        open_picture(content).verify()
+    except _DAMAGED as error:
+        raise Undecodable(_damaged(error)) from error
+
+
+def why_damaged(content: memoryview) -> str:
+    """Return what is wrong with a picture that OpenCV can't decode, in Pillow's words."""
+    try:
+        check_whole(content)
+        open_picture(content).load()
+    except Undecodable as error:
+        return str(error)
+    except _DAMAGED as error:
+        return _damaged(error)
+    return "is a damaged picture, which OpenCV can't decode"
+
+
+def _damaged(error: Exception) -> str:
+    return f"is a damaged picture ({error}): {CUT_OFF}, or its bytes have changed"
+
+
+def _of_grey16(grey: Array, mode: str) -> Array:
+    """Return a grey picture of 16 bits in another mode; Pillow would cut off what is brighter than 255."""
+    wide = grey if mode.endswith("16") else (grey >> 8).astype(np.uint8)
+    if mode.startswith("L"):
+        return wide
+    channels = [wide, wide, wide] + [np.full_like(wide, 255)] * (mode == "RGBA")
+    return np.stack(channels, axis=-1)
