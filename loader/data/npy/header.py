@@ -166,6 +166,14 @@ def read_array(path: str) -> Array:
     return array if header.direct else np.array(array, header.native, order="C")
 
 
+def array_in(content: memoryview, path: str) -> Array:
+    """Return the array of a whole file in memory, as a view of `content`: byte order and axis order are still the file's. Raises NpyError."""
+    _, end = _header_bounds(bytes(content[:_FIRST_READ_BYTES]), path)
+    header = parse_header(bytes(content[:end]), path)
+    header.check_size(len(content), path)
+    return as_stored(np.frombuffer(content, np.uint8, offset=header.offset), header)
+
+
 def as_stored(data: Array, header: NpyHeader) -> Array:
     """Return the array that the bytes `data` mean, as a view of them: byte order and axis order are still the file's."""
     array: Array = data.view(header.dtype).reshape(header.shape, order="F" if header.fortran_order else "C")

@@ -1,0 +1,213 @@
+"""Arrays in files of their own: an archive of them (`.npz`), one of them (`.npy`), or the bytes of one (raw). Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import struct
+import zipfile
+import zlib
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loader.data.decode.decoder import Decoder, Undecodable
+from loader.data.npy.header import array_in
+from loader.data.npy.headerless import checked_dtype, checked_shape, shape_of
+from loader.data.spec import PART_NAMES, Array, Leaf, SampleSpec
+from loader.errors import ConfigError, NpyError
+
+_ENTRY = ".npy"  # how the names of the arrays in an archive end
+_SHOWN = 20  # names that a message lists
+# A damaged archive can say of itself whatever it likes: an entry before the file's start, a method of compression that does not exist.
+_OF_DAMAGED_ZIPS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, OverflowError, RuntimeError, ValueError)
+_ENCRYPTED = 1  # bit of an entry's flags
+
+
+def npy() -> Decoder:
+    """Return a decoder of `.npy` files, for those that come with files of other kinds or with a decoder in common; `NpyFiles` is faster.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> np.save(file, np.arange(3))
+        >>> npy().decode(file.getbuffer())
+        array([0, 1, 2])
+    """
+    return NpyDecoder()
+
+
+def raw(dtype: npt.DTypeLike, shape: int | Sequence[int]) -> Decoder:
+    """Return a decoder of files that hold the bytes of one array, and no header. For many records in one file there is `RawArray`.
+
+    Args:
+        dtype: of the numbers, such as `"float32"`, or `">f4"` where they were written in big-endian order.
+        shape: of the array; the last axis varies fastest. One length may be -1: as many as the file has.
+
+    Raises:
+        ConfigError: an argument that can't be.
+
+    Example:
+        >>> raw(">u2", (-1, 2)).decode(memoryview(bytes(range(8))))
+        array([[   1,  515],
+               [1029, 1543]], dtype=uint16)
+    """
+    return RawDecoder(checked_dtype(dtype, "decode.raw"), checked_shape(shape, "decode.raw: shape", open_axis=True))
+
+
+def npz(keys: str | Sequence[Any] | Mapping[str, str]) -> Decoder:
+    """Return a decoder of `.npz` files, as `np.savez` and `np.savez_compressed` write them. Arrays that are not named are not read.
+
+    Args:
+        keys: which arrays of a file make a sample:
+            - a name: that array is x;
+            - a tuple `(x, y)` or `(x, y, sample_weight)`, of what is said here;
+            - a list of names: a dict of these arrays;
+            - a dict: name in the sample → name in the file.
+
+    Raises:
+        ConfigError: `keys` is none of these.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> np.savez(file, image=np.zeros(3), label=7)
+        >>> npz(("image", "label")).decode(file.getbuffer())
+        (array([0., 0., 0.]), array(7))
+    """
+    return NpzDecoder(keys)
+
+
+class ArrayDecoder(Decoder):
+    """A decoder whose arrays may look into the content of the file. They are copied once: into the batch, or for whoever keeps them."""
+
+    @abstractmethod
+    def view(self, content: memoryview) -> Any:
+        """Return what `decode` does, as arrays that may look into `content`."""
+
+    def decode(self, content: memoryview) -> Any:
+        view = self.view(content)
+        spec = SampleSpec.of(view)
+        parts = spec.unflatten([np.array(leaf, order="C") for leaf in spec.flatten(view)])
+        return parts if isinstance(view, tuple) else parts[0]
+
+    def decode_into(self, content: memoryview, out: Sequence[Array], spec: SampleSpec) -> None:
+        for target, leaf in zip(out, spec.flatten(self.view(content)), strict=True):
+            target[...] = leaf
+
+
+class NpyDecoder(ArrayDecoder):
+    """One `.npy` file."""
+
+    suffixes = (".npy",)
+
+    def view(self, content: memoryview) -> Array:
+        return _parsed(content, "array", "")
+
+    def __repr__(self) -> str:
+        return "npy()"
+
+
+class RawDecoder(ArrayDecoder):
+    """The bytes of one array.
+
+    Args:
+        dtype: as in the file, of either byte order.
+        shape: of the array; one length may be -1.
+    """
+
+    def __init__(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        self._dtype = dtype
+        self._shape = shape
+
+    def known_spec(self) -> SampleSpec | None:
+        return None if -1 in self._shape else SampleSpec((Leaf(0, None, self._shape, self._dtype.newbyteorder("=")),))
+
+    def view(self, content: memoryview) -> Array:
+        shape = shape_of(len(content), self._dtype, self._shape)
+        if isinstance(shape, str):
+            raise Undecodable(shape)
+        array: Array = np.ndarray(shape, self._dtype, content)
+        return array
+
+    def __repr__(self) -> str:
+        return f"raw({self._dtype.name!r}, {self._shape})"
+
+
+class NpzDecoder(ArrayDecoder):
+    """Some arrays of an archive.
+
+    Args:
+        keys: as `npz` has them.
+    """
+
+    suffixes = (".npz",)
+
+    def __init__(self, keys: Any) -> None:
+        parts = keys if isinstance(keys, tuple) else (keys,)
+        if not 1 <= len(parts) <= len(PART_NAMES):
+            raise ConfigError(
+                f"decode.npz: keys={keys!r}: a tuple is (x, y) or (x, y, sample_weight); for several inputs give a list or a dict in it"
+            )
+        self._keys = keys
+        self._parts = tuple(map(_checked_part, parts))
+
+    def view(self, content: memoryview) -> Any:
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                entries = {entry.filename.removesuffix(_ENTRY): entry for entry in archive.infolist()}
+                parts = tuple(_part(part, lambda name: _array(archive, entries, name)) for part in self._parts)
+        except Undecodable:
+            raise
+        except _OF_DAMAGED_ZIPS as error:
+            raise Undecodable(_why(content, error)) from error
+        return parts if isinstance(self._keys, tuple) else parts[0]
+
+    def __repr__(self) -> str:
+        return f"npz({self._keys!r})"
+
+
+def _checked_part(part: Any) -> str | dict[str, str]:
+    """Return one part of `keys`: the name of an array, or names in the sample → names in the file. Raises ConfigError."""
+    if isinstance(part, str):
+        return part
+    pairs = list(part.items()) if isinstance(part, Mapping) else [(name, name) for name in part] if isinstance(part, list) else []
+    if not pairs or not all(isinstance(name, str) for pair in pairs for name in pair):
+        raise ConfigError(
+            f"decode.npz: {part!r} names no array; give a name, such as 'x', a list of names, or a dict: name in the sample → in the file"
+        )
+    return dict(pairs)
+
+
+def _part(part: str | dict[str, str], read: Callable[[str], Array]) -> Any:
+    return read(part) if isinstance(part, str) else {name: read(key) for name, key in part.items()}
+
+
+def _array(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], name: str) -> Array:
+    """Read one array of an archive. Raises Undecodable where it is not there, or no array."""
+    entry = entries.get(name.removesuffix(_ENTRY))
+    if entry is None:
+        there = f"it has {', '.join(map(repr, list(entries)[:_SHOWN]))}{', ...' if len(entries) > _SHOWN else ''}" if entries else "it is empty"
+        raise Undecodable(f"has no array {name!r}; {there}")
+    if entry.flag_bits & _ENCRYPTED:
+        raise Undecodable(f"its array {name!r} is encrypted")
+    return _parsed(memoryview(archive.read(entry)), name, f"its array {name!r} ")
+
+
+def _parsed(content: memoryview, name: str, where: str) -> Array:
+    try:
+        return array_in(content, f"{name}{_ENTRY}")
+    except NpyError as error:
+        raise Undecodable(f"{where}{error.problem}") from error
+
+
+def _why(content: memoryview, error: Exception) -> str:
+    """Return what is wrong with an archive that could not be read."""
+    if not len(content):
+        return "is empty (0 bytes): perhaps its writing was cut off, or the disk was full"
+    if bytes(content[:2]) != b"PK":
+        return f"is not a .npz file, which is a zip archive: it begins {bytes(content[:8])!r}"
+    return f"is a damaged zip archive, perhaps because its writing or copying was cut off: {error}"
