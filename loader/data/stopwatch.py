@@ -1,13 +1,14 @@
-"""How long each stage of a pipeline takes, from a few tickets in a second: reading, each transform, writing.
+"""How long each stage of a pipeline takes, from a few tickets in a second: reading, decoding, each transform, writing.
 
 Timing every call would cost more than it tells. So rows are timed when the last ones that were have begun `_EVERY_NS` ago, whatever they
 hold; long ones are all timed, short ones one in dozens. All others cost two comparisons.
 
 A stage is a number of a cell:
 
-    READ          the source
+    READ          the source, without what it decodes
     WRITE         into the slot, where no transform or read does it, and class weights
-    2 + place     the transform at that place in the list; the last cell is shared by all that come after
+    DECODE        from the content of files or lines to arrays, by a decoder of the source
+    3 + place     the transform at that place in the list; the last cell is shared by all that come after
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from typing import Any
 
 READ = 0
 WRITE = 1
+DECODE = 2
 STAGES = 24
 
+_OWN = ("read", "write", "decode")
 _EVERY_NS = 50_000_000
 _RECENT = 15
 _ENOUGH = 5
@@ -148,17 +151,17 @@ def queue_time_ns() -> int:
 
 def stage_of(place: int) -> int:
     """Return the stage of the transform at a place in the list."""
-    return min(2 + place, STAGES - 1)
+    return min(len(_OWN) + place, STAGES - 1)
 
 
 def stage_names(transforms: Sequence[object]) -> list[str]:
-    """Return a name for each stage, READ and WRITE first. Transforms of the same name are told apart by their place in the list."""
+    """Return a name for each stage, READ, WRITE and DECODE first. Transforms of the same name are told apart by their place in the list."""
     names = [_name(transform) for transform in transforms]
     names = [f"{name} ({place})" if names.count(name) > 1 else name for place, name in enumerate(names)]
-    own = STAGES - 2
-    if len(names) > own:
-        names[own - 1 :] = [f"the last {len(names) - own + 1} transforms"]
-    return ["read", "write", *names]
+    most = STAGES - len(_OWN)
+    if len(names) > most:
+        names[most - 1 :] = [f"the last {len(names) - most + 1} transforms"]
+    return [*_OWN, *names]
 
 
 def _name(transform: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loader.data.stopwatch import READ, WRITE, Timing
+from loader.data.stopwatch import DECODE, READ, WRITE, Timing
 from loader.measure.worker_count import Load, most_gain
 
 _SHOWN = 0.01
@@ -20,7 +20,8 @@ class StageStats:
     """One stage of the pipeline.
 
     Attributes:
-        name: "read", the name of a transform, "write" (into the slot), or "order" (computing which samples come next).
+        name: "read", "decode" (from the content of a file to arrays), the name of a transform, "write" (into the slot), or "order" (computing which
+            samples come next).
         share: of the time that the workers were busy, 0 to 1.
         ms_per_sample: of one worker, in milliseconds.
     """
@@ -38,13 +39,13 @@ def stages(timing: Sequence[int], names: Sequence[str], samples: int) -> list[St
 
     Args:
         timing: what was added to the cells of a stopwatch.
-        names: of the stages, READ and WRITE first.
+        names: of the stages, READ, WRITE and DECODE first.
         samples: that were made in that time, timed or not.
     """
     timed = timing[Timing.SAMPLES]
-    if not timed or len(names) < 2:
+    if not timed or len(names) <= DECODE:
         return []
-    in_order = [READ, *range(2, len(names)), WRITE]
+    in_order = [READ, *range(DECODE, len(names)), WRITE]
     taken = [(names[number], timing[_FIRST_STAGE + number] / timed) for number in in_order]
     taken.append(("order", timing[Timing.ORDER_NS] / max(samples, timed)))
     total = sum(ns for _, ns in taken)

@@ -66,6 +66,8 @@ class Kind(str, Enum):
     """Workers compute all the time, or stand in line for a core."""
     READING = "reading"
     """The source takes most of the workers' time."""
+    DECODING = "decoding"
+    """What makes arrays of the content of files takes most of it."""
     TRANSFORMING = "transforming"
     """One transform takes most of the workers' time."""
     WORKERS = "workers"
@@ -87,6 +89,7 @@ _SHORT = {
     Kind.STRAGGLER: "a few slow samples",
     Kind.CORES: "too few cores",
     Kind.READING: "reading is slow",
+    Kind.DECODING: "decoding is slow",
     Kind.TRANSFORMING: "slow transform",
     Kind.WORKERS: "too few workers",
     Kind.UNCLEAR: "loader is slower",
@@ -215,6 +218,12 @@ def _stage(seen: Measurements) -> Verdict | None:
     largest = seen.largest
     if seen.pressed < _BUSY or largest is None or largest.share < _DOMINANT or largest.name in ("write", "order"):
         return None
+    if largest.name == "decode":
+        why = f"decoding takes {largest.share:.0%} of the workers' time ({largest.ms_per_sample:.3g} ms per sample)"
+        cure = "store the files as training takes them, such as pictures no larger than needed"
+        if more := _more_workers(seen):
+            return _slow(seen, Kind.DECODING, f"{why}; {cure}, or {more}", seen.load.gain_with(seen.load.helpful))
+        return _slow(seen, Kind.DECODING, f"{why}; {cure}, which may halve it", min(seen.most_gain, 1 / max(1 - largest.share / 2, 0.1)))
     if largest.name != "read":
         why = f"`{largest.name}` takes {largest.share:.0%} of the workers' time ({largest.ms_per_sample:.3g} ms per sample)"
         if more := _more_workers(seen):

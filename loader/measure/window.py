@@ -45,7 +45,7 @@ class Window:
 
     def stages(self) -> list[StageStats]:
         """Return what the time went into."""
-        known = self._board.stages.read_text().get("names", ["read", "write"])
+        known = self._board.stages.read_text().get("names", ["read", "write", "decode"])
         then, now = self._whole
         return stages([new - old for new, old in zip(now.timing, then.timing, strict=True)], known, now.made - then.made)
 

@@ -1,4 +1,4 @@
-"""Ten loaders, each held up by something else: the verdict names it.
+"""Eleven loaders, each held up by something else: the verdict names it.
 
 What is slow sleeps, so that the machine's other work changes little. A verdict looks at the last ten seconds, so what it does at one moment is
 forgotten.
@@ -7,12 +7,14 @@ forgotten.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
-from loader import Loader, MapSource, NpyArrays, Stats
+from loader import ByteFiles, Loader, MapSource, NpyArrays, Stats, decode
 from tests.processes import wait_until
 
 _FIRST_S = 0.9
@@ -71,6 +73,19 @@ def test_slow_reads() -> None:
     assert stats.verdict_gain > 1.5
     assert stats.stages[0].name == "read"
     assert stats.stages[0].ms_per_sample > 3.5
+
+
+def test_slow_decoding(tmp_path: Path) -> None:
+    picture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), np.uint8), (9, 9), 0)
+    for number in range(6):
+        cv2.imwrite(str(tmp_path / f"{number}.jpg"), picture)
+    with Loader(ByteFiles(tmp_path, decode=decode.image(size=900)), 2, shuffle=True, workers=2) as loader:
+        stats = watch(loader, "decoding")
+    assert "decoding takes" in stats.verdict
+    assert "storage" not in stats.verdict
+    shares = {stage.name: stage.share for stage in stats.stages}
+    assert [*shares][:2] == ["read", "decode"]
+    assert shares["decode"] > 0.8
 
 
 def test_a_slow_transform() -> None:

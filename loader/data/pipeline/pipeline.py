@@ -25,7 +25,7 @@ from loader.data.pipeline.told_specs import known_specs, tell_specs
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.rows import UNKNOWN_ROW, BadSample, Indices, RowGauge, is_fault_of_sample
 from loader.data.sources.joined import check_sums
-from loader.data.sources.source import Source, name_or_none
+from loader.data.sources.source import Source, name_or_none, with_members
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_names
 from loader.data.transforms import LeafTransform, RowError
@@ -163,6 +163,7 @@ class Pipeline:
     def _build(self, generator: SampleGenerator, spec: SampleSpec, specs: Sequence[SampleSpec] | None, probed: int = 0) -> list[SampleSpec]:
         self._generator = generator
         self._segments: list[Segment] = []
+        self._decoding = [member for member in with_members(self.source) if member.decodes]
         found: list[SampleSpec] = []
         sample: Any = self.source[probed] if specs is None else None
         for built_in, group in groupby(enumerate(self.transforms), key=lambda item: isinstance(item[1], LeafTransform)):
@@ -205,6 +206,8 @@ class Pipeline:
         depth = fork_guard.depth()
         for retry in range(self.io_retries + 1):
             progress[0] = UNKNOWN_ROW
+            for source in self._decoding:
+                source.watch = self.watch
             try:
                 self._fill(indices, epoch, out, progress, first)
                 return
@@ -213,6 +216,9 @@ class Pipeline:
                 if not may_pass(bad.__cause__) or retry == self.io_retries:
                     raise
                 pause(retry, bad.index, bad.__cause__)
+            finally:
+                for source in self._decoding:
+                    source.watch = None  # it may be asked for a sample outside of this
 
     def _fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int) -> None:
         own = out[: self._own_leaves]

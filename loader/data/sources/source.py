@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from loader.data.global_rng import kept
 from loader.data.named_arguments import NamedArguments
 from loader.data.rows import BadSample, Indices, gauge_of, is_fault_of_sample
 from loader.data.spec import Array, Sample, SampleSpec
+from loader.data.stopwatch import Stopwatch
 from loader.errors import ConfigError, PipelineError
 
 _SCRATCH_BYTES = 4 << 20
@@ -33,6 +34,13 @@ def name_or_none(source: Source, index: int) -> str | None:
         return None if name is None else str(name)  # a `Path` of the user's would be no JSON
     except Exception:
         return None
+
+
+def with_members(source: Source) -> Iterator[Source]:
+    """Yield a source and all that it is made of."""
+    yield source
+    for member in source.members():
+        yield from with_members(member)
 
 
 def spec_of_first(source: Source) -> SampleSpec:
@@ -54,7 +62,15 @@ def read_into(source: Source, indices: Indices, out: Sequence[Array], places: In
 
 
 class Source(NamedArguments, ABC):
-    """A sequence of samples that workers can read."""
+    """A sequence of samples that workers can read.
+
+    Attributes:
+        decodes: whether it makes samples of the content of files, and tells `watch` when that begins and ends.
+        watch: to be told of the rows that are read now, where they are timed; else None. The pipeline sets it.
+    """
+
+    decodes: ClassVar[bool] = False
+    watch: Stopwatch | None = None
 
     @abstractmethod
     def __len__(self) -> int:

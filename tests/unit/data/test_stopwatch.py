@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from loader import ByteFiles
 from loader import transforms as T
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.sources.map_source import MapSource
-from loader.data.stopwatch import READ, STAGES, TIMING_CELLS, WRITE, Stopwatch, Timing, stage_names, stage_of
+from loader.data.stopwatch import DECODE, READ, STAGES, TIMING_CELLS, WRITE, Stopwatch, Timing, stage_names, stage_of
 
 MS = 1_000_000
 
@@ -85,10 +87,10 @@ class Tint:
 
 def test_stages_are_called_what_the_user_calls_them() -> None:
     transforms = [T.Rescale(2.0), blur, partial(blur), Tint(), lambda sample, rng: sample]
-    assert stage_names(transforms) == ["read", "write", "Rescale", "blur (1)", "blur (2)", "Tint", "lambda"]
+    assert stage_names(transforms) == ["read", "write", "decode", "Rescale", "blur (1)", "blur (2)", "Tint", "lambda"]
 
 
-@pytest.mark.parametrize("count", [0, STAGES - 2, STAGES - 1, 100])
+@pytest.mark.parametrize("count", [0, STAGES - 3, STAGES - 2, 100])
 def test_every_place_has_a_stage_and_every_stage_a_name(count: int) -> None:
     names = stage_names([T.Rescale(float(number)) for number in range(count)])
     assert len(names) <= STAGES
@@ -117,3 +119,24 @@ def test_all_the_time_goes_to_some_stage_and_the_rows_stay_the_same(chain: list[
     for place, transform in enumerate(chain):
         assert stages[stage_of(place)] > (8 * 2 * MS if transform is blur else 0)
     assert (stages[WRITE] > 0) == (blur in chain)
+
+
+def slow_decode(content: bytes) -> Any:
+    time.sleep(0.002)
+    return np.frombuffer(content, np.uint8)
+
+
+@pytest.mark.parametrize("chain", [[], [T.Rescale(2.0)], [blur]])
+def test_what_a_source_decodes_is_told_from_what_it_reads(tmp_path: Path, chain: list[Any]) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.bin").write_bytes(bytes([number] * 16))
+    files = ByteFiles(tmp_path, decode=slow_decode)
+    pipeline = Pipeline(files.subset([1, 0]) + files.subset([2, 3]), chain, seed=3)
+    spec = pipeline.compile(pipeline.probe())
+    found = cells()
+    pipeline.watch = Stopwatch(found, clocks=False).begin(time.monotonic_ns(), 4)
+    pipeline.fill(np.arange(4), 1, [np.empty((4, *leaf.shape), leaf.dtype) for leaf in spec.leaves], memoryview(bytearray(8)).cast("q"))
+    stages = found[len(Timing) :].tolist()
+    assert stages[DECODE] > 4 * 2 * MS
+    assert 0 < stages[READ] < 4 * MS
+    assert files.watch is None

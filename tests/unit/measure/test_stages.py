@@ -5,7 +5,7 @@ import pytest
 from loader.data.stopwatch import TIMING_CELLS, Timing
 from loader.measure.measurements import StageStats, in_words, stages
 
-NAMES = ["read", "write", "blur", "tint"]
+NAMES = ["read", "write", "decode", "blur", "tint"]
 
 
 def timing(samples: int, order_ns: int, *given: int) -> list[int]:
@@ -16,11 +16,16 @@ def timing(samples: int, order_ns: int, *given: int) -> list[int]:
 
 
 def test_shares_are_those_of_all_samples_though_few_were_timed() -> None:
-    found = stages(timing(10, 2_000_000, 10_000_000, 10_000_000, 70_000_000, 0), NAMES, samples=2)
+    found = stages(timing(10, 2_000_000, 10_000_000, 10_000_000, 0, 70_000_000, 0), NAMES, samples=2)
     assert [stage.name for stage in found] == ["read", "blur", "write", "order"]
     assert [stage.ms_per_sample for stage in found] == pytest.approx([1.0, 7.0, 1.0, 0.2])
-    found = stages(timing(10, 100_000_000, 10_000_000, 10_000_000, 70_000_000, 0), NAMES, samples=100)
+    found = stages(timing(10, 100_000_000, 10_000_000, 10_000_000, 0, 70_000_000, 0), NAMES, samples=100)
     assert [stage.share for stage in found] == pytest.approx([0.1, 0.7, 0.1, 0.1])
+
+
+def test_decoding_stands_between_reading_and_transforming() -> None:
+    found = stages(timing(10, 0, 10_000_000, 10_000_000, 60_000_000, 20_000_000), NAMES, samples=10)
+    assert [stage.name for stage in found] == ["read", "decode", "blur", "write"]
 
 
 def test_without_a_timed_sample_there_are_no_stages() -> None:

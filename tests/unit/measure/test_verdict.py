@@ -15,6 +15,7 @@ from loader.measure.worker_count import MOST_GAIN, busy_at_most
 RATIO = st.floats(0, 1)
 BLUR = (StageStats("read", 0.2, 1.0), StageStats("blur", 0.71, 3.5), StageStats("write", 0.09, 0.4))
 READ = (StageStats("read", 0.8, 4.0), StageStats("blur", 0.15, 0.75), StageStats("write", 0.05, 0.2))
+DECODE = (StageStats("read", 0.04, 0.2), StageStats("decode", 0.9, 4.5), StageStats("write", 0.06, 0.3))
 EVEN = (StageStats("read", 0.4, 2.0), StageStats("blur", 0.4, 2.0), StageStats("write", 0.2, 1.0))
 
 USUAL = Measurements(wait=0.5, busy=(0.95, 0.97), computing=0.1, cores=8, ceiling=16, wanted=2, slots=4, stages=EVEN)
@@ -33,6 +34,7 @@ CASES = {
     Kind.STRAGGLER: replace(USUAL, slow_share=0.6, slow_samples=0.01, slow_ms=300.0, slow_sample=37, stages=READ),
     Kind.CORES: replace(USUAL, computing=0.98, cores=2),
     Kind.READING: replace(USUAL, stages=READ),
+    Kind.DECODING: replace(USUAL, computing=0.98, cores=2, stages=DECODE),
     Kind.TRANSFORMING: replace(USUAL, stages=BLUR),
     Kind.WORKERS: USUAL,
     Kind.UNCLEAR: replace(USUAL, busy=(0.2, 0.3)),
@@ -48,6 +50,14 @@ def test_a_slow_transform_is_named_with_what_faster_data_would_bring() -> None:
     words = judge(CASES[Kind.TRANSFORMING]).sentence
     assert words.startswith("the loader is the slow part: the trainer waits for data 50% of its time and could run 2.0 times as fast")
     assert "`blur` takes 71% of the workers' time (3.5 ms per sample); make it faster, or use 5 workers" in words
+
+
+def test_decoding_is_not_taken_for_slow_storage() -> None:
+    words = judge(CASES[Kind.DECODING]).sentence
+    assert "decoding takes 90% of the workers' time (4.5 ms per sample); store the files as training takes them" in words
+    assert "which may halve it, with which it would run about 1.8 times as fast" in words
+    words = judge(replace(USUAL, computing=0.98, cores=8, stages=DECODE)).sentence
+    assert "such as pictures no larger than needed, or use 5 workers" in words
 
 
 def test_a_slow_model_is_told_how_much_the_workers_could_do_and_how_many_would_do() -> None:
@@ -176,7 +186,9 @@ def test_each_kind_has_a_short_form_for_a_table(kind: Kind) -> None:
         slow_samples=RATIO,
         slow_ms=st.floats(0, 1e6),
         slow_sample=st.none() | st.integers(0, 10**9),
-        stages=st.lists(st.builds(StageStats, st.sampled_from(["read", "write", "blur"]), RATIO, st.floats(1e-3, 1e5)), max_size=5).map(tuple),
+        stages=st.lists(st.builds(StageStats, st.sampled_from(["read", "decode", "write", "blur"]), RATIO, st.floats(1e-3, 1e5)), max_size=5).map(
+            tuple
+        ),
     )
 )
 def test_there_is_always_one_plain_sentence_and_a_gain_that_can_be_believed(seen: Measurements) -> None:

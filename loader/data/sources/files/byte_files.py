@@ -15,6 +15,7 @@ from loader.data.sources.files.file_listing import PathLike, Paths
 from loader.data.sources.files.file_reader import FileReader
 from loader.data.sources.files.labelled_files import LabelledFiles
 from loader.data.spec import Array, Leaf, Sample, SampleSpec, as_parts
+from loader.data.stopwatch import DECODE, READ
 from loader.errors import DecodeError, PipelineError
 
 
@@ -39,6 +40,7 @@ class ByteFiles(LabelledFiles):
         ByteFiles(2 files in /data)
     """
 
+    decodes = True
     _reader: FileReader | None = None  # of this process
 
     def __init__(
@@ -85,22 +87,33 @@ class ByteFiles(LabelledFiles):
         return self._file_spec.leaves
 
     def _read_file(self, path: str) -> Sample:
+        watch, content = self.watch, FileReader().read(path)
+        if watch is not None:
+            watch.lap(READ)
         try:
-            return as_parts(self._decoder.decode(FileReader().read(path)))
+            return as_parts(self._decoder.decode(content))
         except Undecodable as error:
             raise DecodeError(path, str(error)) from error
+        finally:
+            if watch is not None:
+                watch.lap(DECODE)
 
     def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
         if self._reader is None:
             self._reader = FileReader()
         read, decode_into, spec = self._reader.read, self._decoder.decode_into, self._file_spec
-        depth = fork_guard.depth()
+        watch, depth = self.watch, fork_guard.depth()
         cell, first = gauge
         for index, path, place in zip(indices.tolist(), paths, places, strict=True):
             cell[0] = first + place
             try:
-                decode_into(read(path), [target[place, ...] for target in out], spec)
+                content = read(path)
+                if watch is not None:
+                    watch.lap(READ)
+                decode_into(content, [target[place, ...] for target in out], spec)
                 fork_guard.exit_if_forked(depth)
+                if watch is not None:
+                    watch.lap(DECODE)
             except BaseException as error:
                 if not is_fault_of_sample(error):
                     raise
@@ -116,4 +129,4 @@ class ByteFiles(LabelledFiles):
         return error
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_reader"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_reader", "watch")}
