@@ -6,7 +6,7 @@ from loader.data.sources.arrays.raw_array import RawArray
 from loader.data.sources.arrays.windows import Windows
 from loader.data.sources.files.byte_files import ByteFiles
 from loader.data.sources.files.npy_files import NpyFiles
-from loader.data.sources.map_source import MapSource
+from loader.data.sources.objects.map_source import MapSource
 from loader.data.sources.source import Source
 from loader.data.sources.zip_source import Zip
 from loader.data.spec import SampleSpec

@@ -183,6 +183,10 @@ def test_images_are_decoded_behind_one_door_for_each_library() -> None:
     assert importers("PIL") == {"data/decode/pillow_pictures.py"}
 
 
+def test_files_of_hdf5_are_opened_in_one_place() -> None:
+    assert importers("h5py", "zarr", "datasets", "grain") == {"ipc/payload/hdf5.py"}
+
+
 def test_memory_is_measured_in_supervise_and_watch_only() -> None:
     assert {name.split("/")[0] for name in importers("psutil")} <= {"supervise", "watch"}
 

@@ -14,6 +14,9 @@ import numpy as np
 
 _KERAS = ("keras", "tf_keras", "tensorflow")
 _MANIFESTS = (".csv", ".txt")
+_NUMPY = (np.ndarray, np.generic)
+_IN_MEMORY = ("__dlpack__", "__array_interface__", "to_numpy")  # what has one of these has its data in memory: PyTorch, JAX; pandas
+_IN_ORDER = {"datasets": "a Hugging Face IterableDataset", "grain": "a Grain IterDataset or DataLoader"}
 _SHOWN = 3  # entries of an archive that a message lists
 
 
@@ -57,7 +60,15 @@ def _instead_of_loader(thing: object) -> str | None:
     if is_made_by(thing, ("torch",), "DataLoader"):
         return "it is a PyTorch DataLoader, which makes batches, as the Loader does. Give the Dataset behind it: MapSource(data_loader.dataset)"
     if is_made_by(thing, ("torch",), "IterableDataset"):
-        return "it is a PyTorch IterableDataset, which can't be read in random order. Give a Dataset with __len__ and __getitem__: MapSource(dataset)"
+        return (
+            "it is a PyTorch IterableDataset, which can't be read in random order. Give a Dataset with __len__ and __getitem__, MapSource(dataset); "
+            "or read it in its own order, by one worker: IterSource(lambda: dataset)"
+        )
+    if is_made_by(thing, ("datasets",), "IterableDataset") or is_made_by(thing, ("grain",), "IterDataset", "DataLoader"):
+        return (
+            f"it is {_IN_ORDER[type(thing).__module__.partition('.')[0]]}, which can't be read in random order. Give what has a length and items, "
+            "MapSource(dataset); or read it in its own order, by one worker: IterSource(lambda: dataset), with length= for one that has no end"
+        )
     if is_made_by(thing, ("tensorflow",), "DatasetV2", "Dataset"):
         return (
             "it is a tf.data.Dataset, which can't be read in random order. Give what it is made of: NpyArrays(x, y) for arrays, NpyFiles for files, "
@@ -66,7 +77,10 @@ def _instead_of_loader(thing: object) -> str | None:
     if is_made_by(thing, ("loader",), "Loader"):
         return "it is a Loader already, which makes batches; give its source: loader.source"
     if isinstance(thing, Iterator):
-        return "it can be read once, from start to end. Give its items as a list, MapSource(list(items)), or arrays, NpyArrays(x, y)"
+        return (
+            "it can be read once, from start to end. Give its items as a list, MapSource(list(items)), or arrays, NpyArrays(x, y); "
+            "or the function that makes it, to be read in its own order by one worker: IterSource(function)"
+        )
     return None
 
 
@@ -76,27 +90,51 @@ def _instead_of_table(thing: Any) -> str | None:
         return (
             "pandas is indexed by labels, not by position. Give columns of numbers: NpyArrays(frame[columns].to_numpy(), y=frame[label].to_numpy())"
         )
-    if isinstance(thing, Mapping):
+    if is_made_by(thing, ("datasets",), "DatasetDict"):
+        splits = list(map(str, thing))
+        return f"it is a DatasetDict with the parts {', '.join(splits)}; give one of them: MapSource(data[{splits[0] if splits else 'train'!r}])"
+    if isinstance(thing, Mapping) or is_made_by(thing, ("zarr",), "Group"):
         return instead_of_mapping(thing)
     if isinstance(thing, set | frozenset):
         return "a set has no order; give a sorted list of its items"
     return None
 
 
-def instead_of_mapping(thing: Mapping[Any, Any]) -> str:
-    """Return what to give in the place of a dict, an open .npz archive or an HDF5 file."""
+def instead_of_mapping(thing: Any) -> str:
+    """Return what to give in the place of a dict, an open .npz archive, or a file or group of HDF5 or Zarr."""
     if isinstance(thing, dict):
         return "for a dict of arrays give NpyArrays(x={'a': ..., 'b': ...}, y=...), for a dict of sources Zip(x={...}, y=...)"
     keys = list(map(str, thing))
     if not keys:
         return "it has no arrays in it"
-    x, *rest = keys
-    arrays = f"data[{x!r}]" + (f", y=data[{rest[0]!r}]" if rest else "")
-    return f"it has the entries {', '.join(keys[:_SHOWN])}{', ...' if len(keys) > _SHOWN else ''}; give the arrays that you mean: NpyArrays({arrays})"
+    x, y = (f"data[{key!r}]" for key in (keys[0], keys[-1 if len(keys) < 2 else 1]))
+    if is_made_by(thing, ("h5py", "zarr"), "Group"):
+        arrays = f"MapSource({x})" if x == y else f"Zip(MapSource({x}), y=MapSource({y}))"
+    else:
+        arrays = f"NpyArrays({x})" if x == y else f"NpyArrays({x}, y={y})"
+    return f"it has the entries {', '.join(keys[:_SHOWN])}{', ...' if len(keys) > _SHOWN else ''}; give the arrays that you mean: {arrays}"
+
+
+def is_read_later(thing: Any) -> bool:
+    """Whether `thing` looks like an array and has its data elsewhere (h5py, zarr, dask): making an array of it would read it all."""
+    kind = type(thing)
+    looks_so = all(hasattr(kind, attribute) for attribute in ("__getitem__", "shape", "dtype"))
+    in_memory = isinstance(thing, _NUMPY) or any(hasattr(kind, attribute) for attribute in _IN_MEMORY)
+    return looks_so and not in_memory and not _is_buffer(thing)
+
+
+def _is_buffer(thing: Any) -> bool:
+    try:
+        memoryview(thing).release()
+    except TypeError:
+        return False
+    return True
 
 
 def instead_of_sequence(thing: object) -> str:
     """Return what to give in the place of arrays, or of a list of what is no source."""
+    if is_read_later(thing):
+        return "for its rows give MapSource(dataset)"
     if isinstance(thing, tuple) and thing and all(hasattr(item, "shape") for item in thing):
         return "for arrays give NpyArrays(x, y)"
     if isinstance(thing, list | tuple) and thing and all(isinstance(item, str | os.PathLike) for item in thing):
@@ -105,4 +143,4 @@ def instead_of_sequence(thing: object) -> str:
         return "for an array give NpyArrays(x, y)"
     if hasattr(type(thing), "__getitem__") and hasattr(type(thing), "__len__"):
         return "where obj[i] is one sample, give MapSource(obj)"
-    return "give NpyFiles, NpyArrays, Zip or MapSource"
+    return "give NpyFiles, NpyArrays, ByteFiles, MapSource, IterSource or Zip"

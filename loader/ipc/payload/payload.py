@@ -29,6 +29,7 @@ from typing import Any
 from loader.data.layout import align
 from loader.errors import PipelineError
 from loader.ipc import memfd
+from loader.ipc.payload.hdf5 import is_hdf5
 from loader.ipc.payload.pickler import is_importable, pack, weigh
 
 _LENGTH_BYTES = 8
@@ -86,6 +87,8 @@ def _write(fd: int, piece: memoryview, start: int) -> None:
 def _blame(value: Any, error: Exception) -> str:
     path, culprit = _culprit(value, "", set())
     what = f"{path.lstrip('.')}, a {type(culprit).__name__}," if path else f"a {type(culprit).__name__}"
+    if isinstance(error, PipelineError):  # of a reducer of ours, which says what to do
+        return f"the pipeline can't be sent to the workers: {what} {error}"
     return (
         f"the pipeline can't be sent to the workers: {what} can't be pickled ({error}). "
         "What to do: make it in the worker when it is first used, or leave it out with __getstate__"
@@ -111,6 +114,8 @@ def parts(value: Any) -> list[tuple[str, Any]]:
         return [(f"[{key!r}]", item) for key, item in value.items()]
     if isinstance(value, list | tuple | set | frozenset):
         return [(f"[{number}]", item) for number, item in enumerate(value)]
+    if is_hdf5(value):
+        return []
     # Types are asked, not attributes: an object's own __getattr__ may do anything.
     found = [(f".{name}", part) for name, part in value.__dict__.items()] if type(value).__dictoffset__ else []
     if isinstance(value, FunctionType):

@@ -2,6 +2,7 @@
 
 Arrays that are mapped from a file travel by its path, all others beside the pickle, as they lie in memory. By itself, pickle takes only contiguous
 arrays out of its stream, and knows no files: it would read an `np.memmap` whole, and write out a sliding window, each value as often as it is in one.
+What h5py has opened travels by its path, too (`hdf5`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from loader.data.proc_maps import Mappings
 from loader.data.sources.arrays.stored_array import StoredArray, extent, owns_memory
 from loader.data.spec import Array
 from loader.errors import NpyError, PipelineError
+from loader.ipc.payload.hdf5 import Hdf5Reducer
 
 # Finding out where an array lies costs more than copying so little.
 _SMALL_BYTES = mmap.PAGESIZE
@@ -191,6 +193,7 @@ def _pickle(value: Any, file: _Writable, packed: Packed) -> None:
         _CachedFunction: _reduce_cached_function,
         functools.cached_property: _reduce_cached_property,
         weakref.WeakKeyDictionary: _reduce_weak_keys,
+        **Hdf5Reducer().by_class(),
     }
     _Pickler(file, reducers, lambda buffer: packed.buffers.append(buffer.raw())).dump(value)
 

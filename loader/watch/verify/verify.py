@@ -24,7 +24,7 @@ import numpy as np
 from loader.data.class_weight import ClassWeight
 from loader.data.rows import Indices
 from loader.data.sources.files.npy_files import NpyFiles
-from loader.data.sources.map_source import MapSource
+from loader.data.sources.objects.map_source import MapSource
 from loader.data.sources.source import Source
 from loader.ipc import memfd
 from loader.ipc.line_file import LineFile

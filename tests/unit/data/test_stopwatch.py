@@ -11,7 +11,7 @@ import pytest
 from loader import ByteFiles
 from loader import transforms as T
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.sources.map_source import MapSource
+from loader.data.sources.objects.map_source import MapSource
 from loader.data.stopwatch import DECODE, READ, STAGES, TIMING_CELLS, WRITE, Stopwatch, Timing, stage_names, stage_of
 
 MS = 1_000_000

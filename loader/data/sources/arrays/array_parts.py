@@ -13,14 +13,12 @@ from loader.data.sources.arrays.column_source import ColumnSource
 from loader.data.sources.arrays.stored_array import StoredArray, overlaps
 from loader.data.sources.files.file_listing import find_files, path_text, unreadable
 from loader.data.sources.labels.labels import as_array
+from loader.data.sources.source_mistakes import is_read_later
 from loader.data.spec import Array, text_remedy
 from loader.errors import ConfigError, DataNotFoundError, LabelError
 
 # Beyond this, an array whose rows overlap in memory is left so, which makes reading slower, instead of being copied row by row.
 _LARGE_BYTES = 16 * 2**20
-
-# What has one of these has its data in memory: PyTorch, JAX; pandas.
-_IN_MEMORY = ("__dlpack__", "__array_interface__", "to_numpy")
 
 
 def parts_of(value: Any, name: str) -> Sequence[StoredArray | Array]:
@@ -81,24 +79,16 @@ def _stored(path: str) -> StoredArray:
 
 
 def _refuse_what_is_read_later(value: Any, name: str) -> None:
-    """Raise ConfigError for what looks like an array but has its data elsewhere (h5py, zarr, dask): making an array of it would read it all."""
-    kind = type(value)
-    looks_so = all(hasattr(kind, attribute) for attribute in ("__getitem__", "shape", "dtype"))
-    if not looks_so or isinstance(value, (np.ndarray, np.generic)) or any(hasattr(kind, attribute) for attribute in _IN_MEMORY) or _is_buffer(value):
+    """Raise ConfigError for what looks like an array but has its data elsewhere: making an array of it would read it all."""
+    if not is_read_later(value):
         return
+    kind = type(value)
     called = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
     raise ConfigError(
         f"{name} is a {called} of shape {value.shape} and dtype {value.dtype}, which is not in memory; NpyArrays would have to read it whole. "
-        f"What to do: MapSource with an object that opens the file in its first __getitem__ and reads one sample there; or, if it fits, {name}[:]"
+        f"What to do: MapSource(dataset), whose workers read one row at a time, and Zip(MapSource(x), y=MapSource(y)) where labels are another one; "
+        f"or, if it fits, {name}[:]"
     )
-
-
-def _is_buffer(value: Any) -> bool:
-    try:
-        memoryview(value).release()
-    except TypeError:
-        return False
-    return True
 
 
 def _files(path: str | os.PathLike[str], name: str) -> list[str]:

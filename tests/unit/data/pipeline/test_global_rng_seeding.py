@@ -13,7 +13,7 @@ from loader.data.pipeline.global_rng_seeding import Detector, GlobalGenerators, 
 from loader.data.pipeline.pipeline import FirstSample, Pipeline
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.sources.arrays.npy_arrays import NpyArrays
-from loader.data.sources.map_source import MapSource
+from loader.data.sources.objects.map_source import MapSource
 from loader.data.transforms import Flip
 from tests.unit.data.pictures import EPOCH, SEED, compiled, filled
 

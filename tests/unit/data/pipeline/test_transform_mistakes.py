@@ -11,7 +11,7 @@ import pytest
 
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.rows import BadSample
-from loader.data.sources.map_source import MapSource
+from loader.data.sources.objects.map_source import MapSource
 from loader.errors import LoaderError, PipelineError, SampleError
 
 

@@ -14,7 +14,7 @@ from loader.data.rows import BadSample
 from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.files.npy_files import NpyFiles
 from loader.data.sources.joined import Joined, check_sums
-from loader.data.sources.map_source import MapSource
+from loader.data.sources.objects.map_source import MapSource
 from loader.data.sources.source import Source
 from loader.data.sources.zip_source import Zip
 from loader.data.spec import Sample

@@ -7,7 +7,7 @@ import pytest
 
 from loader.data.rows import BadSample
 from loader.data.sources.arrays.npy_arrays import NpyArrays
-from loader.data.sources.map_source import MapSource
+from loader.data.sources.objects.map_source import MapSource
 from loader.data.sources.source import Source
 from loader.errors import ConfigError
 

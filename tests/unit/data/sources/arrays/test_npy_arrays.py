@@ -179,7 +179,9 @@ class Later:
 
 def test_what_reads_its_data_when_asked_is_refused_and_not_read() -> None:
     for make in (lambda: NpyArrays(Later()), lambda: NpyArrays(X, y=Later()), lambda: NpyArrays({"a": X, "b": Later()})):
-        with pytest.raises(ConfigError, match=r"is a h5py\.Later of shape \(1000000000, 28, 28\) and dtype float32, .* What to do: MapSource"):
+        with pytest.raises(
+            ConfigError, match=r"is a h5py\.Later of shape \(1000000000, 28, 28\) and dtype float32, .* What to do: MapSource\(dataset\)"
+        ):
             make()
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
 from loader.data.rows import BadSample
-from loader.data.sources.map_source import MapSource
-from loader.errors import ConfigError, PipelineError
+from loader.data.sources.objects.map_source import MapSource
+from loader.errors import ConfigError, LabelError, PipelineError
 
 
 class Squares:
@@ -133,3 +134,73 @@ def test_an_item_that_is_no_sample_is_the_sources_fault() -> None:
 def test_what_the_object_itself_raises_comes_as_it_is() -> None:
     with pytest.raises(KeyError, match="three"):
         MapSource(Squares())[3]
+
+
+# IDs and labels that are given beside the object.
+
+
+def test_ids_name_the_samples() -> None:
+    names = [f"case {number}" for number in range(5)]
+    for ids in (names, tuple(names), lambda index: f"case {index}"):
+        source = MapSource(Squares(), ids=ids)
+        assert source.name_of(2) == "case 2"
+        assert source.ids() == names
+        assert source.subset([4, 1]).ids() == ["case 4", "case 1"]
+    assert MapSource(Squares()).ids() is None
+
+
+def test_labels_are_known_without_reading_and_become_y_of_what_is_only_x() -> None:
+    for labels in ([0, 1, 0, 1, 1], np.array([0, 1, 0, 1, 1], np.int32), lambda index: [0, 1, 0, 1, 1][index]):
+        source = MapSource([np.zeros(2)] * 5, labels=labels)
+        assert str(source.spec) == "(x: (2,) float64, y: () int32)"
+        assert source[3][1] == 1
+        assert source.labels().tolist() == [0, 1, 0, 1, 1]  # type: ignore[union-attr]
+        assert source.split(validation=0.4, stratify=True)[1].labels() is not None
+    assert MapSource([(np.zeros(2),)] * 2, labels=[[0.5, 1.0], [2.0, 3.0]])[1][1].tolist() == [2.0, 3.0]
+
+
+def test_a_y_of_the_object_stays_beside_labels() -> None:
+    source = MapSource(Squares(), labels=["a", "b", "a", "b", "b"], classes=["b", "a"])
+    assert source[2][1] == 4
+    assert source.labels().tolist() == [1, 0, 1, 0, 0]  # type: ignore[union-attr]
+    assert source.classes == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"ids": ["a"]}, "ids: 1 names for 5 samples"),
+        ({"ids": "abcde"}, "must be a list of strings or a function"),
+        ({"ids": 7}, "must be a list of strings or a function"),
+        ({"ids": [1, 2, 3, 4, 5]}, r"ids\[0\] is 1, of type int; .*map\(str, ids\)"),
+        ({"labels": [1, 2]}, "labels: 2 values for 5 samples"),
+        ({"labels": [1, None, 2, 3, 4]}, r"labels\[1\] is None"),
+        ({"labels": ["a", "b", "a", "b", "c"], "classes": ["a", "b"]}, "the label 'c' is not in classes"),
+    ],
+)
+def test_ids_and_labels_that_do_not_fit_are_refused(given: Any, words: str) -> None:
+    with pytest.raises(LabelError, match=words):
+        MapSource(Squares(), **given)
+
+
+class Shaped:
+    """An array without `len()`, as one of Zarr."""
+
+    shape = (3, 2)
+
+    def __getitem__(self, index: int) -> Any:
+        return np.full(2, index)
+
+
+def test_the_length_of_an_array_without_len_is_its_first_axis() -> None:
+    assert len(MapSource(Shaped())) == 3
+
+
+class Endless(Squares):
+    def __len__(self) -> int:
+        return sys.maxsize
+
+
+def test_an_object_without_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"Endless has no end\. Leave out what repeats it"):
+        MapSource(Endless())

@@ -1,0 +1,1 @@
+"""Sources whose samples an object or a function of somebody else gives."""
