@@ -15,6 +15,7 @@ from loader.data.class_weight import ClassWeight
 from loader.data.named_arguments import NamedArguments
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.segments import Transform
+from loader.data.sources.files.file_listing import absolute_path
 from loader.data.sources.source import Source
 from loader.data.spec import Sample, SampleSpec
 from loader.errors import ConfigError, LoaderClosed, PipelineError
@@ -24,7 +25,7 @@ from loader.ipc.quarantine import make_report
 from loader.measure.stats import Meter, Stats
 from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms
 from loader.train.inline import Inline
-from loader.train.keras.training import KerasTraining
+from loader.train.keras.adapter import KerasTraining
 from loader.train.position import Position
 from loader.train.producer import Producer
 from loader.train.state import State, fingerprint
@@ -170,6 +171,34 @@ class Loader(KerasTraining, NamedArguments):
         except ModuleNotFoundError as error:
             raise ConfigError("as_tf_dataset() needs TensorFlow: pip install tensorflow") from error
         return dataset(self)
+
+    def resume_callback(self, folder: str | os.PathLike[str], *, every: int | None = None) -> Any:
+        """Return a Keras callback that saves model and position in `folder`, and goes on from there when the script is started again.
+
+        Saves at the end of each epoch and, within one, after `every` steps. See docs/resume.md.
+
+        Example: `model.fit(train, epochs=20, callbacks=[train.resume_callback("runs/digits", every=500)])`
+        """
+        self._check_open()
+        from loader.train.keras.callbacks import ResumeCallback  # and Keras with it
+
+        return ResumeCallback(self, absolute_path(folder), every)
+
+    def report_callback(self, *, warn_above: float | None = 0.1, log_dir: str | os.PathLike[str] | None = None) -> Any:
+        """Return a Keras callback that puts `loader_wait` and `samples_per_s` beside the loss: progress bar, history, TensorBoard.
+
+        `loader_wait` is the share of the time, 0 to 1, that training waited for this loader. See docs/watching.md.
+
+        Args:
+            warn_above: training that waits for a larger share of its time gets one warning, which says what would help; None: never.
+            log_dir: folder for an event file that TensorBoard reads; not needed where a `TensorBoard` callback comes later in the list.
+
+        Example: `model.fit(train, epochs=20, callbacks=[train.report_callback()])`
+        """
+        self._check_open()
+        from loader.train.keras.callbacks import ReportCallback
+
+        return ReportCallback(self, warn_above, None if log_dir is None else absolute_path(log_dir))
 
     # Where it is.
 

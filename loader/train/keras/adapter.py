@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
@@ -30,7 +31,11 @@ from typing import Any
 
 from loader.data.spec import Array, Sample
 from loader.errors import ConfigError
+from loader.ipc.board import Board
+from loader.measure.stats import Stats
+from loader.train.epochs import Epochs
 from loader.train.keras.feed import Feed, FlatBatches
+from loader.train.state import State
 
 _ADAPTER_MODULE = "keras.src.trainers.data_adapters.data_adapter"
 
@@ -69,7 +74,7 @@ class KerasEpoch:
 class KerasAdapter(Feed):
     """The methods that Keras calls on what it takes for its own `DataAdapter`. Users call none of them."""
 
-    _keras_epoch: KerasEpoch | None = None  # of whoever iterated last; for `loader.train.keras.callbacks`
+    _keras_epoch: KerasEpoch | None = None  # of whoever iterated last
     _steps_before = 0  # of the next epoch of Keras, done before a resume
 
     @property  # type: ignore[misc]
@@ -128,6 +133,27 @@ class KerasAdapter(Feed):
 
     def on_epoch_end(self) -> None:
         """Do nothing: Keras calls this at odd times; an epoch ends with its iterator."""
+
+
+class KerasTraining(Epochs, KerasAdapter):
+    """A loader as `loader.train.keras.callbacks` sees it."""
+
+    @property
+    @abstractmethod
+    def _board(self) -> Board:
+        """All counters of the loader."""
+
+    @abstractmethod
+    def _state_at(self, epoch: int, batch: int) -> State:
+        """Return the state of the loader where that batch comes next."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` says."""
+
+    @abstractmethod
+    def stats(self) -> Stats:
+        """Return a snapshot."""
 
 
 class KerasEpochs:

@@ -9,15 +9,18 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from loader.config import plain
 from loader.errors import ConfigError, StateError
 from loader.measure.moments import Pace
 from loader.measure.timed_stretch import Probe, TimedStretch
+from loader.train.keras.adapter import KerasTraining
 from loader.train.keras.event_file import EventFile
 from loader.train.keras.saves import Saves
-from loader.train.keras.training import KerasTraining
+
+try:
+    import keras
+except ModuleNotFoundError as missing:
+    raise ConfigError("callbacks need Keras: pip install keras, and tensorflow, jax or torch for it to run on") from missing
 
 # In the folder of a save.
 _MODEL, _LOADER = "model", "loader.json"
