@@ -24,6 +24,7 @@ class Zygote:
         self._runs = 0
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         more = {"KERAS_BACKEND": backend, "OPENBLAS_NUM_THREADS": "1"}  # with more, importing NumPy starts threads
+        more["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # as importing pyarrow does, which TensorFlow imports by way of pandas
         if backend == "jax":  # most tests compile the same small model
             more["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
             more["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
