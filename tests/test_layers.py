@@ -187,6 +187,10 @@ def test_files_of_hdf5_are_opened_in_one_place() -> None:
     assert importers("h5py", "zarr", "datasets", "grain") == {"ipc/payload/hdf5.py"}
 
 
+def test_sound_is_decoded_behind_one_door() -> None:
+    assert importers("soundfile", "soxr") == {"data/decode/audio_decoder.py"}
+
+
 def test_memory_is_measured_in_supervise_and_watch_only() -> None:
     assert {name.split("/")[0] for name in importers("psutil")} <= {"supervise", "watch"}
 

@@ -108,7 +108,7 @@ class NpyDecoder(ArrayDecoder):
         return _parsed(content, "array", "")
 
     def __repr__(self) -> str:
-        return "npy()"
+        return "decode.npy()"
 
 
 class RawDecoder(ArrayDecoder):
@@ -134,7 +134,7 @@ class RawDecoder(ArrayDecoder):
         return array
 
     def __repr__(self) -> str:
-        return f"raw({self._dtype.name!r}, {self._shape})"
+        return f"decode.raw({self._dtype.name!r}, {self._shape})"
 
 
 class NpzDecoder(ArrayDecoder):
@@ -167,7 +167,7 @@ class NpzDecoder(ArrayDecoder):
         return parts if isinstance(self._keys, tuple) else parts[0]
 
     def __repr__(self) -> str:
-        return f"npz({self._keys!r})"
+        return f"decode.npz({self._keys!r})"
 
 
 def _checked_part(part: Any) -> str | dict[str, str]:

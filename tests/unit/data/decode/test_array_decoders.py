@@ -175,4 +175,4 @@ def test_labels_come_from_the_archive_or_from_the_source(folder: Path) -> None:
 
 def test_the_words_of_a_decoder_are_the_code_that_makes_it() -> None:
     decoders = [decode.npy(), decode.npz(("a", "b")), decode.raw("float32", (3, -1))]
-    assert [repr(decoder) for decoder in decoders] == ["npy()", "npz(('a', 'b'))", "raw('float32', (3, -1))"]
+    assert [repr(decoder) for decoder in decoders] == ["decode.npy()", "decode.npz(('a', 'b'))", "decode.raw('float32', (3, -1))"]

@@ -1,0 +1,184 @@
+"""Sound: WAV, FLAC, Ogg and MP3, as samples of one rate and one length."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from loader.data.decode.audio_header import missing_bytes
+from loader.data.decode.decoder import Decoder, Undecodable
+from loader.data.npy.refusals import not_a
+from loader.data.spec import Array, Leaf, SampleSpec
+from loader.errors import ConfigError
+
+_RATES = (1, 2**31 - 1)
+_FRAMES_OF_A_BYTE = 65_536  # more than any format has: a header that means more of them lies
+
+
+def audio(sample_rate: int | None = None, duration_s: float | None = None, mono: bool = True, offset_s: float = 0.0) -> AudioDecoder:
+    """Return a decoder of sound files, for `ByteFiles`: WAV, FLAC, Ogg (Vorbis, Opus) and MP3, as float32 from -1 to 1.
+
+    libsndfile decodes them (`soundfile`); only the part that is asked for is read. It is mixed to one channel, then resampled by `soxr`, then cut or
+    padded with zeros at its end.
+
+    Args:
+        sample_rate: in Hz, to which files of other rates are resampled; None: each file has its own.
+        duration_s: length of a sample, in seconds; None: up to the end of the file. Then all files must be equally long, or the first transform must
+            be a function that makes them alike.
+        mono: the mean of the channels, of shape `(samples,)`; False: all channels, of shape `(samples, channels)`.
+        offset_s: seconds of the file to leave out at its start. A file that has no more than these is a bad sample.
+
+    Raises:
+        ConfigError: an argument is out of range.
+
+    Example:
+        >>> audio(sample_rate=16_000, duration_s=1.0)
+        decode.audio(sample_rate=16000, duration_s=1.0)
+    """
+    problems = []
+    if sample_rate is not None and not (_is_number(sample_rate) and sample_rate == int(sample_rate) and _RATES[0] <= sample_rate <= _RATES[1]):
+        problems.append(f"sample_rate={sample_rate!r}: must be a whole number of Hz, such as 16000, or None for the rate of each file")
+    if duration_s is not None and not (_is_number(duration_s) and duration_s > 0):
+        problems.append(f"duration_s={duration_s!r}: must be seconds, more than 0, or None for whole files")
+    if not _is_number(offset_s) or offset_s < 0:
+        problems.append(f"offset_s={offset_s!r}: must be seconds, 0 or more")
+    if not isinstance(mono, bool | np.bool_):
+        problems.append(f"mono={mono!r}: must be True or False")
+    if not problems and sample_rate and duration_s and round(duration_s * sample_rate) < 1:
+        problems.append(f"duration_s={duration_s!r}: is less than one sample at {sample_rate:,} Hz")
+    if problems:
+        raise ConfigError("decode.audio: " + "; ".join(problems))
+    rate, length = None if sample_rate is None else int(sample_rate), None if duration_s is None else float(duration_s)
+    return AudioDecoder(rate, length, bool(mono), float(offset_s))
+
+
+class AudioDecoder(Decoder):
+    """Decodes sound; see `audio`, which has the same arguments."""
+
+    suffixes = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+    extra = "audio"
+
+    def __init__(self, sample_rate: int | None, duration_s: float | None, mono: bool, offset_s: float) -> None:
+        self.sample_rate = sample_rate
+        self.duration_s = duration_s
+        self.mono = mono
+        self.offset_s = offset_s
+        self.modules = ("soundfile",) if sample_rate is None else ("soundfile", "soxr")
+
+    def known_spec(self) -> SampleSpec | None:
+        if self.sample_rate is None or self.duration_s is None or not self.mono:
+            return None
+        return SampleSpec((Leaf(0, None, (round(self.duration_s * self.sample_rate),), np.dtype(np.float32)),))
+
+    def decode(self, content: memoryview) -> Array:
+        samples, rate = self._read(content)
+        out = np.empty((self._length(rate, len(samples)), *samples.shape[1:]), np.float32)
+        _fit(samples, out)
+        return out
+
+    def decode_into(self, content: memoryview, out: Sequence[Array], spec: SampleSpec) -> None:
+        samples, rate = self._read(content)
+        (target,) = out
+        shape = (self._length(rate, len(samples)), *samples.shape[1:])
+        if shape != target.shape:
+            raise Undecodable(f"is {_in_words(shape, rate)}, but the first file is {_in_words(target.shape)}. {self._remedy()}")
+        _fit(samples, target)
+
+    def _read(self, content: memoryview) -> tuple[Array, int]:
+        """Return the part of a file that is wanted, or as much of it as there is, resampled, and its rate."""
+        import soundfile
+
+        if not len(content):
+            raise Undecodable(not_a("a sound file", b""))
+        try:
+            with soundfile.SoundFile(io.BytesIO(content)) as file:
+                samples, rate = self._part(file, content), int(file.samplerate)
+        except soundfile.SoundFileError as error:
+            raise Undecodable(_why(content, error)) from error
+        if self.mono:
+            samples = _mixed(samples)
+        if self.sample_rate is None or rate == self.sample_rate:
+            return samples, rate
+        import soxr
+
+        return soxr.resample(samples, rate, self.sample_rate), self.sample_rate
+
+    def _part(self, file: Any, content: memoryview) -> Array:
+        """Read the wanted part of a file that was opened, of shape (samples, channels)."""
+        rate, frames = file.samplerate, file.frames
+        missing = missing_bytes(content)
+        if missing:
+            raise Undecodable(f"is cut off: {missing:,} bytes or more of its sound are missing. Perhaps its writing or copying was cut off")
+        if not frames:
+            raise Undecodable("holds no sound: 0 samples")
+        first = round(self.offset_s * rate)
+        if first >= frames:
+            raise Undecodable(f"has {frames / rate:.3f} s of sound, nothing after offset_s={self.offset_s:g}")
+        wanted = min(frames - first, self._length(rate, frames))
+        if frames > _FRAMES_OF_A_BYTE * len(content):
+            raise Undecodable(f"is damaged: its header means {frames:,} samples, in a file of {len(content):,} bytes")
+        file.seek(first)  # also to 0, as `soundfile.read` does: MP3 then differs in the last bit
+        samples: Array = file.read(wanted, dtype="float32", always_2d=True)
+        if len(samples) < wanted:
+            raise Undecodable(f"is damaged or cut off: its header means {frames:,} samples, but none could be read after {first + len(samples):,}")
+        return samples
+
+    def _length(self, rate: int, there: int) -> int:
+        """Return how many samples are wanted at a rate; all that are there, where no duration is given."""
+        return there if self.duration_s is None else max(1, round(self.duration_s * rate))
+
+    def _remedy(self) -> str:
+        given = {"sample_rate=...": self.sample_rate, "duration_s=...": self.duration_s}
+        missing = [name for name, value in given.items() if value is None] or ["mono=True"]
+        return f"What to do: decode.audio({', '.join(missing)}), or a function as the first transform that makes them alike"
+
+    def __repr__(self) -> str:
+        given = {
+            "sample_rate": (self.sample_rate, None),
+            "duration_s": (self.duration_s, None),
+            "mono": (self.mono, True),
+            "offset_s": (self.offset_s, 0),
+        }
+        return f"decode.audio({', '.join(f'{name}={value!r}' for name, (value, default) in given.items() if value != default)})"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_) and math.isfinite(value)
+
+
+def _mixed(samples: Array) -> Array:
+    """Return the mean of the channels, of shape (samples,). By hand: `mean` takes 20 times as long over so short an axis (docs/measurements.md)."""
+    channels = samples.shape[1]
+    if channels == 1:
+        return samples[:, 0]
+    total = samples[:, 0] + samples[:, 1]
+    for channel in range(2, channels):
+        total += samples[:, channel]
+    total /= channels
+    return total
+
+
+def _fit(samples: Array, out: Array) -> None:
+    """Copy as many samples as there is room for, and zeros where there are fewer."""
+    out[: len(samples)] = samples[: len(out)]
+    out[len(samples) :] = 0
+
+
+def _in_words(shape: tuple[int, ...], rate: int | None = None) -> str:
+    at = "" if rate is None else f" at {rate:,} Hz"
+    channels = "" if len(shape) == 1 else f" of {shape[1]} channel{'s' if shape[1] > 1 else ''}"
+    return f"{shape[0]:,} samples{channels}{at}"
+
+
+def _why(content: memoryview, error: Exception) -> str:
+    """Return what is wrong with a file that libsndfile can't read."""
+    words = str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".")
+    head = bytes(content[:64])
+    if "ormat not recognised" in words:
+        return not_a("a sound file that can be read", head)
+    return f"is damaged or cut off, or of a kind of sound that can't be read. libsndfile says: {words}"
