@@ -6,6 +6,7 @@ from loader.data.sources.arrays.raw_array import RawArray
 from loader.data.sources.arrays.windows import Windows
 from loader.data.sources.files.byte_files import ByteFiles
 from loader.data.sources.files.npy_files import NpyFiles
+from loader.data.sources.lines.text_lines import TextLines
 from loader.data.sources.objects.map_source import MapSource
 from loader.data.sources.source import Source
 from loader.data.sources.zip_source import Zip
@@ -57,6 +58,7 @@ __all__ = [
     "StateError",
     "Stats",
     "SupervisorDied",
+    "TextLines",
     "Windows",
     "Zip",
     "decode",

@@ -1,0 +1,227 @@
+"""Where the lines of text files begin, and how long they are: found once, in one pass over each file, 12 bytes a line.
+
+    starts     int64    first byte of a line in its file; the lines of all files, one file after the other
+    lengths    uint32   bytes of it, without what ends it
+    newlines   int64    lines of a file that begin before a chunk of it: from there, a line's number is found without reading the whole file
+
+Empty lines are left out. Pickled with protocol 5, the arrays go out of band, into memory that all workers share.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from loader.data.npy.file_io import OPEN_FLAGS, pread, preadv
+from loader.data.npy.header import name_path
+from loader.data.npy.refusals import not_a
+from loader.data.rows import Indices
+from loader.data.sources.files.file_listing import unreadable
+from loader.data.spec import Array
+from loader.errors import DecodeError
+
+_CHUNK_BYTES = 256 * 1024  # stays in a core's second-level cache; one core finds lines at 2 GB/s: docs/measurements.md
+_LF, _CR, _QUOTE = b'\n\r"'
+_MARK = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+_LONGEST = np.iinfo(np.uint32).max
+_TOLD_EVERY_S = 5.0
+
+_log = logging.getLogger("loader")
+
+
+@dataclass(frozen=True)
+class LineIndex:
+    """The lines of several files, one file after the other. Immutable.
+
+    Attributes:
+        paths: absolute.
+        sizes: bytes of each file when its lines were found.
+        ends: lines up to the end of each file.
+        starts, lengths: of each line.
+        newlines: of each chunk, those of all files one after the other.
+        first_lines: number of the line that each file's first chunk begins with.
+    """
+
+    paths: tuple[str, ...]
+    sizes: Indices
+    ends: Indices
+    starts: Indices
+    lengths: npt.NDArray[np.uint32]
+    newlines: Indices
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def file_of(self, line: int) -> int:
+        """Return the number of the file that a line is in."""
+        return int(np.searchsorted(self.ends, line, side="right"))
+
+    def line_number(self, line: int) -> int:
+        """Return a line's number in its file, from 1, as editors count them. Reads up to a chunk of the file. Raises OSError."""
+        file, start = self.file_of(line), int(self.starts[line])
+        chunk, rest = divmod(start, _CHUNK_BYTES)
+        fd = os.open(self.paths[file], OPEN_FLAGS)
+        try:
+            before = pread(fd, rest, chunk * _CHUNK_BYTES).count(b"\n")
+        finally:
+            os.close(fd)
+        chunks = -(-self.sizes // _CHUNK_BYTES)
+        return int(self.newlines[int(chunks[:file].sum()) + chunk]) + before + 1
+
+    def without_first(self) -> LineIndex:
+        """Return the index without the first line of each file that has any: its header."""
+        counts = np.diff(self.ends, prepend=0)
+        kept = np.ones(len(self), bool)
+        kept[(self.ends - counts)[counts > 0]] = False
+        ends = np.cumsum(np.maximum(counts - 1, 0), dtype=np.int64)
+        return LineIndex(self.paths, self.sizes, ends, self.starts[kept], self.lengths[kept], self.newlines)
+
+
+def find_lines(paths: Sequence[str], *, quoted: bool) -> LineIndex:
+    """Find the lines of text files, reading each file once.
+
+    Args:
+        paths: absolute.
+        quoted: a line end between two double quotes does not end a line, as in a CSV file.
+
+    Raises:
+        DataNotFoundError, OSError: a file can't be read.
+        DecodeError: a file is no text, or a line of it has 4 GiB or more.
+    """
+    progress = _Progress(len(paths))
+    found = [_find_in(path, quoted, progress) for path in paths]
+    progress.finish(sum(len(starts) for _, starts, _, _ in found))
+    sizes, starts, lengths, newlines = zip(*found, strict=True)
+    ends = np.cumsum([len(some) for some in starts], dtype=np.int64)
+    joined = [array[0] if len(array) == 1 else np.concatenate(array) for array in (starts, lengths, newlines)]
+    return LineIndex(tuple(paths), np.array(sizes, np.int64), ends, *joined)
+
+
+def _find_in(path: str, quoted: bool, progress: _Progress) -> tuple[int, Indices, npt.NDArray[np.uint32], Indices]:
+    """Return the size of one file, where its lines begin, their lengths, and the line ends before each chunk."""
+    try:
+        fd = os.open(path, OPEN_FLAGS)
+        try:
+            scan = _Scan(quoted)
+            buffer = np.empty(1 + _CHUNK_BYTES, np.uint8)
+            buffer[0] = 0
+            while count := _fill(fd, memoryview(buffer)[1:], scan.size):
+                if not scan.size:
+                    _check_text(path, buffer[1 : 1 + min(count, 64)].tobytes())
+                scan.add(buffer[: 1 + count])
+                buffer[0] = buffer[count]
+                progress.add(count, path)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        named = name_path(error, path)
+        raise (unreadable(path, named) if isinstance(named, OSError) else named) from None
+    starts, lengths = scan.lines()
+    if len(lengths) and int(lengths.max()) > _LONGEST:
+        raise DecodeError(path, f"has a line of {int(lengths.max()):,} bytes; 4 GiB is the most. Is it a text file?")
+    return scan.size, starts, lengths.astype(np.uint32), np.array(scan.newlines, np.int64)
+
+
+class _Scan:
+    """Finds the lines of one file, chunk by chunk.
+
+    Attributes:
+        size: bytes seen.
+        newlines: line ends before each chunk.
+    """
+
+    def __init__(self, quoted: bool) -> None:
+        self.size = 0
+        self.newlines: list[int] = []
+        self._quoted = quoted
+        self._first = 0  # byte that the first line begins with
+        self._seen = 0  # line ends so far
+        self._open = 0  # 1 between two quotes
+        self._ends: list[Indices] = []
+        self._returns: list[npt.NDArray[np.bool_]] = []  # whether a carriage return stands before the line end
+        self._last = _LF
+
+    def add(self, chunk: Array) -> None:
+        """Look at the next bytes of a file; `chunk` begins with the one before them."""
+        self.newlines.append(self._seen)
+        content = chunk[1:]
+        if not self.size and content[:3].tobytes() == _MARK:
+            self._first = len(_MARK)
+        places = np.flatnonzero(content == _LF)
+        self._seen += len(places)
+        if self._quoted:
+            places = self._outside_quotes(content, places)
+        self._ends.append(places + self.size)
+        self._returns.append(chunk[places] == _CR)
+        self.size += len(content)
+        self._last = int(chunk[-1])
+
+    def _outside_quotes(self, content: Array, places: Indices) -> Indices:
+        """Return those places that an even number of quotes stands before; a quote within quotes is written as two."""
+        quotes = np.flatnonzero(content == _QUOTE)
+        if len(quotes) or self._open:
+            places = places[(np.searchsorted(quotes, places) + self._open) % 2 == 0]
+            self._open = (self._open + len(quotes)) % 2
+        return places
+
+    def lines(self) -> tuple[Indices, Indices]:
+        """Return where the lines begin that are not empty, and how long they are."""
+        ends = np.concatenate([*self._ends, np.zeros(0, np.int64)])
+        returns = np.concatenate([*self._returns, np.zeros(0, bool)])
+        if self.size > (ends[-1] + 1 if len(ends) else self._first):  # the last line has no end
+            ends, returns = np.append(ends, self.size), np.append(returns, self._last == _CR)
+        starts = np.empty_like(ends)
+        starts[:1], starts[1:] = self._first, ends[:-1] + 1
+        lengths = ends - starts
+        lengths -= returns & (lengths > 0)
+        if len(lengths) and not lengths.min():
+            kept = lengths > 0
+            return starts[kept], lengths[kept]
+        return starts, lengths
+
+
+def _fill(fd: int, buffer: memoryview, offset: int) -> int:
+    """Fill `buffer` from a file; return the bytes read, fewer only where the file ends: a network file system may bring less at a time."""
+    total = 0
+    while got := preadv(fd, [buffer[total:]], offset + total) if total < len(buffer) else 0:
+        total += got
+    return total
+
+
+def _check_text(path: str, raw: bytes) -> None:
+    """Raise DecodeError for what is no UTF-8 text by its first bytes."""
+    if raw.startswith(_UTF_16):
+        raise DecodeError(path, "is UTF-16 text. What to do: save it as UTF-8, such as by iconv -f UTF-16 -t UTF-8")
+    if b"\0" in raw or raw.startswith(_COMPRESSED):
+        raise DecodeError(path, not_a("a text file", raw))
+
+
+class _Progress:
+    """Says in the log how far the search is, where it takes long."""
+
+    def __init__(self, files: int) -> None:
+        self._files = files
+        self._bytes = 0
+        self._started = self._told = time.monotonic()
+
+    def add(self, count: int, path: str) -> None:
+        """Count bytes of a file."""
+        self._bytes += count
+        now = time.monotonic()
+        if now - self._told > _TOLD_EVERY_S:
+            self._told = now
+            _log.info("looking for the lines of text files: %.1f GB so far, in %s", self._bytes / 1e9, path)
+
+    def finish(self, lines: int) -> None:
+        """Say what was found."""
+        took_s = time.monotonic() - self._started
+        if self._told > self._started:
+            _log.info("found %s lines in %s files, %.1f GB, in %.0f s", f"{lines:,}", f"{self._files:,}", self._bytes / 1e9, took_s)

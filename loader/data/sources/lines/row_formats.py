@@ -1,0 +1,142 @@
+"""What is in a row of a text file: the whole line, a column of CSV, a key of a JSON object."""
+
+from __future__ import annotations
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from loader.data.decode.decoder import Undecodable
+from loader.data.decode.text_decoder import decode_utf8
+
+_SHOWN = 10
+
+
+class RowFormat(ABC):
+    """Finds the text and the label in a row. Immutable and picklable."""
+
+    @abstractmethod
+    def text(self, row: memoryview) -> memoryview:
+        """Return the text in a row, as UTF-8. Raises Undecodable."""
+
+    @abstractmethod
+    def label(self, row: memoryview) -> Any:
+        """Return the label in a row: a text or a number; None if there is none. Raises Undecodable."""
+
+
+class CsvRows(RowFormat):
+    """Fields with a delimiter between them, each in quotes or not (RFC 4180).
+
+    Args:
+        delimiter: one ASCII character.
+        width: fields of each row.
+        text, label: places of these fields; None for the whole row, and for no label.
+    """
+
+    def __init__(self, delimiter: str, width: int, text: int | None, label: int | None) -> None:
+        self._delimiter = delimiter
+        self._width = width
+        self._text = text
+        self._label = label
+
+    def text(self, row: memoryview) -> memoryview:
+        if self._text is None:
+            return row
+        return memoryview(self._fields(row)[self._text])
+
+    def label(self, row: memoryview) -> Any:
+        if self._label is None:
+            return None
+        return decode_utf8(memoryview(self._fields(row)[self._label])).strip()
+
+    def _fields(self, row: memoryview) -> list[bytes]:
+        fields = split_csv(bytes(row), self._delimiter.encode())
+        if len(fields) != self._width:
+            more = f"more than the {self._width}" if len(fields) > self._width else f"of {self._width}"
+            hint = f". A field that holds a {self._delimiter!r} must stand in quotes" if len(fields) > self._width else ""
+            raise Undecodable(f"has {len(fields)} columns, {more} of the first row{hint}")
+        return fields
+
+
+def split_csv(row: bytes, delimiter: bytes) -> list[bytes]:
+    """Return the fields of a row of CSV. Python's module reads no field of more than 131,072 characters, unless all of a process is told so.
+
+    Raises:
+        Undecodable: quotes are not as they should be.
+    """
+    if b'"' not in row:
+        return row.split(delimiter)
+    other = re.escape(delimiter)
+    pattern = re.compile(rb'(?:"([^"]*(?:""[^"]*)*)"|([^"\n' + other + rb"][^\n" + other + rb"]*)?)(?:(" + other + rb")|\Z)")
+    fields: list[bytes] = []
+    place = 0
+    while True:
+        match = pattern.match(row, place)
+        if match is None:
+            raise Undecodable(
+                f"is no row of a CSV file: column {len(fields) + 1} has a quote that does not fit. A field with quotes in it stands in quotes, "
+                'and each of those in it is written twice: "5"" disk"'
+            )
+        quoted, plain, more = match.groups()
+        fields.append((plain or b"") if quoted is None else quoted.replace(b'""', b'"'))
+        if more is None:
+            return fields
+        place = match.end()
+
+
+class JsonRows(RowFormat):
+    """One JSON object a line.
+
+    Args:
+        text, label: keys; None for the whole line, and for no label.
+    """
+
+    def __init__(self, text: str | None, label: str | None) -> None:
+        self._text = text
+        self._label = label
+
+    def text(self, row: memoryview) -> memoryview:
+        if self._text is None:
+            return row
+        value = _value(_object(row), self._text)
+        if not isinstance(value, str):
+            raise Undecodable(f"has no text at {self._text!r}, but {value!r:.40}")
+        try:
+            return memoryview(value.encode())
+        except UnicodeEncodeError as error:
+            raise Undecodable(f"has a text at {self._text!r} that is none: {error.reason}") from None
+
+    def label(self, row: memoryview) -> Any:
+        if self._label is None:
+            return None
+        value = _value(_object(row), self._label)
+        return value.strip() if isinstance(value, str) else value
+
+
+def _value(found: dict[str, Any], key: str) -> Any:
+    try:
+        return found[key]
+    except KeyError:
+        raise Undecodable(f"has no {key!r}; it has {listed(list(found))}") from None
+
+
+def _object(row: memoryview) -> dict[str, Any]:
+    try:
+        found = json.loads(decode_utf8(row))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise Undecodable(f"is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise Undecodable(f"is no JSON object, but {found!r:.40}")
+    return found
+
+
+def keys_of(row: memoryview) -> list[str]:
+    """Return the keys of a row of JSON. Raises Undecodable."""
+    return list(_object(row))
+
+
+def listed(names: Sequence[Any]) -> str:
+    """Return names of columns in words."""
+    return ", ".join(map(repr, names[:_SHOWN])) + (f", ... ({len(names):,} in all)" if len(names) > _SHOWN else "") if names else "none"

@@ -1,0 +1,224 @@
+"""One sample per line of a text file, or per row of a CSV or JSON-lines file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from loader.data import fork_guard
+from loader.data.copy_rows import by_part, put
+from loader.data.decode.decoder import FunctionDecoder, Undecodable, as_decoder
+from loader.data.decode.text_decoder import ByteDecoder
+from loader.data.rows import BadSample, Indices, RowGauge, gauge_of, is_fault_of_sample
+from loader.data.sources.files.file_listing import Paths, as_path_list, find_files
+from loader.data.sources.labels.labels import check_classes
+from loader.data.sources.lines.columns import Column, choose_rows, format_of
+from loader.data.sources.lines.copy_lines import copy_lines
+from loader.data.sources.lines.line_index import find_lines
+from loader.data.sources.lines.mapped_files import MappedFiles
+from loader.data.sources.lines.row_labels import number_labels, refuse
+from loader.data.sources.source import Source, spec_of_first
+from loader.data.spec import Array, Leaf, Sample, SampleSpec
+from loader.data.stopwatch import DECODE, READ
+from loader.errors import DecodeError, PipelineError
+
+
+class TextLines(Source):
+    """Samples that are lines of text files, or rows of CSV or JSON-lines files, which may be larger than memory.
+
+    Each file is read once here, to find where its lines begin; that takes a second for each 1 or 2 GB, and 12 bytes of memory a line. The processes
+    that read samples map the files. They must stay as they are.
+
+    Empty lines are no samples. Lines may end as on Windows, and a byte order mark at the start is no part of the text.
+
+    Args:
+        paths: a path, a glob, a folder, or a list of paths and globs; the files are joined in this order.
+        decode: what becomes of a text: a decoder, such as `decode.text(tokenizer, 128)`, or a function that takes its bytes, as for `ByteFiles`.
+        column: where a row has several, the one with the text: a name, or a number from 0 up; in JSON, a key. None: the only one beside the label.
+            For a function, None means the whole row.
+        label_column: the one with the label, which may be a number or the name of a class. None: no labels.
+        classes: names of all classes, in order. None: if labels are names, those that occur, sorted.
+        format: `"lines"`, `"csv"` or `"jsonl"`. None: by the extension; `.csv`, `.tsv`, `.jsonl`, `.ndjson` and `.json`; others are lines.
+        header: whether the first row of a CSV file names its columns.
+        delimiter: between the columns of a CSV file. None: a tab in a `.tsv`, else a comma.
+
+    Attributes:
+        classes: names of the classes; label k means `classes[k]`. Empty where labels are numbers and no classes were given.
+
+    Raises:
+        ConfigError: there is no such column, or several and none was chosen.
+        DataNotFoundError: there is no file, or no line in the files.
+        DecodeError: a file is no text.
+        LabelError: rows have no label, or one that is unlike the others; says in which lines.
+
+    Example:
+        >>> from loader import decode
+        >>> TextLines("reviews.csv", decode=decode.text(None, 128), column="review", label_column="stars")  # doctest: +SKIP
+        TextLines(25,000 lines of reviews.csv, 5 classes)
+    """
+
+    decodes = True
+
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        decode: object,
+        column: Column | None = None,
+        label_column: Column | None = None,
+        classes: Iterable[str] | None = None,
+        format: str | None = None,
+        header: bool = True,
+        delimiter: str | None = None,
+    ) -> None:
+        self._decoder = as_decoder(decode)
+        names = None if classes is None else check_classes(classes)
+        files = _files(paths)
+        kind = format_of(files, format, delimiter)
+        index = find_lines(files, quoted=kind.is_csv)
+        self._files = MappedFiles(files, index.sizes.tolist())
+        whole_rows = isinstance(self._decoder, FunctionDecoder)
+        self._index, self._formats = choose_rows(kind, index, self._files, column, label_column, header=header, whole_rows=whole_rows)
+        self._columns: list[Array] = []  # what follows x in a sample: nothing, or labels
+        self.classes: tuple[str, ...] = names or ()
+        if label_column is not None:
+            values, self.classes = number_labels(self._read_labels(), names, kind.is_csv, self.name_of)
+            self._columns.append(values)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def sample(self, index: int) -> Sample:
+        watch = self.watch
+        try:
+            text = self._text(index)
+            if watch is not None:
+                watch.lap(READ)
+            decoded = self._decoder.decode(text)
+        except Undecodable as error:
+            raise self._problem(index, error) from error
+        if watch is not None:
+            watch.lap(DECODE)
+        parts = decoded if isinstance(decoded, tuple) else (decoded,)
+        if len(parts) > 1 and self._columns:
+            raise PipelineError(f"{self!r}: {self._decoder!r} returns {len(parts)} parts, so label_column= can't be given as well")
+        return (*parts, *(column[index].copy() for column in self._columns))
+
+    @cached_property
+    def spec(self) -> SampleSpec:
+        """Names, shapes and dtypes of a sample, as the decoder knows them, or else from the first one."""
+        known = self._decoder.known_spec()
+        if known is None:
+            return spec_of_first(self)
+        columns = [Leaf(part, None, column.shape[1:], column.dtype) for part, column in enumerate(self._columns, len(known.parts))]
+        return SampleSpec((*known.leaves, *columns))
+
+    def header_spec(self) -> SampleSpec | None:
+        return None if self._decoder.known_spec() is None else self.spec
+
+    def read(self, indices: Indices, out: Sequence[Array]) -> None:
+        texts = len(out) - len(self._columns)
+        for column, target in zip(self._columns, out[texts:], strict=True):
+            np.take(column, indices, axis=0, out=target, mode="clip")  # the default mode would buffer `out`
+        if isinstance(self._decoder, ByteDecoder) and self._formats is None:
+            try:
+                return self._copy_all(indices, out[0], self._decoder.pad)
+            except (DecodeError, OSError):
+                pass  # one by one, it is found out which of the lines can't be had
+        self._decode_each(indices, out[:texts], gauge_of(out))
+
+    def name_of(self, index: int) -> str:
+        try:
+            return f"{self._path(index)}, line {self._index.line_number(index):,}"
+        except OSError:
+            return self._path(index)
+
+    def open(self) -> None:
+        self._decoder.open()
+        self._files.open()
+
+    def labels(self) -> Array | None:
+        return self._columns[0] if self._columns else None
+
+    def __repr__(self) -> str:
+        first, more = os.path.relpath(self._index.paths[0]), len(self._index.paths) - 1
+        classes = f", {len(self.classes)} classes" if self.classes else ""
+        return f"TextLines({len(self):,} lines of {first}{f' and {more:,} more' if more else ''}{classes})"
+
+    def _text(self, index: int) -> memoryview:
+        """Return the text of a line. Raises Undecodable, DecodeError, OSError."""
+        file = self._index.file_of(index) if len(self._index.paths) > 1 else 0
+        start = int(self._index.starts[index])
+        row = memoryview(self._files.content(file))[start : start + int(self._index.lengths[index])]
+        return row if self._formats is None else self._formats[file].text(row)
+
+    def _copy_all(self, indices: Indices, out: Array, pad: int) -> None:
+        starts, lengths = self._index.starts[indices], self._index.lengths[indices]
+        if len(self._index.paths) == 1:
+            return copy_lines(self._files.content(0), starts, lengths, out, pad)
+        for file, _, places in by_part(self._index.ends, indices):
+            rows = np.empty((len(places), out.shape[1]), np.uint8)
+            copy_lines(self._files.content(file), starts[places], lengths[places], rows, pad)
+            put(rows, out, places)
+
+    def _decode_each(self, indices: Indices, out: Sequence[Array], gauge: RowGauge) -> None:
+        decode_into, spec = self._decoder.decode_into, SampleSpec(self.spec.leaves[: len(out)])
+        watch, depth = self.watch, fork_guard.depth()
+        cell, first = gauge
+        for place, index in enumerate(indices.tolist()):
+            cell[0] = first + place
+            try:
+                text = self._text(index)
+                if watch is not None:
+                    watch.lap(READ)
+                decode_into(text, [target[place, ...] for target in out], spec)
+                fork_guard.exit_if_forked(depth)
+                if watch is not None:
+                    watch.lap(DECODE)
+            except BaseException as error:
+                if not is_fault_of_sample(error):
+                    raise
+                raise BadSample(index) from self._cause(error, index)
+
+    def _read_labels(self) -> list[Any]:
+        """Return the labels of all rows as they are written."""
+        assert self._formats is not None
+        values: list[Any] = []
+        problems: list[tuple[int, str]] = []
+        starts, ends = self._index.starts, self._index.starts + self._index.lengths
+        for file, end in enumerate(self._index.ends.tolist()):
+            content, label = memoryview(self._files.content(file)), self._formats[file].label
+            some = slice(len(values), end)
+            for start, stop in zip(starts[some].tolist(), ends[some].tolist(), strict=True):
+                try:
+                    values.append(label(content[start:stop]))
+                except Undecodable as error:
+                    problems.append((len(values), str(error)))
+                    values.append(None)
+        refuse(problems, len(values), self.name_of)
+        return values
+
+    def _cause(self, error: BaseException, index: int) -> BaseException:
+        """Return an error about a text with its place in it; what a function of the user's raised stays as it is."""
+        foreign = isinstance(error, ValueError) and not isinstance(error, DecodeError) and not self._decoder.of_user
+        return self._problem(index, error) if foreign or isinstance(error, Undecodable) else error
+
+    def _problem(self, index: int, error: BaseException) -> DecodeError:
+        line, start = self._index.line_number(index), int(self._index.starts[index])
+        return DecodeError(self._path(index), f"line {line:,}, which begins at byte {start:,}: {error}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "watch"}
+
+    def _path(self, index: int) -> str:
+        return self._index.paths[self._index.file_of(index)]
+
+
+def _files(paths: Paths) -> list[str]:
+    """Return the files that are meant, in order."""
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else as_path_list(paths)
+    return [file for path in given for file in find_files(path, ())[0]]
