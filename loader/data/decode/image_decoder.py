@@ -77,7 +77,7 @@ class ImageDecoder(Decoder):
     resample: str
 
     suffixes = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-    modules = ("cv2", "PIL.Image")
+    modules = ("cv2", "PIL")
     extra = "image"
 
     def open(self) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from loader import decode
+from loader import ByteFiles, decode
 from loader.data.decode.decoder import Decoder
 from loader.errors import ConfigError
 from tests.unit.data.decode.images import HEIGHT, WIDTH, by_opencv, by_pillow, photo, saved, turned
@@ -215,3 +217,10 @@ def test_a_size_that_is_none_is_refused(size: Any) -> None:
 def test_all_wrong_arguments_are_told_at_once() -> None:
     with pytest.raises(ConfigError, match=r"mode='BGR': must be one of 'RGB', 'L', 'RGBA', 'RGB16', 'L16'; resample='best': must be one of 'area'"):
         decode.image(mode="BGR", resample="best")
+
+
+def test_a_missing_library_is_told_when_the_source_is_made_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(FILES["JPEG"]())
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ConfigError, match=r"decode\.image\(size=\(8, 8\)\) needs cv2, not installed here.*pip install 'npy-loader\[image\]'"):
+        ByteFiles(tmp_path, decode=decode.image(size=8))
