@@ -7,6 +7,7 @@ from loader.data.sources.arrays.windows import Windows
 from loader.data.sources.files.byte_files import ByteFiles
 from loader.data.sources.files.npy_files import NpyFiles
 from loader.data.sources.lines.text_lines import TextLines
+from loader.data.sources.objects.iter_source import IterSource
 from loader.data.sources.objects.map_source import MapSource
 from loader.data.sources.source import Source
 from loader.data.sources.zip_source import Zip
@@ -39,6 +40,7 @@ __all__ = [
     "ConfigError",
     "DataNotFoundError",
     "DecodeError",
+    "IterSource",
     "IterationError",
     "LabelError",
     "Loader",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 from loader.config import Config, plain
 from loader.data.pipeline.segments import Transform
 from loader.data.plan import EpochPlan
-from loader.data.sources.source import Source
+from loader.data.sources.source import Source, is_in_order
 from loader.data.sources.source_mistakes import instead_of, instead_of_sequence
 from loader.errors import ConfigError
 
@@ -20,6 +21,29 @@ def checked_source(source: object) -> Source:
         return source
     remedy = instead_of(source) or instead_of_sequence(source)
     raise ConfigError(f"source is {'None' if source is None else f'of type {type(source).__name__}'}, not a source; {remedy}")
+
+
+def settings_for(source: Source, config: Config) -> Config:
+    """Return the settings, for one process only where the source is read in its own order.
+
+    Raises:
+        ConfigError: they ask for another order, or more processes; the message lists all that do.
+    """
+    if not is_in_order(source):
+        return config
+    wrong = {
+        f"workers={config.workers}": config.workers not in ("auto", 0, 1),
+        f"shuffle={config.shuffle!r}": bool(config.shuffle),
+        f"shard={config.shard}": config.shard[1] > 1,
+        f"on_error={config.on_error!r}": config.on_error != "raise",
+    }
+    found = [setting for setting, is_wrong in wrong.items() if is_wrong]
+    if found:
+        raise ConfigError(
+            f"{source!r} is read from start to end by one process, and can't be used with {', '.join(found)}. What to do: leave that out; "
+            "or, if the data can be asked for sample i, give an object with __len__ and __getitem__: MapSource(obj)"
+        )
+    return replace(config, workers=min(config.worker_count, 1), max_workers=1)
 
 
 def checked_transforms(transforms: object) -> Sequence[Transform]:

@@ -23,7 +23,7 @@ from loader.ipc.board import Board
 from loader.ipc.loader_identity import default_name, set_name
 from loader.ipc.quarantine import make_report
 from loader.measure.stats import Meter, Stats
-from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms
+from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms, settings_for
 from loader.train.inline import Inline
 from loader.train.keras.adapter import KerasTraining
 from loader.train.position import Position
@@ -38,7 +38,7 @@ class Loader(KerasTraining, NamedArguments):
     `model.fit`, or iterate over it: each `for` loop is one epoch, and the next epoch is already being filled meanwhile.
 
     Args:
-        source: where the samples come from: `NpyFiles`, `NpyArrays`, `MapSource`, `Zip`, or a sum, subset or split of them.
+        source: where the samples come from: `NpyFiles`, `NpyArrays`, `MapSource`, `IterSource`, `Zip`, or a sum, subset or split of them.
         batch_size: rows per batch, for each rank.
         transforms: from `loader.transforms`, or functions `f(sample, rng) -> sample`; applied in this order.
         shuffle: a new order in every epoch.
@@ -96,8 +96,8 @@ class Loader(KerasTraining, NamedArguments):
     ) -> None:
         given = locals()
         config = Config(**{setting.name: given[setting.name] for setting in fields(Config)})
-        self._config = config = replace(config, quarantine=make_report(config.quarantine))
         self.source = checked_source(source)
+        self._config = config = replace(settings_for(source, config), quarantine=make_report(config.quarantine))
         self.transforms = checked_transforms(transforms)
         self.plan = checked_plan(len(source), config)
         weights = None if config.class_weight is None else ClassWeight(config.class_weight)

@@ -5,26 +5,20 @@ A supervisor reads no sample: that is code of the user's, and what it opens or s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from loader.data.sources.source import Source
+from loader.data.sources.source import Source, with_members
 from loader.data.spec import SampleSpec
 
 
 def known_specs(source: Source) -> list[SampleSpec | None]:
     """Return the spec of `source`, and of each source that it is made of where that is known by now."""
-    first, *members = _all_of(source)
+    first, *members = with_members(source)
     return [first.spec, *(vars(member).get("spec") for member in members)]
 
 
 def tell_specs(source: Source, specs: Sequence[SampleSpec | None]) -> None:
     """Let `source`, and those that it is made of, know what `known_specs` returned for them elsewhere."""
-    for each, spec in zip(_all_of(source), specs, strict=True):
+    for each, spec in zip(with_members(source), specs, strict=True):
         if spec is not None:
             vars(each)["spec"] = spec  # where a cached property keeps it; a property of the user's own is asked as before
-
-
-def _all_of(source: Source) -> Iterator[Source]:
-    yield source
-    for member in source.members():
-        yield from _all_of(member)

@@ -43,6 +43,11 @@ def with_members(source: Source) -> Iterator[Source]:
         yield from with_members(member)
 
 
+def is_in_order(source: Source) -> bool:
+    """Return whether a source, or one that it is made of, gives its samples in ascending order only."""
+    return any(each.in_order for each in with_members(source))
+
+
 def spec_of_first(source: Source) -> SampleSpec:
     """Return the spec of a source's first sample. Raises PipelineError where that can't be a sample."""
     with kept(True):  # it may be run in the midst of another sample
@@ -65,10 +70,12 @@ class Source(NamedArguments, ABC):
     """A sequence of samples that workers can read.
 
     Attributes:
+        in_order: whether samples come in ascending order only, and from one process, as those of a generator do.
         decodes: whether it makes samples of the content of files, and tells `watch` when that begins and ends.
         watch: to be told of the rows that are read now, where they are timed; else None. The pipeline sets it.
     """
 
+    in_order: ClassVar[bool] = False
     decodes: ClassVar[bool] = False
     watch: Stopwatch | None = None
 

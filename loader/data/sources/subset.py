@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data.rows import BadSample, Indices
-from loader.data.sources.source import Source, read_into
+from loader.data.sources.source import Source, is_in_order, read_into
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError
 
@@ -20,6 +20,10 @@ class Subset(Source):
     """Some samples of another source, in a given order."""
 
     def __init__(self, source: Source, indices: npt.ArrayLike) -> None:
+        if is_in_order(source):
+            raise ConfigError(
+                f"{source!r} has no subsets and no split, because a generator is read from start to end; make a generator for each part"
+            )
         self._indices: Indices = as_indices(indices, len(source))
         self._source = source
 

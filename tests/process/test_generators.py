@@ -1,0 +1,74 @@
+"""Generators in a worker of their own: the batches are those of the generator, whatever dies and wherever training goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loader import ConfigError, IterSource, Loader, PipelineError
+from loader import transforms as T
+from tests.batches import assert_same, copied, inline, take
+from tests.processes import supervisor_of, workers_of
+
+SAMPLES, BATCH = 50, 8
+
+
+def walk() -> Iterator[Any]:
+    rng = np.random.default_rng(3)
+    place = np.zeros(4, np.float32)
+    for step in range(SAMPLES):
+        place += rng.normal(size=4)
+        yield place, step  # the same array each time
+
+
+def shifted(sample: Any, rng: np.random.Generator) -> Any:
+    x, y = sample
+    return x + rng.random(), y
+
+
+@pytest.mark.parametrize("transforms", [[], [T.Rescale(2.0)], [shifted]], ids=["alone", "built in", "function"])
+@pytest.mark.parametrize("workers", [1, "auto"])
+def test_the_batches_are_the_generators_in_each_epoch(workers: Any, transforms: Any) -> None:
+    with Loader(IterSource(walk, SAMPLES), BATCH, transforms=transforms, workers=workers) as loader:
+        assert_same(take(loader, 3), inline(IterSource(walk, SAMPLES), BATCH, 3, transforms=transforms))
+        assert len(workers_of(loader)) == 1
+
+
+@pytest.mark.filterwarnings("ignore:the supervisor .* died:RuntimeWarning")
+@pytest.mark.parametrize("whom", [supervisor_of, lambda loader: workers_of(loader)[0]], ids=["supervisor", "worker"])
+def test_a_generator_whose_process_is_killed_goes_on_where_it_was(whom: Any) -> None:
+    with Loader(IterSource(walk, SAMPLES), BATCH, slots=2) as loader:
+        stream = loader.batches()
+        found = []
+        for number in range(14):
+            if number in (3, 9):
+                os.kill(whom(loader), signal.SIGKILL)
+            found.append(copied(next(stream)))
+    assert_same(found, inline(IterSource(walk, SAMPLES), BATCH, 2))
+
+
+def test_an_epoch_of_a_generator_is_resumed_in_the_middle() -> None:
+    with Loader(IterSource(walk, SAMPLES), BATCH) as loader:
+        for _ in zip(range(3), loader, strict=False):
+            state = loader.state_dict()
+    with Loader(IterSource(walk, SAMPLES), BATCH) as loader:
+        loader.load_state_dict(state)
+        assert_same(take(loader), inline(IterSource(walk, SAMPLES), BATCH)[3:])
+
+
+def test_a_generator_has_no_second_worker() -> None:
+    with Loader(IterSource(walk, SAMPLES), BATCH) as loader, pytest.raises(ConfigError, match="workers=2: must be from 1 to 1"):
+        loader.resize(2)
+
+
+def test_a_generator_that_ends_early_is_an_error_of_the_batch_that_it_lacks() -> None:
+    with Loader(IterSource(walk, SAMPLES + 10), BATCH) as loader:
+        found: list[Any] = []
+        with pytest.raises(PipelineError, match=r"ended after 50 samples. What to do: give length=50"):
+            found.extend(copied(batch) for batch in loader)
+    assert_same(found, inline(IterSource(walk, SAMPLES), BATCH)[:6])
