@@ -10,7 +10,7 @@ import numpy as np
 
 from loader.data.copy_rows import by_part
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
-from loader.data.sources.source import Source, read_into
+from loader.data.sources.source import Source, paths_of, read_into
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError
 
@@ -80,6 +80,11 @@ class Joined(Source):
     def name_of(self, index: int) -> str | None:
         source, inner = self._locate(index)
         return source.name_of(inner)
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all samples, in order, where these are files."""
+        return [path for source in self._sources for path in paths_of(source)]
 
     def ids(self) -> list[str] | None:
         ids = [source.ids() for source in self._sources]

@@ -66,6 +66,14 @@ def read_into(source: Source, indices: Indices, out: Sequence[Array], places: In
         source.read_at(indices, out, places)
 
 
+def paths_of(source: Source) -> list[str]:
+    """Return the paths of a source whose samples are files, in order. Raises AttributeError for another one."""
+    paths: list[str] | None = getattr(source, "paths", None)
+    if paths is None:
+        raise AttributeError(f"{source!r} has no paths: its samples are not files of their own")
+    return paths
+
+
 class Source(NamedArguments, ABC):
     """A sequence of samples that workers can read.
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 _KERAS = ("keras", "tf_keras", "tensorflow")
-_MANIFESTS = (".csv", ".txt")
+_MANIFESTS = (".csv", ".tsv", ".txt", ".jsonl")
 _NUMPY = (np.ndarray, np.generic)
 _IN_MEMORY = ("__dlpack__", "__array_interface__", "to_numpy")  # what has one of these has its data in memory: PyTorch, JAX; pandas
 _IN_ORDER = {"datasets": "a Hugging Face IterableDataset", "grain": "a Grain IterDataset or DataLoader"}

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data.rows import BadSample, Indices
-from loader.data.sources.source import Source, is_in_order, read_into
+from loader.data.sources.source import Source, is_in_order, paths_of, read_into
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError
 
@@ -64,6 +64,12 @@ class Subset(Source):
 
     def name_of(self, index: int) -> str | None:
         return self._source.name_of(int(self._indices[index]))
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all samples, in order, where these are files."""
+        paths = paths_of(self._source)
+        return [paths[index] for index in self._indices.tolist()]
 
     def ids(self) -> list[str] | None:
         ids = self._source.ids()

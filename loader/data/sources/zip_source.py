@@ -11,7 +11,7 @@ import numpy as np
 
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.arrays.column_source import ColumnSource
-from loader.data.sources.source import Source, name_or_none, read_into
+from loader.data.sources.source import Source, name_or_none, paths_of, read_into
 from loader.data.spec import PART_NAMES, Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError, LabelError
 
@@ -169,6 +169,11 @@ class Zip(Source):
 
     def name_of(self, index: int) -> str | None:
         return self._inputs[0].source.name_of(index)
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all samples in the first source, in order, where these are files."""
+        return paths_of(self._inputs[0].source)
 
     def ids(self) -> list[str] | None:
         return self._inputs[0].source.ids()

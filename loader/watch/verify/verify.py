@@ -187,7 +187,7 @@ class _ListedFiles(NpyFiles):
 def _files(path: Path) -> NpyFiles:
     if path.is_dir():
         return files_in(path)
-    return _ListedFiles.from_manifest(path) if path.suffix in (".csv", ".txt") else NpyFiles([path])
+    return _ListedFiles.from_manifest(path) if path.suffix in (".csv", ".tsv", ".txt", ".jsonl") else NpyFiles([path])
 
 
 def _summary(target: str, check: Check, found: Found, seconds: float, interrupted: bool) -> dict[str, Any]:

@@ -28,7 +28,7 @@ SOURCE = NpyArrays(np.arange(6))
         (lambda: T.Rescale(scal=2), "Rescale has no argument 'scal' (did you mean scale?)"),
         (lambda: T.Flip(axis=2), "Flip has no argument 'axis' (it has direction, p, fields)"),
         (lambda: NpyArrays(np.arange(3), weights=np.ones(3)), "NpyArrays has no argument 'weights' (did you mean sample_weight?)"),
-        (lambda: NpyFiles("a", label="b"), "NpyFiles has no argument 'label' (did you mean labels?)"),
+        (lambda: NpyFiles("a", labls="b"), "NpyFiles has no argument 'labls' (did you mean labels?)"),
         (lambda: Zip(SOURCE, z=SOURCE), "Zip has no argument 'z' (it has x, y, sample_weight)"),
         (lambda: MapSource(object=[1]), "MapSource has no argument 'object' (did you mean obj?)"),
     ],

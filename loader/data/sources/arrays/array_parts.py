@@ -11,7 +11,8 @@ import numpy as np
 
 from loader.data.sources.arrays.column_source import ColumnSource
 from loader.data.sources.arrays.stored_array import StoredArray, overlaps
-from loader.data.sources.files.file_listing import find_files, path_text, unreadable
+from loader.data.sources.files.file_listing import path_text, unreadable
+from loader.data.sources.files.file_search import find_files
 from loader.data.sources.labels.labels import as_array
 from loader.data.sources.source_mistakes import is_read_later
 from loader.data.spec import Array, text_remedy

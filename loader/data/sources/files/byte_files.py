@@ -13,7 +13,7 @@ from loader.data.npy.header import name_path
 from loader.data.rows import BadSample, Indices, RowGauge, is_fault_of_sample
 from loader.data.sources.files.file_listing import PathLike, Paths
 from loader.data.sources.files.file_reader import FileReader
-from loader.data.sources.files.labelled_files import LabelledFiles
+from loader.data.sources.files.labelled_files import Label, LabelledFiles
 from loader.data.spec import Array, Leaf, Sample, SampleSpec, as_parts
 from loader.data.stopwatch import DECODE, READ
 from loader.errors import DecodeError, PipelineError
@@ -26,8 +26,8 @@ class ByteFiles(LabelledFiles):
     Such a function gets each sample as the decoder makes it and has to make the samples alike, by cropping or padding them.
 
     Args:
-        paths, labels, root, classes, sample_weight: as `LabelledFiles` has them. In a list, paths have their extensions. In folders, files whose
-            names do not end as the decoder expects are left out.
+        paths, labels, root, classes, label, exclude, sample_weight: as `LabelledFiles` has them. In a list, paths have their extensions. In folders,
+            files whose names do not end as the decoder expects are left out.
         decode: a decoder of `loader.decode`, or a function that takes the content of a file, `bytes`, and returns an array, a dict of arrays, or a
             tuple `(x, y)` or `(x, y, sample_weight)` of those.
 
@@ -51,11 +51,13 @@ class ByteFiles(LabelledFiles):
         classes: Iterable[str] | None = None,
         *,
         decode: object,
+        label: Label | None = None,
+        exclude: str | Sequence[str] = (),
         sample_weight: object = None,
     ) -> None:
         self._decoder = as_decoder(decode)
         self.suffixes = self._decoder.suffixes
-        super().__init__(paths, labels, root, classes, sample_weight=sample_weight)
+        super().__init__(paths, labels, root, classes, label=label, exclude=exclude, sample_weight=sample_weight)
 
     @classmethod
     def _suffixes_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 
 from loader.data.copy_rows import put
 from loader.data.rows import Indices, RowGauge, gauge_of
-from loader.data.sources.files.file_listing import (
-    PathLike,
-    Paths,
-    absolute_path,
-    as_path_list,
-    check_first,
-    check_there,
-    class_folders,
-    find_files,
-    list_folder,
-    path_text,
-    unreadable,
-)
+from loader.data.sources.files.class_listing import list_classes
+from loader.data.sources.files.file_listing import PathLike, Paths, absolute_path, as_path_list, check_first, check_there, path_text, unreadable
+from loader.data.sources.files.file_search import FileSearch
 from loader.data.sources.files.path_index import PathIndex
-from loader.data.sources.labels.label_table import read_manifest
-from loader.data.sources.labels.labels import check_classes, parse_texts, read_labels
+from loader.data.sources.labels.file_name_labels import labels_of_names
+from loader.data.sources.labels.labels import check_classes, read_labels
+from loader.data.sources.labels.manifest import Columns, check_options, read_manifest
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
-from loader.errors import ConfigError, DataNotFoundError, LabelError
+from loader.errors import ConfigError, DecodeError, LabelError
 
-_PARTS_OF_A_SET = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing"))
+Label: TypeAlias = "str | re.Pattern[str] | Callable[[str], Any]"
 
 Files = TypeVar("Files", bound="LabelledFiles")
 
@@ -47,6 +39,9 @@ class LabelledFiles(Source):
         root: folder that relative paths are in, and that IDs are relative to. None: for a list, the working directory or, if all
             paths are absolute, their common folder; for a folder, itself; for a glob, its part before the first wildcard.
         classes: names of all classes, in order. None: if labels are names, those that occur, sorted.
+        label: in the place of `labels`, what finds the label of a file in its ID: a regular expression, whose first group it is, or a function of
+            the ID.
+        exclude: patterns, or one, of files of a folder or glob to leave out, as paths relative to `root`: `"old/*"`, `"*_mask.npy"`.
         sample_weight: of each sample, in one of the forms of `labels`; needs labels.
 
     Attributes:
@@ -54,7 +49,13 @@ class LabelledFiles(Source):
     """
 
     suffixes: tuple[str, ...] = ()
-    """How the files end that a folder or glob means, in lower case; a single one is appended to the IDs of a list. Empty: any file."""
+    """How the files end that a folder or glob means, in lower case. Empty: any file."""
+
+    appended: ClassVar[str] = ""
+    """What is appended to the IDs of a list that has a root, where it is missing."""
+
+    file_error: ClassVar[type[DecodeError]] = DecodeError
+    """Of a file that can't be opened."""
 
     finds_missing: ClassVar[bool] = True
     """Whether files of a list that do not exist are an error when the source is made."""
@@ -66,15 +67,22 @@ class LabelledFiles(Source):
         root: PathLike | None = None,
         classes: Iterable[str] | None = None,
         *,
+        label: Label | None = None,
+        exclude: str | Sequence[str] = (),
         sample_weight: object = None,
     ) -> None:
-        if labels is None and sample_weight is not None:
+        if labels is not None and label is not None:
+            raise ConfigError("labels= and label= both say what the labels are; give one of them")
+        if labels is None and label is None and sample_weight is not None:
             raise ConfigError("sample_weight needs labels: a sample is (x, y, sample_weight)")
-        self._index = self._make_index(paths, root)
+        self._index = self._make_index(paths, root, exclude)
         self.classes: tuple[str, ...] = () if classes is None else check_classes(classes)
         self._columns: list[Array] = []  # what follows x in a sample: nothing, or labels, or labels and weights
         if labels is not None:
             values, self.classes = read_labels(labels, self._index, classes)
+            self._columns.append(values)
+        if label is not None:
+            values, self.classes = labels_of_names(label, self._index.ids(), self.classes or None)
             self._columns.append(values)
         if sample_weight is not None:
             weights, names = read_labels(sample_weight, self._index, what="sample_weight")
@@ -95,56 +103,54 @@ class LabelledFiles(Source):
             DataNotFoundError: the folder is missing, or has no sub-folders, or these hold no files.
             ConfigError: a sub-folder is not in `classes`.
         """
-        for name in ("labels", "root"):
+        for name in ("labels", "label", "root"):
             if name in options:
                 raise ConfigError(
-                    f"from_folder takes no {name}=, because the sub-folders are its labels; for other labels: {cls.__name__}(folder, labels=...)"
+                    f"from_folder takes no {name}=, because the sub-folders are its labels; for other labels: {cls.__name__}(folder, {name}=...)"
                 )
-        root, suffixes = absolute_path(folder), cls._suffixes_with(options)
-        folders = class_folders(root)
-        if classes is None and len(folders) > 1 and _PARTS_OF_A_SET.issuperset(name.lower() for name in folders):
-            parts = f"{cls.__name__}.from_folder({os.path.join(root, folders[0])!r})"
-            raise ConfigError(
-                f"the sub-folders of {root} are {', '.join(folders)}, which are parts of a data set, not classes: {parts}; or give them as classes="
-            )
-        names = check_classes(folders if classes is None else classes)
-        numbers = {name: number for number, name in enumerate(names)}
-        unknown = [name for name in folders if name not in numbers]
-        if unknown:
-            raise ConfigError(f"{root} has sub-folders that are not in classes: {', '.join(unknown)}. Add them to classes, or move them away")
-        paths: list[str] = []
-        counts: list[int] = []
-        for name in folders:
-            before = len(paths)
-            paths.extend(_files_of_class(os.path.join(root, name), suffixes))
-            counts.append(len(paths) - before)
-        if not paths:
-            list_folder(root, suffixes)  # raises: says what is there instead
-        labels = np.repeat(np.array([numbers[name] for name in folders], np.int32), counts)
+        root = absolute_path(folder)
+        search = FileSearch(cls._suffixes_with(options), cls.__name__, options.pop("exclude", ()), root)
+        paths, labels, names = list_classes(root, search, cls.__name__, classes)
         return cls(paths, labels=labels, root=root, classes=names, **options)
 
     @classmethod
     def from_manifest(
-        cls: type[Files], file: PathLike, root: PathLike | None = None, *, classes: Iterable[str] | None = None, **options: Any
+        cls: type[Files],
+        file: Any,
+        root: PathLike | None = None,
+        *,
+        classes: Iterable[str] | None = None,
+        path_column: str = "path",
+        label_columns: str | Sequence[str] | None = None,
+        weight_column: str | None = None,
+        **options: Any,
     ) -> Files:
-        """Make a source from a text file that lists the files and their labels.
+        """Make a source from a table that lists the files and their labels.
 
         Args:
-            file: `.csv` with the header `path,label` or `path,label,weight`, or `.txt` with lines `path label`. If all labels read as numbers, they
-                are numbers; otherwise they are names of classes. Weights become float32.
-            root: folder that the paths are relative to. None: the folder of the manifest.
+            file: `.csv` or `.tsv` with a header, `.jsonl` with one object per line, `.txt` with lines `path label`, or a data frame of pandas or
+                polars. Lines that begin with `#` are comments. Paths written on Windows will do. If all labels of a text file read as numbers,
+                they are numbers; otherwise they are names of classes. Weights become float32.
+            root: folder that the paths are relative to. None: the folder of the manifest; for a data frame, the working directory.
             classes: names of all classes, in order; labels that are among them are names, even if they look like numbers.
+            path_column: name of the column of paths.
+            label_columns: name of the column of labels; or several, of numbers, which become one float32 vector; or `()` for no labels. None:
+                `label`, if there is such a column.
+            weight_column: name of the column of weights. None: `weight`, if there is such a column.
             options: of the class itself.
 
         Raises:
-            DataNotFoundError, ConfigError, LabelError: they name the line of the manifest.
+            DataNotFoundError: there is no such file, or it lists none.
+            ConfigError: a column is missing.
+            LabelError: lines are bad; lists them by number.
         """
-        place = absolute_path(file)
-        manifest = read_manifest(place)
-        labels, names = parse_texts(manifest.labels, None if classes is None else check_classes(classes))
-        weights = None if manifest.weights is None else np.array(manifest.weights, np.float32)
-        folder = os.path.dirname(place) if root is None else root
-        return cls(manifest.paths, labels=labels, root=folder, classes=names or None, sample_weight=weights, **options)
+        check_options(options)
+        columns = Columns.of(path_column, () if label_columns is None and "label" in options else label_columns, weight_column)
+        is_path = isinstance(file, (str, os.PathLike))
+        folder = absolute_path(root) if root is not None else os.path.dirname(absolute_path(file)) if is_path else None
+        names = None if classes is None else check_classes(classes)
+        manifest = read_manifest(file, folder or os.getcwd(), columns, names, cls.appended)
+        return cls(manifest.paths, manifest.labels, folder, manifest.classes or names, sample_weight=manifest.weights, **options)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -154,7 +160,7 @@ class LabelledFiles(Source):
         try:
             parts = self._read_file(path)
         except OSError as error:
-            raise unreadable(path, error) from None
+            raise unreadable(path, error, type(self).__name__, self.file_error) from None
         return (*parts, *(column[index].copy() for column in self._columns))
 
     @cached_property
@@ -164,7 +170,7 @@ class LabelledFiles(Source):
         try:
             leaves = self._leaves_of(path)
         except OSError as error:
-            raise unreadable(path, error) from None
+            raise unreadable(path, error, type(self).__name__, self.file_error) from None
         parts = 1 + leaves[-1].part
         columns = [Leaf(part, None, column.shape[1:], column.dtype) for part, column in enumerate(self._columns, parts)]
         return SampleSpec((*leaves, *columns))
@@ -180,6 +186,11 @@ class LabelledFiles(Source):
         for column, target in zip(self._columns, out[files:], strict=True):
             put(column.take(indices, axis=0, mode="clip"), target, places)
         self._read_files(indices, self._index.raw_paths(indices), out[:files], places.tolist(), gauge_of(out))
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all samples, absolute, in order: predictions without shuffling have the same."""
+        return self._index.paths()
 
     def name_of(self, index: int) -> str:
         return self._index.path(index)
@@ -213,31 +224,26 @@ class LabelledFiles(Source):
         """Return the `suffixes` of a source that is made with these options."""
         return cls.suffixes
 
-    def _make_index(self, paths: Paths, root: PathLike | None) -> PathIndex:
-        folder = None if root is None else absolute_path(root)
+    def _make_index(self, paths: Paths, root: PathLike | None, exclude: str | Sequence[str]) -> PathIndex:
+        folder, maker = None if root is None else absolute_path(root), type(self).__name__
         if isinstance(paths, (str, os.PathLike)):
             if folder is not None:
                 paths = os.path.join(folder, os.path.expanduser(os.fspath(paths)))
-            found, own = find_files(paths, self.suffixes)
+            search = FileSearch(self.suffixes, maker, exclude, folder)
+            found, own = search.find(paths)
+            search.log_skipped(_shown(own))
             return PathIndex(found, folder or own)
-        names = as_path_list(paths)
+        if exclude:
+            raise ConfigError("exclude= is for a folder or a glob; leave the files out of the list instead")
+        names = as_path_list(paths, maker)
         if folder is None:
-            check_first(names[0], self.suffixes)
-        elif len(self.suffixes) == 1:
-            (suffix,) = self.suffixes
-            names = [name if name.endswith(suffix) else name + suffix for name in map(path_text, names)]
+            check_first(names[0], self.appended, maker)
+        elif self.appended:
+            names = [name if name.endswith(self.appended) else name + self.appended for name in map(path_text, names)]
         index = PathIndex(names, folder)
         if self.finds_missing:
-            check_there(len(index), index.path)
+            check_there(len(index), index.path, self.appended)
         return index
-
-
-def _files_of_class(folder: str, suffixes: tuple[str, ...]) -> list[str]:
-    """Return the files of one class; a class may be empty, so long as another is not."""
-    try:
-        return list_folder(folder, suffixes)
-    except DataNotFoundError:
-        return []
 
 
 def _shown(folder: str) -> str:

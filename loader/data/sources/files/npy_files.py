@@ -10,6 +10,7 @@ from loader.data.npy.reader import NpyReader
 from loader.data.rows import Indices, RowGauge
 from loader.data.sources.files.labelled_files import LabelledFiles
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
+from loader.errors import NpyError
 
 
 class NpyFiles(LabelledFiles):
@@ -19,7 +20,7 @@ class NpyFiles(LabelledFiles):
     first transform is a function. Such a function gets each file as it is and has to make the samples alike, by cropping or padding them.
 
     Args:
-        paths, labels, root, classes, sample_weight: as `LabelledFiles` has them.
+        paths, labels, root, classes, label, exclude, sample_weight: as `LabelledFiles` has them.
 
     Example:
         >>> NpyFiles(["a", "b"], labels={"a": 0, "b": 1}, root="/data")
@@ -27,6 +28,8 @@ class NpyFiles(LabelledFiles):
     """
 
     suffixes = (".npy",)
+    appended = ".npy"
+    file_error = NpyError
     _reader: NpyReader | None = None  # of this process
 
     def header_spec(self) -> SampleSpec:

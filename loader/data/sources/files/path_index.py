@@ -84,11 +84,14 @@ class PathIndex:
         """Return all IDs, in order: paths relative to `root`, without extension; those outside it stay absolute. As many strings, for a moment."""
         return [_stem(name) for name in self.relative_paths()]
 
+    def paths(self) -> list[str]:
+        """Return all paths, absolute, in order: as many strings."""
+        return os.fsdecode(self._view[:-1].tobytes()).split("\0")
+
     def relative_paths(self) -> list[str]:
         """Return all paths relative to `root`, in order, those outside it absolute: as many strings, for a moment."""
         prefix = self.root.rstrip("/") + "/"
-        paths = os.fsdecode(self._view[:-1].tobytes()).split("\0")
-        return [path.removeprefix(prefix) for path in paths]
+        return [path.removeprefix(prefix) for path in self.paths()]
 
     def relative(self, path: str) -> str:
         """Return a path of any form, absolute or relative to `root`, as `relative_paths` has it."""

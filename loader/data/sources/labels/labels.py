@@ -112,6 +112,9 @@ def parse_texts(texts: list[str], classes: tuple[str, ...] | None) -> tuple[Arra
     """Return labels read from a text file as numbers, and the classes.
 
     Texts that all are names in `classes` are names; else, if all read as whole numbers, those; else, if all read as numbers, those; else names.
+
+    Raises:
+        LabelError: most are numbers, but not all.
     """
     if classes is None or not set(classes).issuperset(texts):
         for number in (int, float):
@@ -120,17 +123,23 @@ def parse_texts(texts: list[str], classes: tuple[str, ...] | None) -> tuple[Arra
             except ValueError:
                 continue
             return number_classes(as_array(values, None), classes)
-        _check_names(texts)
+        odd = odd_numbers(texts)
+        if odd:
+            raise LabelError(
+                f"labels are numbers, but for {len(odd):,} of {len(texts):,}, such as {texts[odd[0]]!r}. Leave these out; "
+                "if all are names, give classes="
+            )
     return number_classes(np.array(texts, np.str_), classes)
 
 
-def _check_names(texts: Sequence[str]) -> None:
-    """Refuse numbers of which some are missing: what stands for these would make names of classes of them all."""
-    odd = [text for text in texts if not _is_number(text)]
-    if len(odd) < len(texts) and _NOTHING.issuperset(text.lower() for text in odd):
-        raise LabelError(
-            f"labels are numbers, but for {len(odd):,} of {len(texts):,}, such as {odd[0]!r}. Leave these out; if all are names, give classes="
-        )
+def odd_numbers(texts: Sequence[str]) -> list[int]:
+    """Return the places of texts that are no numbers among others that are: fewer than half of all, or marks that stand for no value.
+
+    Names of classes would be made of them all.
+    """
+    odd = [place for place, text in enumerate(texts) if not _is_number(text)]
+    few = 2 * len(odd) < len(texts) or (len(odd) < len(texts) and _NOTHING.issuperset(texts[place].lower() for place in odd))
+    return odd if few else []
 
 
 def _is_number(text: str) -> bool:
@@ -224,6 +233,7 @@ def _narrow(array: Array, what: str) -> Array:
 
 def _by_id(labels: Mapping[Any, Any], index: PathIndex, what: str) -> list[Any]:
     ids = index.ids()
+    check_distinct(ids, index, what)
     values = [labels.get(name, _MISSING) for name in ids]
     missing = [name for name, value in zip(ids, values, strict=True) if value is _MISSING]
     if missing:
@@ -234,13 +244,29 @@ def _by_id(labels: Mapping[Any, Any], index: PathIndex, what: str) -> list[Any]:
 def _by_path(table: Mapping[str, str], index: PathIndex, path: str, what: str) -> list[str]:
     """Return the labels of a `.csv`, whose first column may hold IDs or paths, with extension or without, even absolute ones."""
     table = {index.relative(key): label for key, label in table.items()}
-    values = [table.get(name, table.get(full)) for name, full in zip(index.ids(), index.relative_paths(), strict=True)]
+    ids, paths = index.ids(), index.relative_paths()
+    check_distinct([name for name, full in zip(ids, paths, strict=True) if full not in table and name in table], index, what)
+    values = [table.get(full, table.get(name)) for name, full in zip(ids, paths, strict=True)]
     missing = [name for name, value in zip(index.ids(), values, strict=True) if not value]
     if missing:
         empty = missing[0] in table or f"{missing[0]}.npy" in table
         hint = "the label in its line is empty" if empty else _hint(table, missing[0], index)
         raise LabelError(f"{path}: {_count(missing, len(values), what)}; {hint}")
     return [value for value in values if value]
+
+
+def check_distinct(ids: Sequence[str], index: PathIndex, what: str) -> None:
+    """Raise LabelError if two different files have one of these IDs, as `a.jpg` and `a.png` do. The same file may be there twice."""
+    if len(set(ids)) == len(ids):
+        return
+    wanted = set(ids)
+    found: dict[str, str] = {}
+    for name, path in zip(index.ids(), index.relative_paths(), strict=True):
+        if name in wanted and found.setdefault(name, path) != path:
+            raise LabelError(
+                f"{what} by ID: {found[name]!r} and {path!r} have one ID, {name!r}, a path without its extension, so it is not clear which one is "
+                "meant. Give a .csv with whole paths, or an array in the order of the files; or rename or leave out one of them"
+            )
 
 
 def _count(missing: Sequence[str], total: int, what: str) -> str:

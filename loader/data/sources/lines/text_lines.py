@@ -14,7 +14,8 @@ from loader.data.copy_rows import by_part, put
 from loader.data.decode.decoder import FunctionDecoder, Undecodable, as_decoder
 from loader.data.decode.text_decoder import ByteDecoder
 from loader.data.rows import BadSample, Indices, RowGauge, gauge_of, is_fault_of_sample
-from loader.data.sources.files.file_listing import Paths, as_path_list, find_files
+from loader.data.sources.files.file_listing import Paths, as_path_list
+from loader.data.sources.files.file_search import find_files
 from loader.data.sources.labels.labels import check_classes
 from loader.data.sources.lines.columns import Column, choose_rows, format_of
 from loader.data.sources.lines.copy_lines import copy_lines
@@ -220,5 +221,5 @@ class TextLines(Source):
 
 def _files(paths: Paths) -> list[str]:
     """Return the files that are meant, in order."""
-    given = [paths] if isinstance(paths, (str, os.PathLike)) else as_path_list(paths)
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else as_path_list(paths, "TextLines")
     return [file for path in given for file in find_files(path, ())[0]]

@@ -155,8 +155,12 @@ def test_texts_are_whole_numbers_or_numbers_or_names(tmp_path: Path) -> None:
     path = tmp_path / "y.csv"
     path.write_text("a/1,1.5\na/2,2\nb/3,3\n")
     same(read_labels(path, INDEX)[0], [1.5, 2, 3], np.float32)
+    path.write_text("a/1,y\na/2,2\nb/3,x\n")
+    assert read_labels(path, INDEX)[1] == ("2", "x", "y")
     path.write_text("a/1,10\na/2,2\nb/3,x\n")
-    assert read_labels(path, INDEX)[1] == ("10", "2", "x")
+    with pytest.raises(LabelError, match=r"labels are numbers, but for 1 of 3, such as 'x'\. .*if all are names, give classes="):
+        read_labels(path, INDEX)
+    assert read_labels(path, INDEX, classes=["10", "2", "x"])[0].tolist() == [0, 1, 2]
     path.write_text("a/1,1.5\na/2,NA\nb/3,3\n")
     with pytest.raises(LabelError, match=r"labels are numbers, but for 1 of 3, such as 'NA'\. Leave these out"):
         read_labels(path, INDEX)

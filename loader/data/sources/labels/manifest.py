@@ -1,0 +1,211 @@
+"""Tables that list files with their labels: which column means what, and all that is wrong with them in one error."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from loader.data.sources.files.file_listing import path_text
+from loader.data.sources.labels.labels import as_array, number_classes, odd_numbers, parse_texts
+from loader.data.sources.labels.manifest_tables import BadRows, Table, is_missing, open_table
+from loader.data.sources.labels.text_rows import columns_in_words
+from loader.data.spec import Array
+from loader.errors import ConfigError, DataNotFoundError
+
+_LOOKED_AT = 500  # lines, of those whose paths look like any others: 1 ms
+_NOT_GIVEN = ("labels", "sample_weight")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest says.
+
+    Attributes:
+        paths: of the files, with `/` as separator.
+        labels: one for each, or None where it has none.
+        classes: names of the classes; `()` where labels are numbers.
+        weights: one for each, or None.
+    """
+
+    paths: list[str]
+    labels: Array | None
+    classes: tuple[str, ...]
+    weights: Array | None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a manifest mean what, as `LabelledFiles.from_manifest` is told."""
+
+    path: str
+    labels: tuple[str, ...] | None
+    weight: str | None
+
+    @classmethod
+    def of(cls, path: str, labels: object, weight: str | None) -> Columns:
+        """Return the columns as a user gives them: `labels` may be one name or several."""
+        if labels is None or isinstance(labels, str):
+            return cls(path, None if labels is None else (labels,), weight)
+        if not isinstance(labels, Iterable) or isinstance(labels, set | frozenset | Mapping):
+            raise ConfigError(f"label_columns={labels!r}: give the name of a column, or a list of names")
+        return cls(path, tuple(labels), weight)
+
+
+def read_manifest(file: Any, root: str, columns: Columns, classes: tuple[str, ...] | None, appended: str) -> Manifest:
+    """Read a manifest.
+
+    Args:
+        file: a path, or a data frame.
+        root: absolute folder that relative paths are in.
+        columns: which of them mean what.
+        classes: names of all classes; None for those that occur.
+        appended: what files are named that are listed without it, such as `.npy`; may be empty.
+
+    Raises:
+        DataNotFoundError: there is no such file, or no file is listed in it.
+        ConfigError: it lacks a column.
+        LabelError: lines are bad; lists them, with their numbers.
+    """
+    table = open_table(file, paths_only=columns.labels == ())
+    bad = BadRows(table.where, table.unit)
+    path, labels, weight = _chosen(table, columns)
+    numbers, found = table.columns([path, *labels, *([weight] if weight else [])], bad)
+    paths = _paths(found[0], numbers, root, appended, bad)
+    targets = _targets(found[1 : 1 + len(labels)], labels, numbers, paths, bad, table.is_text and classes is None)
+    weights = _vector(found[1 + len(labels) :], [weight or ""], numbers, bad) if weight else None
+    bad.raise_any()
+    if not paths:
+        raise DataNotFoundError(f"{table.where} lists no files")
+    if targets is None or isinstance(targets, np.ndarray):
+        values, names = targets, classes or ()
+    elif table.is_text:
+        values, names = parse_texts(targets, classes)
+    else:
+        values, names = number_classes(as_array(targets, None, f"{labels[0]!r} of {table.where}"), classes)
+    return Manifest(paths, values, names, None if weights is None else weights[:, 0].copy())
+
+
+def _chosen(table: Table, columns: Columns) -> tuple[str, list[str], str | None]:
+    """Return the names of the columns with paths, labels and weights, as the table spells them."""
+    path = _find(table, columns.path, "path_column")
+    if columns.labels is None:
+        label = _like(table.names, "label")
+        _check_unlabelled(table, label, path)
+        labels = [] if label is None else [label]
+    else:
+        labels = [_find(table, name, "label_columns") for name in columns.labels]
+    weight = _find(table, columns.weight, "weight_column") if columns.weight is not None else _like(table.names, "weight")
+    if columns.weight is not None and not labels:
+        raise ConfigError("weight_column needs label_columns: a sample is (x, y, sample_weight)")
+    return path, labels, weight if columns.weight is not None or (labels and weight not in labels) else None
+
+
+def _find(table: Table, name: object, option: str) -> str:
+    """Return a column that must be there. Raises ConfigError, which lists those that are."""
+    if not isinstance(name, str):
+        raise ConfigError(f"{option}: the name of a column must be a str, not {name!r}")
+    found = _like(table.names, name)
+    if found is not None:
+        return found
+    close = _closest(table.names, name)
+    meant = f"; did you mean {close!r}?" if close else "."
+    header = " A manifest begins with a header, such as the header 'path,label'; the columns may have other names" if table.is_text else ""
+    raise ConfigError(f"{table.where} has no column {name!r}{meant} It has {columns_in_words(table.names)}; tell by {option}=.{header}")
+
+
+def _check_unlabelled(table: Table, label: str | None, path: str) -> None:
+    """Refuse to take a table for one without labels where their column may be called something similar."""
+    close = _closest([name for name in table.names if name != path], "label")
+    if label is None and close:
+        raise ConfigError(f"{table.where} has no column 'label', but {close!r}: give label_columns={close!r}; or label_columns=() for no labels")
+
+
+def _like(names: Sequence[str], name: str) -> str | None:
+    """Return the column of this name; one that differs in case only will do."""
+    if name in names:
+        return name
+    return next((own for own in names if own.lower() == name.strip().lower()), None)
+
+
+def _closest(names: Sequence[str], name: str) -> str | None:
+    lowered = {own.lower(): own for own in names}
+    close = difflib.get_close_matches(name.lower(), lowered, 1, 0.7)
+    return lowered[close[0]] if close else None
+
+
+def _paths(values: Sequence[Any], numbers: Sequence[int], root: str, appended: str, bad: BadRows) -> list[str]:
+    """Return the paths as they are written on this system; notes lines that have none, or name a folder."""
+    paths = [path_text(value) if isinstance(value, str | os.PathLike) else "" for value in values]
+    for number, path, value in zip(numbers, paths, values, strict=True):
+        if not path.strip():
+            bad.add(number, "has no path" if is_missing(value) else f"its path is {value!r}, no text")
+    backslashed = next((path for path in paths if "\\" in path), None)
+    if backslashed is not None and not os.path.lexists(os.path.join(root, backslashed)):  # written on Windows; here a name may hold a backslash
+        paths = [path.replace("\\", "/") for path in paths]
+    step = max(1, len(paths) // _LOOKED_AT)
+    for place, path in enumerate(paths):
+        if path and (place % step == 0 or path.endswith("/")) and _is_folder(os.path.join(root, os.path.expanduser(path)), appended):
+            bad.add(numbers[place], f"{path!r} is a folder; list the files in it, or give the folder by itself, without a manifest")
+    return paths
+
+
+def _is_folder(place: str, appended: str) -> bool:
+    return os.path.isdir(place) and (not appended or not os.path.isfile(place + appended))
+
+
+def _targets(
+    values: list[list[Any]], names: list[str], numbers: Sequence[int], paths: Sequence[str], bad: BadRows, find_odd: bool
+) -> list[Any] | Array | None:
+    """Return the labels of one column as they are, those of several as vectors of numbers; notes those that are missing or can't be labels."""
+    if len(values) > 1:
+        return _vector(values, names, numbers, bad)
+    if not values:
+        return None
+    (labels,) = values
+    for number, label, path in zip(numbers, labels, paths, strict=True):
+        if is_missing(label):
+            bad.add(number, f"{path!r} has no label; give it one, or leave the line out")
+    if find_odd:
+        for place in odd_numbers(labels):
+            bad.add(numbers[place], f"the label {labels[place]!r} is not a number, but most are; if all are names, give classes=")
+    return labels
+
+
+def _vector(columns: list[list[Any]], names: Sequence[str], numbers: Sequence[int], bad: BadRows) -> Array:
+    """Return columns of numbers as one vector per row, float32; notes what is no number."""
+    made = np.zeros((len(numbers), len(columns)), np.float32)
+    for place, (column, name) in enumerate(zip(columns, names, strict=True)):
+        try:
+            made[:, place] = np.array(column, np.float64)  # all at once, where all are numbers: texts too
+        except (TypeError, ValueError):
+            pass
+        else:
+            if not np.isnan(made[:, place]).any() and not any(is_missing(value) for value in column):
+                continue
+        for row, value in enumerate(column):
+            number = _number(value)
+            if number is None:
+                bad.add(numbers[row], f"{name} is missing" if is_missing(value) else f"{name} is {value!r}, not a number")
+            else:
+                made[row, place] = number
+    return made
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return None if number != number else number
+
+
+def check_options(options: Iterable[str]) -> None:
+    """Refuse what a manifest says itself."""
+    for name in _NOT_GIVEN:
+        if name in options:
+            raise ConfigError(f"from_manifest takes no {name}=, because the manifest has them: give label_columns= and weight_column=")

@@ -1,0 +1,86 @@
+"""Rows of text files of every origin: comments, byte-order marks and quotes are understood, and what is no text is told."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import os
+from collections.abc import Iterator, Sequence
+
+from loader.errors import ConfigError, DataNotFoundError
+
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_SHOWN = 6  # columns that a message lists
+_COMMENT = "#"
+
+
+def read_text(path: str) -> str:
+    """Return a file as text: UTF-8, or UTF-16 where it begins with the byte-order mark of that."""
+    if not os.path.isfile(path):
+        raise DataNotFoundError(f"{path} does not exist, or is no file; the working directory is {os.getcwd()}")
+    with open(path, "rb") as file:
+        content = file.read()
+    try:
+        return content.decode("utf-16" if content.startswith(_UTF16) else "utf-8-sig")  # -sig: Excel puts a byte-order mark before the header
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start:,}); save it as UTF-8") from None
+
+
+def text_lines(path: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file that are neither empty nor a comment, stripped, with their numbers."""
+    for number, line in enumerate(io.StringIO(read_text(path), newline=None), 1):
+        text = line.strip()
+        if text and not text.startswith(_COMMENT):
+            yield number, text
+
+
+def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a `.csv` or `.tsv` that are neither empty nor a comment, with the number of their (last) line."""
+    lines = _Lines(read_text(path))
+    reader = csv.reader(lines, delimiter=separator_of(path))
+    try:
+        for row in reader:
+            if any(field.strip() for field in row):
+                yield lines.number, row
+            lines.row_begins = True
+    except csv.Error as error:
+        raise ConfigError(f"{path}, line {lines.number}: {error}") from None
+
+
+def separator_of(path: str) -> str:
+    """Return what separates the columns of a file, by its name."""
+    return "\t" if path.lower().endswith(".tsv") else ","
+
+
+def columns_in_words(row: Sequence[str], separator: str = ",") -> str:
+    """Return the columns of a row in words, and what may separate them instead."""
+    listed = f"{len(row)} column{'s' if len(row) > 1 else ''}, {', '.join(map(repr, row[:_SHOWN]))}{', ...' if len(row) > _SHOWN else ''}"
+    other = next((name for sign, name in _SEPARATORS.items() if len(row) == 1 and sign in row[0]), None)
+    return f"{listed} (columns are separated by {_SEPARATORS[separator]} here, not by {other})" if other else listed
+
+
+class _Lines:
+    """The lines of a text for `csv.reader`, without comments. One that begins inside of a quoted field is none.
+
+    Attributes:
+        number: of the line that was taken last.
+        row_begins: whether the next line is the first one of a row.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._lines = io.StringIO(text, newline="")  # `str.splitlines` would also split at characters that a field may hold
+        self.number = 0
+        self.row_begins = True
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        for line in self._lines:
+            self.number += 1
+            if not (self.row_begins and line.lstrip().startswith(_COMMENT)):
+                self.row_begins = False
+                return line
+        raise StopIteration
