@@ -58,7 +58,7 @@ class LabelledFiles(Source):
     """Of a file that can't be opened."""
 
     finds_missing: ClassVar[bool] = True
-    """Whether files of a list that do not exist are an error when the source is made."""
+    """Whether files of a list that do not exist, or are folders, are an error when the source is made."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class LabelledFiles(Source):
         is_path = isinstance(file, (str, os.PathLike))
         folder = absolute_path(root) if root is not None else os.path.dirname(absolute_path(file)) if is_path else None
         names = None if classes is None else check_classes(classes)
-        manifest = read_manifest(file, folder or os.getcwd(), columns, names, cls.appended)
+        manifest = read_manifest(file, folder or os.getcwd(), columns, names, cls.appended, cls.finds_missing)
         return cls(manifest.paths, manifest.labels, folder, manifest.classes or names, sample_weight=manifest.weights, **options)
 
     def __len__(self) -> int:

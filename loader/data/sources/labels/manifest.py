@@ -56,7 +56,7 @@ class Columns:
         return cls(path, tuple(labels), weight)
 
 
-def read_manifest(file: Any, root: str, columns: Columns, classes: tuple[str, ...] | None, appended: str) -> Manifest:
+def read_manifest(file: Any, root: str, columns: Columns, classes: tuple[str, ...] | None, appended: str, finds_folders: bool) -> Manifest:
     """Read a manifest.
 
     Args:
@@ -65,6 +65,7 @@ def read_manifest(file: Any, root: str, columns: Columns, classes: tuple[str, ..
         columns: which of them mean what.
         classes: names of all classes; None for those that occur.
         appended: what files are named that are listed without it, such as `.npy`; may be empty.
+        finds_folders: whether a line that names a folder is bad; of many lines, not all are looked at.
 
     Raises:
         DataNotFoundError: there is no such file, or no file is listed in it.
@@ -75,7 +76,9 @@ def read_manifest(file: Any, root: str, columns: Columns, classes: tuple[str, ..
     bad = BadRows(table.where, table.unit)
     path, labels, weight = _chosen(table, columns)
     numbers, found = table.columns([path, *labels, *([weight] if weight else [])], bad)
-    paths = _paths(found[0], numbers, root, appended, bad)
+    paths = _paths(found[0], numbers, root, bad)
+    if finds_folders:
+        _note_folders(paths, numbers, root, appended, bad)
     targets = _targets(found[1 : 1 + len(labels)], labels, numbers, paths, bad, table.is_text and classes is None)
     weights = _vector(found[1 + len(labels) :], [weight or ""], numbers, bad) if weight else None
     bad.raise_any()
@@ -138,8 +141,8 @@ def _closest(names: Sequence[str], name: str) -> str | None:
     return lowered[close[0]] if close else None
 
 
-def _paths(values: Sequence[Any], numbers: Sequence[int], root: str, appended: str, bad: BadRows) -> list[str]:
-    """Return the paths as they are written on this system; notes lines that have none, or name a folder."""
+def _paths(values: Sequence[Any], numbers: Sequence[int], root: str, bad: BadRows) -> list[str]:
+    """Return the paths as they are written on this system; notes lines that have none."""
     paths = [path_text(value) if isinstance(value, str | os.PathLike) else "" for value in values]
     for number, path, value in zip(numbers, paths, values, strict=True):
         if not path.strip():
@@ -147,11 +150,15 @@ def _paths(values: Sequence[Any], numbers: Sequence[int], root: str, appended: s
     backslashed = next((path for path in paths if "\\" in path), None)
     if backslashed is not None and not os.path.lexists(os.path.join(root, backslashed)):  # written on Windows; here a name may hold a backslash
         paths = [path.replace("\\", "/") for path in paths]
+    return paths
+
+
+def _note_folders(paths: Sequence[str], numbers: Sequence[int], root: str, appended: str, bad: BadRows) -> None:
+    """Note lines that name a folder: of many, among some spread over them."""
     step = max(1, len(paths) // _LOOKED_AT)
     for place, path in enumerate(paths):
         if path and (place % step == 0 or path.endswith("/")) and _is_folder(os.path.join(root, os.path.expanduser(path)), appended):
             bad.add(numbers[place], f"{path!r} is a folder; list the files in it, or give the folder by itself, without a manifest")
-    return paths
 
 
 def _is_folder(place: str, appended: str) -> bool:
