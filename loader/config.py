@@ -30,7 +30,9 @@ def _setting(default: Any, *, unit: str, allowed: str, why: str) -> Any:
 class Config:
     """The settings of one loader. `Loader` takes the same names; `docs/settings.md` is made from this class."""
 
-    batch_size: int = _setting(None, unit="rows", allowed="1 or more", why="rows per batch, for each rank of `shard`")
+    batch_size: int | None = _setting(
+        None, unit="rows", allowed="1 or more, or None", why="rows per batch, for each rank of `shard`; None makes a batch of each file"
+    )
     shuffle: bool = _setting(False, unit="", allowed="True or False", why="a new order every epoch, from `seed`")
     seed: int = _setting(0, unit="", allowed="0 to 2**64 - 1", why="decides the order and all random draws: same seed, same batches")
     drop_last: bool = _setting(False, unit="", allowed="True or False", why="leave out the last batch if it is not full")
@@ -85,7 +87,7 @@ class Config:
     def _problems(self) -> list[tuple[str, str]]:
         given: Any = self  # what a user gave may have any type
         good = {
-            "batch_size": _whole(given.batch_size, 1),
+            "batch_size": given.batch_size is None or _whole(given.batch_size, 1),
             "seed": _whole(given.seed, 0, 2**64 - 1),
             "workers": _is_text(given.workers, "auto") or _whole(given.workers, 0),
             "max_workers": given.max_workers is None or _whole(given.max_workers, 1),
@@ -105,6 +107,8 @@ class Config:
             "name": given.name is None or bool(isinstance(given.name, str) and re.fullmatch(r"[\w-]{1,64}", given.name)),
         }
         problems = [(name, f"must be {describe(name)['allowed']}{_kind(getattr(self, name))}") for name, fine in good.items() if not fine]
+        if not problems and self.batch_size is None and self.drop_last:
+            problems.append(("drop_last", "with batch_size=None, where each file is a batch, no batch is partial"))
         if not problems and isinstance(self.workers, int) and self.max_workers is not None and self.workers > self.max_workers:
             problems.append(("workers", f"more than max_workers={self.max_workers}"))
         if not problems and self.max_errors is not None and self.on_error != "substitute":

@@ -1,35 +1,40 @@
-"""How an epoch is cut into batches, for one rank of a data-parallel job.
+"""How an epoch is cut into batches, for one rank of a data-parallel job, and which samples each of them holds.
 
-An epoch is cut into global batches of `batch_size × world` rows; rank r takes the r-th part of each. So all ranks see equally many batches,
-and another world size with the same global batch gives the same global batches. This rank's rows, in the order of its batches, are numbered
-0, 1, 2, … ("rows of the plan"); a row's position in the epoch's order follows by arithmetic.
+Everyone asks a plan: the supervisor for the rows that a batch has, the workers for the samples in them. A plan numbers the rows that this rank
+delivers in an epoch ("rows of the plan"): batch b begins at row `b × batch_size`. Nothing in it depends on what has happened before.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from loader.config import Config
+from loader.data.order import Order
 from loader.data.rows import Indices
+from loader.data.sources.source import Source
+from loader.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class EpochPlan:
+class EpochPlan(ABC):
     """The batches of any epoch of one rank.
 
     Attributes:
-        samples: in the source.
-        batch_size: rows of a full batch of this rank.
+        order: of what is shuffled.
+        batch_size: rows of a full batch of this rank, or of the largest one.
         drop_last: leave out the last batch if it is not full.
         rank: of this process, 0 ≤ rank < world.
         world: number of ranks.
         batches: in an epoch.
-        rows: of this rank in an epoch.
-        left_out: samples at the end of an epoch that no rank delivers.
+        rows: at which the numbers of an epoch's rows end.
+        left_out: how many of what is ordered no rank delivers, at the end of an epoch.
+        one_size: whether all batches but the last one of an epoch have `batch_size` rows.
     """
 
-    samples: int
+    order: Order
     batch_size: int
     drop_last: bool = False
     rank: int = 0
@@ -37,19 +42,59 @@ class EpochPlan:
     batches: int = field(init=False)
     rows: int = field(init=False)
     left_out: int = field(init=False)
+    one_size: bool = field(init=False)
+
+    @property
+    @abstractmethod
+    def samples(self) -> int:
+        """Number of samples in the source."""
+
+    @property
+    @abstractmethod
+    def in_blocks(self) -> bool:
+        """Whether `indices` costs little only where many are asked for at once, so that they are made in blocks and kept."""
+
+    @abstractmethod
+    def rows_of(self, epoch: int, batch: int) -> int:
+        """Return the rows of batch number `batch` of an epoch."""
+
+    @abstractmethod
+    def indices(self, epoch: int, start: int, stop: int) -> Indices:
+        """Return the samples in this rank's rows `start` to `stop` of an epoch."""
+
+
+@dataclass(frozen=True)
+class SampleBatches(EpochPlan):
+    """Batches of `batch_size` samples.
+
+    An epoch is cut into global batches of `batch_size × world` samples; rank r takes the r-th part of each. So all ranks see equally many batches,
+    and another world size with the same global batch gives the same global batches.
+    """
+
     _last: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        full, rest = divmod(self.samples, self.batch_size * self.world)
+        full, rest = divmod(self.order.samples, self.batch_size * self.world)
         last = 0 if self.drop_last or rest % self.world else rest // self.world
         object.__setattr__(self, "_last", last)
         object.__setattr__(self, "batches", full + (last > 0))
         object.__setattr__(self, "rows", full * self.batch_size + last)
         object.__setattr__(self, "left_out", rest - last * self.world)
+        object.__setattr__(self, "one_size", True)
 
-    def rows_of(self, batch: int) -> int:
-        """Return the rows of batch number `batch` of an epoch."""
+    @property
+    def samples(self) -> int:
+        return self.order.samples
+
+    @property
+    def in_blocks(self) -> bool:
+        return bool(self.order.shuffle)
+
+    def rows_of(self, epoch: int, batch: int) -> int:
         return min(self.batch_size, self.rows - batch * self.batch_size)
+
+    def indices(self, epoch: int, start: int, stop: int) -> Indices:
+        return self.order.indices(epoch, self.positions(start, stop))
 
     def positions(self, start: int, stop: int) -> Indices:
         """Return the positions in the epoch's order of this rank's rows `start` to `stop`."""
@@ -60,3 +105,59 @@ class EpochPlan:
         share = np.where(batch * self.batch_size + self.batch_size <= self.rows, self.batch_size, self._last)
         positions: Indices = batch * (self.batch_size * self.world) + self.rank * share + row
         return positions
+
+
+@dataclass(frozen=True)
+class FileBatches(EpochPlan):
+    """Batches that are files: the rows of each file, in their order. The files are shuffled, if anything is.
+
+    `batch_size` is that of the largest file, so that a slot can hold any of them. In an epoch, rank r takes the files at the positions r, r + world,
+    r + 2 × world, …
+
+    Attributes:
+        ends: number of the sample after the last one of each file, of shape `(files,)`.
+    """
+
+    ends: Indices = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "batches", len(self.ends) // self.world)
+        object.__setattr__(self, "rows", self.batches * self.batch_size)
+        object.__setattr__(self, "left_out", len(self.ends) % self.world)
+        object.__setattr__(self, "one_size", False)
+
+    @property
+    def samples(self) -> int:
+        return int(self.ends[-1])
+
+    @property
+    def in_blocks(self) -> bool:
+        return False
+
+    def rows_of(self, epoch: int, batch: int) -> int:
+        start, stop = self._samples_of(epoch, batch)
+        return stop - start
+
+    def indices(self, epoch: int, start: int, stop: int) -> Indices:
+        batch, row = divmod(start, self.batch_size)
+        first, _ = self._samples_of(epoch, batch)
+        return np.arange(first + row, first + row + stop - start, dtype=np.int64)
+
+    def _samples_of(self, epoch: int, batch: int) -> tuple[int, int]:
+        position = np.array([batch * self.world + self.rank], np.int64)
+        file = int(self.order.indices(epoch, position)[0])
+        return int(self.ends[file - 1]) if file else 0, int(self.ends[file])
+
+
+def plan_of(source: Source, config: Config) -> EpochPlan:
+    """Return the batches of an epoch. Raises ConfigError where files are to be batches, and the source has none that could."""
+    rank, world = config.shard
+    if config.batch_size is not None:
+        return SampleBatches(Order(len(source), config.seed, config.shuffle), config.batch_size, config.drop_last, rank, world)
+    rows = source.file_rows()
+    if rows is None:
+        raise ConfigError(f"batch_size=None makes a batch of each file, but {source!r} has no files of several rows; NpyArrays(list of files) has")
+    if not rows.all():
+        raise ConfigError(f"batch_size=None makes a batch of each file, but {int((rows == 0).sum()):,} of the {len(rows):,} files have no rows")
+    order = Order(len(rows), config.seed, config.shuffle)
+    return FileBatches(order, int(rows.max()), False, rank, world, ends=np.cumsum(rows, dtype=np.int64))

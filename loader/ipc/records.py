@@ -210,7 +210,7 @@ class Look(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _READY.pack(_LOOK_KIND, 0, 0, 0, 0, 0, 0, 0)
+        return _READY.pack(_LOOK_KIND, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class Ready(NamedTuple):
@@ -224,6 +224,7 @@ class Ready(NamedTuple):
         first: number of its first batch in the epoch.
         batches: how many are in it, complete.
         failed: whether the batch after those is due to fail, with the error in the slot's text area.
+        last_rows: of the last of its batches; the others are full.
     """
 
     slot: int
@@ -233,6 +234,7 @@ class Ready(NamedTuple):
     first: int
     batches: int
     failed: bool
+    last_rows: int
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
@@ -245,7 +247,7 @@ class Ready(NamedTuple):
 
 ReadyRecord = Ready | Look
 
-_READY = struct.Struct("<IIQQQQII")
+_READY = struct.Struct("<IIQQQQIIQ")
 READY_BYTES = _READY.size
 _READY_KIND, _LOOK_KIND = range(2)
 
@@ -253,6 +255,6 @@ _READY_KIND, _LOOK_KIND = range(2)
 def unpack_ready(raw: bytes) -> list[ReadyRecord]:
     """Return the records in `raw`, a whole number of them."""
     found: list[ReadyRecord] = []
-    for kind, slot, delivery, term, epoch, first, batches, failed in _READY.iter_unpack(raw):
-        found.append(Ready(slot, delivery, term, epoch, first, batches, bool(failed)) if kind == _READY_KIND else Look())
+    for kind, slot, delivery, term, epoch, first, batches, failed, last_rows in _READY.iter_unpack(raw):
+        found.append(Ready(slot, delivery, term, epoch, first, batches, bool(failed), last_rows) if kind == _READY_KIND else Look())
     return found

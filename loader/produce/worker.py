@@ -19,7 +19,6 @@ import numpy as np
 
 from loader.data import fork_guard
 from loader.data.global_rng import set_at_random
-from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.substitution import CAPACITY, KnownKillers, Substitution, substitute
 from loader.data.plan import EpochPlan
@@ -50,7 +49,7 @@ class WorkerContext:
     """What all workers share: made by the supervisor, inherited by fork.
 
     Attributes:
-        pipeline, order, plan, arena: what to produce, and where.
+        pipeline, plan, arena: what to produce, and where.
         logs: for log records.
         substitute: whether other samples take the place of bad ones.
         journal: for what a report has no room for.
@@ -58,7 +57,6 @@ class WorkerContext:
     """
 
     pipeline: Pipeline
-    order: Order
     plan: EpochPlan
     arena: Arena
     logs: LogWriter
@@ -68,8 +66,7 @@ class WorkerContext:
 
     def sample_at(self, ticket: Ticket, row: int, attempt: int) -> int:
         """Return the index of the sample that is tried in a row of a ticket: its own at attempt 0. Works the order of that one position out."""
-        position = ticket.first + row
-        own = int(self.order.indices(ticket.epoch, self.plan.positions(position, position + 1))[0])
+        own = int(self.plan.indices(ticket.epoch, ticket.first + row, ticket.first + row + 1)[0])
         return substitute(self.pipeline.seed, ticket.epoch, own, attempt, self.plan.samples)
 
 
@@ -128,7 +125,6 @@ class _Worker:
     def __init__(self, number: int, context: WorkerContext, cells: Cells) -> None:
         self._number = number
         self._pipeline = context.pipeline
-        self._order = context.order
         self._plan = context.plan
         self._arena = context.arena
         self._layout = context.arena.layout.slot
@@ -191,14 +187,13 @@ class _Worker:
         return Done(self._number, ticket.number, busy, self._substituted)
 
     def _make_order(self, ticket: Ticket) -> None:
-        positions = self._plan.positions(ticket.first, ticket.first + ticket.rows)
-        self._arena.block(ticket.place)[: ticket.rows] = self._order.indices(ticket.epoch, positions)
+        self._arena.block(ticket.place)[: ticket.rows] = self._plan.indices(ticket.epoch, ticket.first, ticket.first + ticket.rows)
 
     def _indices(self, ticket: Ticket) -> Indices:
-        if self._order.shuffle:
+        if self._plan.in_blocks:
             start = ticket.first - ticket.block_first
             return self._arena.block(ticket.block)[start : start + ticket.rows]
-        return self._plan.positions(ticket.first, ticket.first + ticket.rows)
+        return self._plan.indices(ticket.epoch, ticket.first, ticket.first + ticket.rows)
 
     def _fill(self, ticket: Ticket) -> None:
         indices = self._indices(ticket)

@@ -26,8 +26,8 @@ def lay_out(config: Config, plan: EpochPlan, spec: SampleSpec, row_ns: float, pa
         MemoryLimitError: it can't fit.
     """
     workers, size = config.worker_count, plan.batch_size
-    capacity = sizing.slot_capacity(spec.nbytes * size, plan.batches)
-    wanted = config.slots or _default_slots(config, round(row_ns), spec.nbytes * size * capacity)
+    capacity = sizing.slot_capacity(spec.nbytes * size, plan.batches) if plan.one_size else 1  # all in a slot are full, but for the last one
+    wanted = config.slots or _default_slots(config, size, round(row_ns), spec.nbytes * size * capacity)
     least = _need(_arena(config, plan, spec, config.slots or 2, 1), payload_bytes, workers)
     limit = changed or config.memory_limit_bytes or budget.default_limit(least)
     layout = _arena(config, plan, spec, wanted, capacity)
@@ -36,19 +36,19 @@ def lay_out(config: Config, plan: EpochPlan, spec: SampleSpec, row_ns: float, pa
     if config.slots is None:
         layout = _arena(config, plan, spec, budget.fitting_slots(_need(layout, payload_bytes, workers), limit), layout.slot.capacity)
     need = _need(layout, payload_bytes, workers)
-    budget.check(need, config.memory_limit_bytes, size)
+    budget.check(need, config.memory_limit_bytes, config.batch_size)
     return layout, max(limit, need.total)
 
 
-def _default_slots(config: Config, row_ns: int, slot_bytes: int) -> int:
+def _default_slots(config: Config, batch_rows: int, row_ns: int, slot_bytes: int) -> int:
     if config.workers == "auto":
-        return sizing.auto_slots(config.batch_size, row_ns, config.worker_count, config.worker_ceiling, slot_bytes)
-    return sizing.default_slots(config.batch_size, row_ns, config.worker_count)
+        return sizing.auto_slots(batch_rows, row_ns, config.worker_count, config.worker_ceiling, slot_bytes)
+    return sizing.default_slots(batch_rows, row_ns, config.worker_count)
 
 
 def _arena(config: Config, plan: EpochPlan, spec: SampleSpec, slots: int, capacity: int) -> ArenaLayout:
     rows = sizing.block_rows(plan.batch_size, plan.rows)
-    places = sizing.block_places(slots, capacity, plan.batch_size, rows) if config.shuffle else 0
+    places = sizing.block_places(slots, capacity, plan.batch_size, rows) if plan.in_blocks else 0
     return ArenaLayout(SlotLayout(spec, plan.batch_size, capacity), slots, rows, places)
 
 

@@ -18,9 +18,8 @@ from typing import Any
 
 from loader.config import Config, mib
 from loader.data.npy.file_io import is_descriptor_limit
-from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.plan import EpochPlan
+from loader.data.plan import EpochPlan, plan_of
 from loader.errors import LoaderError, PipelineError, ProtocolError
 from loader.ipc import memfd
 from loader.ipc.arena import Arena, ArenaLayout
@@ -148,8 +147,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     child = UserCodeChild(trainer.pidfd, inherited.close_private, threads.look)
     probed = probe(pipeline, child, threads, logs, config.sample_timeout_s, inherited.probed)
     pipeline.compile(probed.found)
-    rank, world = config.shard
-    plan = EpochPlan(len(pipeline.source), config.batch_size, config.drop_last, rank, world)
+    plan = plan_of(pipeline.source, config)
     payload_bytes = os.fstat(inherited.payload).st_size
     layout, limit = lay_out(config, plan, pipeline.spec, probed.row_ns, payload_bytes, inherited.limit)
     board.supervisor[SupervisorCell.ARENA_BYTES_GAUGE] = layout.nbytes
@@ -159,7 +157,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     arena = Arena(inherited.arena, layout)
     ready = Outlet(inherited.ready)
     _announce(board, ready, Phase.RUNNING)
-    context = WorkerContext(pipeline, Order(plan.samples, config.seed, config.shuffle), plan, arena, logs, config.on_error == "substitute")
+    context = WorkerContext(pipeline, plan, arena, logs, config.on_error == "substitute")
     names = SampleNames(pipeline, child)
     trainer.end()
     _log.debug("the supervisor is ready: %d workers, %d slots, memory limit %s", inherited.workers, layout.slots, mib(limit))

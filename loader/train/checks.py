@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from loader.config import Config, plain
 from loader.data.pipeline.segments import Transform
-from loader.data.plan import EpochPlan
+from loader.data.plan import EpochPlan, plan_of
 from loader.data.sources.source import Source, is_in_order
 from loader.data.sources.source_mistakes import instead_of, instead_of_sequence
 from loader.errors import ConfigError
@@ -65,18 +65,18 @@ def checked_workers(given: object, ceiling: int) -> int:
     return workers
 
 
-def checked_plan(samples: int, config: Config) -> EpochPlan:
-    """Return the batches of an epoch. Raises ConfigError if there is none, and warns of samples that no rank delivers."""
-    if not samples:
+def checked_plan(source: Source, config: Config) -> EpochPlan:
+    """Return the batches of an epoch. Raises ConfigError if there is none, and warns of what no rank delivers."""
+    if not len(source):
         raise ConfigError("the source has no samples")
-    rank, world = config.shard
-    plan = EpochPlan(samples, config.batch_size, config.drop_last, rank, world)
+    plan, world = plan_of(source, config), config.shard[1]
+    ordered = f"{plan.order.samples} {'samples' if plan.one_size else 'files'}"
     if not plan.batches:
         share = f" on each of {world} ranks" if world > 1 else ""
         settings = f"batch_size={config.batch_size}{share} and drop_last={config.drop_last}"
-        raise ConfigError(f"{settings} leave no batch of {samples} samples; give a smaller batch_size")
+        raise ConfigError(f"{settings} leave no batch of {ordered}; give a smaller {'batch_size' if plan.one_size else 'number of ranks'}")
     if plan.left_out and not config.drop_last:
-        problem = f"the last {plan.left_out} of {samples} samples can't be shared equally by {world} ranks"
+        problem = f"the last {plan.left_out} of {ordered} can't be shared equally by {world} ranks"
         warnings.warn(f"{problem} and are left out of every epoch", RuntimeWarning, stacklevel=3)  # the caller of Loader(...)
     return plan
 

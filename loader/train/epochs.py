@@ -43,13 +43,13 @@ class Epochs(ABC):
 
     @property
     def batch_size(self) -> int:
-        """Rows of a full batch."""
+        """Rows of a full batch; of the largest one where files are batches."""
         return self.plan.batch_size
 
     @property
-    def partial_batch_size(self) -> int | None:
-        """Rows of a smaller last batch, or None."""
-        return self.plan.rows % self.plan.batch_size or None
+    def has_partial_batch(self) -> bool:
+        """Whether any batch has fewer rows."""
+        return not self.plan.one_size or self.plan.rows % self.plan.batch_size > 0
 
     @property
     def batches_left(self) -> int:

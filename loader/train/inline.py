@@ -12,7 +12,6 @@ import time
 from loader.config import Config
 from loader.data.global_rng import kept
 from loader.data.layout import aligned_empty
-from loader.data.order import Order
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.substitution import KnownKillers, Substitution
 from loader.data.plan import EpochPlan
@@ -40,7 +39,6 @@ class Inline(Producer):
     def __init__(self, pipeline: Pipeline, config: Config, plan: EpochPlan) -> None:
         self._pipeline = pipeline
         self._plan = plan
-        self._order = Order(plan.samples, config.seed, config.shuffle)
         self._progress = memoryview(bytearray(8)).cast("q")
         self._spec: SampleSpec | None = None
         self._quarantine = config.quarantine
@@ -77,10 +75,10 @@ class Inline(Producer):
         """Make the batch at the cursor. Raises SampleError."""
         epoch, batch = self.cursor.epoch, self.cursor.batch
         started = time.perf_counter_ns()
-        rows = self._plan.rows_of(batch)
+        rows = self._plan.rows_of(epoch, batch)
         out = [aligned_empty((rows, *leaf.shape), leaf.dtype) for leaf in self.spec.leaves]
         first = batch * self._plan.batch_size
-        indices = self._order.indices(epoch, self._plan.positions(first, first + rows))
+        indices = self._plan.indices(epoch, first, first + rows)
         watch = self._pipeline.watch = self._stopwatch.begin(time.monotonic_ns(), rows)
         try:
             with kept(bool(self._pipeline.draws)):

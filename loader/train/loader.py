@@ -39,9 +39,9 @@ class Loader(KerasTraining, NamedArguments):
 
     Args:
         source: where the samples come from: `NpyFiles`, `NpyArrays`, `MapSource`, `IterSource`, `Zip`, or a sum, subset or split of them.
-        batch_size: rows per batch, for each rank.
+        batch_size: rows per batch, for each rank. None: each file is a batch, with its own number of rows (`NpyArrays` of several files).
         transforms: from `loader.transforms`, or functions `f(sample, rng) -> sample`; applied in this order.
-        shuffle: a new order in every epoch.
+        shuffle: a new order in every epoch; of the files, where these are batches.
         seed: of the order and of all random draws. The same seed gives the same batches, bit for bit, for any number of workers.
         drop_last: leave out the last batch if it is not full.
         workers: processes; 0 runs everything in this process. "auto" begins with one per core, at most 8, and finds the fewest with which the trainer
@@ -75,7 +75,7 @@ class Loader(KerasTraining, NamedArguments):
     def __init__(
         self,
         source: Source,
-        batch_size: int,
+        batch_size: int | None,
         *,
         transforms: Sequence[Transform] = (),
         shuffle: bool = False,
@@ -99,7 +99,7 @@ class Loader(KerasTraining, NamedArguments):
         self.source = checked_source(source)
         self._config = config = replace(settings_for(source, config), quarantine=make_report(config.quarantine))
         self.transforms = checked_transforms(transforms)
-        self.plan = checked_plan(len(source), config)
+        self.plan = checked_plan(self.source, config)
         weights = None if config.class_weight is None else ClassWeight(config.class_weight)
         pipeline = Pipeline(source, self.transforms, config.seed, weights, config.io_retries)
         pipeline.check_sums()
@@ -111,7 +111,7 @@ class Loader(KerasTraining, NamedArguments):
             check_platform()
             from loader.train.remote.remote import Remote  # can be imported where there is a pool only
 
-            self._producer = Remote(pipeline, config, self.plan)
+            self._producer = Remote(pipeline, config)
         self._end = weakref.finalize(self, self._producer.close)
         set_name(self._producer.cells, self._producer.pid)
         self.name = config.name or default_name(self._producer.pid) + ("" if config.worker_count else f"-{id(self):x}")

@@ -432,3 +432,23 @@ for dtype in ("bfloat16", "float16"):
     assert history.history["accuracy"][-1] > 0.8, (dtype, history.history)
 """
     )
+
+
+def test_files_are_batches_of_their_own_sizes(keras_script: Run) -> None:
+    keras_script(
+        """
+import tempfile
+x, y = separable(60)
+folder = tempfile.mkdtemp()
+for number, (start, stop) in enumerate([(0, 7), (7, 30), (30, 32), (32, 60)]):
+    np.save(f"{folder}/x{number}.npy", x[start:stop])
+    np.save(f"{folder}/y{number}.npy", y[start:stop])
+train = Loader(NpyArrays(f"{folder}/x*.npy", f"{folder}/y*.npy"), None, shuffle=True, workers=2)
+model = classifier()
+no_warnings()
+model.fit(train, epochs=2, verbose=0, callbacks=[count := Batches()])
+assert count.params["steps"] == 4 and count.steps == [4] * 2
+val = Loader(NpyArrays(f"{folder}/x*.npy", f"{folder}/y*.npy"), None, workers=0)
+np.testing.assert_allclose(model.predict(val, verbose=0), model.predict(x, verbose=0), rtol=1e-5, atol=1e-6)
+"""
+    )

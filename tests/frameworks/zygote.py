@@ -43,7 +43,9 @@ def fork(request: dict[str, Any], descriptors: list[int]) -> int:
     sys.exit()
 
 
+sys.modules["pandas"] = None  # type: ignore[assignment]  # Keras imports it where it is there, and it imports pyarrow, which starts threads
 importlib.import_module("keras")
+del sys.modules["pandas"]
 if importlib.util.find_spec("tensorflow"):
     importlib.import_module("tensorflow")  # as `keras.utils.set_random_seed` does on every backend
 gc.freeze()

@@ -14,10 +14,10 @@ from loader.supervise.schedule.slots import Slot, SlotState
 Slot(3).become(SlotState.HANDED)
 """
 SCHEDULE = """
-from loader.data.plan import EpochPlan
+from tests.plans import sample_batches
 from loader.ipc.records import Done, Failed
 from loader.supervise.schedule.schedule import Schedule
-schedule = Schedule(EpochPlan(64, 16), 3, 1, None, row_ns=1e6)
+schedule = Schedule(sample_batches(64, 16), 3, 1, None, row_ns=1e6)
 schedule.worker_joined(0)
 numbers = [command.ticket.number for command in schedule.commands()]
 """

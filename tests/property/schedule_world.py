@@ -110,6 +110,11 @@ class World:
         for _ in range(workers):
             self.join()
 
+    def rows_of_epoch(self, epoch: int) -> list[int]:
+        """Return the numbers of an epoch's rows."""
+        starts = range(0, self.plan.rows, self.plan.batch_size)
+        return [start + row for batch, start in enumerate(starts) for row in range(self.plan.rows_of(epoch, batch))]
+
     # What happens to the schedule.
 
     def join(self) -> None:
@@ -271,17 +276,19 @@ class World:
         assert (filling.epoch, filling.base) == (ready.epoch, ready.first * size)
         assert not any(ticket.place == ready.slot for ticket in self.tickets() if ticket.kind is TicketKind.ROWS)
         total = len(filling.rows)
-        end = filling.base + total
+        batches = -(-total // size)
+        last = ready.first + batches - 1
         assert sorted(filling.rows) == list(range(total))
-        assert total % size == 0 or end == self.plan.rows
+        assert total == (batches - 1) * size + self.plan.rows_of(ready.epoch, last)
         assert ready.failed == (filling.failed is not None)
-        assert ready.batches == (filling.failed if filling.failed is not None else -(-total // size))
+        assert ready.batches == (filling.failed if filling.failed is not None else batches)
+        assert ready.last_rows == (size if ready.failed else self.plan.rows_of(ready.epoch, last))
         good = min(total, ready.batches * size)
         assert all(filling.rows[row] is Row.DONE for row in range(good))
         assert not ready.failed or filling.text == ready.batches
         assert all(ready.delivery > other.delivery for other in [*self.past, *self.handed.values()])
         self.handed[ready.slot] = ready
-        self.next_batch = (ready.epoch + 1, 0) if end == self.plan.rows else (ready.epoch, end // size)
+        self.next_batch = (ready.epoch + 1, 0) if last + 1 == self.plan.batches else (ready.epoch, last + 1)
 
     def _check_rest(self) -> None:
         kept = {ticket.place for ticket in self.tickets() if ticket.kind is TicketKind.ROWS}

@@ -8,17 +8,18 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from loader.data.plan import EpochPlan
+from tests.plans import file_batches, sample_batches
 
 sizes = {"samples": st.integers(0, 300), "batch_size": st.integers(1, 20), "world": st.integers(1, 6), "drop_last": st.booleans()}
 
 
 def ranks(samples: int, batch_size: int, drop_last: bool, world: int) -> list[EpochPlan]:
-    return [EpochPlan(samples, batch_size, drop_last, rank, world) for rank in range(world)]
+    return [sample_batches(samples, batch_size, drop_last, rank, world) for rank in range(world)]
 
 
 def batch_of(plan: EpochPlan, number: int) -> list[int]:
     start = number * plan.batch_size
-    return plan.positions(start, start + plan.rows_of(number)).tolist()
+    return plan.positions(start, start + plan.rows_of(0, number)).tolist()
 
 
 @settings(max_examples=300, deadline=None)
@@ -35,7 +36,7 @@ def test_all_ranks_see_equally_many_batches_of_equally_many_rows(samples: int, b
     plans = ranks(samples, batch_size, drop_last, world)
     assert len({(plan.batches, plan.rows, plan.left_out) for plan in plans}) == 1
     plan = plans[0]
-    rows = [plan.rows_of(batch) for batch in range(plan.batches)]
+    rows = [plan.rows_of(0, batch) for batch in range(plan.batches)]
     assert sum(rows) == plan.rows
     assert all(count == batch_size for count in rows[:-1])
     assert all(0 < count <= batch_size for count in rows)
@@ -49,7 +50,7 @@ def test_a_global_batch_is_a_run_of_positions_in_the_order_of_the_ranks(samples:
         positions = [position for plan in plans for position in batch_of(plan, batch)]
         first = batch * batch_size * world
         assert positions == list(range(first, first + len(positions)))
-        assert len(positions) == plans[0].rows_of(batch) * world
+        assert len(positions) == plans[0].rows_of(0, batch) * world
 
 
 @settings(max_examples=200, deadline=None)
@@ -85,6 +86,33 @@ def test_any_part_of_the_positions_is_a_part_of_all(samples: int, batch_size: in
     ],
 )
 def test_what_is_left_of_an_epoch_is_a_smaller_batch_or_left_out(samples: int, world: int, drop_last: bool, rows: list[int], left_out: int) -> None:
-    plan = EpochPlan(samples, 8, drop_last, 0, world)
-    assert [plan.rows_of(batch) for batch in range(plan.batches)] == rows
+    plan = sample_batches(samples, 8, drop_last, 0, world)
+    assert [plan.rows_of(0, batch) for batch in range(plan.batches)] == rows
     assert plan.left_out == left_out
+
+
+@given(rows=st.lists(st.integers(1, 9), min_size=1, max_size=30), world=st.integers(1, 4), epoch=st.integers(0, 3), shuffle=st.booleans())
+def test_files_are_batches_that_ranks_share_and_each_comes_once(rows: list[int], world: int, epoch: int, shuffle: bool) -> None:
+    plans = [file_batches(rows, rank, world, shuffle) for rank in range(world)]
+    ends = np.cumsum(rows).tolist()
+    files = {end - count: list(range(end - count, end)) for end, count in zip(ends, rows, strict=True)}
+    seen: list[int] = []
+    for batch in range(plans[0].batches):
+        for plan in plans:
+            start = batch * plan.batch_size
+            samples = plan.indices(epoch, start, start + plan.rows_of(epoch, batch)).tolist()
+            assert samples == files[samples[0]]
+            seen.append(samples[0])
+    assert len(seen) == len(set(seen)) == len(rows) - plans[0].left_out
+    assert shuffle or world > 1 or seen == sorted(files)
+
+
+@given(rows=st.lists(st.integers(1, 9), min_size=1, max_size=10), data=st.data())
+def test_a_part_of_a_file_is_that_part_of_its_rows(rows: list[int], data: st.DataObject) -> None:
+    plan = file_batches(rows)
+    batch = data.draw(st.integers(0, plan.batches - 1))
+    whole = plan.indices(0, batch * plan.batch_size, batch * plan.batch_size + plan.rows_of(0, batch))
+    first = data.draw(st.integers(0, len(whole) - 1))
+    stop = data.draw(st.integers(first + 1, len(whole)))
+    start = batch * plan.batch_size
+    assert plan.indices(0, start + first, start + stop).tolist() == whole[first:stop].tolist()

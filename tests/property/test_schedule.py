@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from loader.data.pipeline.substitution import LAST_ATTEMPT
-from loader.data.plan import EpochPlan
 from loader.data.rows import UNKNOWN_ROW
 from loader.ipc.records import Done, Ready, Released, TicketKind
 from loader.supervise.schedule import sizing
 from loader.supervise.schedule.assignments import SendTicket
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.schedule.suspects import DiedAt
+from tests.plans import file_batches, sample_batches
 from tests.property.schedule_world import World, happen
 
 ROW_NS = [10.0, 60_000.0, 200_000.0, 1_000_000.0, 100_000_000.0]
@@ -36,13 +36,19 @@ def make_world(
     tight: bool = False,
     start: int = 0,
     substitute: bool = False,
+    files: bool = False,
 ) -> World:
     """Return a world.
+
+    With `files`, the batches are files of 1 to `size` rows.
 
     `block_batches` is the size of a block of the order, 0 for none; `tight` gives them the fewest places that may be; `start` is the batch to begin
     with, counted from the first one of epoch 0.
     """
-    plan = EpochPlan(samples, size, drop_last and samples >= size)
+    if files:
+        of_files = file_batches([1 + 7 * number % size for number in range(-(-samples // size))])
+        return World(of_files, slots, 1, row_ns, 0, 0, workers, divmod(start, of_files.batches), substitute)
+    plan = sample_batches(samples, size, drop_last and samples >= size)
     rows = min(block_batches, plan.batches) * size
     places = 2 if tight else sizing.block_places(slots, capacity, size, rows) if rows else 0
     return World(plan, slots, capacity, row_ns, rows, places, workers, divmod(start, plan.batches), substitute)
@@ -57,6 +63,7 @@ WORLD: dict[str, Any] = {
     "block_batches": st.integers(0, 3),
     "workers": st.integers(1, 4),
     "drop_last": st.booleans(),
+    "files": st.booleans(),
     "tight": st.booleans(),
     "substitute": st.booleans(),
 }
@@ -206,7 +213,7 @@ def test_a_sample_that_always_kills_its_worker_is_accused_after_three_deaths_alo
     world: World, data: st.DataObject, known: bool, timed_out: bool
 ) -> None:
     world.substitute = False
-    killer = data.draw(st.integers(0, world.plan.rows - 1), label="killer")
+    killer = data.draw(st.sampled_from(world.rows_of_epoch(0)), label="killer")
     deaths: list[int] = []
     for _ in range(2_000):
         got = world.carry_out()
@@ -235,7 +242,7 @@ def test_a_sample_that_always_kills_its_worker_is_accused_after_three_deaths_alo
 def test_where_samples_are_substituted_each_one_that_kills_is_found_in_turn(world: World, data: st.DataObject, deadly: int, published: bool) -> None:
     """The row's own sample kills, and so do those that are tried in its place before attempt `deadly`; 17 is beyond the last one."""
     world.substitute = True
-    killer = data.draw(st.integers(0, world.plan.rows - 1), label="killer")
+    killer = data.draw(st.sampled_from(world.rows_of_epoch(0)), label="killer")
     got: list[Ready] = []
     for _ in range(2_000):
         got += world.carry_out()
@@ -299,7 +306,7 @@ def test_a_second_ticket_comes_only_when_everyone_has_one() -> None:
 
 
 def test_everyone_works_on_the_first_slot() -> None:
-    schedule = Schedule(EpochPlan(64, 16), 3, 1, None, row_ns=10.0)
+    schedule = Schedule(sample_batches(64, 16), 3, 1, None, row_ns=10.0)
     for worker in range(4):
         schedule.worker_joined(worker)
     tickets = [command.ticket for command in schedule.commands() if isinstance(command, SendTicket)]
@@ -322,7 +329,7 @@ def test_the_slot_that_was_released_last_is_filled_next() -> None:
 
 
 def test_the_time_per_row_follows_what_is_measured() -> None:
-    schedule = Schedule(EpochPlan(1_000, 10), 3, 1, None, row_ns=1_000_000.0)
+    schedule = Schedule(sample_batches(1_000, 10), 3, 1, None, row_ns=1_000_000.0)
     schedule.worker_joined(0)
     for _ in range(100):
         for command in schedule.commands():

@@ -95,6 +95,11 @@ class Joined(Source):
         for source in self._sources:
             source.open()
 
+    def file_rows(self) -> Indices | None:
+        rows = [source.file_rows() for source in self._sources]
+        known = [array for array in rows if array is not None]
+        return np.concatenate(known) if len(known) == len(rows) else None
+
     def labels(self) -> Array | None:
         labels = [source.labels() for source in self._sources]
         known = [array for array in labels if array is not None]

@@ -216,6 +216,14 @@ class Source(NamedArguments, ABC):
         chosen = held_out(len(self), validation, seed, self._classes() if stratify else None)
         return self.subset(np.flatnonzero(~chosen)), self.subset(np.flatnonzero(chosen))
 
+    def file_rows(self) -> Indices | None:
+        """Return the number of rows of each file, of shape `(files,)`; None where samples are no rows of files.
+
+        Raises:
+            LabelError: the parts of a sample lie in files with different numbers of rows.
+        """
+        return None
+
     def labels(self) -> Array | None:
         """Return the labels of all samples as one array with a leading axis, without reading samples; None where that can't be done."""
         return None

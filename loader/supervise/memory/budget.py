@@ -58,8 +58,11 @@ class Need:
         return f"{shared} + {mib(self.payload_bytes)} arrays from the script + {processes} = {mib(self.total)}"
 
 
-def check(need: Need, limit: int | None, batch_size: int) -> None:
-    """Raise MemoryLimitError, with the arithmetic and what to do, unless `need` fits the limit and what is available now."""
+def check(need: Need, limit: int | None, batch_size: int | None) -> None:
+    """Raise MemoryLimitError, with the arithmetic and what to do, unless `need` fits the limit and what is available now.
+
+    `batch_size` is None where files are batches.
+    """
     available = available_bytes()
     reasons = [] if limit is None or need.total <= limit else [f"memory_limit is {mib(limit)}"]
     reasons += [] if need.new_bytes <= available else [f"only {mib(available)} are available now"]
@@ -104,7 +107,7 @@ def available_bytes() -> int:
     return min([int(psutil.virtual_memory().available), *available_memory()])
 
 
-def _remedy(need: Need, bound: int, batch_size: int) -> str:
+def _remedy(need: Need, bound: int, batch_size: int | None) -> str:
     fixed = need.total - need.slots * need.slot_bytes
     room = bound - fixed
     if room <= 0:
@@ -114,6 +117,8 @@ def _remedy(need: Need, bound: int, batch_size: int) -> str:
         return f"allow more than {mib(fixed)}, which is needed without a single slot"
     if need.slots > 2 and room >= 2 * need.slot_bytes:
         return f"slots={room // need.slot_bytes} would fit"
+    if batch_size is None:
+        return f"a slot holds the largest file; split it, or allow {mib(fixed + 2 * need.slot_bytes)}"
     fitting = int(batch_size * room / (2 * need.slot_bytes))
     if fitting:
         return f"{'slots=2 and ' if need.slots > 2 else ''}batch_size={fitting} would fit"

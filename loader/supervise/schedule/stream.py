@@ -87,7 +87,7 @@ class Stream:
             block.users += 1
         self._deliveries += 1
         slot = self.slots[self._free.pop()]
-        rows = min(batches * plan.batch_size, plan.rows - first)
+        rows = (batches - 1) * plan.batch_size + plan.rows_of(self._epoch, self._batch + batches - 1)
         if block is not None and first + rows == block.first + block.rows:  # the cursor enters the next one
             self.order_is_due = True
         slot.begin(self._deliveries, self._term, self._epoch, self._batch, batches, rows, block)
@@ -124,9 +124,10 @@ class Stream:
             slot = self._filling.popleft()
             slot.become(SlotState.HANDED)
             self._handed += 1
-            failed = slot.good_rows is not None
-            batches = slot.batches if slot.good_rows is None else slot.good_rows // self._plan.batch_size
-            handed.append(Ready(slot.number, slot.delivery, slot.term, slot.epoch, slot.first, batches, failed))
+            size, failed = self._plan.batch_size, slot.good_rows is not None
+            batches = slot.batches if slot.good_rows is None else slot.good_rows // size
+            last_rows = size if failed else slot.rows - (batches - 1) * size
+            handed.append(Ready(slot.number, slot.delivery, slot.term, slot.epoch, slot.first, batches, failed, last_rows))
         return handed
 
     # From the trainer.

@@ -111,11 +111,6 @@ class KerasAdapter(Feed):
         """Batches in an epoch; None, which Keras takes for "does not end", where it counts steps itself."""
         return None if _counts_steps(sys._getframe(1)) else len(self)
 
-    @property
-    def has_partial_batch(self) -> bool:
-        """Whether the last batch is smaller."""
-        return self.partial_batch_size is not None
-
     def on_epoch_begin(self) -> None:
         """Tell Keras how many batches it will get: the first epoch after a resume has fewer. Keras asks for their number but once."""
         keras: Any = sys._getframe(1).f_locals.get("self")

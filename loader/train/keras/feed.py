@@ -22,7 +22,7 @@ class Feed(ABC):
     Attributes:
         name: of the loader.
         batch_size: rows of a full batch.
-        partial_batch_size: rows of a smaller last batch, or None.
+        has_partial_batch: whether any batch has fewer rows.
         batches_left: that a new iterator would hand out.
         shuffles: whether the order is new in every epoch.
     """
@@ -39,7 +39,7 @@ class Feed(ABC):
 
     @property
     @abstractmethod
-    def partial_batch_size(self) -> int | None: ...
+    def has_partial_batch(self) -> bool: ...
 
     @property
     @abstractmethod

@@ -45,7 +45,7 @@ def dataset(loader: Feed, *, bounded: bool = True) -> tf.data.Dataset:
         bounded: promise the length of an epoch, which TensorFlow checks; not where a position may still be loaded, or has been.
     """
     spec = loader.spec
-    rows = loader.batch_size if loader.partial_batch_size is None else None
+    rows = None if loader.has_partial_batch else loader.batch_size
     signature = spec.unflatten([tf.TensorSpec((rows, *leaf.shape), leaf.dtype) for leaf in spec.leaves])
     reference = weakref.ref(loader)  # from_generator never frees its function
 

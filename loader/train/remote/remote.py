@@ -13,7 +13,6 @@ import time
 from loader.config import Config
 from loader.data.layout import aligned_copy
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.plan import EpochPlan
 from loader.data.spec import Array, SampleSpec
 from loader.errors import IterationError, LoaderClosed, LoaderError, PipelineError, SupervisorDied
 from loader.ipc import memfd
@@ -51,16 +50,14 @@ class Remote(Producer):
     Args:
         pipeline: to send.
         config: settings.
-        plan: batches of an epoch.
         silence_s: a supervisor without a sign of life for so long is replaced.
     """
 
-    def __init__(self, pipeline: Pipeline, config: Config, plan: EpochPlan, silence_s: float = _SILENCE_S) -> None:
+    def __init__(self, pipeline: Pipeline, config: Config, silence_s: float = _SILENCE_S) -> None:
         self._owner = os.getpid()
         self._closed = False
         self._quarantine = config.quarantine
         self._substitutes = config.on_error == "substitute"  # until the first bad sample has been told of
-        self._plan = plan
         self._silence_s = silence_s
         self._max_workers = config.worker_ceiling
         self.cursor = Cursor()
@@ -192,9 +189,7 @@ class Remote(Producer):
         elif self._starvation.persists(lent, layout.slots):
             self.cells.add(TrainerCell.COPIES, 1)
             memory = aligned_copy(memory)
-        after = record.first + record.batches
-        last_rows = self._plan.batch_size if after < self._plan.batches else self._plan.rows_of(after - 1)
-        self._batches = layout.slot.batches(memory, record.batches, last_rows, () if leased else self._small)
+        self._batches = layout.slot.batches(memory, record.batches, record.last_rows, () if leased else self._small)
         self._batches.reverse()
 
     def _forget_slot(self) -> None:

@@ -52,7 +52,7 @@ class Bench:
             sitting: shows how far it is.
         """
         # A batch of another shape would be compiled in the middle of it, and bad samples belong into the report of training only.
-        whole = loader.plan.rows >= loader.batch_size
+        whole = loader.plan.one_size and loader.plan.rows >= loader.batch_size
         settings: dict[str, Any] = {"drop_last": whole, "quarantine": None}
         warm_s = min(_WARM_AUTO_S, seconds) if loader._config.workers == "auto" else _WARM_S
         one = seconds + warm_s + _START_S
@@ -65,7 +65,7 @@ class Bench:
             replay = None if model is None else Replay.of(alone)
         if model is None or replay is None:
             return
-        rows = loader.plan.rows_of(0)
+        rows = loader.plan.rows_of(0, 0)
         sitting.expect("the model alone", 2 * one)
         clock = Clock(seconds, sitting.tick, warm_s=_WARM_S, warm_batches=_WARM_BATCHES)
         model.train(replay, rows, clock)

@@ -58,9 +58,9 @@ class Replay(KerasAdapter):
         return len(self._batches[0][0])
 
     @property
-    def partial_batch_size(self) -> int | None:
-        """None: there is no last batch."""
-        return None
+    def has_partial_batch(self) -> bool:
+        """Whether batches differ in size."""
+        return len({len(arrays[0]) for arrays in self._batches}) > 1
 
     @property
     def batches_left(self) -> int:

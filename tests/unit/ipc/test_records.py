@@ -36,7 +36,7 @@ INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Close: st.builds(r.Close),
 }
 READY: dict[type[Any], st.SearchStrategy[Any]] = {
-    r.Ready: st.builds(r.Ready, slot=HALF, delivery=WORD, term=WORD, epoch=WORD, first=WORD, batches=HALF, failed=st.booleans()),
+    r.Ready: st.builds(r.Ready, slot=HALF, delivery=WORD, term=WORD, epoch=WORD, first=WORD, batches=HALF, failed=st.booleans(), last_rows=WORD),
     r.Look: st.builds(r.Look),
 }
 
@@ -81,9 +81,9 @@ def test_a_record_is_written_as_a_whole(nbytes: int) -> None:
 
 
 def test_no_delivery_has_the_number_that_means_any() -> None:
-    from loader.data.plan import EpochPlan
     from loader.supervise.schedule.stream import Stream
+    from tests.plans import sample_batches
 
-    slot = Stream(EpochPlan(4, 4), 2, 1, None, 0, 0).begin_slot(1e9, 1)
+    slot = Stream(sample_batches(4, 4), 2, 1, None, 0, 0).begin_slot(1e9, 1)
     assert slot is not None
     assert slot.delivery != r.ANY_BEFORE_TERM

@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from loader.data.plan import EpochPlan
 from loader.data.stopwatch import Timing
 from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
 from loader.measure import stats as module
@@ -18,6 +17,7 @@ from loader.measure.measurements import StageStats
 from loader.measure.stats import Meter, Stats, WorkerStats
 from loader.train.position import Position
 from loader.train.producer import Cursor
+from tests.plans import sample_batches
 
 ROWS = 8
 
@@ -44,7 +44,7 @@ class Trainer:
 
     def __init__(self, board: Board, batches: int = 10**6) -> None:
         self._meter = Meter(board)
-        self._position = Position(Rows(board), EpochPlan(batches * ROWS, ROWS), self._meter)  # type: ignore[arg-type]
+        self._position = Position(Rows(board), sample_batches(batches * ROWS, ROWS), self._meter)  # type: ignore[arg-type]
 
     def take(self) -> None:
         self._position.take(leased=False)

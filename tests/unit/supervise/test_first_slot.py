@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from loader.data.plan import EpochPlan
 from loader.ipc.records import Done, Ready
 from loader.supervise.schedule.assignments import SendTicket
 from loader.supervise.schedule.schedule import Schedule
+from tests.plans import sample_batches
 
 
 def test_the_very_first_slot_holds_one_batch_however_fast_rows_seem_to_be() -> None:
-    schedule = Schedule(EpochPlan(100_000, 64), slots=4, capacity=64, blocks=None, row_ns=1.0)
+    schedule = Schedule(sample_batches(100_000, 64), slots=4, capacity=64, blocks=None, row_ns=1.0)
     schedule.worker_joined(0)
     handed = []
     for _ in range(3):

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from loader.data.plan import EpochPlan
 from loader.ipc.board import Board
 from loader.ipc.channels import Outlet
 from loader.ipc.records import TICKET_BYTES, Done, unpack_tickets
 from loader.supervise.loop import Supervisor
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.schedule.slots import SlotClock
+from tests.plans import sample_batches
 
 ROW_NS = 1_500_000
 
@@ -58,7 +58,7 @@ class Loop(Supervisor):
 
 @pytest.fixture
 def loop():
-    schedule = Schedule(EpochPlan(10_000, 1_000), 6, 1, None, ROW_NS)
+    schedule = Schedule(sample_batches(10_000, 1_000), 6, 1, None, ROW_NS)
     for worker in range(2):
         schedule.worker_joined(worker)
     loop = Loop(schedule)

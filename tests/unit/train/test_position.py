@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader.data.plan import EpochPlan
 from loader.data.spec import Array, Leaf, SampleSpec
 from loader.errors import LoaderClosed
 from loader.ipc.board import Board, TrainerCell
 from loader.measure.stats import Meter
 from loader.train.position import Position, Stage
 from loader.train.producer import Cursor, Producer
+from tests.plans import sample_batches
 
 BATCHES = 3
 
@@ -59,7 +59,7 @@ def producer() -> Numbers:
 
 @pytest.fixture
 def position(producer: Numbers) -> Position:
-    return Position(producer, EpochPlan(2 * BATCHES, 2), Meter(producer.board))
+    return Position(producer, sample_batches(2 * BATCHES, 2), Meter(producer.board))
 
 
 def taken(position: Position, count: int) -> list[Any]:

@@ -35,6 +35,7 @@ class ArrayColumn:
         shape: of a row.
         dtype: native byte order.
         parts: as given.
+        ends: number of the row after the last one of each part, of shape `(parts,)`.
     """
 
     def __init__(self, parts: Sequence[StoredArray | Array]) -> None:
@@ -44,7 +45,7 @@ class ArrayColumn:
         for part in parts:
             self._check(part, first)
         self.parts = tuple(parts)
-        self._ends: Indices = np.cumsum([part.shape[0] for part in parts], dtype=np.int64)
+        self.ends: Indices = np.cumsum([part.shape[0] for part in parts], dtype=np.int64)
         self._known: dict[int, tuple[Array, Array | None]] = {}
 
     @classmethod
@@ -69,7 +70,7 @@ class ArrayColumn:
             )
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return int(self.ends[-1])
 
     def read(self, indices: Indices, out: Array, places: Indices | None = None) -> None:
         """Copy the rows `indices` to `out`, C-contiguous and of the column's dtype; to its rows `places`, where these are given.
@@ -82,17 +83,17 @@ class ArrayColumn:
                 self._copy(0, indices, indices, out, places)
         elif self._adjoined is not None:
             array, items, shifts = self._adjoined
-            _copy(array, items, indices + shifts[self._ends.searchsorted(indices, side="right")], out, places)
+            _copy(array, items, indices + shifts[self.ends.searchsorted(indices, side="right")], out, places)
         elif len(indices) < _MIN_ROWS_PER_PART * len(self.parts):
             self._read_one_by_one(indices, out, range(len(indices)) if places is None else places.tolist())
         else:
-            for part, rows, found in by_part(self._ends, indices):
+            for part, rows, found in by_part(self.ends, indices):
                 self._copy(part, indices[found], rows, out, found if places is None else places[found])
 
     def row(self, index: int) -> Any:
         """Return a copy of one row: an array, or a scalar where rows have the shape (). Raises NpyError, OSError."""
-        part = int(np.searchsorted(self._ends, index, side="right")) if len(self.parts) > 1 else 0
-        value = self._part(part)[0][index - self._ends.item(part)]  # counted from the part's end, so negative
+        part = int(np.searchsorted(self.ends, index, side="right")) if len(self.parts) > 1 else 0
+        value = self._part(part)[0][index - self.ends.item(part)]  # counted from the part's end, so negative
         return np.array(value, self.dtype, order="C") if self.shape else value  # a scalar is native and nobody's to change
 
     def whole(self) -> Array | None:
@@ -115,9 +116,9 @@ class ArrayColumn:
 
     def locate(self, index: int) -> tuple[StoredArray | Array, int]:
         """Return the part that a row is in, and its number there."""
-        number = int(np.searchsorted(self._ends, index, side="right"))
+        number = int(np.searchsorted(self.ends, index, side="right"))
         part = self.parts[number]
-        return part, index - int(self._ends[number]) + part.shape[0]
+        return part, index - int(self.ends[number]) + part.shape[0]
 
     def describe(self) -> str:
         """Return in a few words where the rows are."""
@@ -138,15 +139,15 @@ class ArrayColumn:
         starts = adjoined.starts.tolist()
         views = [adjoined.array[start : start + part.shape[0]] for start, part in zip(starts, stored, strict=True)]
         self._known = {number: (view, items_of(view)) for number, view in enumerate(views)}
-        return adjoined.array, items_of(adjoined.array), adjoined.starts - np.append(0, self._ends[:-1])
+        return adjoined.array, items_of(adjoined.array), adjoined.starts - np.append(0, self.ends[:-1])
 
     def _copy(self, part: int, indices: Indices, rows: Indices, out: Array, places: Indices | None) -> None:
         """Copy `rows` of a part, which are the column's rows `indices`."""
         _copy(*self._array(part, indices), rows, out, places)
 
     def _read_one_by_one(self, indices: Indices, out: Array, places: Iterable[int]) -> None:
-        parts = np.searchsorted(self._ends, indices, side="right")
-        rows = indices - self._ends[parts]  # counted from the end of the part: negative, as numpy understands it
+        parts = np.searchsorted(self.ends, indices, side="right")
+        rows = indices - self.ends[parts]  # counted from the end of the part: negative, as numpy understands it
         for number, (place, part, row) in enumerate(zip(places, parts.tolist(), rows.tolist(), strict=True)):
             out[place] = self._array(part, indices[number:])[0][row]
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
+import numpy as np
+
+from loader.data.rows import Indices
 from loader.data.sources.arrays.array_column import ArrayColumn
 from loader.data.sources.arrays.array_parts import parts_of
 from loader.data.sources.arrays.column_source import ColumnSource
@@ -97,6 +100,15 @@ class NpyArrays(ColumnSource):
             )
             raise LabelError(f"the numbers of rows differ: {listed}")
 
+    def file_rows(self) -> Indices | None:
+        first, *others = self._columns
+        if not all(isinstance(part, StoredArray) for part in first.parts):
+            return None
+        for column in others:
+            if len(column.parts) > 1 and not np.array_equal(column.ends, first.ends):
+                raise LabelError(_unlike_files(first, column))
+        return np.diff(first.ends, prepend=0)
+
     def __add__(self, other: Source) -> Source:
         """Return a source of this one's samples followed by the other's."""
         if type(self) is not NpyArrays or type(other) is not NpyArrays or self.spec != other.spec:
@@ -105,3 +117,12 @@ class NpyArrays(ColumnSource):
         joined._leaves = self._leaves
         joined._columns = [ArrayColumn.joined(pair) for pair in zip(self._columns, other._columns, strict=True)]
         return joined
+
+
+def _unlike_files(x: ArrayColumn, other: ArrayColumn) -> str:
+    """Return which file has another number of rows than the one with the same place in x."""
+    names = [[part.path if isinstance(part, StoredArray) else "an array in memory" for part in column.parts] for column in (x, other)]
+    for here, there, rows, others in zip(*names, np.diff(x.ends, prepend=0).tolist(), np.diff(other.ends, prepend=0).tolist(), strict=False):
+        if rows != others:
+            return f"{there} has {others:,} rows, but {here}, which it belongs to, has {rows:,}; where a file is a batch, both must have as many"
+    return f"x is in {len(x.parts):,} files, but its other part in {len(other.parts):,}; where a file is a batch, each needs its own"

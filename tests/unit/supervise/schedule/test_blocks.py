@@ -3,13 +3,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.data.plan import EpochPlan
 from loader.supervise.schedule.blocks import Blocks
+from tests.plans import sample_batches
 
 
 @given(rows=st.integers(1, 60), size=st.integers(1, 5), epoch=st.integers(0, 5))
 def test_blocks_cover_each_row_of_an_epoch_once(rows: int, size: int, epoch: int) -> None:
-    plan = EpochPlan(rows, size)
+    plan = sample_batches(rows, size)
     blocks = Blocks(plan, size * 2, places=100)
     cursors = {blocks.key(epoch, row) for row in range(rows)}
     made = []
@@ -22,7 +22,7 @@ def test_blocks_cover_each_row_of_an_epoch_once(rows: int, size: int, epoch: int
 
 
 def test_a_block_in_use_or_being_made_keeps_its_place() -> None:
-    blocks = Blocks(EpochPlan(40, 4), 4, places=3)
+    blocks = Blocks(sample_batches(40, 4), 4, places=3)
     first, second = blocks.wanted(0), blocks.wanted(0)
     assert first is not None
     assert second is not None
