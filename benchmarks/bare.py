@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.pictures import PictureWorkload
 from benchmarks.workloads import SCALE, SEED, Workload
 from loader.data.order import Order
 
@@ -81,6 +82,8 @@ def _slots(workload: Workload) -> list[Any]:
 
 
 def _filler(workload: Workload, data: Path) -> Any:
+    if isinstance(workload, PictureWorkload):
+        return workload.filler(data)
     if not workload.one_file:
         return _file_filler(workload, data)
     array = np.load(workload.path(data), mmap_mode="r")
