@@ -10,7 +10,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from loader.data.named_arguments import NamedArguments
 from loader.data.rows import BadSample, Indices, gauge_of, is_fault_of_sample
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.data.stopwatch import Stopwatch
-from loader.errors import ConfigError, PipelineError
+from loader.errors import PipelineError
 
 _SCRATCH_BYTES = 4 << 20
 
@@ -198,23 +198,40 @@ class Source(NamedArguments, ABC):
 
         return Joined([self, other])
 
-    def split(self, validation: float = 0.2, seed: int = 0, stratify: bool = False) -> tuple[Source, Source]:
-        """Split at random into `(training, validation)`: two subsets without common samples, in the order of the source.
+    @overload
+    def split(
+        self, validation: float = ..., seed: int = ..., stratify: bool = ..., *, test: None = ..., groups: object = ...
+    ) -> tuple[Source, Source]: ...
+
+    @overload
+    def split(
+        self, validation: float = ..., seed: int = ..., stratify: bool = ..., *, test: float, groups: object = ...
+    ) -> tuple[Source, Source, Source]: ...
+
+    def split(
+        self, validation: float = 0.2, seed: int = 0, stratify: bool = False, *, test: float | None = None, groups: object = None
+    ) -> tuple[Source, ...]:
+        """Split at random into `(training, validation)`, or with `test` into `(training, validation, test)`, in the order of the source.
+
+        Samples that have IDs, as files do, are split by a hash of the ID: each stays on its side when others are added or taken away. So the shares
+        hold on average only; `repr` and the log (INFO) tell the sizes. IDs are relative to `root`: keep it the same. Samples without IDs are
+        split by lot, with exact shares.
 
         Args:
             validation: share of the samples in the second one, between 0 and 1.
             seed: of the random choice; the same seed gives the same split.
-            stratify: give each class the same share in both parts; needs a source with scalar labels.
+            stratify: give each class the same share on all sides; needs a source with scalar labels. The shares are exact, so files that are
+                added may move a few old ones to another side.
+            test: share of the samples in the third one. The validation side is the same with it and without.
+            groups: samples of one group stay together, such as all slices of a patient: a group for each sample, in their order; a dict by ID;
+                or a function of the ID. The hash of the group decides, in the place of the ID's.
 
         Raises:
-            ConfigError: the share leaves one side empty, or the source has no scalar labels to stratify by.
+            ConfigError: a side would be empty, a sample has no group, or the source has no scalar labels to stratify by.
         """
-        if not isinstance(stratify, bool):
-            raise ConfigError(f"stratify={stratify!r}: must be True or False; the labels are those of the source")
-        from loader.data.sources.subset import held_out
+        from loader.data.sources.split import Shares, split  # here, as it needs this class
 
-        chosen = held_out(len(self), validation, seed, self._classes() if stratify else None)
-        return self.subset(np.flatnonzero(~chosen)), self.subset(np.flatnonzero(chosen))
+        return split(self, Shares.of(validation, test), seed, stratify, groups)
 
     def file_rows(self) -> Indices | None:
         """Return the number of rows of each file, of shape `(files,)`; None where samples are no rows of files.
@@ -227,9 +244,3 @@ class Source(NamedArguments, ABC):
     def labels(self) -> Array | None:
         """Return the labels of all samples as one array with a leading axis, without reading samples; None where that can't be done."""
         return None
-
-    def _classes(self) -> Array:
-        labels = self.labels()
-        if labels is None or labels.ndim != 1:
-            raise ConfigError(f"stratify=True needs one scalar label per sample, known without reading it; {self!r} has none")
-        return labels

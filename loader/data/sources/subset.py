@@ -1,10 +1,9 @@
-"""Some samples of a source, in a given order, and which samples a subset or a split means."""
+"""Some samples of a source, in a given order, and which samples a subset means."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,20 @@ from loader.errors import ConfigError
 
 
 class Subset(Source):
-    """Some samples of another source, in a given order."""
+    """Some samples of another source, in a given order.
 
-    def __init__(self, source: Source, indices: npt.ArrayLike) -> None:
+    Attributes:
+        is_side: whether a split has chosen them.
+    """
+
+    def __init__(self, source: Source, indices: npt.ArrayLike, *, is_side: bool = False) -> None:
         if is_in_order(source):
             raise ConfigError(
                 f"{source!r} has no subsets and no split, because a generator is read from start to end; make a generator for each part"
             )
         self._indices: Indices = as_indices(indices, len(source))
         self._source = source
+        self.is_side = is_side
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -107,33 +111,3 @@ def as_indices(given: npt.ArrayLike, samples: int) -> npt.NDArray[np.int64]:
     if chosen.size and not (-samples <= chosen.min() and chosen.max() < samples):
         raise ConfigError(f"indices from {chosen.min()} to {chosen.max()} for {samples} samples")
     return chosen.astype(np.int64) % max(samples, 1)
-
-
-def held_out(samples: int, validation: float, seed: int, classes: npt.NDArray[Any] | None) -> npt.NDArray[np.bool_]:
-    """Return for each sample whether it goes into the validation part of a split.
-
-    Args:
-        samples: in the source.
-        validation: share that goes there.
-        seed: of the choice.
-        classes: label of each sample, where each class is to have the same share; or None.
-
-    Raises:
-        ConfigError: the arguments are no share and no seed, or one part would be empty.
-    """
-    if isinstance(validation, bool) or not isinstance(validation, Real) or not np.isfinite(validation):
-        raise ConfigError(f"validation={validation!r}: must be a share between 0 and 1, such as 0.2")
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**64:
-        raise ConfigError(f"seed={seed!r}: must be a whole number from 0 to 2**64 - 1")
-    groups = np.zeros(samples, np.int64) if classes is None else classes
-    rng = np.random.Generator(np.random.Philox(key=np.array([seed, 0], np.uint64)))
-    chosen = np.zeros(samples, bool)
-    share = min(max(float(validation), 0.0), 1.0)
-    for group in np.unique(groups):
-        members = np.flatnonzero(groups == group)
-        chosen[rng.permutation(members)[: round(share * len(members))]] = True
-    if chosen.all() or not chosen.any():
-        left = "nothing to train on" if chosen.all() else "nothing to validate with"
-        hint = "" if 0 < validation < 1 else "; it is a share between 0 and 1, such as 0.2"
-        raise ConfigError(f"validation={validation} of {samples} samples leaves {left}{hint}")
-    return chosen
