@@ -141,6 +141,11 @@ class Loader(KerasTraining, NamedArguments):
         return self._config.shuffle
 
     @property
+    def left_out(self) -> int:
+        """Samples, or files that are batches, at the end of an epoch that nobody gets: by `drop_last`, or as ranks can't share them equally."""
+        return self.plan.left_out
+
+    @property
     def worker_ceiling(self) -> int:
         """Most workers that `resize` may ask for."""
         return self._config.worker_ceiling

@@ -237,8 +237,27 @@ model.fit(shuffled, shuffle=True, epochs=1, verbose=0)
 model.fit(x, y, batch_size=16, shuffle=True, validation_data=loader, verbose=0)
 model.fit(x, y, batch_size=16, validation_batch_size=8, validation_data=(x, y), verbose=0)
 model.evaluate(shuffled, verbose=0)
-model.predict(shuffled, verbose=0)
 assert type(loader) is Loader and isinstance(loader, Loader)
+"""
+    )
+
+
+def test_predictions_in_another_order_than_the_samples_are_warned_of_once(keras_script: Run) -> None:
+    keras_script(
+        REFUSED
+        + """
+import warnings
+dropping = Loader(NpyArrays(x), 30, drop_last=True, workers=0, name="dropping")
+for used, words in ((shuffled, "shuffle=True"), (dropping, f"the last {len(x) % 30} samples are left out"), (loader, None)):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.predict(used, verbose=0)
+    told = [each for each in caught if "rows of the predictions" in str(each.message)]
+    assert [words in str(each.message) for each in told] == [True] * (words is not None), told
+    assert all("script" in each.filename for each in told), told
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        model.evaluate(shuffled, verbose=0)
 """
     )
 

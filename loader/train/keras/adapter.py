@@ -12,6 +12,7 @@ differs between them is not kept in it but asked of the caller, Keras' `EpochIte
 |---|---|
 | drops `y`, `sample_weight`, `class_weight`, `batch_size`, `shuffle` beside an adapter | an error that says where they belong |
 | says "None values not supported" where a loss gets no labels | an error that says what is missing |
+| returns predictions in whatever order the data have | a warning where that is not the order of the source |
 | with `steps_per_epoch`, keeps one iterator over all its epochs, and stops training where the data end | that iterator does not end |
 | builds a model on a first batch, throws the iterator away and starts again (JAX, PyTorch) | the epoch starts again with the same batch |
 | makes iterators that it never uses | nothing happens before the first `next` |
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -207,6 +209,8 @@ def _refuse_what_does_not_fit(loader: Feed, asker: FrameType) -> None:
     if asks not in _ASKERS or asker.f_locals.get(_ASKERS[asks]) is not loader:
         return
     call = _call_above(asker)
+    if call is not None and call.f_code.co_name == "predict":
+        _warn_of_other_rows(loader, call)
     validates = call is not None and call.f_code.co_name == "fit" and (asks != "get_data_adapter" or call.f_locals["x"] is not loader)
     ignored = [f"{name}: {_DROPPED[name]}" for name in _dropped(asker.f_locals, call if validates else None)]
     shuffle = None if call is None or validates else _given(call).get("shuffle")
@@ -219,6 +223,26 @@ def _refuse_what_does_not_fit(loader: Feed, asker: FrameType) -> None:
             f"the model is compiled with a loss, which needs labels, and the samples of {loader.name} have none: {loader.spec}. "
             "Give them to the source: NpyArrays(x, y), NpyFiles(paths, labels=...). A model that learns its own input needs it twice: NpyArrays(x, x)"
         )
+
+
+def _warn_of_other_rows(loader: Feed, call: FrameType) -> None:
+    """Warn the caller of `predict` if row k of the predictions is not sample k of the source."""
+    reasons = []
+    if loader.shuffles:
+        reasons.append("shuffle=True changes the order")
+    if loader.left_out:
+        reasons.append(f"the last {loader.left_out:,} samples are left out (drop_last, or shards)")
+    if not reasons:
+        return
+    level, frame = 1, sys._getframe()
+    while frame is not call and frame.f_back is not None:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(
+        f"the rows of the predictions don't match the samples of {loader.name}: {' and '.join(reasons)}. To tell which row belongs to which sample, "
+        "or to source.paths, predict with a Loader without these settings",
+        RuntimeWarning,
+        stacklevel=level + 2,  # above `predict` there is the wrapper that Keras has around it
+    )
 
 
 def _dropped(given: Mapping[str, Any], validation: FrameType | None) -> list[str]:

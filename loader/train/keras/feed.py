@@ -25,6 +25,7 @@ class Feed(ABC):
         has_partial_batch: whether any batch has fewer rows.
         batches_left: that a new iterator would hand out.
         shuffles: whether the order is new in every epoch.
+        left_out: samples, or files that are batches, at the end of an epoch that nobody gets.
     """
 
     name: str
@@ -48,6 +49,10 @@ class Feed(ABC):
     @property
     @abstractmethod
     def shuffles(self) -> bool: ...
+
+    @property
+    @abstractmethod
+    def left_out(self) -> int: ...
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -72,6 +72,11 @@ class Replay(KerasAdapter):
         """Whether the order is new each time: it is not."""
         return False
 
+    @property
+    def left_out(self) -> int:
+        """Samples that are not handed out: none."""
+        return 0
+
     def __len__(self) -> int:
         return len(self._batches)
 
