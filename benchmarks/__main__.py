@@ -59,7 +59,7 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import auto, bare, fit, ours, pictures, scale, stats, top
+    from benchmarks import auto, bare, fit, forms, ours, pictures, scale, stats, top
 
     match what["kind"]:
         case "ours":
@@ -70,6 +70,10 @@ def _single(what: Measured, data: Path) -> Measured:
             return fit.measure(what["backend"], what["feed"], what["size"], what["steps"])
         case "auto":
             return auto.measure(what["case"], data, what["workers"])
+        case "form":
+            return forms.measure(what["form"], data, what["workers"], what["seconds"])
+        case "bare_sound":
+            return forms.bare_sound(data, what["workers"], what["seconds"])
         case "empty":
             return ours.empty(what["workers"], what["seconds"])
         case "stall":
@@ -122,6 +126,27 @@ def _throughput(name: str, arguments: argparse.Namespace) -> Measured:
     share = f"{ratio:6.1%} ({min(ratios):.1%} to {max(ratios):.1%})"
     _line(name, f"{mine:>11,.0f} samples/s   bare loop {bare:>11,.0f}   {share}   wanted {workload.target:.0%}")
     return {"name": name, "samples_per_s": mine, "bare_samples_per_s": bare, "ratios": ratios, "ratio": ratio, "wanted": workload.target}
+
+
+def _form(arguments: argparse.Namespace, form: str, wanted: float) -> Measured:
+    from benchmarks import forms
+
+    forms.write(form, arguments.data, _note)
+    common = {"workers": arguments.workers, "seconds": arguments.seconds}
+    other: Measured = {"kind": "bare_sound"} if form == "sound" else {"kind": "form", "form": f"npy_{form}"}
+    rounds = []
+    for number in range(arguments.rounds):
+        _note(f"{form}: round {number + 1} of {arguments.rounds}")
+        before, ours, after = (_fresh(arguments, **what, **common) for what in (other, {"kind": "form", "form": form}, other))
+        if {before["checksum"], after["checksum"]} != {ours["checksum"]}:
+            sys.exit(f"{form}: the batches differ")
+        rounds.append((ours["samples_per_s"], (before["samples_per_s"] + after["samples_per_s"]) / 2))
+    ratios = [mine / theirs for mine, theirs in rounds]
+    mine, theirs = (statistics.median(values) for values in zip(*rounds, strict=True))
+    share = f"{statistics.median(ratios):6.1%} ({min(ratios):.1%} to {max(ratios):.1%})"
+    against = "bare loop" if form == "sound" else "NpyArrays"
+    _line(form, f"{mine:>11,.0f} samples/s   {against} {theirs:>11,.0f}   {share}   wanted {wanted:.0%}")
+    return {"name": form, "samples_per_s": mine, "other_samples_per_s": theirs, "ratios": ratios, "wanted": wanted}
 
 
 def _median_of(arguments: argparse.Namespace, name: str, key: str, wanted: str, unit: str, **what: Any) -> Measured:
@@ -280,6 +305,9 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "epoch_gap": _epoch_gap,
     "auto": _auto,
     "rows": _rows,
+    "raw": partial(_form, form="raw", wanted=0.95),
+    "windows": partial(_form, form="windows", wanted=0.95),
+    "sound": partial(_form, form="sound", wanted=0.9),
     "stats": _stats,
     "top": _top,
 }

@@ -6,16 +6,16 @@ import io
 import math
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
 
 import numpy as np
 
-from loader.data.decode.audio_header import missing_bytes
+from loader.data.decode.audio_header import missing_bytes, plain_samples
 from loader.data.decode.decoder import Decoder, Undecodable
 from loader.data.npy.refusals import not_a
 from loader.data.spec import Array, Leaf, SampleSpec
 from loader.errors import ConfigError
 
+_SCALE_16 = np.float32(2**-15)  # libsndfile's
 _RATES = (1, 2**31 - 1)
 _FRAMES_OF_A_BYTE = 65_536  # more than any format has: a header that means more of them lies
 
@@ -23,8 +23,8 @@ _FRAMES_OF_A_BYTE = 65_536  # more than any format has: a header that means more
 def audio(sample_rate: int | None = None, duration_s: float | None = None, mono: bool = True, offset_s: float = 0.0) -> AudioDecoder:
     """Return a decoder of sound files, for `ByteFiles`: WAV, FLAC, Ogg (Vorbis, Opus) and MP3, as float32 from -1 to 1.
 
-    libsndfile decodes them (`soundfile`); only the part that is asked for is read. It is mixed to one channel, then resampled by `soxr`, then cut or
-    padded with zeros at its end.
+    Only the part that is asked for is decoded, with the bits of `soundfile.read(file, start=..., frames=...)`. It is mixed to one channel, then
+    resampled by `soxr`, then cut or padded with zeros at its end. A file that was cut off is a bad sample.
 
     Args:
         sample_rate: in Hz, to which files of other rates are resampled; None: each file has its own.
@@ -91,15 +91,14 @@ class AudioDecoder(Decoder):
 
     def _read(self, content: memoryview) -> tuple[Array, int]:
         """Return the part of a file that is wanted, or as much of it as there is, resampled, and its rate."""
-        import soundfile
-
         if not len(content):
             raise Undecodable(not_a("a sound file", b""))
-        try:
-            with soundfile.SoundFile(io.BytesIO(content)) as file:
-                samples, rate = self._part(file, content), int(file.samplerate)
-        except soundfile.SoundFileError as error:
-            raise Undecodable(_why(content, error)) from error
+        plain = plain_samples(content)
+        if plain is not None:
+            whole, rate = plain
+            samples = whole[self._part(rate, len(whole))] * _SCALE_16
+        else:
+            samples, rate = self._by_libsndfile(content)
         if self.mono:
             samples = _mixed(samples)
         if self.sample_rate is None or rate == self.sample_rate:
@@ -108,25 +107,35 @@ class AudioDecoder(Decoder):
 
         return soxr.resample(samples, rate, self.sample_rate), self.sample_rate
 
-    def _part(self, file: Any, content: memoryview) -> Array:
-        """Read the wanted part of a file that was opened, of shape (samples, channels)."""
-        rate, frames = file.samplerate, file.frames
-        missing = missing_bytes(content)
-        if missing:
-            raise Undecodable(f"is cut off: {missing:,} bytes or more of its sound are missing. Perhaps its writing or copying was cut off")
+    def _part(self, rate: int, frames: int) -> slice:
+        """Return which samples of a file are wanted. Raises Undecodable where there are none."""
         if not frames:
             raise Undecodable("holds no sound: 0 samples")
         first = round(self.offset_s * rate)
         if first >= frames:
             raise Undecodable(f"has {frames / rate:.3f} s of sound, nothing after offset_s={self.offset_s:g}")
-        wanted = min(frames - first, self._length(rate, frames))
-        if frames > _FRAMES_OF_A_BYTE * len(content):
-            raise Undecodable(f"is damaged: its header means {frames:,} samples, in a file of {len(content):,} bytes")
-        file.seek(first)  # also to 0, as `soundfile.read` does: MP3 then differs in the last bit
-        samples: Array = file.read(wanted, dtype="float32", always_2d=True)
-        if len(samples) < wanted:
-            raise Undecodable(f"is damaged or cut off: its header means {frames:,} samples, but none could be read after {first + len(samples):,}")
-        return samples
+        return slice(first, min(frames, first + self._length(rate, frames)))
+
+    def _by_libsndfile(self, content: memoryview) -> tuple[Array, int]:
+        """Return the wanted part of a file, of shape (samples, channels), and its rate."""
+        import soundfile
+
+        try:
+            with soundfile.SoundFile(io.BytesIO(content)) as file:
+                rate, frames, missing = file.samplerate, file.frames, missing_bytes(content)
+                if missing:
+                    raise Undecodable(f"is cut off: {missing:,} bytes or more of its sound are missing. Perhaps its writing or copying was cut off")
+                part = self._part(rate, frames)
+                if frames > _FRAMES_OF_A_BYTE * len(content):
+                    raise Undecodable(f"is damaged: its header means {frames:,} samples, in a file of {len(content):,} bytes")
+                file.seek(part.start)  # also to 0, as `soundfile.read` does: MP3 then differs in the last bit
+                samples = file.read(part.stop - part.start, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise Undecodable(_why(content, error)) from error
+        end = part.start + len(samples)
+        if end < part.stop:
+            raise Undecodable(f"is damaged or cut off: its header means {frames:,} samples, but none could be read after {end:,}")
+        return samples, rate
 
     def _length(self, rate: int, there: int) -> int:
         """Return how many samples are wanted at a rate; all that are there, where no duration is given."""

@@ -1,13 +1,47 @@
-"""Sound that was cut off, found by its headers: libsndfile takes what is left of a WAV or an Ogg file for all of it."""
+"""What headers of sound tell: where the samples of a plain WAV file lie, and that a WAV or an Ogg file was cut off.
+
+libsndfile takes five times as long over the first as a conversion of the numbers does, and what is left of a file that was cut off for all of it.
+"""
 
 from __future__ import annotations
 
+import struct
 from typing import Literal
+
+import numpy as np
+
+from loader.data.spec import Array
 
 _UNKNOWN_BYTES = 0x7FFF_0000  # programs that write to a pipe give such a length: they can't know the real one
 _PAGE_BYTES = 27  # of the header of an Ogg page, without the lengths of its segments
 _LARGEST_PAGE = _PAGE_BYTES + 255 + 255 * 255
 _FLAGS = 8
+
+
+_FORM = struct.Struct("<HHIIHH")  # kind, channels, rate, bytes per second, bytes of all channels, bits
+_PCM = 1
+
+
+def plain_samples(content: memoryview) -> tuple[Array, int] | None:
+    """Return the samples of a whole WAV file of 16 bits, int16 of shape (samples, channels), as a view of `content`, and their rate.
+
+    None for any other file: libsndfile knows what it is, or what is wrong with it.
+    """
+    if bytes(content[:4]) != b"RIFF" or bytes(content[8:12]) != b"WAVE":
+        return None
+    chunks = dict[bytes, tuple[int, int]]()  # name → where it begins, its length
+    place = 12
+    while place + 8 <= len(content) and b"data" not in chunks:
+        length = int.from_bytes(content[place + 4 : place + 8], "little")
+        chunks.setdefault(bytes(content[place : place + 4]), (place + 8, length))
+        place += 8 + length + length % 2
+    form, data = chunks.get(b"fmt "), chunks.get(b"data")
+    if form is None or data is None or form[1] < _FORM.size or sum(data) > len(content):
+        return None
+    kind, channels, rate, _, frame_bytes, bits = _FORM.unpack_from(content, form[0])
+    if kind != _PCM or bits != 16 or not channels or not rate or frame_bytes != 2 * channels or data[1] % frame_bytes:
+        return None
+    return np.frombuffer(content, "<i2", data[1] // 2, data[0]).reshape(-1, channels), rate
 
 
 def missing_bytes(content: memoryview) -> int:
