@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loader import Loader, SampleError
 from loader.data.rows import BadSample
 from loader.data.sources.objects.map_source import MapSource
 from loader.errors import ConfigError, LabelError, PipelineError
+from tests.batches import inline, take
 
 
 class Squares:
@@ -204,3 +206,51 @@ class Endless(Squares):
 def test_an_object_without_end_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"Endless has no end\. Leave out what repeats it"):
         MapSource(Endless())
+
+
+class Many(Squares):
+    """Gives several items at once, and notes for how many it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Any, ...]]:
+        self.asked.append(len(indices))
+        return [self[index] for index in indices]
+
+
+def test_several_items_are_asked_for_at_once_where_the_object_gives_them() -> None:
+    source = MapSource(many := Many())
+    out = [np.zeros((2, 2)), np.zeros(2, np.int32)]
+    source.read(np.array([4, 1]), out)
+    assert (out[0][:, 0].tolist(), out[1].tolist()) == ([4, 1], [16, 1])
+    assert many.asked == [2]
+    assert [y.tolist() for _, y in inline(source.subset([4, 1]) + source.subset([2, 0]), 4)] == [[16, 1, 4, 0]]
+    labelled = MapSource(Rows(), labels=[7, 8, 9])
+    assert inline(labelled, 3)[0][1].tolist() == [7, 8, 9]
+
+
+class Rows:
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+    def __getitems__(self, indices: list[int]) -> list[int]:
+        return indices
+
+
+def test_the_item_that_fails_among_several_is_named() -> None:
+    with Loader(MapSource(Many()), 5, workers=0) as loader, pytest.raises(SampleError, match="three") as caught:
+        take(loader)
+    assert caught.value.index == 3
+
+
+class Doubling(MapSource):
+    def sample(self, index: int) -> Any:
+        return (2 * index,)
+
+
+def test_a_sample_of_a_class_that_derives_from_it_is_what_that_class_says() -> None:
+    assert inline(Doubling(Rows()), 3)[0][0].tolist() == [0, 2, 4]
