@@ -13,6 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 _TASKS = "/proc/self/task"
+
+# That of the allocator in pyarrow, which whoever imports pandas may have. It takes its locks before each fork and gives them back after it.
+_HARMLESS = "jemalloc_bg_thd"
+
 _log = logging.getLogger("loader.supervisor")
 
 
@@ -24,8 +28,10 @@ class ThreadsAtFork:
 
     def look(self) -> None:
         """Look for them, and warn of them once. To be called before each fork; takes some µs."""
-        if not self._found and len(os.listdir(_TASKS)) > 1:
-            self._found = in_words()
+        if self._found or len(os.listdir(_TASKS)) == 1:
+            return
+        self._found = in_words()
+        if self._found:
             _log.warning("%s. What to do: start threads in the worker, when a sample first needs them", self._sentence())
 
     def remark(self) -> str:
@@ -49,7 +55,9 @@ def in_words() -> str:
         thread = pythons.get(task)
         if task == here:
             continue
-        found.append(_name_of(task) if thread is None else f"{thread.name!r}{_place(frames.get(thread.ident or 0))}")
+        words = _name_of(task) if thread is None else f"{thread.name!r}{_place(frames.get(thread.ident or 0))}"
+        if words is not None:
+            found.append(words)
     return ", ".join(f"{found.count(words)} × {words}" if found.count(words) > 1 else words for words in dict.fromkeys(found))
 
 
@@ -63,10 +71,12 @@ def _place(frame: FrameType | None) -> str:
     return place
 
 
-def _name_of(task: int) -> str:
-    """Return what a thread of C code is called: those that have not named themselves are called as the process is."""
+def _name_of(task: int) -> str | None:
+    """Return what a thread of C code is called: those that have not named themselves are called as the process is. None for a harmless one."""
     try:
         name, process = (Path(_TASKS, str(one), "comm").read_text().strip() for one in (task, os.getpid()))
     except OSError:  # it has just ended
         return "one that has ended"
+    if name == _HARMLESS:
+        return None
     return "a thread of C code" if name == process else f"a thread of C code, {name!r}"

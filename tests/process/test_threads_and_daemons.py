@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import mmap
 import os
@@ -103,6 +104,18 @@ def test_threads_that_a_source_starts_when_it_is_opened_are_seen_too(caplog: pyt
 def test_without_threads_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with Loader(SOURCE, 4, workers=2) as loader:
+        take(loader)
+    assert not warnings_of(caplog)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")
+def test_the_thread_of_pyarrow_is_nothing_to_warn_of(caplog: pytest.LogCaptureFixture) -> None:
+    class Imports(MapSource):
+        def open(self) -> None:
+            importlib.import_module("pyarrow")
+            assert len(os.listdir("/proc/self/task")) == 2, "it starts no thread any more: what ignores it is needless"
+
+    with Loader(Imports(list(range(8))), 4, workers=2) as loader:
         take(loader)
     assert not warnings_of(caplog)
 
