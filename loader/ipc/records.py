@@ -253,8 +253,13 @@ _READY_KIND, _LOOK_KIND = range(2)
 
 
 def unpack_ready(raw: bytes) -> list[ReadyRecord]:
-    """Return the records in `raw`, a whole number of them."""
+    """Return the records in `raw`, a whole number of them. Raises ProtocolError for what is none."""
     found: list[ReadyRecord] = []
     for kind, slot, delivery, term, epoch, first, batches, failed, last_rows in _READY.iter_unpack(raw):
-        found.append(Ready(slot, delivery, term, epoch, first, batches, bool(failed), last_rows) if kind == _READY_KIND else Look())
+        if kind == _READY_KIND:
+            found.append(Ready(slot, delivery, term, epoch, first, batches, bool(failed), last_rows))
+        elif kind == _LOOK_KIND:
+            found.append(Look())
+        else:
+            raise ProtocolError(f"the ready pipe has a record of kind {kind}, which does not exist")
     return found

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.data.rows import UNKNOWN_ROW
+from loader.errors import ProtocolError
 from loader.ipc import records as r
 
 WORD = st.integers(0, 2**64 - 1)
@@ -87,3 +88,9 @@ def test_no_delivery_has_the_number_that_means_any() -> None:
     slot = Stream(sample_batches(4, 4), 2, 1, None, 0, 0).begin_slot(1e9, 1)
     assert slot is not None
     assert slot.delivery != r.ANY_BEFORE_TERM
+
+
+@pytest.mark.parametrize(("unpack", "nbytes"), [(r.unpack_ready, r.READY_BYTES), (r.unpack_inbox, r.INBOX_BYTES)])
+def test_a_record_of_no_kind_is_an_error_of_the_protocol(unpack: Any, nbytes: int) -> None:
+    with pytest.raises(ProtocolError, match="kind 4294967295, which does not exist"):
+        unpack(b"\xff" * nbytes)
