@@ -16,6 +16,7 @@ from loader.data.pipeline.pipeline import Pipeline
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.files.npy_files import NpyFiles
 from loader.data.sources.source import Source
+from loader.data.sources.subset import Subset
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import LoaderError, NpyError
 from loader.ipc import memfd
@@ -111,8 +112,8 @@ class FileCheck:
             raise BadItem(error.strerror or str(error)) from error
 
 
-class _Learned(Source):
-    """A source whose first sample is bad: what all are like is learned from another one, and each is read by itself.
+class _Learned(Subset):
+    """All samples of a source whose first one is bad: what they are like is learned from another one, and each is read by itself.
 
     Args:
         source: of the samples.
@@ -120,23 +121,10 @@ class _Learned(Source):
     """
 
     def __init__(self, source: Source, index: int) -> None:
-        self._source = source
+        super().__init__(source, range(len(source)))
         self.spec = SampleSpec.of(source[index])
 
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def sample(self, index: int) -> Sample:
-        return self._source.sample(index)
-
-    def fetch(self, index: int) -> Sample:
-        return self._source.fetch(index)
-
-    def name_of(self, index: int) -> str | None:
-        return self._source.name_of(index)
-
-    def open(self) -> None:
-        self._source.open()
+    read = Source.read
 
 
 class SampleCheck:
