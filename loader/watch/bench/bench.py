@@ -16,12 +16,12 @@ from rich.table import Table
 from loader.train.loader import Loader
 from loader.watch.bench.headroom import Speed, verdict
 from loader.watch.bench.replay import Replay
-from loader.watch.bench.trainee import Clock, Trainee, drive, trainee, waited_s
+from loader.watch.bench.trainee import Clock, Settling, Trainee, drive, trainee, waited_s
 from loader.watch.script import call, make_loader
 from loader.watch.session import INTERRUPTED, MeasurementSession, check_writable, slots_of
 
 _WARM_S = 0.3
-_WARM_AUTO_S = 3.0  # of workers="auto", which begins with one per core
+_SETTLED_S = 3.0  # without a change of the number of workers, with workers="auto"
 _WARM_BATCHES = 3
 _START_S = 2.0  # of a loader, or of a model that is compiled, to estimate the time that is left
 
@@ -54,14 +54,16 @@ class Bench:
         # A batch of another shape would be compiled in the middle of it, and bad samples belong into the report of training only.
         whole = loader.plan.one_size and loader.plan.rows >= loader.batch_size
         settings: dict[str, Any] = {"drop_last": whole, "quarantine": None}
-        warm_s = min(_WARM_AUTO_S, seconds) if loader._config.workers == "auto" else _WARM_S
-        one = seconds + warm_s + _START_S
+        settled_s = min(_SETTLED_S, seconds)
+        one = seconds + (settled_s if loader._config.workers == "auto" else _WARM_S) + _START_S
         sitting.expect("the loader alone", one if model is None else 3 * one)
         started = time.monotonic()
         with loader.with_settings(**settings) as alone:
-            clock = Clock(seconds, sitting.tick, warm_s=warm_s, warm_batches=self._first_batch(alone, started))
+            ready = self._first_batch(alone, started)
+            settling = Settling(alone, settled_s)
+            clock = Clock(seconds, sitting.tick, warm_s=_WARM_S, warm_batches=ready, settled=settling)
             drive(alone.batches(), lambda batch: None, clock)
-            self.loader = _speed(clock, alone)
+            self.loader = _speed(clock, alone, settling)
             replay = None if model is None else Replay.of(alone)
         if model is None or replay is None:
             return
@@ -73,9 +75,10 @@ class Bench:
         sitting.expect("both together", one)
         with loader.with_settings(**settings) as other:
             next(iter(other))
-            clock = Clock(seconds, sitting.tick, warm_s=warm_s, warm_batches=_WARM_BATCHES + slots_of(other), waited=lambda: waited_s(other))
+            settling, ready = Settling(other, settled_s), _WARM_BATCHES + slots_of(other)
+            clock = Clock(seconds, sitting.tick, warm_s=_WARM_S, warm_batches=ready, waited=lambda: waited_s(other), settled=settling)
             model.train(other, rows, clock)
-            self.together = _speed(clock, other, wait=True)
+            self.together = _speed(clock, other, settling, wait=True)
 
     def _first_batch(self, loader: Loader, started: float) -> int:
         """Wait for the first batch; return how many batches may lie ready before the measurement, and one more."""
@@ -132,9 +135,9 @@ def command(target: str, model_target: str | None, seconds: float, json_path: Pa
     sys.exit(INTERRUPTED if sitting.interrupted else 0)
 
 
-def _speed(clock: Clock, loader: Loader, *, wait: bool = False) -> Speed:
-    bytes_per_sample = sum(leaf.nbytes for leaf in loader.spec.leaves)
-    return Speed.of(clock.stamps, bytes_per_sample=bytes_per_sample, wait=wait, workers=len(loader.stats().workers))
+def _speed(clock: Clock, loader: Loader, settling: Settling, *, wait: bool = False) -> Speed:
+    bytes_per_sample, workers = sum(leaf.nbytes for leaf in loader.spec.leaves), len(loader.stats().workers)
+    return Speed.of(clock.stamps, bytes_per_sample=bytes_per_sample, wait=wait, workers=workers, resized=settling.changed)
 
 
 def _table(bench: Bench) -> Table:

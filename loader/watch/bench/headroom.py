@@ -13,6 +13,8 @@ _ALIKE = 1.1
 # Both together reach less than this of the slower one only if they take something from each other.
 _UNDISTURBED = 0.9
 
+_RESIZED = 'workers="auto" still changed the number of workers during a measurement; a larger --seconds gives it more time to settle before'
+
 
 @dataclass(frozen=True)
 class Stamp:
@@ -42,6 +44,7 @@ class Speed:
         rows: in all these batches.
         wait: share of the time that training waited for the loader, 0 to 1, where that means something.
         workers: that ran at the end, where that means something.
+        resized: whether their number changed meanwhile.
     """
 
     rates: list[float] = field(default_factory=list)
@@ -50,9 +53,12 @@ class Speed:
     rows: int = 0
     wait: float | None = None
     workers: int | None = None
+    resized: bool = False
 
     @classmethod
-    def of(cls, stamps: Sequence[Stamp], *, bytes_per_sample: float = 0.0, wait: bool = False, workers: int | None = None) -> Speed:
+    def of(
+        cls, stamps: Sequence[Stamp], *, bytes_per_sample: float = 0.0, wait: bool = False, workers: int | None = None, resized: bool = False
+    ) -> Speed:
         """Return the speed between stamps, of which there are two or more.
 
         Args:
@@ -60,6 +66,7 @@ class Speed:
             bytes_per_sample: of the arrays of a batch.
             wait: whether the waits in the stamps mean something.
             workers: that ran at the end.
+            resized: whether their number changed meanwhile.
         """
         first, last = stamps[0], stamps[-1]
         return cls(
@@ -69,6 +76,7 @@ class Speed:
             rows=last.rows - first.rows,
             wait=min(1.0, (last.waited - first.waited) / (last.at - first.at)) if wait else None,
             workers=workers,
+            resized=resized,
         )
 
     @property
@@ -110,8 +118,9 @@ def verdict(loader: Speed | None, model: Speed | None, together: Speed | None) -
     """Say in words which side limits, what the other one could do, and what to do about it. What was not measured is None."""
     if loader is None or not loader.rate:
         return []
+    resized = [_RESIZED] if loader.resized or (together is not None and together.resized) else []
     if model is None or not model.rate:
-        return [f"the loader alone makes {loader.rate:,.0f} samples/s; with --model, its speed is compared with what the model takes"]
+        return [f"the loader alone makes {loader.rate:,.0f} samples/s; with --model, its speed is compared with what the model takes", *resized]
     both = f"the model alone makes {model.rate:,.0f} samples/s, the loader alone {loader.rate:,.0f}: "
     times = loader.rate / model.rate
     if times >= _ALIKE:
@@ -127,7 +136,7 @@ def verdict(loader: Speed | None, model: Speed | None, together: Speed | None) -
         if together.wait is not None:
             lines[0] += f": training waits {together.wait:.0%} of the time"
         lines += _loss(min(loader.rate, model.rate), together)
-    return lines
+    return lines + resized
 
 
 def _loss(slower: float, together: Speed) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import click
 
 from loader.errors import LoaderError
-from loader.ipc.board import TrainerCell
+from loader.ipc.board import SupervisorCell, TrainerCell
 from loader.train.loader import Loader
 from loader.watch.bench.headroom import Stamp
 from loader.watch.bench.replay import Replay
@@ -19,6 +19,7 @@ from loader.watch.session import leaves
 
 _STRETCHES = 5
 _FEWEST_BATCHES = 2  # of a stretch, where they are not so slow that one is all there is
+_PATIENCE = 5
 _ENDLESS = 2**31 - 1  # steps of an epoch that the clock ends
 
 
@@ -31,10 +32,18 @@ class Clock:
         warm_s: seconds of warm-up, counted from the end of the first batch, for which the model is compiled.
         warm_batches: that come before the measurement at least.
         waited: returns the seconds for which the loader was waited for so far.
+        settled: is given the time and returns whether the warm-up may end.
     """
 
     def __init__(
-        self, seconds: float, tick: Callable[[], None], *, warm_s: float, warm_batches: int, waited: Callable[[], float] = lambda: 0.0
+        self,
+        seconds: float,
+        tick: Callable[[], None],
+        *,
+        warm_s: float,
+        warm_batches: int,
+        waited: Callable[[], float] = lambda: 0.0,
+        settled: Callable[[float], bool] = lambda now: True,
     ) -> None:
         self.stamps: list[Stamp] = []
         self._seconds = seconds
@@ -42,6 +51,7 @@ class Clock:
         self._warm_s = warm_s
         self._warm_batches = warm_batches
         self._waited = waited
+        self._settled = settled
         self._first: float | None = None
 
     def over(self, batches: int, rows: int, finish: Callable[[], None] = lambda: None) -> bool:
@@ -57,7 +67,7 @@ class Clock:
         if self._first is None:
             self._first = now
         if not self.stamps:
-            due = batches >= self._warm_batches and now - self._first >= self._warm_s
+            due = self._settled(now) and batches >= self._warm_batches and now - self._first >= self._warm_s
         else:
             last = self.stamps[-1]
             stretch = now - last.at >= self._seconds / _STRETCHES and batches - last.batches >= _FEWEST_BATCHES
@@ -66,6 +76,31 @@ class Clock:
             finish()
             self.stamps.append(Stamp(time.monotonic(), batches, rows, self._waited()))
         return len(self.stamps) > 1 and time.monotonic() - self.stamps[0].at >= self._seconds
+
+
+class Settling:
+    """Whether `workers="auto"` has settled on a number: it has kept one for a while. True for a number that was given.
+
+    Args:
+        loader: that is about to be measured.
+        kept_s: seconds without a change that count as settled. Five times as long is the most to wait for them.
+    """
+
+    def __init__(self, loader: Loader, kept_s: float) -> None:
+        self._wanted = loader._board.supervisor.cell(SupervisorCell.WORKERS_GAUGE)
+        self._kept_s = kept_s if loader._config.workers == "auto" else 0.0
+        self._begun = self._since = time.monotonic()
+        self._workers = self._wanted[0]
+
+    def __call__(self, now: float) -> bool:
+        if self.changed:
+            self._workers, self._since = self._wanted[0], now
+        return now - self._since >= self._kept_s or now - self._begun >= _PATIENCE * self._kept_s
+
+    @property
+    def changed(self) -> bool:
+        """Whether the number is another one than when this was called the last time."""
+        return bool(self._wanted[0] != self._workers)
 
 
 class Trainee(Protocol):

@@ -38,6 +38,12 @@ def test_what_was_not_measured_is_not_talked_about() -> None:
     assert "together" not in verdict(speed(10), speed(5), None)[0]
 
 
+def test_a_number_of_workers_that_changed_meanwhile_is_said() -> None:
+    climbing = Speed([500], resized=True)
+    for lines in (verdict(climbing, None, None), verdict(climbing, speed(10), None), verdict(speed(500), speed(10), climbing)):
+        assert "still changed the number of workers" in lines[-1]
+
+
 @given(st.floats(0.001, 1e9), st.floats(0.001, 1e9), st.floats(0.001, 1e9))
 def test_exactly_one_side_limits(loader: float, model: float, together: float) -> None:
     (first, *_) = verdict(speed(loader), speed(model), speed(together, 0.5))
