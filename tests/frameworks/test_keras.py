@@ -214,7 +214,10 @@ count = Batches()
 for data in ((x, y), (loader,)):  # before the first epoch, not after it
     refused(lambda: model.fit(*data, validation_data=loader, validation_batch_size=8, verbose=0, callbacks=[count]), "validation_batch_size")
     assert count.steps == [], count.steps
-refused(lambda: model.fit(loader, validation_data=(loader, y), verbose=0), "y")
+refused(lambda: model.fit(x, y, validation_data=(loader, y), verbose=0), "y")
+refused(lambda: model.fit(loader, validation_data=(loader, y), verbose=0, callbacks=[count]), "y in validation_data", "source")
+refused(lambda: model.fit(loader, validation_data=[loader, None, y], verbose=0, callbacks=[count]), "sample_weight in validation_data")
+assert count.steps == [], count.steps
 try:
     model.fit(loader, validation_split=0.2, verbose=0)
 except ValueError as error:

@@ -213,6 +213,8 @@ def _refuse_what_does_not_fit(loader: Feed, asker: FrameType) -> None:
         _warn_of_other_rows(loader, call)
     validates = call is not None and call.f_code.co_name == "fit" and (asks != "get_data_adapter" or call.f_locals["x"] is not loader)
     ignored = [f"{name}: {_DROPPED[name]}" for name in _dropped(asker.f_locals, call if validates else None)]
+    if call is not None and not validates:
+        ignored += _beside_validation_loader(call)
     shuffle = None if call is None or validates else _given(call).get("shuffle")
     if shuffle is not None and bool(shuffle) != loader.shuffles:
         ignored.append(f"shuffle={shuffle!r}: the Loader decides the order: Loader(..., shuffle={bool(shuffle)})")
@@ -252,6 +254,15 @@ def _dropped(given: Mapping[str, Any], validation: FrameType | None) -> list[str
         return names
     own_size = ["validation_batch_size"] * (validation.f_locals.get("validation_batch_size") is not None)
     return own_size + [name for name in names if name != "batch_size"]
+
+
+def _beside_validation_loader(call: FrameType) -> list[str]:
+    """Return what stands beside a loader in `validation_data`. Keras itself looks at that after the first epoch only."""
+    given = call.f_locals.get("validation_data")
+    if not isinstance(given, tuple | list) or not given or not isinstance(given[0], Feed):
+        return []
+    beside = zip(("y", "sample_weight"), given[1:], strict=False)
+    return [f"{name} in validation_data: {_DROPPED[name]}; validation_data=loader is enough" for name, value in beside if value is not None]
 
 
 def _call_above(asker: FrameType) -> FrameType | None:
