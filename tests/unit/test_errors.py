@@ -9,12 +9,13 @@ import pytest
 
 import loader
 from loader import errors
-from loader.errors import LoaderError, NpyError, PipelineError, SampleError, SampleTimeout, from_record, remote_traceback
+from loader.errors import DecodeError, LoaderError, PipelineError, SampleError, SampleTimeout, from_record, remote_traceback
 
 BUILTINS: dict[str, type[BaseException]] = {
     "ConfigError": ValueError,
     "ArgumentError": TypeError,
     "DataNotFoundError": FileNotFoundError,
+    "DecodeError": ValueError,
     "NpyError": ValueError,
     "LabelError": ValueError,
     "SampleError": RuntimeError,
@@ -41,7 +42,7 @@ def examples() -> Iterator[LoaderError]:
         if issubclass(kind, SampleError):
             yield kind(index=7, name="a/b.npy", reason="ValueError: torn", worker=2, remote_traceback="Traceback:\n  line 1\n")
             yield kind(index=0, name=None, reason="it died")
-        elif issubclass(kind, NpyError):
+        elif issubclass(kind, DecodeError):
             yield kind("/data/ä.npy", "no magic")
         else:
             yield kind("what, how much, why perhaps, what to do")
