@@ -89,6 +89,28 @@ def test_masks_that_are_flipped_with_their_images_are_learned(forked_script) -> 
     assert last("val_iou", result.stdout) >= 0.7
 
 
+@pytest.mark.time_limit(200)
+@on_jax
+def test_a_flat_folder_is_predicted_to_a_csv(forked_script, tmp_path) -> None:
+    result = forked_script(EXAMPLES / "predict_folder.py", "--output", tmp_path / "found.csv", timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"200 predictions in .*found\.csv, accuracy: (1\.000|0\.9\d+)", result.stdout), result.stdout
+    assert "skipped 1 file of another kind" in result.stderr
+    lines = (tmp_path / "found.csv").read_text().splitlines()
+    assert len(lines) == 201
+    assert lines[0] == "path,class,score"
+    assert re.search(r"/incoming/0000\.png,(horizontal|vertical),[01]\.\d{3}$", lines[1])
+
+
+@pytest.mark.time_limit(200)
+@on_jax
+def test_targets_of_a_csv_are_learned(forked_script) -> None:
+    result = forked_script(EXAMPLES / "csv_targets.py", timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert "a sample: (x: (32, 32, 1) uint8, y: (3,) float32)" in result.stdout
+    assert last("val_mae", result.stdout) <= 0.06
+
+
 def test_shards_share_every_sample_once_an_epoch(run_script) -> None:
     result = run_script(EXAMPLES / "shards.py", timeout=90)
     assert result.returncode == 0, result.stderr
