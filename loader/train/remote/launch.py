@@ -1,4 +1,7 @@
-"""How the supervisor is started: a fresh interpreter that gets descriptors and nothing else. It never runs the user's script."""
+"""How the supervisor is started: a fresh interpreter that gets descriptors and nothing else. It never runs the user's script.
+
+One of the descriptors is that of the pipeline, which is pickled once, compared with the memory there is, and remarked on.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,13 @@ import json
 import os
 import subprocess
 import sys
+import warnings
+from functools import partial
 
+from loader.config import Config
+from loader.data.pipeline.pipeline import Pipeline
 from loader.ipc import logs, memfd
+from loader.ipc.payload import captured_objects, payload
 
 _BOOT = """
 import sys
@@ -30,6 +38,34 @@ _ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
     "JAX_PLATFORMS": "cpu",
 }
+
+
+# So little fits anywhere; measuring would import psutil.
+_SMALL_BYTES = 16 * 2**20
+
+
+def pack_pipeline(pipeline: Pipeline, config: Config) -> int:
+    """Return the descriptor of shared memory that holds `(pipeline, config)`; the caller owns it.
+
+    Raises:
+        MemoryLimitError: arrays of the script that would be copied do not fit.
+        PipelineError: something in it can't travel.
+    """
+    fd = payload.dump((pipeline, config), partial(_admit, config.memory_limit_bytes))
+    try:
+        for remark in captured_objects.remarks(pipeline.parts(), os.fstat(fd).st_size):
+            warnings.warn(remark, RuntimeWarning, stacklevel=4)  # the caller of Loader(...)
+    except Warning:  # who makes errors of warnings gets no loader
+        os.close(fd)
+        raise
+    return fd
+
+
+def _admit(limit: int | None, nbytes: int) -> None:
+    if nbytes > _SMALL_BYTES:
+        from loader.supervise.memory import budget
+
+        budget.admit_arrays(nbytes, limit)
 
 
 def start_supervisor(descriptors: dict[str, int], numbers: dict[str, int]) -> subprocess.Popen[bytes]:

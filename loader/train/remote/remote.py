@@ -23,8 +23,9 @@ from loader.ipc.loader_identity import introduce
 from loader.train.checks import checked_workers
 from loader.train.notices import warn_of_first_bad, warn_of_replacement
 from loader.train.producer import Cursor, Producer
-from loader.train.remote import forks, packed_pipeline
+from loader.train.remote import forks
 from loader.train.remote.interrupts import Interrupt, interrupts_later
+from loader.train.remote.launch import pack_pipeline
 from loader.train.remote.relay import Relay
 from loader.train.remote.restarts import MOST_RESTARTS, WINDOW_S, RequestedSettings, RestartLimit
 from loader.train.remote.starvation import Starvation
@@ -70,7 +71,7 @@ class Remote(Producer):
         self._restarts = RestartLimit()
         self._last_words = ""
         self._kept = {  # what the next supervisor gets as well, by descriptor
-            "payload": packed_pipeline.send(pipeline, config),
+            "payload": pack_pipeline(pipeline, config),
             "board": Board.create(self._max_workers),
             "ledger": BadSampleLog.create(),
             "probed": memfd.create("probed"),
