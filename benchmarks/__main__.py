@@ -45,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, help="how often; the median counts (default: 5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one throughput measurement (default: 3)")
     parser.add_argument("--workers", type=int, default=2, help="worker processes, and processes of the bare loop (default: 2)")
-    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "loader-bench", help="folder of the data, kept (1.8 GB)")
+    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "loader-bench", help="folder of the data, kept (2.1 GB)")
+    parser.add_argument("--megabytes", type=int, default=250, help="size of the text file of `lines` (default: 250)")
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--single", help=argparse.SUPPRESS)
     return parser
@@ -59,7 +60,7 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import auto, bare, fit, forms, ours, pictures, scale, stats, top
+    from benchmarks import auto, bare, fit, forms, lines, ours, pictures, scale, stats, top
 
     match what["kind"]:
         case "ours":
@@ -88,6 +89,8 @@ def _single(what: Measured, data: Path) -> Measured:
             return scale.epoch_gap(data, what["workers"])
         case "rows":
             return scale.rows(data)
+        case "lines":
+            return lines.measure(data, what["megabytes"], what["workers"], what["seconds"])
         case "stats":
             return stats.measure(data, what["workers"], rounds=int(8 * what["seconds"]))
         case "top":
@@ -233,6 +236,21 @@ def _jpeg_large(arguments: argparse.Namespace) -> Measured:
     return _several(arguments, "jpeg_large", figures)
 
 
+def _lines(arguments: argparse.Namespace) -> Measured:
+    from benchmarks import lines
+
+    _note("writing lines ...")
+    lines.write(arguments.data, arguments.megabytes)
+    figures = {
+        "index_mb_per_s": ("MB/s, in which lines are found", "wanted ≥ 500"),
+        "index_mb_per_cpu_s": ("MB in a second of CPU time", ""),
+        "samples_per_s": (f"shuffled lines/s, as bytes padded to {lines.WIDTH}", "wanted ≥ 500,000"),
+        "bare_samples_per_s": ("lines/s of a bare loop that slices each", ""),
+        "ratio": ("× the bare loop", ""),
+    }
+    return _several(arguments, "lines", figures, megabytes=arguments.megabytes, workers=arguments.workers, seconds=arguments.seconds)
+
+
 def _auto(arguments: argparse.Namespace) -> Measured:
     from benchmarks import auto
 
@@ -308,6 +326,7 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "raw": partial(_form, form="raw", wanted=0.95),
     "windows": partial(_form, form="windows", wanted=0.95),
     "sound": partial(_form, form="sound", wanted=0.9),
+    "lines": _lines,
     "stats": _stats,
     "top": _top,
 }

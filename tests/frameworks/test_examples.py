@@ -81,6 +81,14 @@ def test_two_inputs_and_weights_are_learned_from(forked_script) -> None:
 
 
 @pytest.mark.time_limit(200)
+def test_sentences_in_a_csv_file_are_learned(forked_script) -> None:
+    result = forked_script(EXAMPLES / "text.py", "--sentences", 2000, "--epochs", 2, timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert "batches: (x: (16,) int32, y: () int32)" in result.stdout
+    assert last_val_accuracy(result.stdout) >= 0.95
+
+
+@pytest.mark.time_limit(200)
 @on_jax
 def test_masks_that_are_flipped_with_their_images_are_learned(forked_script) -> None:
     result = forked_script(EXAMPLES / "segmentation.py", "--images", 300, timeout=180)

@@ -57,12 +57,19 @@ def format_of(paths: Sequence[str], given: str | None, delimiter: str | None) ->
     return Format(name, delimiter)
 
 
+def as_columns(given: object) -> tuple[Column, ...]:
+    """Return columns as given: one, several, or none. What is no column is found out where the files are known."""
+    if given is None:
+        return ()
+    return tuple(given) if isinstance(given, list | tuple) else (given,)  # type: ignore[return-value]
+
+
 def choose_rows(
     kind: Format,
     index: LineIndex,
     files: MappedFiles,
-    column: Column | None,
-    label_column: Column | None,
+    text: Column | None,
+    labels: Sequence[Column],
     *,
     header: bool,
     whole_rows: bool,
@@ -73,7 +80,7 @@ def choose_rows(
         kind: of all files.
         index: of all lines.
         files: the same as in the index.
-        column, label_column: as given.
+        text, labels: columns as given: names, numbers or keys.
         header: whether the first row of a CSV file names its columns.
         whole_rows: whether a row is one text where no column is given.
 
@@ -85,57 +92,58 @@ def choose_rows(
         more = f" and {len(index.paths) - 1:,} more" if len(index.paths) > 1 else ""
         raise DataNotFoundError(f"{index.paths[0]}{more}: no line is in it that is not empty; it has {int(index.sizes.sum()):,} bytes")
     if not isinstance(header, bool):
-        raise ConfigError(f"header={header!r}: must be True or False; the columns are named by column= and label_column=")
+        raise ConfigError(f"header={header!r}: must be True or False; the columns are named by text_column= and label_columns=")
+    given = [*([] if text is None else [text]), *labels]
     if kind.name == "lines":
-        for name, value in (("column", column), ("label_column", label_column)):
-            if value is not None:
-                raise ConfigError(
-                    f"{name}={value!r}: {index.paths[0]} is read as lines, which have no columns; for others give format='csv' or 'jsonl'"
-                )
+        if given:
+            raise ConfigError(
+                f"{index.paths[0]} is read as lines, which have no columns such as {given[0]!r}. If it has columns, give format='csv' or 'jsonl'"
+            )
         return index, None
-    for name, value in (("column", column), ("label_column", label_column)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, str if kind.name == "jsonl" else str | int)):
-            raise ConfigError(f"{name}={value!r}: must be the name of a column{', or its number from 0 up' if kind.is_csv else ''}")
-    if kind.name == "jsonl":
-        return index, (_json(index, files, column, label_column, whole_rows),) * len(index.paths)
-    formats = _csv(kind.delimiter, index, files, column, label_column, header, whole_rows)
+    for column in given:
+        if isinstance(column, bool) or not isinstance(column, str | int if kind.is_csv else str):
+            raise ConfigError(f"{column!r} is no column: it must be a name{', or a number from 0 up' if kind.is_csv else ''}")
+    if not kind.is_csv:
+        return index, (_json(index, files, text, labels, whole_rows),) * len(index.paths)
+    formats = _csv(kind.delimiter, index, files, text, labels, header, whole_rows)
     samples = index.without_first() if header else index
     if not len(samples):
         raise DataNotFoundError(f"{index.paths[0]} has a row that names the columns, and no other. If that is a sample, give header=False")
     return samples, formats
 
 
-def _json(index: LineIndex, files: MappedFiles, column: Column | None, label: Column | None, whole_rows: bool) -> RowFormat:
-    if column is None and not whole_rows:
-        row = _first_row(index, files, 0)
+def _json(index: LineIndex, files: MappedFiles, text: Column | None, labels: Sequence[Column], whole_rows: bool) -> RowFormat:
+    if text is None and not whole_rows:
+        first = index.file_of(0)
+        path = index.paths[first]
         try:
-            keys = keys_of(row)
+            keys = keys_of(_first_row(index, files, first))
         except Undecodable as error:
-            raise DecodeError(index.paths[0], f"line 1: {error}") from None
-        raise ConfigError(f"column= is missing: which key of each line of {index.paths[0]} has the text? The first line has {listed(keys)}")
-    return JsonRows(column, label)  # type: ignore[arg-type]
+            raise DecodeError(path, f"line {index.line_number(0)}: {error}") from None
+        raise ConfigError(f"text_column= is missing: which key of each line of {path} has the text? The first line has {listed(keys)}")
+    return JsonRows(text, labels)  # type: ignore[arg-type]
 
 
 def _csv(
-    delimiter: str, index: LineIndex, files: MappedFiles, column: Column | None, label: Column | None, header: bool, whole_rows: bool
+    delimiter: str, index: LineIndex, files: MappedFiles, text: Column | None, labels: Sequence[Column], header: bool, whole_rows: bool
 ) -> tuple[RowFormat, ...]:
     formats: list[RowFormat] = []
     before = 0
     for file, end in enumerate(index.ends.tolist()):
         if end == before:  # an empty file
-            formats.append(CsvRows(delimiter, 0, None, None))
+            formats.append(CsvRows(delimiter, 0, None, ()))
             continue
         before, path = end, index.paths[file]
         names = _first_fields(index, files, file, delimiter)
-        text_place = None if column is None else _place(names, column, path, header)
-        label_place = None if label is None else _place(names, label, path, header)
-        if column is None and not whole_rows:
-            others = [place for place in range(len(names)) if place != label_place]
+        text_place = None if text is None else _place(names, text, path, header)
+        label_places = [_place(names, label, path, header) for label in labels]
+        if text is None and not whole_rows:
+            others = [place for place in range(len(names)) if place not in label_places]
             if len(others) != 1:
                 shown = listed(names) if header else f"{len(names)} columns"
-                raise ConfigError(f"column= is missing: which column of {path} has the text? It has {shown}")
+                raise ConfigError(f"text_column= is missing: which column of {path} has the text? It has {shown}")
             text_place = others[0]
-        formats.append(CsvRows(delimiter, len(names), text_place, label_place))
+        formats.append(CsvRows(delimiter, len(names), text_place, label_places))
     return tuple(formats)
 
 

@@ -22,8 +22,8 @@ class RowFormat(ABC):
         """Return the text in a row, as UTF-8. Raises Undecodable."""
 
     @abstractmethod
-    def label(self, row: memoryview) -> Any:
-        """Return the label in a row: a text or a number; None if there is none. Raises Undecodable."""
+    def labels(self, row: memoryview) -> list[Any]:
+        """Return the labels in a row: texts or numbers. Raises Undecodable."""
 
 
 class CsvRows(RowFormat):
@@ -32,24 +32,24 @@ class CsvRows(RowFormat):
     Args:
         delimiter: one ASCII character.
         width: fields of each row.
-        text, label: places of these fields; None for the whole row, and for no label.
+        text: place of the field with the text; None for the whole row.
+        labels: places of those with labels.
     """
 
-    def __init__(self, delimiter: str, width: int, text: int | None, label: int | None) -> None:
+    def __init__(self, delimiter: str, width: int, text: int | None, labels: Sequence[int]) -> None:
         self._delimiter = delimiter
         self._width = width
         self._text = text
-        self._label = label
+        self._labels = tuple(labels)
 
     def text(self, row: memoryview) -> memoryview:
         if self._text is None:
             return row
         return memoryview(self._fields(row)[self._text])
 
-    def label(self, row: memoryview) -> Any:
-        if self._label is None:
-            return None
-        return decode_utf8(memoryview(self._fields(row)[self._label])).strip()
+    def labels(self, row: memoryview) -> list[Any]:
+        fields = self._fields(row)
+        return [decode_utf8(memoryview(fields[place])).strip() for place in self._labels]
 
     def _fields(self, row: memoryview) -> list[bytes]:
         fields = split_csv(bytes(row), self._delimiter.encode())
@@ -90,12 +90,13 @@ class JsonRows(RowFormat):
     """One JSON object a line.
 
     Args:
-        text, label: keys; None for the whole line, and for no label.
+        text: key of the text; None for the whole line.
+        labels: keys of labels.
     """
 
-    def __init__(self, text: str | None, label: str | None) -> None:
+    def __init__(self, text: str | None, labels: Sequence[str]) -> None:
         self._text = text
-        self._label = label
+        self._labels = tuple(labels)
 
     def text(self, row: memoryview) -> memoryview:
         if self._text is None:
@@ -108,11 +109,10 @@ class JsonRows(RowFormat):
         except UnicodeEncodeError as error:
             raise Undecodable(f"has a text at {self._text!r} that is none: {error.reason}") from None
 
-    def label(self, row: memoryview) -> Any:
-        if self._label is None:
-            return None
-        value = _value(_object(row), self._label)
-        return value.strip() if isinstance(value, str) else value
+    def labels(self, row: memoryview) -> list[Any]:
+        found = _object(row)
+        values = [_value(found, key) for key in self._labels]
+        return [value.strip() if isinstance(value, str) else value for value in values]
 
 
 def _value(found: dict[str, Any], key: str) -> Any:

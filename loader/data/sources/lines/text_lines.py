@@ -17,11 +17,11 @@ from loader.data.rows import BadSample, Indices, RowGauge, gauge_of, is_fault_of
 from loader.data.sources.files.file_listing import Paths, as_path_list
 from loader.data.sources.files.file_search import find_files
 from loader.data.sources.labels.labels import check_classes
-from loader.data.sources.lines.columns import Column, choose_rows, format_of
+from loader.data.sources.lines.columns import Column, as_columns, choose_rows, format_of
 from loader.data.sources.lines.copy_lines import copy_lines
 from loader.data.sources.lines.line_index import find_lines
 from loader.data.sources.lines.mapped_files import MappedFiles
-from loader.data.sources.lines.row_labels import number_labels, refuse
+from loader.data.sources.lines.row_labels import number_labels, refuse, vectors
 from loader.data.sources.source import Source, spec_of_first
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
 from loader.data.stopwatch import DECODE, READ
@@ -39,9 +39,10 @@ class TextLines(Source):
     Args:
         paths: a path, a glob, a folder, or a list of paths and globs; the files are joined in this order.
         decode: what becomes of a text: a decoder, such as `decode.text(tokenizer, 128)`, or a function that takes its bytes, as for `ByteFiles`.
-        column: where a row has several, the one with the text: a name, or a number from 0 up; in JSON, a key. None: the only one beside the label.
-            For a function, None means the whole row.
-        label_column: the one with the label, which may be a number or the name of a class. None: no labels.
+        text_column: where a row has several, the one with the text: a name, or a number from 0 up; in JSON, a key. None: the only one that holds no
+            label; for a function, the whole row.
+        label_columns: the one with the label, which may be a number or the name of a class; or several, of numbers, which become one float32
+            vector. None: no labels.
         classes: names of all classes, in order. None: if labels are names, those that occur, sorted.
         format: `"lines"`, `"csv"` or `"jsonl"`. None: by the extension; `.csv`, `.tsv`, `.jsonl`, `.ndjson` and `.json`; others are lines.
         header: whether the first row of a CSV file names its columns.
@@ -58,7 +59,7 @@ class TextLines(Source):
 
     Example:
         >>> from loader import decode
-        >>> TextLines("reviews.csv", decode=decode.text(None, 128), column="review", label_column="stars")  # doctest: +SKIP
+        >>> TextLines("reviews.csv", decode=decode.text(None, 128), text_column="review", label_columns="stars")  # doctest: +SKIP
         TextLines(25,000 lines of reviews.csv, 5 classes)
     """
 
@@ -69,8 +70,8 @@ class TextLines(Source):
         paths: Paths,
         *,
         decode: object,
-        column: Column | None = None,
-        label_column: Column | None = None,
+        text_column: Column | None = None,
+        label_columns: Column | Sequence[Column] | None = None,
         classes: Iterable[str] | None = None,
         format: str | None = None,
         header: bool = True,
@@ -82,12 +83,15 @@ class TextLines(Source):
         kind = format_of(files, format, delimiter)
         index = find_lines(files, quoted=kind.is_csv)
         self._files = MappedFiles(files, index.sizes.tolist())
+        labels = as_columns(label_columns)
         whole_rows = isinstance(self._decoder, FunctionDecoder)
-        self._index, self._formats = choose_rows(kind, index, self._files, column, label_column, header=header, whole_rows=whole_rows)
+        self._index, self._formats = choose_rows(kind, index, self._files, text_column, labels, header=header, whole_rows=whole_rows)
         self._columns: list[Array] = []  # what follows x in a sample: nothing, or labels
         self.classes: tuple[str, ...] = names or ()
-        if label_column is not None:
-            values, self.classes = number_labels(self._read_labels(), names, kind.is_csv, self.name_of)
+        if len(labels) > 1:
+            self._columns.append(vectors(self._read_labels(), labels, self.name_of))
+        elif labels:
+            values, self.classes = number_labels([value for (value,) in self._read_labels()], names, kind.is_csv, self.name_of)
             self._columns.append(values)
 
     def __len__(self) -> int:
@@ -106,7 +110,7 @@ class TextLines(Source):
             watch.lap(DECODE)
         parts = decoded if isinstance(decoded, tuple) else (decoded,)
         if len(parts) > 1 and self._columns:
-            raise PipelineError(f"{self!r}: {self._decoder!r} returns {len(parts)} parts, so label_column= can't be given as well")
+            raise PipelineError(f"{self!r}: {self._decoder!r} returns {len(parts)} parts, so label_columns= can't be given as well")
         return (*parts, *(column[index].copy() for column in self._columns))
 
     @cached_property
@@ -185,21 +189,21 @@ class TextLines(Source):
                     raise
                 raise BadSample(index) from self._cause(error, index)
 
-    def _read_labels(self) -> list[Any]:
-        """Return the labels of all rows as they are written."""
+    def _read_labels(self) -> list[list[Any]]:
+        """Return the labels of each row as they are written."""
         assert self._formats is not None
-        values: list[Any] = []
+        values: list[list[Any]] = []
         problems: list[tuple[int, str]] = []
         starts, ends = self._index.starts, self._index.starts + self._index.lengths
         for file, end in enumerate(self._index.ends.tolist()):
-            content, label = memoryview(self._files.content(file)), self._formats[file].label
+            content, labels = memoryview(self._files.content(file)), self._formats[file].labels
             some = slice(len(values), end)
             for start, stop in zip(starts[some].tolist(), ends[some].tolist(), strict=True):
                 try:
-                    values.append(label(content[start:stop]))
+                    values.append(labels(content[start:stop]))
                 except Undecodable as error:
                     problems.append((len(values), str(error)))
-                    values.append(None)
+                    values.append([])
         refuse(problems, len(values), self.name_of)
         return values
 

@@ -37,9 +37,9 @@ def test_a_quote_within_a_field_without_quotes_is_part_of_it() -> None:
 
 
 def test_a_row_has_as_many_columns_as_the_first() -> None:
-    rows = CsvRows(",", 3, text=1, label=2)
+    rows = CsvRows(",", 3, text=1, labels=[2])
     assert bytes(rows.text(memoryview(b'1,"a,b",x'))) == b"a,b"
-    assert rows.label(memoryview(b"1,a, x ")) == "x"
+    assert rows.labels(memoryview(b"1,a, x ")) == ["x"]
     with pytest.raises(Undecodable, match=r"has 4 columns, more than the 3 of the first row\. A field that holds a ','"):
         rows.text(memoryview(b"1,a,b,x"))
     with pytest.raises(Undecodable, match="has 2 columns, of 3 of the first row"):
@@ -47,11 +47,11 @@ def test_a_row_has_as_many_columns_as_the_first() -> None:
 
 
 def test_a_key_of_json_is_the_text() -> None:
-    rows = JsonRows("text", "label")
+    rows = JsonRows("text", ["label"])
     assert bytes(rows.text(memoryview(b'{"text": "\\u00e9\\n", "label": 3}'))) == "é\n".encode()
-    assert rows.label(memoryview(b'{"text": "a", "label": 3}')) == 3
-    assert rows.label(memoryview(b'{"text": "a", "label": " cat "}')) == "cat"
-    assert bytes(JsonRows(None, None).text(memoryview(b"[1]"))) == b"[1]"
+    assert rows.labels(memoryview(b'{"text": "a", "label": 3}')) == [3]
+    assert rows.labels(memoryview(b'{"text": "a", "label": " cat "}')) == ["cat"]
+    assert bytes(JsonRows(None, []).text(memoryview(b"[1]"))) == b"[1]"
 
 
 @pytest.mark.parametrize(
@@ -69,4 +69,4 @@ def test_a_key_of_json_is_the_text() -> None:
 )
 def test_what_is_no_text_in_json_is_an_error(row: bytes, message: str) -> None:
     with pytest.raises(Undecodable, match=message):
-        JsonRows("text", None).text(memoryview(row))
+        JsonRows("text", []).text(memoryview(row))

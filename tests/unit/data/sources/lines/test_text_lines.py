@@ -84,7 +84,7 @@ def test_a_function_gets_the_bytes_of_a_line(write: Write) -> None:
 
 def test_a_column_of_a_csv_file_is_the_text_and_another_the_label(write: Write) -> None:
     path = write("a.csv", 'id,text,stars\r\n7,"a,\n""b""",2\r\n\r\n8,c,1\r\n')
-    source = TextLines(path, decode=CODES, column="text", label_column="stars")
+    source = TextLines(path, decode=CODES, text_column="text", label_columns="stars")
     assert texts(source) == ['a,\n"b"', "c"]
     assert source.labels() is not None
     assert [int(source[index][1]) for index in range(2)] == [2, 1]
@@ -95,23 +95,34 @@ def test_a_column_of_a_csv_file_is_the_text_and_another_the_label(write: Write) 
 
 def test_names_of_classes_become_numbers(write: Write) -> None:
     path = write("a.csv", "text,label\na,dog\nb,cat\nc,dog\n")
-    source = TextLines(path, decode=CODES, label_column="label")
+    source = TextLines(path, decode=CODES, label_columns="label")
     assert source.classes == ("cat", "dog")
     assert source.labels().tolist() == [1, 0, 1]  # type: ignore[union-attr]
-    given = TextLines(path, decode=CODES, label_column="label", classes=["dog", "cow", "cat"])
+    given = TextLines(path, decode=CODES, label_columns="label", classes=["dog", "cow", "cat"])
     assert given.labels().tolist() == [0, 2, 0]  # type: ignore[union-attr]
     assert repr(source).endswith("a.csv, 2 classes)")
     training, validation = source.split(0.34, stratify=False)
     assert len(training) + len(validation) == 3
 
 
+def test_several_columns_of_numbers_are_a_vector(write: Write) -> None:
+    path = write("a.csv", "text,low,high\na,1,2.5\nb,3,4\n")
+    source = TextLines(path, decode=CODES, label_columns=["low", "high"])
+    assert str(source.spec) == "(x: (6,) int32, y: (2,) float32)"
+    assert read(source, [1, 0])[1].tolist() == [[3, 4], [1, 2.5]]
+    write("a.csv", "text,low,high\na,1,\nb,x,4\n")
+    with pytest.raises(LabelError) as caught:
+        TextLines(path, decode=CODES, label_columns=["low", "high"])
+    assert f"2 of 2 rows can't be used:\n  {path}, line 2: has no 'high'\n  {path}, line 3: 'low' is 'x', not a number" in str(caught.value)
+
+
 def test_the_only_other_column_is_the_text(write: Write) -> None:
-    assert texts(TextLines(write("a.csv", "label,review\n1,abc\n"), decode=CODES, label_column="label")) == ["abc"]
+    assert texts(TextLines(write("a.csv", "label,review\n1,abc\n"), decode=CODES, label_columns="label")) == ["abc"]
     assert texts(TextLines(write("b.csv", "review\nabc\n"), decode=CODES)) == ["abc"]
 
 
 def test_columns_have_numbers_where_they_have_no_names(write: Write) -> None:
-    source = TextLines(write("a.csv", "0,abc\n1,de\n"), decode=CODES, header=False, column=1, label_column=0)
+    source = TextLines(write("a.csv", "0,abc\n1,de\n"), decode=CODES, header=False, text_column=1, label_columns=0)
     assert texts(source) == ["abc", "de"]
     assert source.labels().tolist() == [0, 1]  # type: ignore[union-attr]
 
@@ -120,23 +131,23 @@ def test_columns_may_be_anywhere_in_each_file(write: Write, tmp_path: Path) -> N
     write("0.csv", "text,label\na,1\n")
     write("1.csv", "")
     write("2.csv", "label,more,text\n2,x,b\n")
-    source = TextLines(tmp_path, decode=CODES, column="text", label_column="label")
+    source = TextLines(tmp_path, decode=CODES, text_column="text", label_columns="label")
     assert texts(source) == ["a", "b"]
     assert source.labels().tolist() == [1, 2]  # type: ignore[union-attr]
 
 
 def test_other_delimiters_are_told_or_follow_from_the_extension(write: Write) -> None:
-    assert texts(TextLines(write("a.tsv", "x\ttext\n1\ta,b\n"), decode=CODES, column="text")) == ["a,b"]
-    assert texts(TextLines(write("a.csv", "x;text\n1;a,b\n"), decode=CODES, column="text", delimiter=";")) == ["a,b"]
-    assert texts(TextLines(write("a.txt", "x,text\n1,ab\n"), decode=CODES, column="text", format="csv")) == ["ab"]
+    assert texts(TextLines(write("a.tsv", "x\ttext\n1\ta,b\n"), decode=CODES, text_column="text")) == ["a,b"]
+    assert texts(TextLines(write("a.csv", "x;text\n1;a,b\n"), decode=CODES, text_column="text", delimiter=";")) == ["a,b"]
+    assert texts(TextLines(write("a.txt", "x,text\n1,ab\n"), decode=CODES, text_column="text", format="csv")) == ["ab"]
 
 
 def test_a_key_of_json_lines_is_the_text(write: Write) -> None:
     path = write("a.jsonl", '{"text": "ab", "y": 3, "k": "n"}\n\n{"y": 4, "k": "m", "text": "é"}\n')
-    source = TextLines(path, decode=CODES, column="text", label_column="y")
+    source = TextLines(path, decode=CODES, text_column="text", label_columns="y")
     assert [source[index][0][:2].tolist() for index in range(2)] == [[97, 98], [0xE9, 0]]
     assert source.labels().tolist() == [3, 4]  # type: ignore[union-attr]
-    assert TextLines(path, decode=CODES, column="text", label_column="k").classes == ("m", "n")
+    assert TextLines(path, decode=CODES, text_column="text", label_columns="k").classes == ("m", "n")
     whole = TextLines(path, decode=lambda line: np.frombuffer(line[:6], np.uint8))
     assert text_of(whole[1][0]) == '{"y": '
 
@@ -167,18 +178,18 @@ def test_a_bad_line_is_named_and_can_be_substituted(write: Write, workers: int) 
 )
 def test_a_row_that_does_not_fit_is_named(write: Write, row: str, problem: str) -> None:
     path = write("a.csv", f"id,text,label\n1,a,0\n{row}\n")
-    source = TextLines(path, decode=CODES, column="text")
+    source = TextLines(path, decode=CODES, text_column="text")
     with pytest.raises(DecodeError) as caught:
         source[1]
     assert "line 3, which begins at byte 20: " in str(caught.value)
     assert problem in str(caught.value)
     with pytest.raises(LabelError) as told:
-        TextLines(path, decode=CODES, column="text", label_column="label")
+        TextLines(path, decode=CODES, text_column="text", label_columns="label")
     assert f"labels of 1 of 2 rows can't be used:\n  {path}, line 3: " in str(told.value)
 
 
 def test_a_quote_that_is_never_closed_is_an_error_of_its_row(write: Write) -> None:
-    source = TextLines(write("a.csv", 'text,label\na,0\n"b,1\nc,0\n'), decode=CODES, column="text")
+    source = TextLines(write("a.csv", 'text,label\na,0\n"b,1\nc,0\n'), decode=CODES, text_column="text")
     assert len(source) == 2
     with pytest.raises(DecodeError, match=r"line 3, .* has a quote that does not fit"):
         source[1]
@@ -195,14 +206,14 @@ def test_a_quote_that_is_never_closed_is_an_error_of_its_row(write: Write) -> No
 )
 def test_labels_that_are_wrong_are_told_with_their_lines(write: Write, content: str, problem: str) -> None:
     with pytest.raises(LabelError) as caught:
-        TextLines(write("a.csv", content), decode=CODES, label_column="label")
+        TextLines(write("a.csv", content), decode=CODES, label_columns="label")
     assert problem in str(caught.value)
 
 
 def test_labels_that_are_in_no_class_are_told_with_their_lines(write: Write) -> None:
     path = write("a.csv", "text,label\na,cat\nb,dg\n" + "c,cow\n" * 20)
     with pytest.raises(LabelError) as caught:
-        TextLines(path, decode=CODES, label_column="label", classes=["cat", "dog"])
+        TextLines(path, decode=CODES, label_columns="label", classes=["cat", "dog"])
     assert "labels of 21 of 22 rows can't be used:\n" in str(caught.value)
     assert "line 3: the label 'dg' is not in classes" in str(caught.value)
     assert "and 11 more" in str(caught.value)
@@ -212,10 +223,10 @@ def test_labels_that_are_in_no_class_are_told_with_their_lines(write: Write) -> 
 def test_a_line_that_is_no_such_json_is_named(write: Write, line: str) -> None:
     path = write("a.jsonl", f'{{"text": "a", "y": 0}}\n{line}\n')
     with pytest.raises(DecodeError, match=r"a\.jsonl: line 2, which begins at byte 22: (is no JSON|has no )"):
-        TextLines(path, decode=CODES, column="text")[1]
+        TextLines(path, decode=CODES, text_column="text")[1]
     if '"y": 1' not in line:
         with pytest.raises(LabelError, match=r"line 2: (is no JSON|has no )"):
-            TextLines(path, decode=CODES, column="text", label_column="y")
+            TextLines(path, decode=CODES, text_column="text", label_columns="y")
 
 
 @pytest.mark.parametrize(
@@ -225,18 +236,18 @@ def test_a_line_that_is_no_such_json_is_named(write: Write, line: str) -> None:
         ("a.txt", "\n\n", {}, "it has 2 bytes"),
         ("a.csv", "text\n", {}, "a row that names the columns, and no other"),
         ("a.csv", "a,b\n1,2\n", {}, r"which column of .*a\.csv has the text\? It has 'a', 'b'"),
-        ("a.csv", "a,b\n1,2\n", {"column": "text"}, r"no column 'text'; its first row names 'a', 'b'"),
-        ("a.csv", "a,a\n1,2\n", {"column": "a"}, "more than one column 'a'"),
-        ("a.csv", "a,b\n1,2\n", {"column": 2}, "has no column 2: its first row has 2, 0 to 1"),
-        ("a.csv", "a,b\n1,2\n", {"column": -1}, "has no column -1"),
-        ("a.csv", "a,b\n1,2\n", {"column": "a", "header": False}, "with header=False columns have none"),
-        ("a.csv", "a,b\n1,2\n", {"column": ["a"]}, "must be the name of a column, or its number"),
-        ("a.csv", "a,b\n1,2\n", {"column": "a", "header": "b"}, "must be True or False"),
-        ("a.csv", "a,b\n1,2\n", {"column": "a", "label_column": "c"}, "no column 'c'"),
-        ("a.csv", "a,b\n1,2\n", {"column": "a", "delimiter": ";;"}, "must be one ASCII character"),
+        ("a.csv", "a,b\n1,2\n", {"text_column": "text"}, r"no column 'text'; its first row names 'a', 'b'"),
+        ("a.csv", "a,a\n1,2\n", {"text_column": "a"}, "more than one column 'a'"),
+        ("a.csv", "a,b\n1,2\n", {"text_column": 2}, "has no column 2: its first row has 2, 0 to 1"),
+        ("a.csv", "a,b\n1,2\n", {"text_column": -1}, "has no column -1"),
+        ("a.csv", "a,b\n1,2\n", {"text_column": "a", "header": False}, "with header=False columns have none"),
+        ("a.csv", "a,b\n1,2\n", {"text_column": ["a"]}, "is no column: it must be a name, or a number"),
+        ("a.csv", "a,b\n1,2\n", {"text_column": "a", "header": "b"}, "must be True or False"),
+        ("a.csv", "a,b\n1,2\n", {"text_column": "a", "label_columns": "c"}, "no column 'c'"),
+        ("a.csv", "a,b\n1,2\n", {"text_column": "a", "delimiter": ";;"}, "must be one ASCII character"),
         ("a.jsonl", '{"a": 1}\n', {}, "which key of each line of .* The first line has 'a'"),
-        ("a.jsonl", '{"a": 1}\n', {"column": 1}, "must be the name of a column"),
-        ("a.txt", "a\n", {"column": "a"}, "is read as lines, which have no columns"),
+        ("a.jsonl", '{"a": 1}\n', {"text_column": 1}, "1 is no column: it must be a name"),
+        ("a.txt", "a\n", {"text_column": "a"}, "is read as lines"),
         ("a.txt", "a\n", {"delimiter": ","}, "is for CSV files"),
         ("a.txt", "a\n", {"format": "xml"}, "must be one of 'lines', 'csv', 'jsonl'"),
     ],
@@ -252,14 +263,21 @@ def test_what_is_no_path_is_refused(paths: Any) -> None:
         TextLines(paths, decode=CODES)
 
 
+def test_an_empty_file_before_the_others_does_not_matter(write: Write) -> None:
+    paths = [write("0.jsonl", "\n"), write("1.jsonl", '{"a": "b"}\n')]
+    assert texts(TextLines(paths, decode=CODES, text_column="a")) == ["b"]
+    with pytest.raises(ConfigError, match=r"key of each line of .*1\.jsonl has the text\? The first line has 'a'"):
+        TextLines(paths, decode=CODES)
+
+
 def test_files_of_several_formats_are_refused(write: Write) -> None:
     with pytest.raises(ConfigError, match=r"end with '\.csv', '\.txt', which are not of one format"):
         TextLines([write("a.csv", "a\n1\n"), write("a.txt", "a\n")], decode=CODES)
 
 
 def test_labels_beside_those_of_the_function_are_refused(write: Write) -> None:
-    source = TextLines(write("a.csv", "a,b\n1,2\n"), decode=lambda row: (np.zeros(2), 1), label_column="b")
-    with pytest.raises(PipelineError, match="returns 2 parts, so label_column= can't be given as well"):
+    source = TextLines(write("a.csv", "a,b\n1,2\n"), decode=lambda row: (np.zeros(2), 1), label_columns="b")
+    with pytest.raises(PipelineError, match="returns 2 parts, so label_columns= can't be given as well"):
         _ = source.spec
 
 
@@ -308,7 +326,7 @@ def test_rows_before_a_file_that_is_gone_are_read(write: Write, tmp_path: Path) 
 
 
 def test_a_source_is_small_where_it_travels(write: Write) -> None:
-    source = TextLines(write("a.csv", "text,label\n" + "a,1\n" * 5000), decode=AS_BYTES, label_column="label")
+    source = TextLines(write("a.csv", "text,label\n" + "a,1\n" * 5000), decode=AS_BYTES, label_columns="label")
     source.open()
     buffers: list[pickle.PickleBuffer] = []
     pickled = pickle.dumps(source, protocol=5, buffer_callback=buffers.append)
