@@ -1,4 +1,4 @@
-"""Bad samples: how many of them training bears (`max_errors`), and the report that lists them as JSON lines (`quarantine`).
+"""Bad samples: how many of them are tolerated (`max_errors`), and the report that lists them as JSON lines (`quarantine`).
 
 The supervisor keeps count; with `workers=0` it is the trainer. `loader inspect --verify` writes the same lines.
 """
@@ -18,7 +18,7 @@ from loader.data.sources.files.file_listing import absolute_path
 from loader.errors import ConfigError, SampleError
 from loader.ipc.line_file import LineFile
 
-# While a line is written others see its beginning, for some microseconds, or for longer where the writer loses its core.
+# While a line is being written, others may see only its beginning, for some microseconds, or longer if the writer loses its core.
 _LOOKS, _PAUSE_S = 50, 0.001
 
 
@@ -41,7 +41,7 @@ class BadEntry:
     traceback: str
 
     def line(self) -> str:
-        """Return the entry as one line of JSON, with its end."""
+        """Return the entry as one line of JSON, with its line break."""
         return json.dumps(asdict(self)) + "\n"
 
 
@@ -78,7 +78,7 @@ class Quarantine:
         self._lines.close()
 
     def _is_torn(self) -> bool:
-        """Whether the last line has no end, and nobody is writing it. A pipe has no size, and is not looked at."""
+        """Whether the last line is incomplete and nobody is writing it. A pipe has no size, so it is not checked."""
         for _ in range(_LOOKS):
             size = os.fstat(self._lines.fd).st_size
             if not size or pread(self._lines.fd, 1, size - 1) == b"\n":
@@ -131,7 +131,7 @@ class ErrorBudget:
         return None if self._known[error.index] else self._beyond(error)
 
     def recall(self, index: int) -> None:
-        """Know a sample that was bad, and has been reported, before this object was made."""
+        """Count a sample that was found bad, and was reported, before this object was made."""
         self._known[index] = len(self._known) < self._limit
 
     def close(self) -> None:

@@ -86,7 +86,7 @@ class Done(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A worker gave a ticket up. The rows of the batches before slot row `good_rows` are written; the worker's text area says why."""
+    """A worker gave up a ticket. The rows of the batches before slot row `good_rows` are written; the worker's text area says why."""
 
     worker: int
     ticket: int
@@ -145,7 +145,7 @@ class Released(NamedTuple):
 
 
 class Skip(NamedTuple):
-    """The trainer moves: go on with `batch` of `epoch`; what is delivered from now on carries `term`."""
+    """The trainer has moved: continue with `batch` of `epoch`; everything delivered from now on carries `term`."""
 
     term: int
     epoch: int
@@ -157,7 +157,7 @@ class Skip(NamedTuple):
 
 
 class Resize(NamedTuple):
-    """Run this many workers from now on; it is the script's `number`-th wish, counted from 1."""
+    """Run this many workers from now on; it is the `number`-th request of the script, counted from 1."""
 
     workers: int
     number: int

@@ -1,6 +1,6 @@
-"""What the time of those who make batches goes into, stage by stage.
+"""Where the time of whoever makes the batches goes, stage by stage.
 
-What a verdict needs to know, and what follows from it by arithmetic alone. Pure.
+Also what a verdict needs to know, and what follows from that by arithmetic alone. Pure.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class StageStats:
 
 
 def stages(timing: Sequence[int], names: Sequence[str], samples: int) -> list[StageStats]:
-    """Return the stages in the order in which they run, those that took no time left out.
+    """Return the stages in the order in which they run, without those that took no time.
 
     Args:
         timing: what was added to the cells of a stopwatch.
@@ -59,7 +59,7 @@ def in_words(given: Sequence[StageStats]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements:
-    """What is known about some seconds of a loader in which the trainer took batches, without its pauses. Shares are from 0 to 1.
+    """What is known about some seconds in which the trainer took batches, without its pauses. Shares are from 0 to 1.
 
     Attributes:
         begun: whether anything was ever handed out.
@@ -119,18 +119,18 @@ class Measurements:
 
     @property
     def share(self) -> float:
-        """Share of the time that the workers were busy, on average, of that in which they ran."""
+        """Average share of their running time in which the workers were busy."""
         present = len(self.busy) if self.present is None else self.present
         return min(1.0, sum(self.busy) / max(present, 1e-9)) if self.busy else 0.0
 
     @property
     def pressed(self) -> float:
-        """The same share of the time in which there was something to do: a trainer that pauses leaves nothing."""
+        """The same as a share of the time in which there was something to do: while the trainer pauses, there is nothing."""
         return min(1.0, self.share / max(1 - self.nothing_to_fill, 1e-9))
 
     @property
     def load(self) -> Load:
-        """What the law about numbers of workers is asked with."""
+        """The input of the law about numbers of workers."""
         served = max(1 - self.queueing, self.computing, 1e-9)
         return Load(
             workers=len(self.busy),

@@ -19,7 +19,7 @@ class _Point(NamedTuple):
 
 
 class LastMinute:
-    """Looks once a second, and remembers sixty points.
+    """Looks once a second and remembers the last sixty points.
 
     Args:
         board: whose moments they are.
@@ -32,7 +32,7 @@ class LastMinute:
         self._taken_at: float | None = None
 
     def look(self, moment: Moment) -> None:
-        """Add a point, where the last one is a second old."""
+        """Add a point if the last one is a second old."""
         before = self._before
         if before is not None and moment.at_s < before.at_s + _STEP_S:
             return
@@ -46,7 +46,7 @@ class LastMinute:
         self._points.append(_Point(span.pace.samples_per_s, span.pace.wait_ratio, max(0.0, 1 - busy_s / span.elapsed_s)))
 
     def seconds_since_last_batch(self, now: float) -> float | None:
-        """Return for how long the trainer has taken nothing, to a second; None before its first batch."""
+        """Return how long ago the trainer took its last batch, to the second; None before the first one."""
         before = self._before
         if before is not None and before.samples != self._board.trainer[TrainerCell.SAMPLES]:
             return 0.0

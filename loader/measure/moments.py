@@ -18,15 +18,15 @@ from typing import NamedTuple
 from loader.data.stopwatch import TIMING_CELLS, Timing
 from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState, busy_ns
 
-# Shorter than this, nothing is a pause, and a pause is this many times as long as a step usually takes.
+# A pause is at least this long, and this many times as long as a step usually takes.
 _PAUSE_S = 1.0
 _PAUSE_STEPS = 4
-# A trainer that waits for this share of a gap does not pause: it has nothing to go on with.
+# A trainer that waits for this share of a gap does not pause: it has no data to continue with.
 _WAITS = 0.5
 
 
 class Moment(NamedTuple):
-    """The counters at one time. Who needs only the trainer's reads only these, and leaves out the others.
+    """The counters at one time. If only the trainer's counters are needed, the others are left out.
 
     Attributes:
         at_s: time.monotonic().
@@ -55,7 +55,7 @@ class Moment(NamedTuple):
 
     @classmethod
     def of(cls, board: Board, at_s: float) -> Moment:
-        """Read all counters. Takes some µs for each worker."""
+        """Read all counters. Takes a few µs for each worker."""
         trainer, supervisor = board.trainer, board.supervisor
         makers = [cells for cells in board.workers if cells[WorkerCell.PID_GAUGE] or cells[WorkerCell.BUSY_NS]] if board.workers else [trainer]
         timings = [cells.timing().tolist() for cells in makers]
@@ -140,7 +140,7 @@ class Spans:
         self.elapsed_s = sum(now.at_s - then.at_s for then, now in self._stretches)
 
     def gained(self, count: Callable[[Moment], float]) -> float:
-        """Return by how much a counter grew. One of a process that has died may have been taken back a little."""
+        """Return by how much a counter grew; never negative, although the counter of a process that has died may have been set back a little."""
         return max(0.0, sum(count(now) - count(then) for then, now in self._stretches))
 
     @cached_property
@@ -184,7 +184,7 @@ class Spans:
 
 
 def _stretches(spans: Sequence[Span]) -> list[Span]:
-    """Return the same time in as few spans as possible: most often in one, and so a counter is read twice instead of 40 times."""
+    """Return the same time in as few spans as possible, usually one: then each counter is read twice instead of 40 times."""
     found: list[Span] = []
     for span in spans:
         follows = found and found[-1].now is span.then
@@ -201,7 +201,7 @@ def since_resize(moments: Sequence[Moment]) -> Sequence[Moment]:
 def without_pauses(moments: Sequence[Moment]) -> Spans:
     """Return the spans from each moment to the next in which the trainer did not pause, nor began or ended a pause.
 
-    While it validates or compiles, nobody waits, all slots are filled and some are lent, as where it keeps them for good.
+    While it validates or compiles, nobody waits, all slots are filled, and some are lent, just as if it kept them for good.
     """
     spans = [Span(*pair) for pair in pairwise(moments)]
     elapsed_s, batches = moments[-1].at_s - moments[0].at_s, max(1, moments[-1].batches - moments[0].batches)
@@ -214,7 +214,7 @@ def without_pauses(moments: Sequence[Moment]) -> Spans:
 
 
 def _runs(spans: Sequence[Span]) -> list[tuple[int, int]]:
-    """Return first and last of spans that belong together: a trainer looks when it takes a batch, a supervisor several times in a pause."""
+    """Return first and last of the spans that belong together: a supervisor looks several times during a pause."""
     runs: list[tuple[int, int]] = []
     idle = False
     for number, span in enumerate(spans):

@@ -1,7 +1,7 @@
 """What a loader is doing: rates over the last ten seconds, slots, workers, memory, and a verdict in words.
 
-All of it comes from the board, which costs nobody anything to read. So trainer and supervisor make the same snapshot, each with a meter of its
-own, and the supervisor can while the trainer hangs.
+All of it comes from the board. Reading that costs the other processes nothing. So trainer and supervisor make the same snapshot, each with a meter of its
+own, and the supervisor can make one even while the trainer hangs.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class SlotStats:
     """Where the slots are.
 
     Attributes:
-        free: nobody's.
-        filling: with the workers, or waiting for the slots before them.
+        free: not in use.
+        filling: being filled by workers, or waiting for the slots before them.
         ready: filled, not yet taken by the trainer.
         lent: in use in the trainer.
     """
@@ -68,8 +68,8 @@ class MemoryStats:
         private_bytes: anonymous memory of supervisor and workers.
         limit_bytes: `memory_limit`, given or derived from what was available at the start (docs/memory.md); None while booting and with `workers=0`.
         limit_is_default: whether it was derived.
-        replaced_workers: workers that were replaced because of the memory that they took.
-        reduced_to: how many workers may run, where memory allows fewer than are wanted, else None.
+        replaced_workers: workers that were replaced because they used too much memory.
+        reduced_to: how many workers may run, if memory allows fewer than are wanted; otherwise None.
     """
 
     arena_bytes: int
@@ -101,14 +101,14 @@ class Stats:
         slots: where the slots are.
         workers: one entry per worker process.
         memory: what is used.
-        errors: samples that failed, each time that they did.
+        errors: failures of samples; a sample that fails twice counts twice.
         supervisor_restarts: how often the supervisor has died and been replaced.
-        substituted: rows that hold another sample than their own, which was bad.
-        quarantined: different samples that have been bad.
+        substituted: rows that hold another sample because their own was bad.
+        quarantined: samples that have been bad, each counted once.
         verdict: which side is the slow one, by how much, and what would help (docs/tuning.md).
         verdict_kind: the same for programs, a `loader.measure.verdict.Kind`.
         verdict_gain: how many times as fast training could be expected to run after that; 1.0 where nothing is to be gained.
-        stages: what the time of the workers went into, over the last 10 s; of the trainer with `workers=0`.
+        stages: where the time of the workers went, over the last 10 s; of the trainer with `workers=0`.
     """
 
     name: str
@@ -134,7 +134,7 @@ class Stats:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Stats:
-        """Return the snapshot that `as_dict` gave, perhaps in another version. Raises KeyError, TypeError or AttributeError where it is none."""
+        """Return the snapshot that `as_dict` gave, perhaps in another version. Raises KeyError, TypeError or AttributeError if `given` is not one."""
         known = _known(cls, given)
         known["slots"] = SlotStats(**_known(SlotStats, known["slots"]))
         known["workers"] = [WorkerStats(**_known(WorkerStats, worker)) for worker in known["workers"]]
@@ -143,7 +143,7 @@ class Stats:
         return cls(**known)
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return everything in words: what it is, and how it is."""
+        """Return everything in words, as pairs of a label and a text."""
         slots = self.slots
         return [
             ("loader", self.name),
@@ -164,7 +164,7 @@ class Stats:
         return aligned(self.rows())
 
     def _repr_html_(self) -> str:
-        """Return the same table for a notebook, which shows this by itself."""
+        """Return the same table as HTML, which notebooks show by themselves."""
         return as_html(self.rows())
 
 
@@ -175,7 +175,7 @@ def aligned(rows: list[tuple[str, str]]) -> str:
 
 
 def as_html(rows: list[tuple[str, str]]) -> str:
-    """Return labels and texts as a table of two columns. Colours and type are the notebook's, so that it fits a dark one, too."""
+    """Return labels and texts as a table of two columns. Colours and font are those of the notebook, so it also fits a dark theme."""
     cell = "padding: 2px 12px 2px 0; text-align: left; vertical-align: top"
     lines = [
         f'<tr><th style="{cell}; white-space: nowrap">{escape(label)}</th><td style="{cell}; max-width: 60em">{escape(text)}</td></tr>'
@@ -190,7 +190,7 @@ def _known(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Meter:
-    """Reads a board and remembers the last ten seconds of it. Has no part in the counting, so any process may have one.
+    """Reads a board and remembers the last ten seconds of it. It takes no part in the counting, so any process may have one.
 
     Args:
         board: whose counters to read.
@@ -205,7 +205,7 @@ class Meter:
         self.look(time.monotonic())
 
     def look(self, now: float) -> float:
-        """Remember what the counters are, half a second after the last time at the earliest. To be called about twice a second.
+        """Remember the counters, unless that was done less than half a second ago. To be called about twice a second.
 
         The wait for the first batch is not remembered: it is the start of the workers, not their speed.
 

@@ -1,4 +1,4 @@
-"""Stretches of training that their user chooses: an epoch, a validation, the loop until now. `Stats` looks back ten seconds instead."""
+"""Stretches of training that the caller chooses: an epoch, a validation, the loop so far. `Stats` looks back ten seconds instead."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Probe:
 
 
 class TimedStretch:
-    """Steps between a `begin` and an `end`, again and again. The first steps of all are left out, as long as others follow them.
+    """Steps between a `begin` and an `end`, which may be repeated. The very first steps are left out, if others follow them.
 
     Args:
         probe: of the loader.

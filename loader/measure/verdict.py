@@ -1,7 +1,7 @@
 """What holds training up, by how much, and what to do about it. Pure.
 
-The rules are asked in the order of `_RULES`; the first that has an answer is believed. What makes the measurements of the others mean something
-else comes first: workers that wait for slots are idle for another reason than workers that have nothing to do.
+The rules are tried in the order of `_RULES`, and the first that has an answer decides. A rule comes early if what it looks for changes the meaning of
+what the later ones measure: workers that wait for slots are idle for another reason than workers that have nothing to do.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from enum import Enum
 from loader.measure.measurements import Measurements
 from loader.measure.worker_count import MOST_GAIN
 
-# Less waiting than this is noise, and its cure gains as little.
+# Less waiting than this is noise, and removing it would gain as little.
 _NOTICEABLE = 0.05
-# Where workers have so little to spare, a little more waiting is what two sides of equal speed do.
+# If workers have so little time to spare, a little more waiting is normal: both sides are equally fast.
 _EVEN_WAIT = 0.12
 _EVEN_BUSY = 0.75
-# Workers that are idle for more than the rest have somebody else to wait for.
+# Workers that are busy for less than this are waiting for something else.
 _BUSY = 0.7
 # Handing out a batch and taking it costs tens of µs over all processes; with a model, a step is never as short as this.
 _SHORT_WORK_S = 100e-6
@@ -31,16 +31,16 @@ _CORES_USED = 0.85
 _KEPT = 0.5
 _NOTHING_TO_FILL = 0.2
 _COPIED = 0.25
-# As much as "auto" wants to see of a number of workers before it judges it (docs/tuning.md): less is chance. Where batches are slow, time has to do.
+# As much as "auto" wants to see of a number of workers before it judges it (docs/tuning.md): less may be chance. If batches are slow, the time decides.
 _ENOUGH_S = 1.0
 _ENOUGH_BATCHES = 4
 _LONG_ENOUGH_S = 5.0
-# All that is looked at. Nobody takes anything for so long by chance.
+# The whole window. A trainer that takes nothing for so long does not do so by chance.
 _LONG_S = 10.0
 
 
 class Kind(str, Enum):
-    """What a verdict is about; docs/tuning.md has what to do for each."""
+    """What a verdict is about; docs/tuning.md says what to do about each."""
 
     NOTHING = "nothing"
     """Nothing was taken from the loader."""
@@ -53,7 +53,7 @@ class Kind(str, Enum):
     MODEL = "model"
     """The trainer is slow; the workers wait for it."""
     TOO_MANY = "too_many_workers"
-    """The same, and half as many workers or fewer would do."""
+    """The same, and at most half as many workers would be enough."""
     BALANCED = "balanced"
     """Both sides are about as fast."""
     MEMORY = "memory"
@@ -67,7 +67,7 @@ class Kind(str, Enum):
     READING = "reading"
     """The source takes most of the workers' time."""
     DECODING = "decoding"
-    """What makes arrays of the content of files takes most of it."""
+    """Making arrays from the content of files takes most of it."""
     TRANSFORMING = "transforming"
     """One transform takes most of the workers' time."""
     WORKERS = "workers"
@@ -108,7 +108,7 @@ class Verdict:
     Attributes:
         kind: what it is about.
         sentence: the same in words, with figures and with what to do.
-        gain: how many times as fast training is expected to run after that, to a tenth, as in the sentence.
+        gain: how many times as fast training is expected to run after that, rounded to a tenth, as in the sentence.
     """
 
     kind: Kind
@@ -189,7 +189,7 @@ def _slots(seen: Measurements) -> Verdict | None:
 
 
 def _straggler(seen: Measurements) -> Verdict | None:
-    # What a busy machine takes away looks the same.
+    # Time that other processes on the machine take looks the same.
     share = seen.slow_share - seen.queueing
     if share < _SLOW_SHARE or not 0 < seen.slow_samples < _SLOW_SAMPLES:
         return None
@@ -273,7 +273,7 @@ def _slow(seen: Measurements, kind: Kind, why: str, gain: float) -> Verdict:
 
 
 def _with_gain(kind: Kind, words: str, gain: float) -> Verdict:
-    """Return a verdict whose sentence ends with what its cure would bring, if that can be seen."""
+    """Return a verdict whose sentence ends with what the cure would gain, if that is visible."""
     gain = _rounded(gain)
     return Verdict(kind, f"{words}, with which it would run about {_times(gain)}" if gain > 1.0 else words, gain)
 

@@ -16,7 +16,7 @@ from loader.errors import ConfigError
 
 
 def checked_source(source: object) -> Source:
-    """Return a source, or raise ConfigError that names what would make one of it."""
+    """Return a source, or raise a ConfigError that says how to make one of what was given."""
     if isinstance(source, Source):
         return source
     remedy = instead_of(source) or instead_of_sequence(source)
@@ -47,7 +47,7 @@ def settings_for(source: Source, config: Config) -> Config:
 
 
 def checked_transforms(transforms: object) -> Sequence[Transform]:
-    """Return a list of callables, or raise ConfigError that names the first that is none."""
+    """Return a list of callables, or raise a ConfigError that names the first thing that is not callable."""
     if not isinstance(transforms, Sequence):
         raise ConfigError(f"transforms is a {type(transforms).__name__}; give a list of them")
     wrong = [place for place, transform in enumerate(transforms) if not callable(transform) or isinstance(transform, type)]
@@ -66,7 +66,7 @@ def checked_workers(given: object, ceiling: int) -> int:
 
 
 def checked_plan(source: Source, config: Config) -> EpochPlan:
-    """Return the batches of an epoch. Raises ConfigError if there is none, and warns of what no rank delivers."""
+    """Return the batches of an epoch. Raises ConfigError if there are none, and warns of samples that no rank delivers."""
     if not len(source):
         raise ConfigError("the source has no samples")
     plan, world = plan_of(source, config), config.shard[1]

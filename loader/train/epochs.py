@@ -13,7 +13,7 @@ from loader.train.position import Position, Stage
 
 
 class Epochs(ABC):
-    """Batches, one epoch after the other: what a Loader is for whoever iterates over it, be it a loop, an adapter or a progress bar.
+    """Batches, one epoch after the other: what a loop, an adapter or a progress bar sees of a Loader.
 
     Attributes:
         name: of the loader.
@@ -31,7 +31,7 @@ class Epochs(ABC):
 
     @abstractmethod
     def _check_open(self) -> None:
-        """Raise LoaderClosed where there are no batches any more."""
+        """Raise LoaderClosed if there are no more batches."""
 
     def __iter__(self) -> Iterator[Sample]:
         """Return an iterator over one epoch, which begins with its first `next`."""
@@ -66,7 +66,7 @@ class Epochs(ABC):
         return EpochIterator(self, leased, peek)
 
     def batches(self) -> Iterator[Sample]:
-        """Yield batches without an end, epoch after epoch: a plain generator."""
+        """Yield batches endlessly, epoch after epoch: a plain generator."""
         while True:
             yield from self
 
@@ -105,9 +105,9 @@ class EpochIterator:
             self._enter()
         try:
             arrays = position.take(self._leased)
-        except IterationError:  # of two threads at once: this one has taken nothing, and the other one goes on
+        except IterationError:  # two threads at once: this one has taken nothing, and the other one continues
             raise
-        except LoaderClosed:  # and will say so again: in a fork, or closed by a signal handler meanwhile
+        except LoaderClosed:  # in a fork, or closed by a signal handler meanwhile; the next call raises it again
             raise
         except BaseException:  # Ctrl-C, too, may have hit in the middle of a batch
             self.close(failed=True)

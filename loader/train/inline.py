@@ -1,6 +1,6 @@
 """Batches made in the trainer itself (`workers=0`): the same ones, bit for bit, without a process.
 
-For debugging, for tests, and for other systems than Linux.
+For debugging, for tests, and for systems other than Linux.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Inline(Producer):
         """Do nothing (`loader.data.pipeline.substitution.BadSampleObserver`): nobody watches this process."""
 
     def met(self, bad: BadSample, row: int) -> None:
-        """Take note of a bad sample (`loader.data.pipeline.substitution.BadSampleObserver`). Raises SampleError if it is one too many."""
+        """Record a bad sample (`loader.data.pipeline.substitution.BadSampleObserver`). Raises SampleError if it is one too many."""
         beyond = self._note(bad)
         if beyond is not None:
             raise beyond from bad.__cause__
@@ -120,7 +120,7 @@ class Inline(Producer):
         return beyond
 
     def check_owner(self) -> None:
-        """Do nothing: a fork of this process has all that it takes."""
+        """Do nothing: a fork of this process has everything that it needs."""
 
     def skip(self) -> None:
         """Do nothing: nothing is made beforehand."""

@@ -142,7 +142,7 @@ class Loader(KerasTraining, NamedArguments):
 
     @property
     def left_out(self) -> int:
-        """Samples, or files that are batches, at the end of an epoch that nobody gets: by `drop_last`, or as ranks can't share them equally."""
+        """Samples (or files that are batches) at the end of an epoch that nobody gets, because of `drop_last` or because ranks can't share them equally."""
         return self.plan.left_out
 
     @property
@@ -155,7 +155,7 @@ class Loader(KerasTraining, NamedArguments):
 
         Args:
             disable: no bar, for all ranks but one.
-            file: to draw on instead of standard error. Where that is neither a terminal nor a notebook, there is no bar.
+            file: to draw on instead of standard error. If that is neither a terminal nor a notebook, there is no bar.
 
         Example: `for x, y in train.progress(): ...`
         """
@@ -196,7 +196,7 @@ class Loader(KerasTraining, NamedArguments):
 
         Args:
             warn_above: training that waits for a larger share of its time gets one warning, which says what would help; None: never.
-            log_dir: folder for an event file that TensorBoard reads; not needed where a `TensorBoard` callback comes later in the list.
+            log_dir: folder for an event file that TensorBoard reads; not needed if a `TensorBoard` callback comes later in the list.
 
         Example: `model.fit(train, epochs=20, callbacks=[train.report_callback()])`
         """
@@ -210,17 +210,17 @@ class Loader(KerasTraining, NamedArguments):
     def state_dict(self) -> dict[str, Any]:
         """Return the position, by batches handed out: a small dict of plain values, for JSON. Blocks as `spec` does.
 
-        The end of epoch n is the start of n + 1. After a loop that was left, the batch after its last one is next, until another loop takes its
-        first; that one begins the next epoch, unless the state is loaded. What others have pulled ahead (`as_tf_dataset`, Keras on a GPU)
-        counts as handed out; `resume_callback` counts what was trained.
+        The end of epoch n is the start of n + 1. After a `break`, the batch after the last one is next, until another loop takes its first batch;
+        that loop begins the next epoch, unless the state is loaded. Batches that were prefetched (`as_tf_dataset`, Keras on a GPU) count as handed
+        out; `resume_callback` counts those that were trained.
         """
         return self._state_at(*self._position.place).to_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the batch that was next when `state_dict` gave `state`: in any process, with any number of workers.
+        """Continue with the batch that was next when `state_dict` returned `state`: in any process, with any number of workers.
 
-        So the epoch that comes next has the batches that were left of it, while `len(loader)` stays. Ends all iterators. Another world size
-        will do, if `batch_size` times the number of ranks is the same. Blocks as `spec` does.
+        So the next epoch has only the batches that were left of it, while `len(loader)` stays the same. Ends all iterators. The world size may
+        differ, if `batch_size` times the number of ranks is the same. Blocks as `spec` does.
 
         Raises:
             StateError: the state belongs to a loader with other samples, IDs, spec, seed, shuffle, global batch or drop_last (names all that
@@ -250,7 +250,7 @@ class Loader(KerasTraining, NamedArguments):
     # Control.
 
     def with_settings(self, **changes: Any) -> Loader:
-        """Return a new loader over the same source and transforms, where `changes`, arguments of `Loader`, differ. So does the name."""
+        """Return a new loader over the same source and transforms, with `changes`, which are arguments of `Loader`, and a name of its own."""
         given = {setting.name: getattr(self._config, setting.name) for setting in fields(Config)} | {"transforms": self.transforms, "name": None}
         return Loader(self.source, **(given | changes))
 
@@ -271,7 +271,7 @@ class Loader(KerasTraining, NamedArguments):
         return self._meter.stats(self.name)
 
     def close(self) -> None:
-        """End all processes and free the memory that nobody uses. Arrays that were handed out stay valid. May be called twice."""
+        """End all processes and free the memory that is not in use. Arrays that were handed out stay valid. May be called twice."""
         self._closed = True
         self._position.close()
         self._end()

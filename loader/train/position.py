@@ -20,7 +20,7 @@ class Stage(Enum):
     """How far the newest iterator is in its epoch."""
 
     OUTSIDE = auto()
-    """It has taken the last batch, or was left; or there was none yet."""
+    """It has taken the last batch, or was abandoned; or there was none yet."""
     BEGUN = auto()
     """It has begun, and has taken nothing."""
     INSIDE = auto()
@@ -28,7 +28,7 @@ class Stage(Enum):
 
 
 class Position:
-    """Moves the cursor of a loader, and keeps the books of its epochs: `begin` → `take` … → `leave`, or the last batch.
+    """Moves the cursor of a loader and keeps track of its epochs: `begin` → `take` … → `leave`, or the last batch.
 
     It also counts what is handed out, and shows that and the cursor on the board. That is done for each batch, so it writes to the cells itself:
     through `Cells` it would take three times as long.
@@ -40,7 +40,7 @@ class Position:
 
     Attributes:
         stage: of the newest iterator.
-        token: of the newest iterator; another one may not go on.
+        token: of the newest iterator; no other one may continue.
     """
 
     def __init__(self, producer: Producer, plan: EpochPlan, meter: Meter) -> None:
@@ -54,16 +54,16 @@ class Position:
         self._closed = False
         self.stage = Stage.OUTSIDE
         self.token = 0
-        self._left_at: tuple[int, int] | None = None  # where the newest iterator was left, until something new is asked for
+        self._left_at: tuple[int, int] | None = None  # where the newest iterator was abandoned, until something new is asked for
         self._peeked: tuple[int, int] | None = None  # where it began, if it only looks,
         self._looked: list[tuple[Array, ...]] = []  # the batches that it has seen,
         self._again: list[tuple[Array, ...]] = []  # and those that are handed out once more, the next one last
 
     @property
     def place(self) -> tuple[int, int]:
-        """Epoch and batch that come next to whoever goes on from here, in this process or another.
+        """Epoch and batch that come next for whoever continues from here, in this process or another.
 
-        What was only looked at is still to come. So is the rest of an epoch that was left, perhaps in order to save the position, although
+        What was only looked at is still to come. So is the rest of an epoch that was abandoned, perhaps in order to save the position, although
         a new iterator would not take it (`upcoming`).
         """
         return self._peeked or self._left_at or self._here
@@ -116,7 +116,7 @@ class Position:
         return arrays
 
     def leave(self, *, failed: bool = False) -> None:
-        """End the epoch before its last batch; or go back to where it was, if it was only looked at. Outside of one, there is nothing to do.
+        """End the epoch before its last batch; or go back to its start, if this iterator only looked. Outside an epoch, do nothing.
 
         Args:
             failed: whether taking a batch did, so that nobody knows which one would come next.
@@ -136,7 +136,7 @@ class Position:
             self._producer.skip()
 
     def move(self, epoch: int, batch: int) -> None:
-        """Go on with `batch` of `epoch`. Ends all iterators. The spec is known by now, and so where the slots are that come back."""
+        """Continue with `batch` of `epoch`. Ends all iterators. The spec is known by now, and so is where the slots are that come back."""
         self.token += 1
         self.stage = Stage.OUTSIDE
         self._left_at = self._peeked = None
@@ -145,7 +145,7 @@ class Position:
         self._producer.skip()
 
     def close(self) -> None:
-        """Hand out nothing any more, to no iterator."""
+        """Hand out nothing more, to any iterator."""
         self._closed = True
         self.token += 1
         self._looked, self._again = [], []

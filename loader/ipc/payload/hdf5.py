@@ -16,7 +16,7 @@ from loader.data.sources.source_mistakes import is_made_by
 from loader.errors import PipelineError
 
 _KINDS = ("File", "Group", "Dataset")
-_DRIVERS = ("sec2", "stdio", "direct", "core")  # of one file, whatever way it is read
+_DRIVERS = ("sec2", "stdio", "direct", "core")  # of one file, however it is read
 
 
 class Hdf5Reducer:

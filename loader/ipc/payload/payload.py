@@ -8,7 +8,7 @@ a million paths and arrays that the user holds in memory are stored once, whatev
 
 Only the trainer writes it and only its own supervisor reads it: no pickle ever comes from elsewhere.
 
-Code without a file, from a cell of a notebook or `python -c`, takes its text along, so that a traceback from a worker shows the line. The supervisor
+Code without a file, from a notebook cell or `python -c`, carries its text along, so that a traceback from a worker shows the line. The supervisor
 puts the texts into `linecache` before it unpickles anything, and the workers are its forks.
 """
 

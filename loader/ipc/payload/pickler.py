@@ -1,4 +1,4 @@
-"""The pickler that the pipeline travels with: cloudpickle's, which takes functions and classes of a script by value, and what that leaves out.
+"""The pickler that the pipeline travels with: cloudpickle's, which takes functions and classes of a script by value, and what it leaves out.
 
 Arrays that are mapped from a file travel by its path, all others beside the pickle, as they lie in memory. By itself, pickle takes only contiguous
 arrays out of its stream, and knows no files: it would read an `np.memmap` whole, and write out a sliding window, each value as often as it is in one.
@@ -32,7 +32,7 @@ from loader.data.spec import Array
 from loader.errors import NpyError, PipelineError
 from loader.ipc.payload.hdf5 import Hdf5Reducer
 
-# Finding out where an array lies costs more than copying so little.
+# To find out where an array lies costs more than to copy so little.
 _SMALL_BYTES = mmap.PAGESIZE
 
 
@@ -54,7 +54,7 @@ class ArrayReducer:
                 return look_into, (self._files.setdefault(stored.path, MappedFile(stored.path)), stored, type(array) is np.memmap)
             if not array.flags.forc:
                 return _carry(array)
-            array = np.asarray(array)  # no memmap any more: pickle would take that into its stream
+            array = np.asarray(array)  # no longer a memmap: pickle would put that into its stream
         return array.__reduce_ex__(5)
 
 
@@ -131,7 +131,7 @@ class Packed:
 
 
 def pack(value: Any) -> Packed:
-    """Pickle `value`. The memory of arrays in it is only looked at: it must not change until it was copied.
+    """Pickle `value`. The memory of its arrays is not copied yet, so it must not change until it is.
 
     Raises whatever the pickling of the user's own classes raises.
     """
@@ -150,7 +150,7 @@ def weigh(value: Any) -> int:
 
 
 def is_importable(value: Any) -> bool:
-    """Whether a function or a class is what its module has under its name, and travels by that name. The script itself is no such module."""
+    """Whether a function or a class is found in its module by its name, and so travels by that name. The script itself does not count as a module."""
     module = getattr(value, "__module__", None)
     if module in (None, "__main__") or any(module == name or module.startswith(f"{name}.") for name in cloudpickle.list_registry_pickle_by_value()):
         return False

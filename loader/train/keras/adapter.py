@@ -2,8 +2,8 @@
 
 `fit` takes arrays, a `tf.data.Dataset`, a generator, … or any instance of its own `DataAdapter` class, which is passed through unchanged (since
 Keras 3.7). It asks with `isinstance`, which looks at `loader.__class__`; there we answer with a class that is both, made when Keras is there
-to be subclassed. So this package never imports Keras, and it does not matter which of them is imported first. `batches()` and `as_tf_dataset()`
-are the ways that need none of this.
+to be subclassed. So this package never imports Keras, and it does not matter which of them is imported first. `batches()` and `as_tf_dataset()` work
+without any of this.
 
 One Loader serves every `fit`, `evaluate` and `predict` that it is given to, also at the same time as training and as validation data, so what
 differs between them is not kept in it but asked of the caller, Keras' `EpochIterator`, each time:
@@ -59,7 +59,7 @@ class KerasEpoch:
 
 
 class KerasAdapter(Feed):
-    """The methods that Keras calls on what it takes for its own `DataAdapter`. Users call none of them."""
+    """The methods that Keras calls on what it takes for a `DataAdapter` of its own. Users call none of them."""
 
     _keras_epoch: KerasEpoch | None = None  # of whoever iterated last
     _steps_before = 0  # of the next epoch of Keras, done before a resume
@@ -99,7 +99,7 @@ class KerasAdapter(Feed):
         return None if _counts_steps(sys._getframe(1)) else len(self)
 
     def on_epoch_begin(self) -> None:
-        """Tell Keras how many batches it will get: the first epoch after a resume has fewer. Keras asks for their number but once."""
+        """Tell Keras how many batches it will get: the first epoch after a resume has fewer, and Keras asks for the number only once."""
         keras: Any = sys._getframe(1).f_locals.get("self")
         adapter: Any = getattr(keras, "data_adapter", None)
         if adapter is not self:
@@ -127,11 +127,11 @@ class KerasTraining(Epochs, KerasAdapter):
 
     @abstractmethod
     def _state_at(self, epoch: int, batch: int) -> State:
-        """Return the state of the loader where that batch comes next."""
+        """Return the state of a loader whose next batch is that one."""
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` says."""
+        """Continue where `state` says."""
 
     @abstractmethod
     def stats(self) -> Stats:

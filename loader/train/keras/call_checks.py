@@ -1,6 +1,6 @@
-"""What a call of `fit`, `evaluate` or `predict` says beside a Loader: an error or a warning where Keras itself would say nothing, or something else.
+"""Arguments of `fit`, `evaluate` and `predict` that do not go with a Loader: an error or a warning where Keras would say nothing, or something misleading.
 
-Keras asks whether its data are a DataAdapter, in functions that have little to say. What the user has said is in the frames above them.
+Keras asks deep inside whether its data are a DataAdapter. What the user has given is in the frames above.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from loader.errors import ConfigError
 from loader.train.keras.feed import Feed
 
-# Arguments of `fit`, `evaluate` and `predict` that Keras drops without a word when it is given a DataAdapter, and where they belong.
+# Arguments of `fit`, `evaluate` and `predict` that Keras silently drops when it is given a DataAdapter, and where they belong.
 _DROPPED = {
     "y": "the labels belong to the source",
     "sample_weight": "the weights belong to the source",
@@ -30,7 +30,7 @@ _CALL_DEPTH = 5
 
 
 def refuse_what_does_not_fit(loader: Feed, asker: FrameType) -> None:
-    """Raise ConfigError where Keras is given a loader together with what it would ignore, or without what it needs."""
+    """Raise ConfigError if Keras is given a loader together with what it would ignore, or without what it needs."""
     asks = asker.f_code.co_name
     if asks not in _ASKERS or asker.f_locals.get(_ASKERS[asks]) is not loader:
         return

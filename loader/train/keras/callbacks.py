@@ -25,8 +25,8 @@ except ModuleNotFoundError as missing:
 # In the folder of a save.
 _MODEL, _LOADER = "model", "loader.json"
 
-_ENOUGH_S = 10.0  # as far as `stats()` looks back, whose figures of the workers are part of the warning
-_LONG_S = 60.0  # who trains for hours on one epoch shall not hear of it at its end only
+_ENOUGH_S = 10.0  # as far back as `stats()` looks: its figures about the workers are part of the warning
+_LONG_S = 60.0  # if an epoch takes hours, the warning must not come only at its end
 
 
 class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
@@ -45,7 +45,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
         long_s: seconds after which an epoch that goes on is judged.
     """
 
-    # Keras calls it in a thread, and so need not wait for the device after each batch on its account. It reads, and writes to the logs only.
+    # Keras may call it in a thread, and need not wait for the device after each batch because of it. It reads, and writes only to the logs.
     async_safe = True
 
     def __init__(
@@ -143,7 +143,7 @@ class ReportCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _put(logs: Any, pace: Pace, prefix: str = "") -> None:
-    """Put the figures into Keras' logs, unless the loader had no part in what they are about."""
+    """Put the figures into Keras' logs, unless the loader was not used."""
     if logs is not None and pace.samples:
         logs[prefix + "loader_wait"] = pace.wait_ratio
         logs[prefix + "samples_per_s"] = pace.samples_per_s
@@ -228,7 +228,7 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
         """Restore a save; return the steps of its epoch that were done."""
         saved = json.loads((folder / _LOADER).read_text())
         try:
-            self._loader.load_state_dict(saved["loader"])  # first: what does not belong to the loader shall not change the model
+            self._loader.load_state_dict(saved["loader"])  # first: a save of another loader must not change the model
         except StateError as error:
             raise StateError(f"{error}\nIt was saved in {folder}; to start from the beginning, delete that folder's parent") from error
         keeper = keras.callbacks.BackupAndRestore(folder / _MODEL)

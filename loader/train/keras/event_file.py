@@ -1,6 +1,6 @@
 """Scalars for TensorBoard, written without it and without a framework.
 
-An event file is a row of records (length, its checksum, bytes, their checksum), each one a protobuf message `Event`:
+An event file is a sequence of records (length, its checksum, bytes, their checksum), each one a protobuf message `Event`:
 
     Event    1: wall_time (double)   2: step (varint)   3: file_version (text)   5: summary
     Summary  1: value, repeated
@@ -82,7 +82,7 @@ def _checksum(data: bytes) -> bytes:
     for byte in data:
         crc = _TABLE[(crc ^ byte) & 0xFF] ^ crc >> 8
     crc ^= 0xFFFFFFFF
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)  # rotated and shifted, as the format wants it
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)  # rotated and shifted, as the format demands
 
 
 def _bytes(field: int, data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What the adapters need to know of that which they adapt."""
+"""What the adapters need to know of what they adapt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FlatBatches(Protocol):
 
 
 class Feed(ABC):
-    """What a model is fed from: a loader, or batches that are kept for it.
+    """What feeds a model: a loader, or batches that are kept for it.
 
     Attributes:
         name: of the loader.

@@ -1,4 +1,4 @@
-"""JAX: its steps run behind the script, by any number of them, and each keeps its batch until it has run."""
+"""JAX: its steps run asynchronously, any number of them behind the script, and each keeps its batch until it has run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import jax
 
 
 def catch_up() -> None:
-    """Wait until all that JAX was given is done, and let go of the batches.
+    """Wait until JAX has done everything that it was given, and let go of the batches.
 
-    Blocks: until then. The device works on meanwhile, and has more to do as soon as the next batch is there. One that hangs holds up whoever uses
-    what it was to make, with this or without.
+    Blocks: until then. The device keeps working meanwhile, and gets more to do as soon as the next batch is there. A device that hangs would hold up
+    the script anyway, as soon as it uses a result.
     """
     for array in jax.live_arrays():
-        with contextlib.suppress(RuntimeError):  # deleted, or what should have made it failed: whoever uses it is told
+        with contextlib.suppress(RuntimeError):  # deleted, or its computation failed: whoever uses it gets the error
             array.block_until_ready()
     gc.collect(0)  # it lets go in a callback of the garbage collector

@@ -1,9 +1,9 @@
-"""Saves in a folder: each complete or not there, whatever is killed when.
+"""Saves in a folder: each is complete or not there, whatever is killed at any moment.
 
     .writing/         a save that is being written; nobody reads it
     save-00000007/    a complete one; the one with the largest number counts, those before it are about to be removed
 
-A rename within one folder is atomic (rename(2)); what it names is on the disk before, and the name itself before older saves go (fsync(2)).
+A rename within one folder is atomic (rename(2)); before it, the content is on the disk, and the name is before older saves are removed (fsync(2)).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Saves:
     def new(self) -> Iterator[Path]:
         """Give an empty folder to write a save into, which counts as soon as the block has ended without an exception, and not before."""
         writing = self._folder / _WRITING
-        shutil.rmtree(writing, ignore_errors=True)  # of one who was killed
+        shutil.rmtree(writing, ignore_errors=True)  # left by a process that was killed
         writing.mkdir(parents=True)
         yield writing
         for folder, _, files in os.walk(writing):

@@ -19,7 +19,7 @@ from loader.train.keras.feed import Feed
 
 
 def for_strategy(loader: Feed, endless: bool) -> tf.data.Dataset | None:
-    """Return a dataset where the strategy in force needs one, else None: it deals the rows of a batch to its devices."""
+    """Return a dataset if the current strategy needs one, because it distributes the rows of a batch over its devices; otherwise None."""
     if not tf.distribute.has_strategy():
         return None
     return dataset(loader, bounded=False).repeat() if endless else dataset(loader, bounded=False)
@@ -42,7 +42,7 @@ def dataset(loader: Feed, *, bounded: bool = True) -> tf.data.Dataset:
 
     Args:
         loader: to take batches from.
-        bounded: promise the length of an epoch, which TensorFlow checks; not where a position may still be loaded, or has been.
+        bounded: promise the length of an epoch, which TensorFlow checks. False if a position was loaded, or may still be.
     """
     spec = loader.spec
     rows = None if loader.has_partial_batch else loader.batch_size
@@ -60,7 +60,7 @@ def dataset(loader: Feed, *, bounded: bool = True) -> tf.data.Dataset:
         made = made.apply(tf.data.experimental.assert_cardinality(len(loader)))
     made = made.prefetch(1)
     options = tf.data.Options()
-    options.autotune.enabled = False  # it would raise prefetch until 13 batches are alive
+    options.autotune.enabled = False  # it would raise the prefetch until 13 batches are alive
     options.experimental_optimization.inject_prefetch = False
     return made.with_options(options)
 
