@@ -1,7 +1,7 @@
 """What a loader is doing: rates over the last ten seconds, slots, workers, memory, and a verdict in words.
 
-All of it comes from the board. Reading that costs the other processes nothing. So trainer and supervisor make the same snapshot, each with a meter of its
-own, and the supervisor can make one even while the trainer hangs.
+All of it comes from the board. Reading that costs the other processes nothing. So trainer and supervisor make the same snapshot, each with its own
+meter, and the supervisor can make one even while the trainer hangs.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ _CORES_USED = 0.85
 _KEPT = 0.5
 _NOTHING_TO_FILL = 0.2
 _COPIED = 0.25
-# As much as "auto" wants to see of a number of workers before it judges it (docs/tuning.md): less may be chance. If batches are slow, the time decides.
+# As much as "auto" wants to see of a number of workers before it judges it (docs/tuning.md): less may be chance. With slow batches, time decides.
 _ENOUGH_S = 1.0
 _ENOUGH_BATCHES = 4
 _LONG_ENOUGH_S = 5.0

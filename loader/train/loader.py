@@ -142,7 +142,7 @@ class Loader(KerasTraining, NamedArguments):
 
     @property
     def left_out(self) -> int:
-        """Samples (or files that are batches) at the end of an epoch that nobody gets, because of `drop_last` or because ranks can't share them equally."""
+        """Samples (or files that are batches) at the end of an epoch that nobody gets: `drop_last`, or ranks can't share them equally."""
         return self.plan.left_out
 
     @property

@@ -1,7 +1,7 @@
 """What a loader warns of while it runs.
 
 Each is a Python warning, which scripts know how to filter, in the name of the caller of `EpochIterator.__next__`: the stack levels count the
-functions from there to here. A supervisor that was replaced is in the log as well, at INFO, so that nobody reads it twice without having asked for more.
+functions from there to here. A supervisor that was replaced is in the log as well, at INFO, so that nobody reads it twice without asking for it.
 """
 
 from __future__ import annotations

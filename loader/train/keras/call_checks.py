@@ -1,4 +1,4 @@
-"""Arguments of `fit`, `evaluate` and `predict` that do not go with a Loader: an error or a warning where Keras would say nothing, or something misleading.
+"""Arguments of `fit`, `evaluate` and `predict` that do not go with a Loader: errors and warnings where Keras would say nothing, or mislead.
 
 Keras asks deep inside whether its data are a DataAdapter. What the user has given is in the frames above.
 """
