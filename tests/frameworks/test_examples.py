@@ -50,6 +50,16 @@ def test_one_large_file_is_learned_from(forked_script) -> None:
 
 
 @pytest.mark.time_limit(200)
+@on_jax
+def test_an_hdf5_file_is_learned_from(forked_script) -> None:
+    result = forked_script(EXAMPLES / "hdf5.py", timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert "data.h5: 3,000 samples of (x: (24, 24, 1) uint8, y: () int32)" in result.stdout
+    assert last_val_accuracy(result.stdout) >= 0.95
+    assert "verdict" in result.stdout.lower()
+
+
+@pytest.mark.time_limit(200)
 def test_a_store_that_lets_one_wait_is_trained_on(forked_script) -> None:
     result = forked_script(EXAMPLES / "measure.py", "--epochs", 1, timeout=180)
     assert result.returncode == 0, result.stderr

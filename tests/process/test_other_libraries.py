@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -169,3 +170,28 @@ def test_a_pipeline_of_grain_is_read_by_workers_as_by_the_script() -> None:
     expected = inline(source, BATCH, 2, shuffle=True)
     with Loader(source, BATCH, shuffle=True, workers=2) as loader:
         assert_same(take(loader, 2), expected)
+
+
+class Model:
+    """Takes what Keras' own would."""
+
+    def fit(self, loader: Loader, epochs: int) -> None:
+        for _ in range(epochs):
+            assert len(take(loader)) == len(loader)
+
+
+@pytest.mark.leaves_behind("the event loop of Zarr, in this process")
+def test_the_code_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with h5py.File("data.h5", "w") as made:
+        made["images"], made["labels"] = X, Y
+    zarr.open("images.zarr", mode="w", shape=X.shape, dtype="f4")[:] = X
+    datasets.Dataset.from_dict({"image": X.tolist(), "label": Y.tolist(), "text": ["a"] * SAMPLES}).save_to_disk("rows")
+    text = (Path(__file__).parent.parent.parent / "docs" / "my_data_is_in_another_library.md").read_text()
+    given: dict[str, Any] = {"__name__": "__main__", "model": Model(), "labels": Y, "measure": lambda start: np.full(3, start)}
+    shapes = []
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(code.replace("Loader(", "Loader(workers=0, source=").replace("batch_size=64", "batch_size=8"), "docs", "exec"), given)
+        with given["train"] as train:
+            shapes.append([np.shape(part) for part in take(train)[0]])
+    assert shapes == [[(8, 4, 3), (8,)]] * 6 + [[(20, 3), (20,)]]
