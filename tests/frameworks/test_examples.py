@@ -129,6 +129,34 @@ def test_targets_of_a_csv_are_learned(forked_script) -> None:
     assert last("val_mae", result.stdout) <= 0.06
 
 
+@pytest.mark.time_limit(200)
+@on_jax
+def test_records_without_a_header_are_learned_from(forked_script) -> None:
+    result = forked_script(EXAMPLES / "raw_binary.py", "--frames", 4000, timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert "9,216,064 = 4,000 × 2,304 + 64" in result.stdout
+    assert "give offset=64" in result.stdout
+    assert last_val_accuracy(result.stdout) >= 0.95
+
+
+@pytest.mark.time_limit(200)
+@on_jax
+def test_a_time_series_is_forecast(forked_script) -> None:
+    result = forked_script(EXAMPLES / "time_series.py", "--steps", 20_000, timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert "15,947 windows to train with: (x: (48, 3) float32, y: (6, 3) float32)" in result.stdout
+    assert last("val_mae", result.stdout) < 0.3 * float(re.findall("if nothing changed: ([0-9.]+)", result.stdout)[0])
+
+
+@pytest.mark.time_limit(200)
+@on_jax
+def test_sounds_are_told_apart(forked_script) -> None:
+    result = forked_script(EXAMPLES / "sound.py", "--files", 240, "--epochs", 6, timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert "240 files of bell, clarinet, flute, violin: (x: (4000,) float32, y: () int32)" in result.stdout
+    assert last_val_accuracy(result.stdout) >= 0.8
+
+
 def test_shards_share_every_sample_once_an_epoch(run_script) -> None:
     result = run_script(EXAMPLES / "shards.py", timeout=90)
     assert result.returncode == 0, result.stderr
