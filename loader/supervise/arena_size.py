@@ -12,10 +12,10 @@ from loader.supervise.schedule import sizing
 
 
 def lay_out(config: Config, plan: EpochPlan, spec: SampleSpec, row_ns: float, payload_bytes: int, changed: int) -> tuple[ArenaLayout, int]:
-    """Return the arena's layout and the memory limit that it keeps to.
+    """Return the layout of the arena and the memory limit that it was made for.
 
     Args:
-        config: has the settings, if they were set: slots, memory limit.
+        config: settings; slots and memory limit may be None.
         plan: batches of an epoch.
         spec: of a sample.
         row_ns: time that a row takes, roughly.

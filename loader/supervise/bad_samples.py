@@ -1,4 +1,4 @@
-"""What becomes of bad samples in the supervisor: counted, reported, and an error where there are too many."""
+"""What the supervisor does with bad samples: it counts and reports them, and makes an error if there are too many."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OverBudget(NamedTuple):
 
 
 class BadSampleTracker:
-    """The bad samples that workers met, and those that they died of.
+    """The bad samples that workers have found, and those that have killed workers.
 
     Args:
         context: what the workers share.
@@ -62,7 +62,7 @@ class BadSampleTracker:
         self._board = board
         self._known = known
         self._ledger = ledger
-        self._beyond: dict[int, OverBudget] = {}  # by ticket: what its report, which is on its way, has to be turned into
+        self._beyond: dict[int, OverBudget] = {}  # by ticket: what its report, which is on its way, must be replaced by
         bad, known_killers = ledger.read()
         for index in bad:
             known.recall(index)
@@ -77,7 +77,7 @@ class BadSampleTracker:
                 self._take_in(record)
 
     def beyond(self, ticket: int) -> OverBudget | None:
-        """Return the first row of a ticket whose sample is one too many, once; None where none is."""
+        """Return the first row of a ticket whose sample is one too many, once; None if there is none."""
         return self._beyond.pop(ticket, None)
 
     def failed(self, record: dict[str, Any]) -> None:
@@ -91,11 +91,11 @@ class BadSampleTracker:
         self._board.supervisor.add(SupervisorCell.SUBSTITUTED, rows)
 
     def accused_of_killing(self, accused: Accused, worker: int, death: str, last_words: str) -> dict[str, Any] | None:
-        """Count and report the sample that a row died of; return the error of its batch, or None if another sample is to be tried.
+        """Count and report the sample of a row that killed its workers; return the error of its batch, or None if another sample is to be tried.
 
         Args:
             accused: the row.
-            worker: that died of it last.
+            worker: that it killed last.
             death: how, in words.
             last_words: stacks that it left.
         """
@@ -106,12 +106,12 @@ class BadSampleTracker:
         return self._accused(accused, worker, SampleTimeout if accused.timed_out else SampleError, reason, last_words)
 
     def accused_of_exhausting(self, accused: Accused, worker: int, told: dict[str, Any], why: str) -> dict[str, Any] | None:
-        """Do the same for a sample that got no more memory, or no descriptor, although its worker had all that there is.
+        """Do the same for a sample that got no more memory, or no descriptor, although its worker had all there is.
 
         Args:
             accused: the row.
             worker: that met it.
-            told: the error as the worker met it; empty where it could not say.
+            told: the error as the worker reported it; empty if it could not.
             why: it must be the sample, in words.
         """
         reason = f"{told.get('reason', 'MemoryError')}; {why}"
@@ -155,7 +155,7 @@ class BadSampleTracker:
             _log.info("sample %d (%s) is bad, and another one takes its place: %s", error.index, error.name or "no name", error.reason)
         if self._known.first is not None and not self._board.supervisor[SupervisorCell.QUARANTINED]:
             self._board.first_bad.write_text(error.to_record())
-        if new:  # after its line in the report: a death in between makes it appear there twice, and not never
+        if new:  # after its line in the report: after a death in between, it is there twice, which is better than not at all
             self._ledger.note(error.index)
         self._board.supervisor[SupervisorCell.QUARANTINED] = len(self._known)
         return None if beyond is None else beyond.to_record()

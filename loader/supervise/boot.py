@@ -2,7 +2,7 @@
 
     read the pipeline → run the first sample in a child → size the arena, compare with the memory there is → allocate → fork the workers
 
-What goes wrong on the way is a text on the board, and is raised in the trainer by the first use of the loader.
+If something goes wrong on the way, the error is put on the board and raised in the trainer at the first use of the loader.
 """
 
 from __future__ import annotations
@@ -90,12 +90,12 @@ class BootParameters:
     batch: int
 
     def keep_from_programs(self) -> None:
-        """Keep all descriptors from programs that code of the user's starts; the trainer could hand them on only by leaving them open for those."""
+        """Keep all descriptors from programs that user code starts; the trainer could only pass them on by making them inheritable."""
         for fd in (*self._private, self.stdout, self.stderr, self.logs):
             os.set_inheritable(fd, False)
 
     def close_private(self) -> None:
-        """Close what is the supervisor's alone. Runs in: a fork of it that makes no batches."""
+        """Close what belongs to the supervisor alone. Runs in: a fork of it that makes no batches."""
         for fd in self._private:
             os.close(fd)
 
@@ -114,7 +114,7 @@ def main(given: dict[str, Any]) -> None:
     print_lines()
     inherited = BootParameters(**given)
     inherited.keep_from_programs()
-    faulthandler.enable(file=inherited.stderr)  # what crashes in C code while it is unpickled says where; workers have a place of their own
+    faulthandler.enable(file=inherited.stderr)  # a crash in C code during unpickling shows its stack; workers have a place of their own
     logs = LogWriter(inherited.logs)
     report_to(logs, inherited.levels)
     board = Board(inherited.board, inherited.max_workers)
@@ -124,7 +124,7 @@ def main(given: dict[str, Any]) -> None:
         _boot(inherited, board, trainer, logs).run()
         _log.debug("the supervisor ends")
         status = 0
-    except ProtocolError:  # of this supervisor, not of the pipeline: the next one begins with what the trainer has, and may get further
+    except ProtocolError:  # a fault of this supervisor, not of the pipeline: the next one starts from what the trainer has, and may get further
         traceback.print_exc()
     except LoaderError as error:
         board.supervisor.write_text(error.to_record())

@@ -81,14 +81,14 @@ class WorkerDeaths:
         self._last_reports[report.worker] = report
 
     def handle(self, number: int, wanted: int) -> None:
-        """Do what follows from the death of worker `number`, but for its replacement.
+        """Handle the death of worker `number`, except for its replacement.
 
         Args:
             number: of the worker.
             wanted: how many workers should run.
 
         Raises:
-            PipelineError: workers die and die, and nothing is finished in between.
+            PipelineError: workers keep dying without finishing anything in between.
         """
         death = self._pool.bury(number)
         self._bad_samples.read_journal()
@@ -112,7 +112,7 @@ class WorkerDeaths:
     def _died(self, number: int, death: Death, how: str, timed_out: bool, by_kernel: bool) -> None:
         self._count_in_a_row()
         self._tell(number, death, how)
-        # Where several ran, the one that the kernel killed for want of memory is not the one to blame.
+        # If several workers ran, the one that the kernel killed for lack of memory is not to blame.
         at = None if by_kernel and self._pool.children else self._where(number, timed_out)
         accused = self._issue_again(number, at)
         if accused is not None:
@@ -126,7 +126,7 @@ class WorkerDeaths:
         return DiedAt(cells[WorkerCell.ROW_GAUGE], cells[WorkerCell.ATTEMPT_GAUGE], timed_out)
 
     def _ran_out(self, report: Exhausted, wanted: int) -> None:
-        """A worker exited because it ran out of something. A row that had all there is, with nothing taken before it, is to blame."""
+        """A worker exited because it ran out of something. A row is to blame if it had all there is, and nothing was taken before it."""
         number = report.worker
         cells, ticket = self._board.workers[number], self._schedule.tickets(number)[0]
         if report.resource is Resource.DESCRIPTORS:

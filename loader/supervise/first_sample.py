@@ -32,13 +32,13 @@ _REPEATED_ROWS = 8
 # Finding out what a sample looks like runs it at most twice, timing a slow one once more.
 _RUNS_IN_A_STEP = 2
 
-# Sent from outside, as a rule, such as by the kernel when memory runs out; code that crashes dies of others.
+# Usually sent from outside, for example by the kernel when memory runs out; code that crashes dies of other signals.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What the first sample told.
+    """What the first sample showed.
 
     Attributes:
         found: for `Pipeline.compile`.
@@ -50,7 +50,7 @@ class ProbeResult:
 
 
 def probe(pipeline: Pipeline, child: UserCodeChild, threads: ThreadsAtFork, logs: LogWriter, timeout_s: float, kept: int) -> ProbeResult:
-    """Run the first sample in a child and return what it told; or what it told to the supervisor before this one.
+    """Run the first sample in a child and return what it showed; or what it showed to the supervisor before this one.
 
     It may have become a bad sample meanwhile, which is no reason why a supervisor could not follow another.
 
@@ -116,7 +116,7 @@ def refuse_tensorflow(pipeline: Pipeline) -> None:
 
 
 def _answer(pipeline: Pipeline, logs: LogWriter, tell: Tell) -> None:
-    """Tell the sample's name, a sign of life, and what became of it, each in a line. Runs in: the child."""
+    """Write the sample's name, a sign of life, and the result, each as a line. Runs in: the child."""
     logs.enter("first sample", lambda: {"sample": 0, "path": pipeline.name_of(0)})
     tell(json.dumps(pipeline.name_of(0)).encode() + b"\n")
     tell(json.dumps(_try(pipeline, lambda: tell(b"\n"))).encode() + b"\n")

@@ -138,8 +138,8 @@ class Supervisor:
         """Let messages gather while every worker has enough to do.
 
         Each wake-up takes a core from a worker for some 50 µs, most of it for reading the supervisor's own code and data into the cache again
-        (docs/measurements.md). A batch may be handed over later by a nap, but only while the workers can't keep up: then the trainer's
-        speed is theirs.
+        (docs/measurements.md). A nap may delay the handing over of a batch, but only while the workers can't keep up, and then the trainer is only as
+        fast as they are.
         """
         nap_s = min(self._schedule.slack_ns() * 1e-9 * _NAP_SHARE, _LONGEST_NAP_S)
         if nap_s > _SHORTEST_NAP_S:
@@ -170,12 +170,12 @@ class Supervisor:
                         self._schedule.skip(record)
                     case Resize(workers, number):
                         self._resize(workers, "the script")
-                        self._board.supervisor[SupervisorCell.RESIZES] = number  # last: whoever sees it sees what came of it
+                        self._board.supervisor[SupervisorCell.RESIZES] = number  # last: whoever sees it also sees its effects
                     case Close():
                         self._open = False
 
     def _done_with_substitutes(self, report: Done) -> None:
-        """A ticket is done, with other samples in the place of bad ones; where that is one too many, it is failed."""
+        """A ticket is done, with other samples in place of bad ones; if there is one too many, it counts as failed."""
         self._bad_samples.read_journal()
         self._bad_samples.substituted(report.substituted)
         beyond = self._bad_samples.beyond(report.ticket)

@@ -122,7 +122,7 @@ class Pool:
         return child.close()
 
     def end(self) -> None:
-        """Kill and reap all workers. Their tickets do not matter any more."""
+        """Kill and reap all workers. Their tickets no longer matter."""
         for child in self.children.values():
             os.kill(child.pid, signal.SIGKILL)
         for number in list(self.children):

@@ -1,4 +1,4 @@
-"""What samples are called, in the supervisor, in which no code of the user's runs: it might hang, and all training with it."""
+"""Names of samples, for the supervisor, which runs no user code: that might hang, and training with it."""
 
 from __future__ import annotations
 

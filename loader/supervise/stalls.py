@@ -16,7 +16,7 @@ _MOVING = (WorkerCell.PID_GAUGE, WorkerCell.TICKET_STARTED_NS_GAUGE, WorkerCell.
 
 @dataclass
 class StallDetector:
-    """Remembers when each worker was last seen to move. Pure: the clock is an argument.
+    """Remembers when each worker last made progress. Pure: the clock is an argument.
 
     Attributes:
         timeout_s: a worker that holds a ticket and did not move for so long is stalled.

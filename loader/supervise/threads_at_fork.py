@@ -14,7 +14,7 @@ from types import FrameType
 
 _TASKS = "/proc/self/task"
 
-# That of the allocator in pyarrow, which whoever imports pandas may have. It takes its locks before each fork and gives them back after it.
+# The thread of the allocator in pyarrow, which pandas imports. It takes its locks before each fork and gives them back after it.
 _HARMLESS = "jemalloc_bg_thd"
 
 _log = logging.getLogger("loader.supervisor")
@@ -35,7 +35,7 @@ class ThreadsAtFork:
             _log.warning("%s. What to do: start threads in the worker, when a sample first needs them", self._sentence())
 
     def remark(self) -> str:
-        """Return what a sample that hangs may suffer from, as the end of a sentence; empty where there were no threads."""
+        """Return a likely cause for a sample that hangs, as the end of a sentence; empty if there were no threads."""
         return f"; likely cause: {self._sentence()}" if self._found else ""
 
     def _sentence(self) -> str:
@@ -46,7 +46,7 @@ class ThreadsAtFork:
 
 
 def in_words() -> str:
-    """Return the threads of this process but for the main one: names of Python's, and where they run; names of others, where they have one."""
+    """Return the threads of this process except the main one: of Python threads the names and where they run, of others the names that they have."""
     here = os.getpid()
     frames = sys._current_frames()
     pythons = {thread.native_id: thread for thread in threading.enumerate()}
@@ -62,7 +62,7 @@ def in_words() -> str:
 
 
 def _place(frame: FrameType | None) -> str:
-    """Return where a thread runs: the outermost place that is not Python's own machinery."""
+    """Return where a thread runs: the outermost place outside the threading module."""
     place = ""
     while frame is not None:
         if frame.f_code.co_filename != threading.__file__:

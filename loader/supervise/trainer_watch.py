@@ -13,15 +13,15 @@ _CHECK_S = 0.2
 
 
 def set_signals() -> None:
-    """Set those that a supervisor must ignore or get. To be called once more when a module of the user's has been imported: it may have set them."""
+    """Set the signals that a supervisor must ignore or get. To be called again after user modules have been imported: they may have changed them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a trainer that ignores it hands that on, and then no child can be waited for
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if the trainer ignores it, so would we, and could not wait for any child
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a ticket for a worker that has just died is no reason to die
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, last_words.ASK})  # a trainer hands on what it has blocked, too
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, last_words.ASK})  # what the trainer has blocked is inherited, too
 
 
 class TrainerWatch:
-    """Shows signs of life, and exits when the trainer dies, while modules of the user's are being imported. From then on the loop does both.
+    """Shows signs of life, and exits when the trainer dies, while user modules are being imported. After that, the loop does both.
 
     Args:
         trainer: its pid.
@@ -42,12 +42,12 @@ class TrainerWatch:
         self._look()  # it may have died, and its number have been given away, before that
 
     def begin(self) -> None:
-        """Look five times in a second from now on."""
+        """Look five times per second from now on."""
         signal.signal(signal.SIGALRM, self._look)
         signal.setitimer(signal.ITIMER_REAL, _CHECK_S, _CHECK_S)
 
     def end(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _look(self, *_: object) -> None:

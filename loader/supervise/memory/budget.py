@@ -1,8 +1,8 @@
-"""Whether a configuration fits the memory there is, decided before anything is allocated, and the limit where none was given.
+"""Whether a configuration fits into memory, decided before anything is allocated; and the limit, if none was given.
 
 What counts towards `memory_limit`: the arena, arrays that travelled from the trainer, and the anonymous memory of supervisor and workers. What
-does not: the page cache and mapped data files, which the kernel takes back by itself. Covers the start only; while running, it is
-`control` that keeps the workers' growth below the limit.
+does not: the page cache and mapped data files, which the kernel takes back by itself. Covers only the start; later, `control` keeps the workers'
+growth below the limit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from loader.machine import available_memory
 _SUPERVISOR_BYTES = 48 * 2**20
 WORKER_BYTES = 4 * 2**20
 
-# Without `memory_limit`, each worker may at least grow by this much, even where that is more than half of what is available.
+# Without `memory_limit`, each worker may at least grow by this much, even if that is more than half of what is available.
 _DEFAULT_WORKER_BYTES = 256 * 2**20
 
 
@@ -94,8 +94,8 @@ def fitting_slots(need: Need, limit: int | None) -> int:
 def default_limit(need: Need) -> int:
     """Return the limit where none was given, in bytes.
 
-    Half of what the loader could take now: the model, and perhaps a second loader, need some too. More where the configuration needs it with
-    256 MiB for each worker to grow by; never more than there is, nor less than what the configuration needs.
+    Half of what the loader could take now: the model, and perhaps a second loader, need some too. More if the configuration needs more with 256 MiB
+    of growth for each worker; never more than there is, nor less than the configuration needs.
     """
     could = available_bytes() + need.payload_bytes
     roomy = need.total + need.workers * _DEFAULT_WORKER_BYTES

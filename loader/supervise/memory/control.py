@@ -1,8 +1,8 @@
-"""The memory limit while running: measure, ask the policy, hand out allowances. What follows for the workers is done by the loop.
+"""The memory limit while running: measure, ask the policy, hand out allowances. The loop does what follows for the workers.
 
     arena + payload + Pss_Anon of supervisor and workers ≤ limit
 
-Two hands keep it so. The policy looks at measurements several times a second at most. Between two looks, no worker can take more than its
+Two mechanisms ensure that. The policy looks at measurements several times a second at most. Between two looks, no worker can take more than its
 allowance: RLIMIT_DATA, set from here for each worker, counts its private writable mappings, touched or not, so it is a bound from above.
 Does not count: what programs take that a transform starts (they inherit the allowance), page cache, mapped files.
 """
@@ -44,7 +44,7 @@ class _Child:
         pid: process id.
         forked_bytes: that it had when it was forked.
         allowance: by how much it may grow, in bytes; 0 until it has been told, before its first ticket.
-        least_allowance: the smallest one that it has had: what failed was more than that for sure, whenever it failed.
+        least_allowance: the smallest one that it has had: whatever failed was larger than that, whenever it was.
     """
 
     pid: int
@@ -79,7 +79,7 @@ class MemoryControl:
         self._children: dict[int, _Child] = {}
         self._pid = os.getpid()
         self._shared_for: tuple[int, ...] = ()
-        ceiling, self._hard = resource.getrlimit(resource.RLIMIT_DATA)  # somebody's who started the trainer
+        ceiling, self._hard = resource.getrlimit(resource.RLIMIT_DATA)  # set by whoever started the trainer
         self._ceiling = ceiling if ceiling != resource.RLIM_INFINITY else 2**62
         self._oom_kills = oom_kills()
         self._announce(limit, is_default)
@@ -102,7 +102,7 @@ class MemoryControl:
     def share_out(self, wanted: int) -> None:
         """Give each worker its allowance: first to those that give something back, then to those that get more, so that the sum is never too large.
 
-        Nobody's is less for a moment than it will be: who allocates then would get no memory.
+        No allowance is ever smaller than it will be in the end: a worker that allocates at that moment would get no memory.
         """
         count = max(self.count(wanted), len(self._children))
         key = (self._limit, count, *(child.pid for child in self._children.values()))

@@ -1,4 +1,4 @@
-"""How much memory a process has for itself, and how much that is cheap to know.
+"""How much memory a process has for itself: an exact figure, and cheap ones.
 
 What counts is `Pss_Anon`: anonymous memory, where a page that several processes share since a fork counts for each in part. The cheaper figures
 mislead: resident minus shared counts what a worker inherited as its own, `Private_Clean` counts mapped data files, `Private_Dirty` counts

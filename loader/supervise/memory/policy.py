@@ -148,7 +148,7 @@ class MemoryPolicy:
         if largest is not None and (count == 1 or now - self._lives[largest].born >= _SHORTEST_LIFE_S):
             young = self._lives[largest].young_bytes
             return [Replace(largest, f"it grew from {mib(young)} to {mib(staying[largest])}, and all workers may have {mib(room)}")]
-        # As many as are there, and the latest reduction has not come true before that.
+        # No fewer than are there: until then, the latest reduction has not taken effect.
         if count > 1 and len(staying) >= count:
             return [self._reduce(now, count - 1, f"they take {mib(sum(staying.values()))} of the {mib(room)} that all workers may have")]
         return []
@@ -168,7 +168,7 @@ class MemoryPolicy:
 def allowances(room: int, grown: Mapping[int, int], count: int) -> dict[int, int]:
     """Return by how many bytes each worker may grow, so that all together stay within `room`, as far as they do already.
 
-    All have the same share, except those that have more already: it can't be taken back, so the others share what is left.
+    All have the same share, except those that have more already: that can't be taken back, so the others share what is left.
 
     Args:
         room: bytes.

@@ -1,9 +1,9 @@
 """The control socket: the operator's way to the supervisor. Moves bytes; what is asked and answered is elsewhere (`requests`).
 
-Nothing here may cost the training anything. Listener and clients are in an epoll set of their own, which is one descriptor to the loop. When it
-stirs, a bounded number of events is seen to, and then it is left alone for a while, however many are knocking. Nobody is waited for: a client has
-one request answered at a time, is not read from while its answer is under way, and is dropped when it has got none for ten seconds, or when a
-newer one needs its place.
+Nothing here may cost the training anything. Listener and clients are in an epoll set of their own, which is one descriptor to the loop. When
+something happens there, a bounded number of events is handled, and then it is left alone for a while, however many clients are waiting. Nobody is
+waited for: a client has one request answered at a time, is not read from while its answer is under way, and is dropped when it has got none for ten
+seconds, or when a newer one needs its place.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Control:
         self._loop = loop
         self._answer = answer
         self._folder: SocketFolder | None = None
-        self._clients: dict[int, _Client] = {}  # whoever has been without an answer for longest comes first
+        self._clients: dict[int, _Client] = {}  # the client that has waited longest for an answer comes first
         self._resume_at: float | None = None
         self.fd = -1
 
@@ -76,7 +76,7 @@ class Control:
                 folder.close()
                 raise
         except OSError as error:
-            with contextlib.suppress(OSError):  # of a stderr that nobody reads
+            with contextlib.suppress(OSError):  # stderr may have no reader
                 print(f"loader: no control socket, so `loader status` will not see this loader: {error}", file=sys.stderr, flush=True)
             return
         self._folder = folder
@@ -121,7 +121,7 @@ class Control:
         return tick_s
 
     def turn(self) -> None:
-        """See to some of what has come, then rest."""
+        """Handle some of what has come, then rest."""
         now = time.monotonic()
         for fd, _ in self._epoll.poll(0, _EVENTS_PER_TURN):
             if fd == self._listener.fileno():
@@ -134,7 +134,7 @@ class Control:
         self._resume_at = now + _REST_S
 
     def tick(self, now: float) -> None:
-        """Drop who has been idle for too long. To be called once in a while."""
+        """Drop clients that have been idle for too long. To be called once in a while."""
         for client in [client for client in self._clients.values() if client.since <= now - _IDLE_S]:
             self._drop(client)
 
@@ -144,7 +144,7 @@ class Control:
         for _ in range(_EVENTS_PER_TURN):
             try:
                 connection, _ = self._listener.accept()
-            except OSError:  # nobody is left; or gone already; or too many files are open, and then there may be fewer next time
+            except OSError:  # no one is left, or they are gone already, or too many files are open; then there may be fewer next time
                 return
             uid = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[1]
             if uid != os.getuid():
@@ -159,7 +159,7 @@ class Control:
                 connection.close()
                 return
             client = self._clients[connection.fileno()] = _Client(connection, now)
-            self._read(client)  # who asks at once need not fear that newer ones take its place
+            self._read(client)  # a client that asks at once does not lose its place to newer ones
 
     def _serve(self, client: _Client) -> None:
         if client.out:

@@ -37,7 +37,7 @@ _DECISIONS = 20
 
 
 class Status:
-    """Knows how the loader is.
+    """Knows how the loader is doing.
 
     Args:
         board: counters.
@@ -63,7 +63,7 @@ class Status:
         self._pids = {"pid": os.getpid(), "trainer_pid": os.getppid()}
 
     def look(self, now: float) -> None:
-        """Remember how it is now. To be called about once a second."""
+        """Remember the present state. To be called about once a second."""
         self._meter.look(now)
         self._minute.look(self._meter.latest)
 

@@ -69,7 +69,7 @@ class Assignments:
         return self._held.pop(worker)
 
     def finished(self) -> list[int]:
-        """Return the workers that get nothing more and hold nothing any more."""
+        """Return the workers that get nothing more and hold nothing."""
         return [worker for worker in self._leaving if not self._held[worker]] if self._leaving else []
 
     def next_worker(self) -> int | None:

@@ -78,7 +78,7 @@ class Schedule:
         self._hands.join(worker)
 
     def worker_leaving(self, worker: int) -> None:
-        """A worker shall go when it has done what it holds."""
+        """A worker is to go when it has done what it holds."""
         self._hands.retire(worker)
 
     def done(self, report: Done) -> None:
@@ -102,7 +102,7 @@ class Schedule:
         self._stream.released(record)
 
     def skip(self, record: Skip) -> None:
-        """The trainer went elsewhere: left its epoch, or loaded a position."""
+        """The trainer has moved: it left its epoch, or loaded a position."""
         self._stream.skip(record)
         self._again = deque(ticket for ticket in self._again if not self._drop(ticket))
 
@@ -164,7 +164,7 @@ class Schedule:
         return None if slot is None else slot.cut_ticket(next(self._numbers), self._batch_size)
 
     def _drop(self, ticket: Ticket) -> bool:
-        """Return whether nobody wants a ticket any more, that no worker holds; its rows are then accounted for."""
+        """Return whether a ticket that no worker holds is no longer wanted; if so, its rows are accounted for."""
         stale = self._stream.is_stale(ticket)
         if stale:
             self._suspects.deaths.pop(ticket.number, None)

@@ -17,7 +17,7 @@ _SHARED_SLOT_BATCHES = 64
 _BLOCK_ROWS = 8_192
 
 
-# What slots for workers that may come, and may never come, are worth.
+# How much memory slots are worth for workers that may or may not come.
 _GROWTH_BYTES = 64 * 1024 * 1024
 
 

@@ -1,4 +1,4 @@
-"""Slots: whose hands one is in, what may follow, what is in it; and on the board how many are where.
+"""Slots: who has one, what may follow, what is in it; and how many are where, for the board.
 
 The board also has for how long the workers had no slot to fill: a look now and then would miss what happens between batches.
 """
@@ -16,7 +16,7 @@ from loader.supervise.schedule.blocks import Block
 
 
 class SlotState(IntEnum):
-    """Whose hands a slot is in."""
+    """Who has a slot."""
 
     FREE = auto()
     """Nobody's."""
@@ -113,7 +113,7 @@ class SlotClock:
         self._since_ns = 0
 
     def note(self, free: int, filling: int, handed: int, now_ns: int) -> None:
-        """From now on so many slots are free, being filled, and with the trainer."""
+        """From now on, this many slots are free, being filled, and with the trainer."""
         cells = self._cells
         elapsed_ns = now_ns - (self._since_ns or now_ns)
         self._since_ns = now_ns

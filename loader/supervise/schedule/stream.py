@@ -66,7 +66,7 @@ class Stream:
         self._blocks.at(ticket.place).ready = self.order_is_due = True
 
     def begin_slot(self, row_ns: float, workers: int) -> Slot | None:
-        """Begin to fill a free slot with the next batches; None where no slot is free, or the order of the batches is not known yet.
+        """Begin to fill a free slot with the next batches; None if no slot is free, or the order of the batches is not known yet.
 
         Args:
             row_ns: time that one row takes.
@@ -118,7 +118,7 @@ class Stream:
         return ticket.place if earliest else None
 
     def hand_over(self) -> list[Ready]:
-        """Hand the slots to the trainer whose turn it is."""
+        """Hand over to the trainer the slots whose turn it is."""
         handed: list[Ready] = []
         while self._filling and self._filling[0].state is SlotState.COMPLETE:
             slot = self._filling.popleft()
@@ -153,7 +153,7 @@ class Stream:
                 self._settle(slot)
 
     def is_stale(self, ticket: Ticket) -> bool:
-        """Return whether nobody wants the rows of a ticket any more. The order is always wanted."""
+        """Return whether the rows of a ticket are no longer wanted. The order is always wanted."""
         return ticket.kind is TicketKind.ROWS and self.slots[ticket.place].stale
 
     def _settle(self, slot: Slot) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C: held back while a process is started, until it is known who ends it; and kept where a finalizer has met it."""
+"""Ctrl-C: held back while a process is being started, until somebody is responsible for ending it; and kept for later if it hits a finalizer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Interrupt:
-    """What a signal handler raised where it went no further: a Ctrl-C, or the `sys.exit` of a script that was told to end. The next use raises it."""
+    """What a signal handler raised in a finalizer, where Python drops it: a Ctrl-C, or the `sys.exit` of a handler. The next use raises it."""
 
     pending: BaseException | None = None
 
@@ -18,9 +18,9 @@ class Interrupt:
 def interrupts_later() -> Iterator[None]:
     """Hold SIGINT back while this is open.
 
-    A process that is started meanwhile never sees it, also not before it can ignore it, since it inherits the mask. The mask does not hold it
+    A process that is started meanwhile inherits the mask, so it never sees the signal, not even before it can ignore it. The mask does not hold it
     back in this process: the kernel gives the signal to any thread that has not blocked it, such as one of OpenBLAS, and Python then interrupts
-    the main thread. So the handler is replaced, too, where there is one of Python's.
+    the main thread. So a Python handler, if there is one, is replaced as well.
     """
     came: list[bool] = []
     before = signal.getsignal(signal.SIGINT)

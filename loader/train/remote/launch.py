@@ -1,6 +1,6 @@
 """How the supervisor is started: a fresh interpreter that gets descriptors and nothing else. It never runs the user's script.
 
-One of the descriptors is that of the pipeline, which is pickled once, compared with the memory there is, and remarked on.
+One of the descriptors is that of the pipeline, which is pickled once, compared with the available memory, and checked for what is better not copied.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ENVIRONMENT = {
 }
 
 
-# So little fits anywhere; measuring would import psutil.
+# This little fits anywhere; measuring would import psutil.
 _SMALL_BYTES = 16 * 2**20
 
 
@@ -55,7 +55,7 @@ def pack_pipeline(pipeline: Pipeline, config: Config) -> int:
     try:
         for remark in captured_objects.remarks(pipeline.parts(), os.fstat(fd).st_size):
             warnings.warn(remark, RuntimeWarning, stacklevel=4)  # the caller of Loader(...)
-    except Warning:  # who makes errors of warnings gets no loader
+    except Warning:  # if warnings are errors, there will be no loader
         os.close(fd)
         raise
     return fd
@@ -73,7 +73,7 @@ def start_supervisor(descriptors: dict[str, int], numbers: dict[str, int]) -> su
 
     Args:
         descriptors: those that `loader.supervise.boot.BootParameters` names; `stdout` and `stderr` become its standard streams as well.
-        numbers: the rest of it, but for the trainer's pid and the levels of its loggers.
+        numbers: its other fields, except the trainer's pid and the levels of its loggers.
     """
     given = {"path": _search_path(), "trainer": os.getpid(), "levels": logs.levels(), **numbers, **descriptors}
     inheritance = memfd.create("inheritance")
@@ -92,7 +92,7 @@ def start_supervisor(descriptors: dict[str, int], numbers: dict[str, int]) -> su
 
 
 def _search_path() -> list[str]:
-    """Return sys.path for the supervisor. "" means the current folder, and nothing where that has been deleted."""
+    """Return sys.path for the supervisor. "" means the current folder, or nothing if that has been deleted."""
     try:
         here = [os.getcwd()]
     except FileNotFoundError:

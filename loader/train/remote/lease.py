@@ -51,7 +51,7 @@ class Outbox:
             self.count[0] = len(self.lent)
 
     def give_back(self, slot: int, release: bytes) -> None:
-        """Note that a slot is not in use any more, and tell. A second time does no harm."""
+        """Note that a slot is no longer in use, and tell the supervisor. A second call does no harm."""
         self.lent.discard(slot)
         if self.send(release) and self.count is not None:
             self.count[0] = len(self.lent)
@@ -73,7 +73,7 @@ class Outbox:
         return True
 
     def flush(self) -> None:
-        """Write what waits, as far as there is room. For the thread that takes batches; a finalizer only adds to the end meanwhile."""
+        """Write what waits, as far as there is room. Called by the thread that takes batches; a finalizer may add to the end meanwhile."""
         try:
             while self.waiting:
                 os.write(self.fd, self.waiting[0])
@@ -82,7 +82,7 @@ class Outbox:
             return
 
     def __del__(self) -> None:
-        # Where leases and this are garbage together, they may be finalized later and still want to send.
+        # If leases and this are garbage together, they may be finalized later and still want to send.
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
@@ -115,6 +115,6 @@ class Lease:
             self._outbox.give_back(self.slot, self._release)
         except AttributeError:  # Ctrl-C hit while it was being made
             return
-        except BaseException as error:  # Python drops what a finalizer raises; the write, which wakes the supervisor, is where a signal mostly hits
+        except BaseException as error:  # Python drops what a finalizer raises; a signal usually hits the write, which wakes the supervisor
             self._outbox.interrupt.pending = error.with_traceback(None)
             self._outbox.give_back(self.slot, self._release)

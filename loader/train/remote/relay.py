@@ -1,7 +1,7 @@
 """What supervisor and workers print or log appears in the trainer: in its terminal, its notebook cell, its captured test, its loggers.
 
-No thread does that. The trainer looks when it takes a new slot, while it waits for one, at `stats()` and at `close()`. Of log records, it takes no
-more at once than it has time for. The rest waits in shared memory, where the oldest are dropped when there are too many.
+No thread does that. The trainer looks when it takes a new slot, while it waits for one, at `stats()` and at `close()`. It takes only as many log
+records at once as it has time for. The rest waits in shared memory, where the oldest are dropped if there are too many.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from loader.ipc.line_file import LIMIT_BYTES, LineFile, records_in
 from loader.ipc.loader_identity import identity
 from loader.ipc.logs import HANDLED, to_record
 
-# A look costs three `fstat`, 4.2 µs, and the reading of the clock that saves it 0.2 µs (docs/measurements.md); a person sees no difference.
+# A look costs 4.2 µs (three `fstat`); reading the clock, which saves it, costs 0.2 µs (docs/measurements.md). A person sees no difference.
 _LOOK_S = 0.1
 
-# Only whole lines are relayed, but for one that is longer than that: a progress bar may never end its line.
+# Only whole lines are relayed, unless one is longer than this: a progress bar may never end its line.
 _LONGEST_LINE = 64 * 1024
 
 _LAST_LINES = 20
 
 _PATIENCE_S = 1.0
 
-# A line of a stack that says nothing: four of them stand between a module and the one that imports it, and would push out the lines that matter.
+# Lines of a stack that say nothing: there are four of them between a module and the one that imports it, and they would push out those that matter.
 _NOISE = 'File "<frozen importlib'
 
 # For log records, whose handlers are the user's. A look takes place every 0.1 s at most, or every 0.5 s while the trainer waits: a flood takes a
@@ -61,10 +61,10 @@ class LogRelay:
     def __init__(self, trainer: Cells) -> None:
         self.lines = LineFile.create("logs", LIMIT_BYTES)
         self._trainer = trainer
-        self._pending: deque[dict[str, Any]] = deque()  # of one chunk; what is not handed over yet when a handler raises
+        self._pending: deque[dict[str, Any]] = deque()  # of one chunk: what has not been handed over when a handler raises
 
     def pass_on(self, *, idle: bool = False, ended: bool = False) -> None:
-        """Hand over what there is, as far as time allows. One `fstat` where there is nothing.
+        """Hand over what there is, as far as time allows. If there is nothing, this costs one `fstat`.
 
         Args:
             idle: whether the trainer waits.
@@ -85,7 +85,7 @@ class LogRelay:
         return None
 
     def _read(self) -> bool:
-        """Read until there are records; return whether there are. Their order is that of time, as far as they were written together."""
+        """Read until there are records; return whether there are. Those that are read together are in order of time."""
         while not self._pending:
             raw, dropped = self.lines.read(_CHUNK_BYTES, whole_lines=True)
             if not raw:
@@ -133,7 +133,7 @@ class Relay:
         return {"logs": self._log.lines.fd, **{stream.name: stream.output.fd for stream in self._streams}}
 
     def look(self, *, idle: bool = False) -> None:
-        """Relay whole lines, unless that has been done a moment ago. Costs the reading of a clock then.
+        """Relay whole lines, unless that was done a moment ago; then this only reads a clock.
 
         Args:
             idle: as `pass_on` takes it.
@@ -142,12 +142,12 @@ class Relay:
             self.pass_on(idle=idle, patience_s=0.0)
 
     def pass_on(self, *, idle: bool = False, ended: bool = False, patience_s: float = _PATIENCE_S) -> None:
-        """Relay what is new now. Where batches are taken in another thread, such as one of TensorFlow's, that may be doing so already.
+        """Relay what is new now. If another thread takes batches, such as one of TensorFlow's, it may be doing so already.
 
         Args:
             idle: whether this process waits, and has more time for log records.
             ended: whether the writers are gone, so that an incomplete last line will stay so and is relayed as well.
-            patience_s: how long to wait for another thread that relays. One that has a handler which waits for this thread would take for ever.
+            patience_s: how long to wait for another thread that relays. If its handler waits for this one, it would take for ever.
         """
         if not self._turn.acquire(timeout=patience_s):
             return
@@ -167,8 +167,8 @@ class Relay:
     def close(self) -> None:
         """Relay the rest and free the memory. The writers must be gone.
 
-        Where another thread still relays after a moment, because a handler of the script's holds it up, the memory is left to it: the numbers of
-        its descriptors must not become those of other files meanwhile.
+        If another thread is still relaying after a moment, because a handler of the script holds it up, the memory is left open: its descriptors must
+        not come to mean other files meanwhile.
         """
         try:
             self.pass_on(ended=True)
@@ -212,7 +212,7 @@ class _Stream:
 def _write(name: str, text: str) -> None:
     """Write to the stream that has this name in `sys` now: a notebook or a test may have put its own there.
 
-    It may also be missing, closed or broken. The script's own prints run into that as well; a batch is no reason to.
+    It may also be missing, closed or broken. Then the script's own prints fail as well, but taking a batch must not.
     """
     stream = getattr(sys, name)
     if stream is None or not text:

@@ -1,7 +1,7 @@
 """Batches from the worker pool: the trainer's end of the supervisor.
 
-Everything that must survive a supervisor is made and kept here: the pickled pipeline, what the first sample told, the board, the log of bad
-samples, what its processes print. When a supervisor dies, another one takes its place and goes on with the next batch
+Everything that must survive a supervisor is made and kept here: the pickled pipeline, what the first sample showed, the board, the log of bad
+samples, what its processes print. When a supervisor dies, another one takes its place and continues with the next batch
 (`loader.train.remote.supervisor` is one of them).
 """
 
@@ -58,7 +58,7 @@ class Remote(Producer):
         self._owner = os.getpid()
         self._closed = False
         self._quarantine = config.quarantine
-        self._substitutes = config.on_error == "substitute"  # until the first bad sample has been told of
+        self._substitutes = config.on_error == "substitute"  # until the user has been warned of the first bad sample
         self._silence_s = silence_s
         self._max_workers = config.worker_ceiling
         self.cursor = Cursor()
@@ -66,11 +66,11 @@ class Remote(Producer):
         self._error: LoaderError | None = None  # what follows them
         self._starvation = Starvation()
         self._spec: SampleSpec | None = None
-        self._met: SupervisorProcess | None = None  # whose arena that is known of
+        self._met: SupervisorProcess | None = None  # the supervisor whose arena is known
         self._interrupt = Interrupt()
         self._restarts = RestartLimit()
         self._last_words = ""
-        self._kept = {  # what the next supervisor gets as well, by descriptor
+        self._kept = {  # descriptors that the next supervisor gets as well
             "payload": pack_pipeline(pipeline, config),
             "board": Board.create(self._max_workers),
             "ledger": BadSampleLog.create(),
@@ -121,7 +121,7 @@ class Remote(Producer):
         return self._spec
 
     def relay(self) -> None:
-        """Print what the other processes have printed. `take` does so as well, some times in a second."""
+        """Print what the other processes have printed. `take` does so as well, a few times per second."""
         self._relay.pass_on()
 
     def take(self, leased: bool) -> tuple[Array, ...]:
@@ -145,14 +145,14 @@ class Remote(Producer):
             if not self._batches:
                 error, self._error = self._error, None
                 raise error or IterationError(TWO_AT_ONCE)
-        # There is no text where max_errors=0, and for a moment none yet.
+        # There is no text if max_errors=0, and for a moment there is none yet.
         if self._substitutes and self.board.supervisor[_QUARANTINED] and (record := self.board.first_bad.read_text()):
             self._substitutes = False
             warn_of_first_bad(record, self._quarantine)
         return self._batches.pop()
 
     def skip(self) -> None:
-        """Go on at the cursor, whatever has been filled until now."""
+        """Continue at the cursor, whatever has been filled until now."""
         self._forget_slot()
         self._supervisor.skip(self.cursor)
 
@@ -230,7 +230,7 @@ class Remote(Producer):
         self._layout, self._small = layout, layout.slot.small_leaves(_SMALL_BYTES)
 
     def _replace(self, reason: str = "") -> None:
-        """Start another supervisor, which goes on with the batch that is wanted, in the place of one that has died.
+        """Replace a supervisor that has died by another one, which continues with the batch that is due.
 
         Raises:
             PipelineError: it exited or crashed while it booted, as the next one would.

@@ -8,8 +8,8 @@ from loader.config import Config
 from loader.ipc.board import Cells, SupervisorCell
 from loader.ipc.records import Resize
 
-# An operator or the OOM killer may hit more than once. What has killed four supervisors within a minute, each of which needs less than a second to
-# start, kills the fifth as well; whoever waits for the batch should hear of it.
+# An operator or the OOM killer may strike more than once. But what kills four supervisors within a minute, although each needs less than a second to
+# start, kills the fifth as well, and whoever waits for the batch should be told.
 MOST_RESTARTS = 3
 WINDOW_S = 60.0
 
@@ -38,10 +38,10 @@ class RestartLimit:
 
 
 class RequestedSettings:
-    """The workers and the memory that a supervisor shall run with: what script, tuner and operators have asked for, kept for the next one.
+    """The number of workers and the memory limit that script, tuner and operators have asked for, kept for the next supervisor.
 
     The last request counts. A supervisor shows what it runs with, and the number of the last `resize` that it has obeyed. If that is the script's
-    last one, what it shows is what was asked for at the end, by whomever.
+    last one, then what it shows is the latest request, whoever made it.
 
     Args:
         config: of the loader.
@@ -62,7 +62,7 @@ class RequestedSettings:
         return Resize(workers, self._resizes)
 
     def remember(self) -> None:
-        """Take over what a supervisor that has died ran with, before its cells are cleared. One that died while it booted ran with nothing yet."""
+        """Take over the settings of a supervisor that has died, before its cells are cleared. One that died while it booted has none yet."""
         shown = self._cells[SupervisorCell.WORKERS_GAUGE]
         if shown and self._cells[SupervisorCell.RESIZES] == self._resizes:
             self._workers, self._auto = shown, bool(self._cells[SupervisorCell.AUTO_GAUGE])

@@ -1,6 +1,6 @@
-"""All slots are in use at once: what gives some of them back, and what is done where nothing does.
+"""All slots are in use at once: what gets some of them back, and what happens if nothing does.
 
-Somebody may keep every batch. Then no slot would ever come back, and to wait for one would be a hang. So batches are copied while that is so.
+A script may keep every batch. Then no slot would ever come back, and waiting for one would hang. So batches are copied as long as that is the case.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Starvation:
         self._warned = False
 
     def persists(self, lent: Collection[int], slots: int) -> bool:
-        """Try to get slots back that nobody really uses; return whether to hand out the last one would leave none to fill.
+        """Try to get back slots that are not really in use; return whether handing out the last one would leave none to fill.
 
         Args:
-            lent: slots that are in use, the last one with them; what comes back goes from it.
+            lent: slots that are in use, including the last one; those that come back are removed from it.
             slots: in all.
         """
         for remedy in (_collect_young, _drop_tensorflow_references, _let_jax_catch_up):
@@ -35,7 +35,7 @@ class Starvation:
             if len(lent) < slots:
                 self.copying = False
                 return False
-        if self.copying and not self._warned:  # of two slots, a plain loop needs every other one copied; it keeps none
+        if self.copying and not self._warned:  # with two slots, a plain loop has every other batch copied, although it keeps none
             self._warned = True
             warn_of_kept_batches(slots)
         self.copying = True
@@ -56,7 +56,7 @@ def _drop_tensorflow_references() -> None:
 
 
 def _let_jax_catch_up() -> None:
-    """Let go of batches that JAX has still to work on, if it is there, by waiting for it."""
+    """Let go of batches that JAX still has to work on, if it is there, by waiting for it."""
     if "jax" in sys.modules:
         from loader.train.keras.jax import catch_up
 

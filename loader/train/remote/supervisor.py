@@ -1,6 +1,6 @@
-"""One supervisor, from its start to its end, with all that nobody else may touch: process, pipes, arena.
+"""One supervisor, from start to end, with everything that belongs to it alone: process, pipes, arena.
 
-The one that follows it gets everything anew. So a worker of the old one, while it dies, can't write into a slot or an inbox of the new one, and
+The next one gets new ones. So a worker of the old one, while it dies, can't write into a slot or an inbox of the new one, and
 a lease on an old slot is given back to a pipe that nobody reads.
 """
 
@@ -30,11 +30,11 @@ from loader.train.remote.lease import Lease, Outbox
 
 _END_S = 2.0
 
-# One that is stopped will not end by itself. It is looked at after a moment: somebody may have stopped it for that long.
+# A stopped supervisor does not end by itself. It is checked after a moment, because it may have been stopped for only that long.
 _STOPPED_END_S = 0.5
 
-# A supervisor shows a sign of life each second, but a busy or swapping machine may hold it up for many. Where the system says that it is stopped, no
-# more patience is needed.
+# A supervisor shows a sign of life each second, but a busy or swapping machine may delay that for many seconds. If the system says that it is
+# stopped, no more patience is needed.
 _STOPPED_S = 10.0
 
 # As plain numbers: they are read for each slot.
@@ -68,7 +68,7 @@ class SupervisorProcess:
     def __init__(self, cells: Cells, interrupt: Interrupt, lent: memoryview) -> None:
         self._cells, self._raw = cells, cells.raw
         self._heartbeat = self._silence_ms = 0
-        self._term = 0  # skips that this one was sent: where the cursor is says the cursor; this says which records are older than that
+        self._term = 0  # number of skips that it was sent; tells which records are older than the last one
         self._oom_kills = oom_kills()
         self._process: subprocess.Popen[bytes] | None = None
         self.records: deque[Ready] = deque()
@@ -138,7 +138,7 @@ class SupervisorProcess:
         return self._silence_ms / 1000
 
     def given_up(self, silence_s: float) -> str:
-        """Return why not to wait for the supervisor any longer, in words; "" where there is no reason.
+        """Return in words why to stop waiting for the supervisor; "" if there is no reason.
 
         Args:
             silence_s: the longest time without a sign of life.
@@ -158,7 +158,7 @@ class SupervisorProcess:
             return False
 
     def read(self) -> bool:
-        """Read what the supervisor has sent; return whether it lives. Its death ends the stream, because nobody else holds the other end.
+        """Read what the supervisor has sent; return whether it is alive. Its death ends the stream, because nobody else holds the other end.
 
         Blocks: until there is something, so call it after `wait`.
 
@@ -170,7 +170,7 @@ class SupervisorProcess:
             if isinstance(record, Ready) and record.term == self._term:
                 self.records.append(record)
         phase = self._raw[_PHASE]
-        if phase == Phase.FAILED and (error := self._cells.read_text()):  # one that is not whole yet is told of by a record to come
+        if phase == Phase.FAILED and (error := self._cells.read_text()):  # if it is not complete yet, another record will follow
             raise from_record(error)
         if raw and phase == Phase.RUNNING and self.arena is None:
             self.arena = Arena(self._arena_fd, ArenaLayout.read(self._arena_fd, self._cells[SupervisorCell.ARENA_BYTES_GAUGE]))
@@ -179,13 +179,13 @@ class SupervisorProcess:
     # Slots.
 
     def lend(self, due: Cursor) -> tuple[Ready, Array, LoaderError | None]:
-        """Take the first one of `records`, which is there, for a batch that is due.
+        """Take the first of `records`, of which there must be one, for a batch that is due.
 
         Returns:
             The record; the bytes of its slot, which keep it; and the error of the batch after those in it, if that failed.
 
         Raises:
-            IterationError: another thread has taken the batch. The supervisor then goes on with it once more.
+            IterationError: another thread has taken the batch. The supervisor then continues with it once more.
             ProtocolError: there is no arena yet.
         """
         record = self.records.popleft() if self.records else None
@@ -199,7 +199,7 @@ class SupervisorProcess:
         return record, np.asarray(lease), error
 
     def skip(self, to: Cursor) -> None:
-        """Have the supervisor go on with another batch. What it has sent before is dropped, and so is what it sends until it has read of that."""
+        """Have the supervisor continue with another batch. What it has sent before is dropped, and so is what it sends until it has read this."""
         self._term += 1
         self.outbox.send(Skip(self._term, to.epoch, to.batch).pack())
         self.records.clear()
@@ -210,7 +210,7 @@ class SupervisorProcess:
     # The end.
 
     def ask_to_end(self) -> None:
-        """Tell the supervisor to end. One that still boots does not listen, and has nothing to put in order: it is killed."""
+        """Tell the supervisor to end. While it boots, it does not listen and has nothing to tidy up, so it is killed."""
         self.outbox.send(Close().pack())
         if self._cells[SupervisorCell.PHASE_GAUGE] == Phase.BOOTING:
             self.kill()
@@ -223,7 +223,7 @@ class SupervisorProcess:
     def end(self, reason: str = "") -> None:
         """Wait for the supervisor's death, at most two seconds, or kill it; close what is ours.
 
-        The memory of the arena is given back at once, but for the slots that are lent: those when nobody uses any of them any more.
+        The memory of the arena is given back at once, except for lent slots: these follow when none of them is in use any more.
 
         Args:
             reason: of its death, in words; the default says what the system does.
@@ -240,7 +240,7 @@ class SupervisorProcess:
         self.failed_to_boot = self._ended_by_itself() and self._cells[SupervisorCell.PHASE_GAUGE] == Phase.BOOTING
 
     def _ends(self, timeout_s: float) -> bool:
-        """Wait for the end of the process; return whether it has come."""
+        """Wait for the process to end; return whether it has."""
         try:
             if self._process is not None:
                 self._process.wait(timeout_s)
@@ -263,7 +263,7 @@ class SupervisorProcess:
     def _bury(self) -> None:
         if self._process is not None:
             self._process.kill()
-            if self._ends(_END_S):  # what waits for a device can't even be killed before that answers
+            if self._ends(_END_S):  # a process that waits for a device can't even be killed before the device answers
                 clean_up_after(self._process.pid)
         self._free()
         self.outbox.count = None
@@ -273,7 +273,7 @@ class SupervisorProcess:
         os.close(self._ready)
 
     def _free(self) -> None:
-        """Give back the memory of the arena but for the slots that are lent, also where a process that a transform has forked still maps it."""
+        """Give back the memory of the arena except for lent slots, even if a process that a transform has forked still maps it."""
         start = 0
         if self.arena is not None:
             for slot in sorted(self.outbox.lent):
