@@ -30,7 +30,10 @@ _SEVERAL = "For several inputs give a dict, such as ({'image': a, 'age': b}, y)"
 
 # What to do with strings, by what they may be.
 _CLASSES = "give class numbers: classes, labels = np.unique(names, return_inverse=True)"
-_TEXT = "give numbers: for text, the same number of tokens for every sample; for a path, the content of its file, such as np.load(path)"
+_TEXT = (
+    "give numbers: for text, the same number of tokens for every sample, as TextLines and decode.text do; "
+    "for a path, the content of its file, such as np.load(path)"
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import Loader, LoaderError, MapSource, NpyArrays, NpyFiles, Zip
+from loader import Loader, LoaderError, MapSource, NpyArrays, NpyFiles, TextLines, Zip, decode
 from loader import transforms as T
 from loader.errors import ConfigError
 
@@ -34,6 +34,18 @@ NONSENSE: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
     "labels": (lambda given: NpyFiles(["a", "b"], labels=given, root="/d"), [3, True, {}, [1], "gone", [None, 1], {1, 2}, [[1], [1, 2]], source()]),
     "sample_weight": (lambda given: NpyFiles(["a", "b"], labels=[0, 1], sample_weight=given, root="/d"), [3, {}, [1], "gone", ["a", "b"]]),
     "NpyArrays": (NpyArrays, [None, 3, {}, [], "gone", object(), ["a"], np.array(["a"]), {1: X}, {"a": {}}, [[1], [1, 2]], source(), b"x"]),
+    "TextLines": (lambda given: TextLines(given, decode=decode.text(None, 4)), [None, 3, [], {}, X, [3], {"a"}, b"gone", [None], object(), "gone"]),
+    "decode": (lambda given: TextLines(__file__, decode=given), [None, 3, "text", [], {}, X]),
+    "text_column": (lambda given: TextLines(__file__, decode=decode.text(None, 4), format="csv", text_column=given), [3.5, [], {}, X, "gone", -1]),
+    "label_columns": (lambda given: TextLines(__file__, decode=decode.text(None, 4), label_columns=given), [3, "a", [3.5], {}, X]),
+    "format": (lambda given: TextLines(__file__, decode=decode.text(None, 4), format=given), [3, "", [], {}, X, "xml"]),
+    "delimiter": (lambda given: TextLines(__file__, decode=decode.text(None, 4), format="csv", delimiter=given), [3, "", ",,", b",", X, "\n"]),
+    "header": (lambda given: TextLines(__file__, decode=decode.text(None, 4), format="csv", header=given), [3, None, "", X]),
+    "tokenizer": (lambda given: decode.text(given, 4), [3, "words", [], {}, X, str, object()]),
+    "length": (lambda given: decode.text(None, given), [None, "4", 0, 4.0, X, True, []]),
+    "pad": (lambda given: decode.text(None, 4, given), [None, "4", -1, 256, 4.0, X, True]),
+    "vocabulary": (decode.vocabulary, [None, 3, "the", [], {}, X, ["a", "b"], [1], ["", "[UNK]", "a", "a"]]),
+    "standardize": (lambda given: decode.vocabulary(["", "[UNK]"], standardize=given), [3, "upper", [], {}, X, str.lower]),
     "y": (lambda given: NpyArrays(X, given), [3, {}, [], "gone", [1, 2], ["a"] * 20, [None] * 20]),
     "MapSource": (MapSource, [None, 3, {}, [], "gone", {1}, iter([1]), NpyFiles]),
     "Zip": (Zip, [None, 3, {}, [], "gone", X, {1: source()}]),

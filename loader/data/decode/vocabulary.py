@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,10 +74,10 @@ def vocabulary(words: Any, standardize: str | None = "lower_and_strip_punctuatio
             'or ["", "[UNK]", *words]'
         )
     if len(set(words)) < len(words):
-        twice = next(word for number, word in enumerate(words) if word in words[:number])
+        twice, _ = Counter(words).most_common(1)[0]
         raise ConfigError(f"words has {twice!r} twice")
     for name, given, known in (("standardize", standardize, _STANDARDIZE), ("split", split, _SPLIT)):
-        if given not in known:
+        if not isinstance(given, str | None) or given not in known:
             raise ConfigError(f"{name}={given!r}: must be one of {', '.join(map(repr, known))}; for anything else write a function: str -> numbers")
     return Vocabulary(list(words), standardize, split)
 

@@ -39,7 +39,7 @@ class Format:
 
 def format_of(paths: Sequence[str], given: str | None, delimiter: str | None) -> Format:
     """Return the format of files, as given or by their extensions. Raises ConfigError where it is no format, or not the same for all."""
-    if given is not None and given not in _FORMATS:
+    if given is not None and (not isinstance(given, str) or given not in _FORMATS):
         raise ConfigError(f"format={given!r}: must be one of {', '.join(map(repr, _FORMATS))}")
     extensions = sorted({os.path.splitext(path)[1].lower() for path in paths})
     names = sorted({_BY_EXTENSION.get(extension, "lines") for extension in extensions})

@@ -96,7 +96,7 @@ def find_lines(paths: Sequence[str], *, quoted: bool) -> LineIndex:
         DataNotFoundError, OSError: a file can't be read.
         DecodeError: a file is no text, or a line of it has 4 GiB or more.
     """
-    progress = _Progress(len(paths))
+    progress = _Progress()
     found = [_find_in(path, quoted, progress) for path in paths]
     progress.finish(sum(len(starts) for _, starts, _, _ in found))
     sizes, starts, lengths, newlines = zip(*found, strict=True)
@@ -207,8 +207,7 @@ def _check_text(path: str, raw: bytes) -> None:
 class _Progress:
     """Says in the log how far the search is, where it takes long."""
 
-    def __init__(self, files: int) -> None:
-        self._files = files
+    def __init__(self) -> None:
         self._bytes = 0
         self._started = self._told = time.monotonic()
 
@@ -224,4 +223,4 @@ class _Progress:
         """Say what was found."""
         took_s = time.monotonic() - self._started
         if self._told > self._started:
-            _log.info("found %s lines in %s files, %.1f GB, in %.0f s", f"{lines:,}", f"{self._files:,}", self._bytes / 1e9, took_s)
+            _log.info("found %s lines in %.1f GB of text, in %.0f s", f"{lines:,}", self._bytes / 1e9, took_s)

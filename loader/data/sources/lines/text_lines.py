@@ -137,10 +137,7 @@ class TextLines(Source):
         self._decode_each(indices, out[:texts], gauge_of(out))
 
     def name_of(self, index: int) -> str:
-        try:
-            return f"{self._path(index)}, line {self._index.line_number(index):,}"
-        except OSError:
-            return self._path(index)
+        return f"{self._path(index)}, {self._line(index)}"
 
     def open(self) -> None:
         self._decoder.open()
@@ -213,8 +210,13 @@ class TextLines(Source):
         return self._problem(index, error) if foreign or isinstance(error, Undecodable) else error
 
     def _problem(self, index: int, error: BaseException) -> DecodeError:
-        line, start = self._index.line_number(index), int(self._index.starts[index])
-        return DecodeError(self._path(index), f"line {line:,}, which begins at byte {start:,}: {error}")
+        return DecodeError(self._path(index), f"{self._line(index)}, which begins at byte {int(self._index.starts[index]):,}: {error}")
+
+    def _line(self, index: int) -> str:
+        try:
+            return f"line {self._index.line_number(index):,}"
+        except OSError:  # the file is gone, and with it the lines that would be counted
+            return f"sample {index:,}"
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "watch"}

@@ -137,4 +137,4 @@ def test_a_long_search_says_how_far_it_is(tmp_path: Path, caplog: pytest.LogCapt
     with caplog.at_level(logging.INFO, "loader"):
         find(tmp_path, b"a\nb\n")
     assert "looking for the lines of text files" in caplog.text
-    assert "found 2 lines in 1 files" in caplog.text
+    assert "found 2 lines in 0.0 GB of text" in caplog.text

@@ -322,7 +322,7 @@ def test_rows_before_a_file_that_is_gone_are_read(write: Write, tmp_path: Path) 
         source.read(np.array([1, 2, 0]), out)
     assert (caught.value.index, text_of(out[0][0])) == (2, "b")
     assert "b.txt" in str(caught.value.__cause__)
-    assert source.name_of(2) == str(tmp_path / "b.txt")
+    assert source.name_of(2) == f"{tmp_path}/b.txt, sample 2"
 
 
 def test_a_source_is_small_where_it_travels(write: Write) -> None:
