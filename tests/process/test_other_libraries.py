@@ -92,6 +92,15 @@ def test_each_worker_opens_the_file_once_and_the_supervisor_never(file: Any) -> 
     assert max(counts) == 1
 
 
+def test_a_dataset_of_text_is_an_error_that_calls_it_what_it_is(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "text.h5", "w") as made:
+        made["x"] = ["a"] * SAMPLES
+    opened = h5py.File(tmp_path / "text.h5", "r")
+    words = r"MapSource\(Dataset of 40\) returns something that is not a sample"
+    with opened, Loader(MapSource(opened["x"]), BATCH, workers=1) as loader, pytest.raises(PipelineError, match=words):
+        take(loader)
+
+
 def test_a_file_that_was_closed_after_the_loader_was_made_is_read_by_workers(file: Any) -> None:
     with Loader(SOURCES["datasets"](file), BATCH, workers=1) as loader:
         file.close()

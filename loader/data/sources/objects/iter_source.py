@@ -83,6 +83,8 @@ class IterSource(Source):
             if self._next > index:
                 self._run = run
                 return sample
+        if not self._next:
+            raise PipelineError(f"{self!r}: the generator yields nothing")
         raise PipelineError(
             f"{self!r}: the generator ended after {self._next:,} samples. What to do: give length={self._next}, or None to have them counted; "
             "if it yields another number each time, give a number that is always there"

@@ -115,7 +115,7 @@ class MapSource(Source):
         return self._labels
 
     def __repr__(self) -> str:
-        return f"MapSource({type(self._obj).__name__} of {self._length:,})"
+        return f"MapSource({self._obj.__class__.__name__} of {self._length:,})"  # not its type: what stands for it in a worker has another one
 
 
 _COLUMNS = (

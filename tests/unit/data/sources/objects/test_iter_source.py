@@ -146,6 +146,7 @@ def test_a_generator_that_ends_early_says_after_how_many_samples() -> None:
     ("function", "batched", "words"),
     [
         (returns_nothing, False, "returns_nothing returned None, not something to iterate over. What to do: yield"),
+        (list, False, "the generator yields nothing"),
         (lambda: [None], False, "None is not a sample"),
         (squares, True, r"with batched=True, .* it yielded an array \(2,\), 0"),
         (lambda: [(np.zeros(2), np.zeros(3))], True, r"it yielded an array \(2,\), an array \(3,\)"),
