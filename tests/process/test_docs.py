@@ -34,13 +34,16 @@ def sounds(data: Path) -> None:
     for name in ("bark", "meow"):
         (data / "sounds" / name).mkdir(parents=True)
         for number in range(20):
-            soundfile.write(data / "sounds" / name / f"{number}.wav", np.zeros(4000), 8000)
+            soundfile.write(data / "sounds" / name / f"{number}.wav", np.zeros(5000 + 100 * number), 8000)
 
 
 PAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "my_data_is_one_raw_file.md": (raw_file, ["(x: (24, 24) float32, y: () int32)", "(x: (3, 32, 32) uint8, y: () uint8)"]),
     "my_data_is_a_time_series.md": (series, ["(x: (48, 3) float32, y: (6, 3) float32)", "(x: (48, 3) float32, y: (6,) float32)"]),
-    "my_data_is_sound.md": (sounds, ["(x: (16000,) float32, y: () int32)", "(x: (98, 201) float32, y: () int32)"]),
+    "my_data_is_sound.md": (
+        sounds,
+        ["(x: (16000,) float32, y: () int32)", "(x: (8000,) float32, y: () int32)", "(x: (98, 201) float32, y: () int32)"],
+    ),
 }
 
 

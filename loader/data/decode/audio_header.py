@@ -1,6 +1,6 @@
 """What headers of sound tell: where the samples of a plain WAV file lie, and that a WAV or an Ogg file was cut off.
 
-libsndfile takes five times as long over the first as a conversion of the numbers does, and what is left of a file that was cut off for all of it.
+libsndfile takes several times as long over the first as a conversion of the numbers does, and what is left of a file that was cut off for all of it.
 """
 
 from __future__ import annotations
