@@ -80,9 +80,10 @@ def example(maker: str, *arguments: str) -> str:
     return f"{maker}({', '.join((*arguments, *needs))})"
 
 
-def nearest(place: str) -> str:
-    """Return advice that names the part of a path that does exist."""
-    return f"check the path; it exists as far as {existing_part(place)}. Relative paths start at the working directory, {os.getcwd()}"
+def nearest(place: str, root: str | None = None) -> str:
+    """Return advice that names the part of a path that does exist, and the folder that relative ones start at."""
+    start = f"the working directory, {os.getcwd()}" if root is None else f"root={root!r}"
+    return f"check the path; it exists as far as {existing_part(place)}. Relative paths start at {start}"
 
 
 def existing_part(place: str) -> str:
@@ -111,13 +112,14 @@ def as_path_list(paths: Paths, maker: str) -> list[PathLike]:
     return names
 
 
-def check_there(count: int, path: Callable[[int], str], appended: str) -> None:
+def check_there(count: int, path: Callable[[int], str], appended: str, root: str | None) -> None:
     """Raise DataNotFoundError if files of a list are missing: of a long list, among as many as take no time to look at, spread over it.
 
     Args:
         count: of files.
         path: of each, absolute, by number.
         appended: what their names end with, appended where it was not written; may be empty.
+        root: folder that relative ones are in; None for the working directory.
     """
     step = max(1, count / _LOOKED_AT)
     looked_at = [path(int(number * step)) for number in range(min(count, _LOOKED_AT))]
@@ -128,7 +130,7 @@ def check_there(count: int, path: Callable[[int], str], appended: str) -> None:
         bare = missing[0].removesuffix(appended)
         other = f"{bare} does; for other files than {appended}: {example('ByteFiles', 'paths')}" if appended and os.path.isfile(bare) else ""
         raise DataNotFoundError(
-            f"{len(missing):,} of {of} do not exist: {', '.join(missing[:_NAMED])}{more}. What to do: {other or nearest(missing[0])}; "
+            f"{len(missing):,} of {of} do not exist: {', '.join(missing[:_NAMED])}{more}. What to do: {other or nearest(missing[0], root)}; "
             "or leave them out"
         )
     folder = next((place for place in looked_at if os.path.isdir(place)), None)

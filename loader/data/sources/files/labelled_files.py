@@ -242,7 +242,7 @@ class LabelledFiles(Source):
             names = [name if name.endswith(self.appended) else name + self.appended for name in map(path_text, names)]
         index = PathIndex(names, folder)
         if self.finds_missing:
-            check_there(len(index), index.path, self.appended)
+            check_there(len(index), index.path, self.appended, folder)
         return index
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,11 @@ from loader.data.npy.header import read_array
 from loader.data.sources.files.file_listing import absolute_path
 from loader.data.sources.files.path_index import PathIndex
 from loader.data.sources.labels.label_table import read_label_table
+from loader.data.sources.labels.labels_by_id import by_id, by_path
 from loader.data.sources.source import Source
 from loader.data.spec import PART_NAMES, Array, check_dtype
 from loader.errors import ConfigError, DataNotFoundError, LabelError
 
-_MISSING = object()
 _FEW = 4
 _NOTHING = frozenset(("na", "n/a", "<na>", "null", "none", "missing", "-", "?"))  # texts that stand for no value
 
@@ -48,13 +47,13 @@ def read_labels(labels: object, index: PathIndex, classes: Iterable[str] | None 
             classes_in_folders = "; for sub-folders as classes: from_folder(...)" if labels == "inferred" else ""  # what Keras calls it
             raise DataNotFoundError(f"{what}={labels!r}: {path} {problem}{classes_in_folders}; the working directory is {os.getcwd()}")
         if path.lower().endswith(".csv"):
-            return parse_texts(_by_path(read_label_table(path), index, path, what), names)
+            return parse_texts(by_path(read_label_table(path), index, path, what), names)
         if not path.lower().endswith(".npy"):
             raise ConfigError(f"{what}={labels!r}: give a .csv file, a .npy file, a dict by ID, or an array in the order of the files")
         labels = read_array(path)
     if getattr(getattr(getattr(labels, "index", None), "dtype", None), "kind", "i") not in "iu":  # a Series of pandas with names
         raise LabelError(f"{what} has an index of its own: by ID give {what}.to_dict(), in the order of the files {what}.to_numpy()")
-    values = _by_id(labels, index, what) if isinstance(labels, Mapping) else labels
+    values = by_id(labels, index, what) if isinstance(labels, Mapping) else labels
     array = as_array(values, len(index), what)
     if array.dtype.kind == "U" and array.size and str(array.flat[0]).endswith(".npy"):
         raise LabelError(f"{what} are paths, such as {str(array.flat[0])!r}; for labels in a file per sample: Zip(x, y=NpyFiles(paths))")
@@ -137,6 +136,13 @@ def odd_numbers(texts: Sequence[str]) -> list[int]:
 
     Names of classes would be made of them all.
     """
+    if all(map(_is_number, texts[:1])):  # else most probably none is
+        try:
+            list(map(float, texts))
+        except ValueError:
+            pass
+        else:
+            return []
     odd = [place for place, text in enumerate(texts) if not _is_number(text)]
     few = 2 * len(odd) < len(texts) or (len(odd) < len(texts) and _NOTHING.issuperset(texts[place].lower() for place in odd))
     return odd if few else []
@@ -229,67 +235,3 @@ def _narrow(array: Array, what: str) -> Array:
             raise LabelError(f"{what} range from {array.min()} to {array.max()}, which int32 can't hold; give them as np.array(..., np.int64)")
         return array.astype(np.int32)
     return array.astype(np.float32) if array.dtype.kind == "f" else array
-
-
-def _by_id(labels: Mapping[Any, Any], index: PathIndex, what: str) -> list[Any]:
-    ids = index.ids()
-    check_distinct(ids, index, what)
-    values = [labels.get(name, _MISSING) for name in ids]
-    missing = [name for name, value in zip(ids, values, strict=True) if value is _MISSING]
-    if missing:
-        raise LabelError(f"{_count(missing, len(ids), what)}; {_hint(labels, missing[0], index)}")
-    return values
-
-
-def _by_path(table: Mapping[str, str], index: PathIndex, path: str, what: str) -> list[str]:
-    """Return the labels of a `.csv`, whose first column may hold IDs or paths, with extension or without, even absolute ones."""
-    table = {index.relative(key): label for key, label in table.items()}
-    ids, paths = index.ids(), index.relative_paths()
-    check_distinct([name for name, full in zip(ids, paths, strict=True) if full not in table and name in table], index, what)
-    values = [table.get(full, table.get(name)) for name, full in zip(ids, paths, strict=True)]
-    missing = [name for name, value in zip(index.ids(), values, strict=True) if not value]
-    if missing:
-        empty = missing[0] in table or f"{missing[0]}.npy" in table
-        hint = "the label in its line is empty" if empty else _hint(table, missing[0], index)
-        raise LabelError(f"{path}: {_count(missing, len(values), what)}; {hint}")
-    return [value for value in values if value]
-
-
-def check_distinct(ids: Sequence[str], index: PathIndex, what: str) -> None:
-    """Raise LabelError if two different files have one of these IDs, as `a.jpg` and `a.png` do. The same file may be there twice."""
-    if len(set(ids)) == len(ids):
-        return
-    wanted = set(ids)
-    found: dict[str, str] = {}
-    for name, path in zip(index.ids(), index.relative_paths(), strict=True):
-        if name in wanted and found.setdefault(name, path) != path:
-            raise LabelError(
-                f"{what} by ID: {found[name]!r} and {path!r} have one ID, {name!r}, a path without its extension, so it is not clear which one is "
-                "meant. Give a .csv with whole paths, or an array in the order of the files; or rename or leave out one of them"
-            )
-
-
-def _count(missing: Sequence[str], total: int, what: str) -> str:
-    return f"no {what.removesuffix('s')} for {len(missing):,} of {total:,} files, the first is {missing[0]!r}"
-
-
-def _hint(labels: Mapping[Any, Any], name: str, index: PathIndex) -> str:
-    """Return why the ID `name` may be no key of `labels`, by looking at keys that resemble it."""
-    rule = f"keys are IDs: the path relative to root={index.root!r}, without extension"
-    if not labels:
-        return f"the dict of labels is empty ({rule})"
-    first = next(iter(labels))
-    if isinstance(first, int):
-        return f"a key that is there: {first!r}, a number ({rule}). For weights by class number: Loader(..., class_weight=...)"
-    if not isinstance(first, str):
-        return f"a key that is there: {first!r}, of type {type(first).__name__} ({rule}, as str)"
-    short = name.rpartition("/")[2]
-    if f"{name}.npy" in labels:
-        return f"there is a key {name + '.npy'!r}, with extension ({rule})"
-    if short != name and (short in labels or f"{short}.npy" in labels):
-        return f"there is a key {short!r}, without the folder ({rule}): give another root, or put the folder into the keys"
-    endings = (f"/{name}", f"/{name}.npy")
-    longer = next((key for key in islice(labels, 100_000) if isinstance(key, str) and key.endswith(endings)), None)
-    if longer is not None:
-        return f"there is a key {longer!r}, with more folders ({rule}): give another root"
-    return f"a key that is there: {first!r} ({rule})"

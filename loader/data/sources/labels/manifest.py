@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from loader.data.sources.labels.labels import as_array, number_classes, odd_numb
 from loader.data.sources.labels.manifest_tables import BadRows, Table, is_missing, open_table
 from loader.data.sources.labels.text_rows import columns_in_words
 from loader.data.spec import Array
-from loader.errors import ConfigError, DataNotFoundError
+from loader.errors import ArgumentError, ConfigError, DataNotFoundError
 
 _LOOKED_AT = 500  # lines, of those whose paths look like any others: 1 ms
 _NOT_GIVEN = ("labels", "sample_weight")
+_OPTIONS = ("path_column", "label_columns", "weight_column")
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -143,12 +146,16 @@ def _closest(names: Sequence[str], name: str) -> str | None:
 
 def _paths(values: Sequence[Any], numbers: Sequence[int], root: str, bad: BadRows) -> list[str]:
     """Return the paths as they are written on this system; notes lines that have none."""
-    paths = [path_text(value) if isinstance(value, str | os.PathLike) else "" for value in values]
-    for number, path, value in zip(numbers, paths, values, strict=True):
-        if not path.strip():
-            bad.add(number, "has no path" if is_missing(value) else f"its path is {value!r}, no text")
+    paths = [value if isinstance(value, str) else path_text(value) if isinstance(value, os.PathLike) else "" for value in values]
+    if not all(map(str.strip, paths)):
+        for number, path, value in zip(numbers, paths, values, strict=True):
+            if not path.strip():
+                bad.add(number, "has no path" if is_missing(value) else f"its path is {value!r}, no text")
     backslashed = next((path for path in paths if "\\" in path), None)
     if backslashed is not None and not os.path.lexists(os.path.join(root, backslashed)):  # written on Windows; here a name may hold a backslash
+        for number, path in zip(numbers, paths, strict=True):
+            if path[1:3] == ":\\":
+                bad.add(number, f"{path!r} is an absolute path of Windows; make it relative to a folder, and give that as root=")
         paths = [path.replace("\\", "/") for path in paths]
     return paths
 
@@ -156,8 +163,9 @@ def _paths(values: Sequence[Any], numbers: Sequence[int], root: str, bad: BadRow
 def _note_folders(paths: Sequence[str], numbers: Sequence[int], root: str, appended: str, bad: BadRows) -> None:
     """Note lines that name a folder: of many, among some spread over them."""
     step = max(1, len(paths) // _LOOKED_AT)
-    for place, path in enumerate(paths):
-        if path and (place % step == 0 or path.endswith("/")) and _is_folder(os.path.join(root, os.path.expanduser(path)), appended):
+    for place in {*range(0, len(paths), step), *(place for place, path in enumerate(paths) if path[-1:] == "/")}:
+        path = paths[place]
+        if path and _is_folder(os.path.join(root, os.path.expanduser(path)), appended):
             bad.add(numbers[place], f"{path!r} is a folder; list the files in it, or give the folder by itself, without a manifest")
 
 
@@ -187,32 +195,25 @@ def _vector(columns: list[list[Any]], names: Sequence[str], numbers: Sequence[in
     """Return columns of numbers as one vector per row, float32; notes what is no number."""
     made = np.zeros((len(numbers), len(columns)), np.float32)
     for place, (column, name) in enumerate(zip(columns, names, strict=True)):
-        try:
-            made[:, place] = np.array(column, np.float64)  # all at once, where all are numbers: texts too
-        except (TypeError, ValueError):
-            pass
-        else:
-            if not np.isnan(made[:, place]).any() and not any(is_missing(value) for value in column):
-                continue
         for row, value in enumerate(column):
-            number = _number(value)
-            if number is None:
-                bad.add(numbers[row], f"{name} is missing" if is_missing(value) else f"{name} is {value!r}, not a number")
-            else:
+            try:
+                number = float(value)
+            except (TypeError, ValueError):
+                number = math.nan
+            if abs(number) <= _LARGEST:
                 made[row, place] = number
+            else:
+                problem = f"{name} is {value!r}, not a number" + ("" if number != number else f" that float32 can hold, at most {_LARGEST:.1e}")
+                bad.add(numbers[row], f"{name} is missing" if is_missing(value) else problem)
     return made
 
 
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return None if number != number else number
-
-
 def check_options(options: Iterable[str]) -> None:
-    """Refuse what a manifest says itself."""
+    """Refuse what a manifest says itself, and misspelt names of options about its columns."""
     for name in _NOT_GIVEN:
         if name in options:
             raise ConfigError(f"from_manifest takes no {name}=, because the manifest has them: give label_columns= and weight_column=")
+    for name in options:
+        close = difflib.get_close_matches(name, _OPTIONS, 1, 0.75)
+        if close:
+            raise ArgumentError(f"from_manifest has no argument {name!r} (did you mean {close[0]}?)")

@@ -76,6 +76,11 @@ def open_table(file: Any, *, paths_only: bool) -> Table:
         raise ConfigError(f"a {type(file).__name__} has not been computed yet; give frame.collect()")
     if hasattr(file, "columns") and hasattr(file, "__getitem__"):
         return _FrameTable(file)
+    if not isinstance(file, str | os.PathLike):
+        raise ConfigError(
+            f"a manifest is the path of a .csv, .tsv, .txt or .jsonl file, or a DataFrame, not of type {type(file).__name__}; a list of paths is "
+            "given to the class itself, with labels="
+        )
     path = absolute_path(file)
     suffix = os.path.splitext(path)[1].lower()
     if suffix in (".csv", ".tsv"):
@@ -98,18 +103,19 @@ class _CsvTable(Table):
             raise DataNotFoundError(f"{path} lists no files; it is empty")
 
     def columns(self, wanted: Sequence[str], bad: BadRows) -> tuple[list[int], list[list[Any]]]:
-        places = [self.names.index(name) for name in wanted]
         width, separator = len(self.names), separator_of(self.where)
         numbers: list[int] = []
         found: list[list[Any]] = [[] for _ in wanted]
+        taken = [(self.names.index(name), column.append) for name, column in zip(wanted, found, strict=True)]
         for number, row in self._rows:
             if len(row) != width and (len(row) < width or any(field.strip() for field in row[width:])):  # spreadsheets leave commas at the end
                 more = "; a field that holds a separator must be in quotes" if len(row) > width else ""
+                more = "; is a quote missing?" if any("\n" in field for field in row) else more
                 bad.add(number, f"{columns_in_words(row, separator)}; the header has {width}{more}")
                 continue
             numbers.append(number)
-            for place, column in zip(places, found, strict=True):
-                column.append(row[place].strip())
+            for place, take in taken:  # a list of rows would keep the garbage collector busy
+                take(row[place].strip())
         return numbers, found
 
 
@@ -124,15 +130,17 @@ class _TextTable(Table):
 
     def columns(self, wanted: Sequence[str], bad: BadRows) -> tuple[list[int], list[list[Any]]]:
         numbers: list[int] = []
-        rows: list[list[str]] = []
+        paths: list[str] = []
+        labels: list[str] = []
         for number, line in self._lines:
-            fields = [line] if self._whole else line.rsplit(None, 1)
-            if len(fields) < len(self.names):
+            path, *label = [line] if self._whole else line.rsplit(None, 1)
+            if not label and not self._whole:
                 bad.add(number, f"{line!r} is no 'path label'; if all lines are paths without labels: label_columns=()")
                 continue
             numbers.append(number)
-            rows.append(fields)
-        return numbers, [[fields[self.names.index(name)] for fields in rows] for name in wanted]
+            paths.append(path)
+            labels.extend(label)
+        return numbers, [{"path": paths, "label": labels}[name] for name in wanted]
 
 
 class _JsonTable(Table):

@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from loader.errors import ConfigError, DataNotFoundError
 
@@ -18,6 +18,8 @@ _COMMENT = "#"
 
 def read_text(path: str) -> str:
     """Return a file as text: UTF-8, or UTF-16 where it begins with the byte-order mark of that."""
+    if os.path.isdir(path):
+        raise DataNotFoundError(f"{path} is a folder; this takes a text file. For the files in a folder, give the folder as paths, or to from_folder")
     if not os.path.isfile(path):
         raise DataNotFoundError(f"{path} does not exist, or is no file; the working directory is {os.getcwd()}")
     with open(path, "rb") as file:
@@ -38,15 +40,17 @@ def text_lines(path: str) -> Iterator[tuple[int, str]]:
 
 def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a `.csv` or `.tsv` that are neither empty nor a comment, with the number of their (last) line."""
-    lines = _Lines(read_text(path))
-    reader = csv.reader(lines, delimiter=separator_of(path))
+    text = read_text(path)
+    comments = _Comments()
+    lines = io.StringIO(text, newline="")  # `str.splitlines` would also split at characters that a field may hold
+    reader = csv.reader(comments.left_out(lines) if _COMMENT in text else lines, delimiter=separator_of(path))
     try:
         for row in reader:
-            if any(field.strip() for field in row):
-                yield lines.number, row
-            lines.row_begins = True
+            if any(map(str.strip, row)):
+                yield reader.line_num + comments.count, row
+            comments.row_begins = True
     except csv.Error as error:
-        raise ConfigError(f"{path}, line {lines.number}: {error}") from None
+        raise ConfigError(f"{path}, line {reader.line_num + comments.count}: {error}") from None
 
 
 def separator_of(path: str) -> str:
@@ -57,30 +61,27 @@ def separator_of(path: str) -> str:
 def columns_in_words(row: Sequence[str], separator: str = ",") -> str:
     """Return the columns of a row in words, and what may separate them instead."""
     listed = f"{len(row)} column{'s' if len(row) > 1 else ''}, {', '.join(map(repr, row[:_SHOWN]))}{', ...' if len(row) > _SHOWN else ''}"
-    other = next((name for sign, name in _SEPARATORS.items() if len(row) == 1 and sign in row[0]), None)
+    other = next((name for sign, name in _SEPARATORS.items() if len(row) == 1 and sign != separator and sign in row[0]), None)
     return f"{listed} (columns are separated by {_SEPARATORS[separator]} here, not by {other})" if other else listed
 
 
-class _Lines:
-    """The lines of a text for `csv.reader`, without comments. One that begins inside of a quoted field is none.
+class _Comments:
+    """Takes comments out of the lines for a `csv.reader`. What begins inside of a quoted field is none.
 
     Attributes:
-        number: of the line that was taken last.
+        count: of comments, so far.
         row_begins: whether the next line is the first one of a row.
     """
 
-    def __init__(self, text: str) -> None:
-        self._lines = io.StringIO(text, newline="")  # `str.splitlines` would also split at characters that a field may hold
-        self.number = 0
+    def __init__(self) -> None:
+        self.count = 0
         self.row_begins = True
 
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        for line in self._lines:
-            self.number += 1
-            if not (self.row_begins and line.lstrip().startswith(_COMMENT)):
+    def left_out(self, lines: Iterable[str]) -> Iterator[str]:
+        """Yield the lines that are no comments."""
+        for line in lines:
+            if self.row_begins and line.lstrip().startswith(_COMMENT):
+                self.count += 1
+            else:
                 self.row_begins = False
-                return line
-        raise StopIteration
+                yield line

@@ -169,6 +169,7 @@ def test_a_data_frame_without_root_is_in_the_working_directory(folder: Path, mon
         ("path,q\nx,1\n", {"weight_column": "q"}, "weight_column needs label_columns"),
         ("path,label\nx,1\n", {"label_columns": 3}, "label_columns=3: give the name"),
         ("path,label\nx,1\n", {"labels": [1]}, "from_manifest takes no labels="),
+        ("path,label\nx,1\n", {"label_column": "label"}, r"no argument 'label_column' \(did you mean label_columns\?"),
         ("path,label\n", {}, "lists no files"),
         ("", {}, "lists no files"),
     ],
@@ -194,6 +195,9 @@ def test_a_column_that_is_missing_is_told_with_those_that_are_there(
         ("path,a,b\na/img 1.png,1,two\n", {"label_columns": ["a", "b"]}, "line 2: b is 'two', not a number"),
         ("path,a,b\na/img 1.png,1,\n", {"label_columns": ["a", "b"]}, "line 2: b is missing"),
         ("path,a,b\na/img 1.png,1,nan\n", {"label_columns": ["a", "b"]}, "line 2: b is 'nan', not a number"),
+        ("path,a,b\na/img 1.png,1,-1e300\n", {"label_columns": ["a", "b"]}, "line 2: b is '-1e300', not a number that float32 can hold"),
+        ('path,label\n"a/img 1.png,1\na/img 2.png,2\n', {}, "line 3: 1 column, .*; the header has 2; is a quote missing"),
+        ("path,label\nC:\\\\data\\\\x.png,1\n", {}, "line 2: .* is an absolute path of Windows; make it relative"),
         ("path,label,weight\na/img 1.png,1,heavy\n", {}, "line 2: weight is 'heavy', not a number"),
     ],
 )
@@ -240,3 +244,19 @@ def test_a_frame_that_is_not_computed_and_a_file_of_another_kind_are_told_what_t
     (folder / "m.parquet").write_bytes(b"PAR1")
     with pytest.raises(ConfigError, match=r"give pandas\.read_parquet\('.*m\.parquet'\)"):
         ByteFiles.from_manifest(folder / "m.parquet", decode=first_byte)
+
+
+@pytest.mark.parametrize("given", [["a.png"], {"path": ["a.png"]}, pd.Series(["a.png"]), 3])
+def test_what_is_no_table_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"a manifest is the path of a \.csv, .* or a DataFrame, not of type .*list of paths"):
+        ByteFiles.from_manifest(given, decode=first_byte)
+
+
+def test_a_folder_in_the_place_of_a_manifest_is_told_where_it_belongs(folder: Path) -> None:
+    with pytest.raises(DataNotFoundError, match="is a folder; this takes a text file"):
+        ByteFiles.from_manifest(folder, decode=first_byte)
+
+
+def test_missing_files_are_told_where_relative_paths_start(source: Callable[..., ByteFiles], folder: Path) -> None:
+    with pytest.raises(DataNotFoundError, match=f"Relative paths start at root='{folder}'"):
+        source("path,label\nnone.png,1\n")
