@@ -33,7 +33,13 @@ class Config:
     batch_size: int | None = _setting(
         None, unit="rows", allowed="1 or more, or None", why="rows per batch, for each rank of `shard`; None makes a batch of each file"
     )
-    shuffle: bool = _setting(False, unit="", allowed="True or False", why="a new order every epoch, from `seed`")
+    shuffle: bool | int | Literal["blocks"] = _setting(
+        False,
+        unit="",
+        allowed='True, False, "blocks", or 2 or more samples',
+        why="a new order every epoch, from `seed`; with a number, samples are mixed within windows of about so many, which are read in long pieces; "
+        '"blocks" chooses windows of 256 MiB (see larger_than_memory.md)',
+    )
     seed: int = _setting(0, unit="", allowed="0 to 2**64 - 1", why="decides the order and all random draws: same seed, same batches")
     drop_last: bool = _setting(False, unit="", allowed="True or False", why="leave out the last batch if it is not full")
     workers: int | Literal["auto"] = _setting(
@@ -93,7 +99,7 @@ class Config:
             "max_workers": given.max_workers is None or _whole(given.max_workers, 1),
             "slots": given.slots is None or _whole(given.slots, 2),
             "io_retries": _whole(given.io_retries, 0),
-            "shuffle": isinstance(given.shuffle, bool),
+            "shuffle": isinstance(given.shuffle, bool) or _is_text(given.shuffle, "blocks") or _whole(given.shuffle, 2),
             "drop_last": isinstance(given.drop_last, bool),
             "memory_limit": given.memory_limit is None or parse_bytes(given.memory_limit) is not None,
             "on_error": _is_text(given.on_error, "raise", "substitute"),
@@ -109,6 +115,8 @@ class Config:
         problems = [(name, f"must be {describe(name)['allowed']}{_kind(getattr(self, name))}") for name, fine in good.items() if not fine]
         if not problems and self.batch_size is None and self.drop_last:
             problems.append(("drop_last", "with batch_size=None, where each file is a batch, no batch is partial"))
+        if not problems and self.batch_size is None and not isinstance(self.shuffle, bool):
+            problems.append(("shuffle", "with batch_size=None, where each file is a batch, there are no windows of samples; give True or False"))
         if not problems and isinstance(self.workers, int) and self.max_workers is not None and self.workers > self.max_workers:
             problems.append(("workers", f"more than max_workers={self.max_workers}"))
         if not problems and self.max_errors is not None and self.on_error != "substitute":

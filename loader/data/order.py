@@ -6,17 +6,21 @@ one half to the other half, which is invertible whatever the function is. `a × 
 outside are sent through again until they land inside (cycle walking; Black and Rogaway, "Ciphers with arbitrary finite domains", 2002).
 
 The random functions are tables of √n entries, drawn once per epoch: a round costs one gather from the cache.
+
+A shuffle within windows is made of such permutations: the source is cut into blocks of neighbours, the blocks are permuted, and then the samples
+of each window, which are those of some 32 blocks. So a window can be read in long pieces, and what comes out of it is mixed.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from loader.data.rng import order_generator
+from loader.data.rng import order_generator, window_generator
 from loader.data.rows import Indices
 
 # Below this a permutation is drawn and kept: it costs 30 µs and is exactly uniform, which a network on a handful of values is not.
@@ -31,6 +35,15 @@ _ROUNDS = 8
 _WIDE_BELOW = 8_192
 
 
+# A window is made of so many blocks. Fewer would mix less: a batch has samples of as many places of the source. More would make the pieces short
+# that a disk reads without seeking.
+_BLOCKS_PER_WINDOW = 32
+
+# With "blocks". A block has 8 MiB then, which a disk that turns reads in the time of six seeks; two windows are in the page cache at a time.
+_WINDOW_BYTES = 256 * 2**20
+_WINDOW_SAMPLES = 4096  # where the size of a sample is not known
+
+
 class Order:
     """Which sample stands at which position of an epoch.
 
@@ -38,36 +51,108 @@ class Order:
         samples: n, the number of samples in the source.
         seed: another seed gives other orders.
         shuffle: False keeps the source's order in every epoch.
+        window: samples in a window, roughly, where samples are mixed within windows only; 0: all with all.
+
+    Attributes:
+        window: positions in a window, from the first one on; the last one may have fewer. 0 where there are none.
     """
 
-    def __init__(self, samples: int, seed: int, shuffle: bool) -> None:
+    _whole: _Permutation  # of all samples, or of the blocks; of this epoch
+
+    def __init__(self, samples: int, seed: int, shuffle: bool, window: int = 0) -> None:
         self.samples = samples
         self.seed = seed
         self.shuffle = shuffle
-        self._left = math.isqrt(max(samples - 1, 0)) + 1
-        self._right = -(-max(samples, 1) // self._left)
-        self._tables: list[npt.NDArray[Any]] = []
+        self.window = -(-samples // max(1, round(samples / window))) if window else 0
+        self._block = max(1, self.window // _BLOCKS_PER_WINDOW)
+        self._shift = 0
         self._epoch = -1
+
+    @classmethod
+    def as_set(cls, samples: int, seed: int, shuffle: bool | int | str, sample_bytes: Callable[[], int | None]) -> Order:
+        """Return the order that the setting `shuffle` of a loader asks for.
+
+        Args:
+            samples: in the source.
+            seed: of the loader.
+            shuffle: the setting.
+            sample_bytes: returns the bytes of a sample of the source, or None where that is not known without reading one.
+        """
+        if isinstance(shuffle, bool):
+            return cls(samples, seed, shuffle)
+        if shuffle != "blocks":
+            return cls(samples, seed, True, int(shuffle))
+        nbytes = sample_bytes()
+        return cls(samples, seed, True, _WINDOW_SAMPLES if nbytes is None else max(2, _WINDOW_BYTES // max(nbytes, 1)))
 
     def indices(self, epoch: int, positions: Indices) -> Indices:
         """Return the sample at each of `positions` (0 ≤ position < n) of `epoch`."""
         if not self.shuffle:
             return positions
         if epoch != self._epoch:
-            self._tables, self._epoch = self._draw(epoch), epoch
-        if self.samples < _DRAWN_BELOW:
+            self._draw(epoch)
+        return self._in_windows(epoch, positions) if self.window else self._whole.at(positions)
+
+    def unmixed(self, epoch: int, positions: Indices) -> Indices:
+        """Return the samples of the same window as `indices` does, but in the order in which they lie in the source, block by block."""
+        if epoch != self._epoch:
+            self._draw(epoch)
+        return self._in_blocks(positions.copy())
+
+    def _draw(self, epoch: int) -> None:
+        rng = order_generator(self.seed, epoch)
+        self._whole = _Permutation(self.samples // self._block if self.window else self.samples, rng)
+        # Where the first block begins. So the samples that are left over, less than a block, are others in each epoch.
+        self._shift = int(rng.integers(self.samples)) if self.window else 0
+        self._epoch = epoch
+
+    def _in_windows(self, epoch: int, positions: Indices) -> Indices:
+        windows, places = np.divmod(positions, self.window)
+        for number in np.unique(windows).tolist():
+            inside = np.flatnonzero(windows == number)
+            size = min(self.window, self.samples - number * self.window)
+            places[inside] = _Permutation(size, window_generator(self.seed, epoch, number)).at(places[inside])
+        places += windows * self.window
+        return self._in_blocks(places)
+
+    def _in_blocks(self, places: Indices) -> Indices:
+        blocks, within = np.divmod(places, self._block)
+        moved = np.flatnonzero(blocks < self.samples // self._block)
+        places[moved] = self._whole.at(blocks[moved]) * self._block + within[moved]
+        places += self._shift
+        places[places >= self.samples] -= self.samples
+        return places
+
+
+class _Permutation:
+    """A permutation of `0 … size - 1`, and where each of them goes.
+
+    Args:
+        size: how many.
+        rng: draws it.
+    """
+
+    def __init__(self, size: int, rng: np.random.Generator) -> None:
+        self._size = size
+        self._left = math.isqrt(max(size - 1, 0)) + 1
+        self._right = -(-max(size, 1) // self._left)
+        self._drawn = size < _DRAWN_BELOW
+        self._tables = self._draw(rng)
+
+    def at(self, positions: Indices) -> Indices:
+        """Return what stands at each of `positions`."""
+        if self._drawn:
             return self._tables[0][positions]
         indices = self._permute(positions)
-        outside = np.flatnonzero(indices >= self.samples)
+        outside = np.flatnonzero(indices >= self._size)
         while outside.size:
             indices[outside] = self._permute(indices[outside])
-            outside = outside[indices[outside] >= self.samples]
+            outside = outside[indices[outside] >= self._size]
         return indices
 
-    def _draw(self, epoch: int) -> list[npt.NDArray[Any]]:
-        rng = order_generator(self.seed, epoch)
-        if self.samples < _DRAWN_BELOW:
-            return [rng.permutation(self.samples)]
+    def _draw(self, rng: np.random.Generator) -> list[npt.NDArray[Any]]:
+        if self._drawn:
+            return [rng.permutation(self._size)]
         sizes = [(self._left, self._right), (self._right, self._left)] * (_ROUNDS // 2)
         kept = np.int64 if self._left < _WIDE_BELOW else np.min_scalar_type(self._left)
         return [rng.integers(0, modulus, entries, dtype=np.int64).astype(kept, copy=False) for modulus, entries in sizes]

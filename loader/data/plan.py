@@ -153,11 +153,17 @@ def plan_of(source: Source, config: Config) -> EpochPlan:
     """Return the batches of an epoch. Raises ConfigError where files are to be batches, and the source has none that could."""
     rank, world = config.shard
     if config.batch_size is not None:
-        return SampleBatches(Order(len(source), config.seed, config.shuffle), config.batch_size, config.drop_last, rank, world)
+        order = Order.as_set(len(source), config.seed, config.shuffle, lambda: _sample_bytes(source))
+        return SampleBatches(order, config.batch_size, config.drop_last, rank, world)
     rows = source.file_rows()
     if rows is None:
         raise ConfigError(f"batch_size=None makes a batch of each file, but {source!r} has no files of several rows; NpyArrays(list of files) has")
     if not rows.all():
         raise ConfigError(f"batch_size=None makes a batch of each file, but {int((rows == 0).sum()):,} of the {len(rows):,} files have no rows")
-    order = Order(len(rows), config.seed, config.shuffle)
+    order = Order(len(rows), config.seed, bool(config.shuffle))
     return FileBatches(order, int(rows.max()), False, rank, world, ends=np.cumsum(rows, dtype=np.int64))
+
+
+def _sample_bytes(source: Source) -> int | None:
+    spec = source.header_spec()
+    return None if spec is None else spec.nbytes

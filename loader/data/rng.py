@@ -7,8 +7,9 @@ what another one drew:
     key = (seed, epoch)    counter = (0, 0, index in the source, place)
 
 `place` is the transform's place in the list; the last possible one is the order of the epoch, the one before it the choice of samples that
-stand in for bad ones, with the attempt in the counter's second word, and the one before that the source. For a transform or source, the second
-word is 1 where global generators are set. Drawing advances the counter's first word, so each stream has 2⁶⁶ values of its own.
+stand in for bad ones, and the one before that the source. The counter's second word is, for an order, 0, or the number of a window from 1 up; for
+a sample that stands in for another one, the attempt; for a transform or source, 1 where global generators are set. Drawing advances the
+counter's first word, so each stream has 2⁶⁶ values of its own.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ SOURCE_PLACE = 2**64 - 3
 def order_generator(seed: int, epoch: int) -> np.random.Generator:
     """Return the generator that draws the order of one epoch."""
     counter = np.array([0, 0, 0, _ORDER_PLACE], np.uint64)
+    return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter))
+
+
+def window_generator(seed: int, epoch: int, window: int) -> np.random.Generator:
+    """Return the generator that draws the order within one window of an epoch, where samples are mixed within windows."""
+    counter = np.array([0, 1 + window, 0, _ORDER_PLACE], np.uint64)
     return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter))
 
 

@@ -41,7 +41,8 @@ class Loader(KerasTraining, NamedArguments):
         source: where the samples come from: `NpyFiles`, `NpyArrays`, `MapSource`, `IterSource`, `Zip`, or a sum, subset or split of them.
         batch_size: rows per batch, for each rank. None: each file is a batch, with its own number of rows (`NpyArrays` of several files).
         transforms: from `loader.transforms`, or functions `f(sample, rng) -> sample`; applied in this order.
-        shuffle: a new order in every epoch; of the files, where these are batches.
+        shuffle: a new order in every epoch; of the files, where these are batches. A number, or "blocks": a new order within windows of about so
+            many samples, or of 256 MiB, that are read in long pieces; for disks that seek slowly, and data that do not fit in memory.
         seed: of the order and of all random draws. The same seed gives the same batches, bit for bit, for any number of workers.
         drop_last: leave out the last batch if it is not full.
         workers: processes; 0 runs everything in this process. "auto" begins with one per core, at most 8, and finds the fewest with which the trainer
@@ -78,7 +79,7 @@ class Loader(KerasTraining, NamedArguments):
         batch_size: int | None,
         *,
         transforms: Sequence[Transform] = (),
-        shuffle: bool = False,
+        shuffle: bool | int | Literal["blocks"] = False,
         seed: int = 0,
         drop_last: bool = False,
         workers: int | Literal["auto"] = "auto",
@@ -138,7 +139,7 @@ class Loader(KerasTraining, NamedArguments):
     @property
     def shuffles(self) -> bool:
         """Whether the order is new in every epoch."""
-        return self._config.shuffle
+        return self._config.shuffle is not False
 
     @property
     def left_out(self) -> int:

@@ -35,7 +35,7 @@ class State:
         ids: hash of the samples' IDs, or None where they have none.
         spec: of a finished sample, as text.
         seed: of the order and of everything random.
-        shuffle: whether the order is random.
+        shuffle: the setting: whether the order is random, and in which windows.
         global_batch: rows of a full batch, all ranks together.
         drop_last: whether a last batch that is not full is left out.
     """
@@ -47,7 +47,7 @@ class State:
     ids: str | None
     spec: str
     seed: int
-    shuffle: bool
+    shuffle: bool | int | str
     global_batch: int
     drop_last: bool
 
@@ -82,7 +82,7 @@ class State:
             "ids": self.ids is None or isinstance(self.ids, str),
             "spec": isinstance(self.spec, str),
             "seed": _is_number(self.seed),
-            "shuffle": isinstance(self.shuffle, bool),
+            "shuffle": _is_shuffle(self.shuffle),
             "global_batch": _is_number(self.global_batch),
             "drop_last": isinstance(self.drop_last, bool),
         }
@@ -102,6 +102,10 @@ class State:
         if lines:
             problem = f"the state was saved with other data or settings than those of {name}; the differences, saved and here:"
             raise StateError("\n  ".join([problem, *lines]))
+
+
+def _is_shuffle(value: object) -> bool:
+    return isinstance(value, bool) or value == "blocks" or (isinstance(value, int) and value >= 2)
 
 
 def _is_number(value: object) -> bool:

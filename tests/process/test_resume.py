@@ -223,6 +223,16 @@ def test_other_ranks_with_the_same_global_batch_go_on_with_the_same_batches(worl
     assert_same(together, whole[8:12])
 
 
+def test_an_epoch_mixed_within_windows_goes_on_in_the_middle_of_one() -> None:
+    with make(0, shuffle=9) as plain, make(shuffle=9) as first, make(shuffle=9) as second:
+        expected = [copied(batch) for _ in range(2) for batch in plain]
+        batches = iter(first)
+        for _ in range(3):
+            next(batches)
+        second.load_state_dict(first.state_dict())
+        assert_same([copied(batch) for _ in range(2) for batch in second], expected[3:])
+
+
 def test_large_shuffled_epochs_go_on_in_the_middle_of_a_block_of_the_order(quiet: list[Batch]) -> None:
     source = NpyArrays(np.arange(300_000, dtype=np.int32))
     with Loader(source, 100, shuffle=True, workers=0) as plain, Loader(source, 100, shuffle=True, workers=2) as loader:
@@ -245,6 +255,8 @@ def files(folder: Path, names: list[str]) -> NpyFiles:
     [
         ({"seed": 6}, ["seed: 5, here 6"]),
         ({"shuffle": False, "drop_last": True}, ["shuffle: True, here False", "drop_last: False, here True"]),
+        ({"shuffle": "blocks"}, ["shuffle: True, here 'blocks'"]),
+        ({"shuffle": 20}, ["shuffle: True, here 20"]),
         ({"batch_size": 4}, ["global_batch: 8, here 4"]),
         ({"shard": (0, 2)}, ["global_batch: 8, here 16"]),
         ({"source": NpyArrays(np.zeros((51, 400), np.float32))}, ["samples: 50, here 51"]),
@@ -300,6 +312,7 @@ def test_ids_tell_files_apart_wherever_they_lie(tmp_path: Path) -> None:
         ({"batch": BATCHES + 1}, "batch: 8, but here an epoch has 7"),
         ({"ids": 3, "spec": b"x"}, "ids=3, spec=b'x'"),
         ({"shuffle": 1}, "shuffle=1"),
+        ({"shuffle": "block"}, "shuffle='block'"),
     ],
     ids=str,
 )

@@ -131,6 +131,16 @@ def parts_from_two_folders_matched_by_id(npy_folder: Any, folder: Path) -> Case:
 
 
 @case
+def mixed_within_windows(npy_folder: Any, folder: Path) -> Case:
+    return NpyArrays(np.arange(30_000).reshape(10_000, 3)), 64, {"shuffle": 300, "seed": 2}
+
+
+@case
+def mixed_within_windows_of_so_many_bytes(npy_folder: Any, folder: Path) -> Case:
+    return NpyFiles(npy_folder(40)), 8, {"shuffle": "blocks"}
+
+
+@case
 def one_batch_an_epoch(npy_folder: Any, folder: Path) -> Case:
     return NpyFiles(npy_folder(5)), 64, {"shuffle": True}
 

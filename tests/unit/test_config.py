@@ -17,7 +17,7 @@ from loader.errors import ConfigError
 
 WRONG: dict[str, list[Any]] = {
     "batch_size": [0, -1, 1.0, "8", True, None],
-    "shuffle": [1, None, "yes"],
+    "shuffle": [0, 1, -2, 2.0, None, "yes", "block"],
     "seed": [-1, 2**64, 0.5, True, None],
     "drop_last": [0, None],
     "workers": [-1, 1.5, "all", None, True],
@@ -36,7 +36,7 @@ WRONG: dict[str, list[Any]] = {
 
 RIGHT: dict[str, list[Any]] = {
     "batch_size": [1, 10**6],
-    "shuffle": [True, False],
+    "shuffle": [True, False, "blocks", 2, 10**12],
     "seed": [0, 2**64 - 1],
     "drop_last": [True],
     "workers": [0, 1, 500, "auto"],
