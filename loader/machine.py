@@ -76,6 +76,11 @@ def available_memory(proc: Path = _PROC) -> list[int]:
     return [left for group in memory_groups(proc) if (left := group.available()) is not None]
 
 
+def page_cache_bytes(proc: Path = _PROC) -> int:
+    """Return how many bytes of files can be in memory, at most: what the machine has, or what the groups leave."""
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *available_memory(proc)])
+
+
 def oom_kills(proc: Path = _PROC) -> int:
     """Return a count that moves when the OOM killer kills in the group of this process (or anywhere, where groups do not count it)."""
     for group in memory_groups(proc):

@@ -33,6 +33,7 @@ from loader.ipc.line_file import LineFile, flush_stdout
 from loader.ipc.logs import LogWriter
 from loader.ipc.records import TICKET_BYTES, Done, Exhausted, Failed, Resource, Ticket, TicketKind, unpack_tickets
 from loader.produce.failures import BadRows, ResourceExhausted, exhaustion
+from loader.produce.read_ahead import ReadAhead
 
 _PR_SET_PDEATHSIG = 1
 
@@ -136,6 +137,7 @@ class _Worker:
         self._substituted = 0
         self._ticket: Ticket | None = None
         self._stopwatch = Stopwatch(cells.timing(), clocks=True)
+        self._read_ahead = ReadAhead(context.pipeline.source, context.plan, context.arena, cells)
 
     def whereabouts(self) -> dict[str, Any]:
         """Return the attributes that a log record of this moment gets: the worker, and the sample that a function of the user is at."""
@@ -169,6 +171,8 @@ class _Worker:
             self._stopwatch.ordered(time.monotonic_ns() - started)
         else:
             watch = self._pipeline.watch = self._stopwatch.begin(started, ticket.rows)
+            if self._read_ahead.active:
+                self._read_ahead.begin(ticket)
             try:
                 self._fill(ticket)
             except BadSample as bad:
@@ -182,6 +186,7 @@ class _Worker:
         if ticket.kind == TicketKind.ROWS:
             if watch is not None:
                 watch.end(busy, ticket.rows)
+                self._read_ahead.look()
             if busy > self._stopwatch.limit_ns * ticket.rows:
                 self._stopwatch.slow(busy, ticket.rows, lambda: int(self._indices(ticket)[0]))
         return Done(self._number, ticket.number, busy, self._substituted)

@@ -165,6 +165,12 @@ def test_shards_share_every_sample_once_an_epoch(run_script) -> None:
     assert result.stdout.count("50 samples in 7 batches") == 4
 
 
+def test_a_file_larger_than_memory_is_read_once_an_epoch(run_script) -> None:
+    result = run_script(EXAMPLES / "larger_than_memory.py", "--samples", 300, "--window", 100, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("300 different ones of 300") == 3
+
+
 @on_jax
 def test_a_loop_in_plain_jax_learns(forked_script) -> None:
     result = forked_script(EXAMPLES / "jax_loop.py", timeout=90)

@@ -9,13 +9,16 @@ import errno
 import mmap
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from loader.errors import chain_of
 
 # O_NONBLOCK means nothing to a regular file; without it, the opening of a FIFO would wait for a writer. O_BINARY exists on Windows only.
 OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+# Of one call, the kernel heeds no more than the disk takes at a time: 1,280 KiB are usual, 512 on some (`max_sectors_kb`).
+_ADVISED_BYTES = 512 * 1024
 
 
 def seek_and_read(fd: int, buffers: Sequence[Any], offset: int) -> int:
@@ -46,6 +49,27 @@ def map_file(fd: int, length: int) -> mmap.mmap:
     if sys.version_info >= (3, 13):
         return mmap.mmap(fd, length, access=mmap.ACCESS_READ, trackfd=False)
     return mmap.mmap(fd, length, access=mmap.ACCESS_READ)
+
+
+def will_read(path: str | bytes, spans: Iterable[tuple[int, int]]) -> None:
+    """Ask the kernel to bring parts of a file into the page cache, and don't wait for them. A file that can't be opened is left to its reader.
+
+    Args:
+        path: of the file.
+        spans: where each part begins and ends, in bytes; a part beyond the end of the file is not there.
+    """
+    try:
+        fd = os.open(path, OPEN_FLAGS)
+    except OSError:
+        return
+    try:
+        for start, end in spans:
+            for place in range(start, end, _ADVISED_BYTES):
+                os.posix_fadvise(fd, place, min(_ADVISED_BYTES, end - place), os.POSIX_FADV_WILLNEED)
+    except OSError:  # no regular file
+        pass
+    finally:
+        os.close(fd)
 
 
 def is_descriptor_limit(error: BaseException | None) -> bool:

@@ -71,6 +71,10 @@ class Joined(Source):
         except BadSample as bad:
             raise bad.at(bad.index + self._start(number)) from bad.__cause__
 
+    def will_read(self, indices: Indices) -> None:
+        for number, inner, _ in by_part(self._ends, indices):
+            self._sources[number].will_read(inner)
+
     def header_spec(self) -> SampleSpec | None:
         return self._sources[0].header_spec()
 

@@ -184,6 +184,12 @@ class Source(NamedArguments, ABC):
     def open(self) -> None:
         """Open or map what all workers share. Runs in: the supervisor, once, before it forks; or the trainer with `workers=0`."""
 
+    def will_read(self, indices: Indices) -> None:
+        """Say that these samples will be read soon: ask the system to fetch what they are made of, and don't wait for it. Never fails.
+
+        Runs in: a worker, while reads are found to wait for storage; never where the data are in memory.
+        """
+
     def subset(self, indices: npt.ArrayLike) -> Source:
         """Return a source of these samples only, in this order; `indices` may be a boolean mask."""
         from loader.data.sources.subset import Subset  # here, as it derives from this class

@@ -66,6 +66,9 @@ class Subset(Source):
             found = np.flatnonzero(self._indices[indices] == bad.index)
             raise bad.at(int(indices[found[0]])) from bad.__cause__
 
+    def will_read(self, indices: Indices) -> None:
+        self._source.will_read(self._indices[indices])
+
     def name_of(self, index: int) -> str | None:
         return self._source.name_of(int(self._indices[index]))
 

@@ -167,6 +167,10 @@ class Zip(Source):
                 raise BadSample(int(indices[row]), entry.name, name) from bad.__cause__
             first += len(leaves)
 
+    def will_read(self, indices: Indices) -> None:
+        for entry in self._inputs:
+            entry.source.will_read(entry.inner(indices))
+
     def name_of(self, index: int) -> str | None:
         return self._inputs[0].source.name_of(index)
 

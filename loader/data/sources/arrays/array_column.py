@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from loader.data.copy_rows import by_part, gather, gather_at, is_direct, items_of
+from loader.data.npy.file_io import will_read
 from loader.data.rows import BadSample, Indices
 from loader.data.sources.arrays.adjoined import adjoin
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.spec import Array
 from loader.errors import LabelError, NpyError
+from loader.machine import page_cache_bytes
 
 # Before 3.13, Python keeps a descriptor open for every mapping, and the usual limit is 1,024 of them in a process.
 MAX_MAPPED = 4096 if sys.version_info >= (3, 13) else 192
@@ -22,6 +25,7 @@ MAX_MAPPED = 4096 if sys.version_info >= (3, 13) else 192
 
 _MAX_MAPPED_AHEAD = 64  # files that are mapped before the workers are forked; more of them are mapped when their turn comes
 _MAX_COPIED_BYTES = 64 << 20  # 20 ms
+_FETCHED_ALONE_BYTES = 64 << 10  # of smaller rows, the kernel fetches what lies around them as well, which comes sooner (docs/measurements.md)
 _MIN_ROWS_PER_PART = 8  # with fewer, rows of several files are copied one by one: sorting them by file costs some 5 µs a file
 
 
@@ -90,6 +94,15 @@ class ArrayColumn:
             for part, rows, found in by_part(self.ends, indices):
                 self._copy(part, indices[found], rows, out, found if places is None else places[found])
 
+    def will_read(self, indices: Indices) -> None:
+        """Ask the kernel to fetch rows of files, as `Source.will_read` says; small ones here and there only where memory can't hold all."""
+        for number, rows, _ in by_part(self.ends, indices):
+            part = self.parts[number]
+            if isinstance(part, StoredArray):
+                spans = part.spans(rows)
+                if self._row_bytes >= _FETCHED_ALONE_BYTES or 2 * len(spans) <= len(rows) or self._exceeds_memory:
+                    will_read(part.path, spans)
+
     def row(self, index: int) -> Any:
         """Return a copy of one row: an array, or a scalar where rows have the shape (). Raises NpyError, OSError."""
         part = int(np.searchsorted(self.ends, index, side="right")) if len(self.parts) > 1 else 0
@@ -126,6 +139,15 @@ class ArrayColumn:
         if not isinstance(first, StoredArray):
             return f"an array {first.shape} {first.dtype.name}"
         return first.path if len(self.parts) == 1 else f"{first.path} and {len(self.parts) - 1:,} more"
+
+    @property
+    def _row_bytes(self) -> int:
+        return int(math.prod(self.shape) * self.dtype.itemsize)
+
+    @cached_property
+    def _exceeds_memory(self) -> bool:
+        """Whether the page cache can't hold all rows: then what lies around a row is gone before anyone reads it."""
+        return len(self) * self._row_bytes > page_cache_bytes()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_adjoined"} | {"_known": {}}

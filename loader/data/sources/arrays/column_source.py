@@ -55,6 +55,10 @@ class ColumnSource(Source):
             except BadSample as bad:
                 raise BadSample(bad.index, leaf.name, column.name_of(bad.index)) from bad.__cause__
 
+    def will_read(self, indices: Indices) -> None:
+        for column in self._columns:
+            column.will_read(indices)
+
     def name_of(self, index: int) -> str | None:
         return self._columns[0].name_of(index)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from loader.data.npy.file_io import OPEN_FLAGS, map_file
 from loader.data.npy.header import inspect_file, name_path
 from loader.data.proc_maps import Mappings
+from loader.data.rows import Indices
 from loader.data.spec import Array
 from loader.errors import NpyError
 
@@ -88,6 +91,21 @@ class StoredArray:
             os.close(fd)
         return np.ndarray(self.shape, self.dtype, mapping, self.offset, self.strides)
 
+    def spans(self, rows: Indices) -> list[tuple[int, int]]:
+        """Return where in the file rows begin and end, neighbours that follow one another as one; empty where each is scattered over the file.
+
+        Args:
+            rows: at least one.
+        """
+        low, high = _reach(self.shape[1:], self.strides[1:])
+        high += self.dtype.itemsize
+        stride, width = self.strides[0], high - low
+        if width > 2 * math.prod(self.shape[1:]) * self.dtype.itemsize:
+            return []
+        ends = np.flatnonzero(np.diff(rows) != 1) if 0 < stride <= width else np.arange(len(rows) - 1)
+        firsts, lasts = rows[np.append(0, ends + 1)], rows[np.append(ends, len(rows) - 1)]
+        return list(zip((firsts * stride + self.offset + low).tolist(), (lasts * stride + self.offset + high).tolist(), strict=True))
+
     def check_size(self, size: int) -> None:
         """Raise NpyError if the file, which has `size` bytes, is too short."""
         if size < self.end:
@@ -103,8 +121,14 @@ def owns_memory(array: Array) -> bool:
 
 def extent(array: Array) -> tuple[int, int]:
     """Return where the bytes begin and end that an array, which is not empty, looks at, counted from its first element."""
-    reaches = [stride * (length - 1) for stride, length in zip(array.strides, array.shape, strict=True)]
-    return sum(reach for reach in reaches if reach < 0), sum(reach for reach in reaches if reach > 0) + array.itemsize
+    low, high = _reach(array.shape, array.strides)
+    return low, high + array.itemsize
+
+
+def _reach(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, int]:
+    """Return where the first and the last element begin, in bytes from the one at index 0 of each axis."""
+    reaches = [stride * (length - 1) for stride, length in zip(strides, shape, strict=True)]
+    return sum(reach for reach in reaches if reach < 0), sum(reach for reach in reaches if reach > 0)
 
 
 def overlaps(array: Array) -> bool:

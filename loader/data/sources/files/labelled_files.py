@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 import numpy as np
 
 from loader.data.copy_rows import put
+from loader.data.npy.file_io import will_read
 from loader.data.rows import Indices, RowGauge, gauge_of
 from loader.data.sources.files.class_listing import list_classes
 from loader.data.sources.files.file_listing import PathLike, Paths, absolute_path, as_path_list, check_first, check_there, path_text, unreadable
@@ -25,6 +26,8 @@ from loader.data.spec import Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError, DecodeError, LabelError
 
 Label: TypeAlias = "str | re.Pattern[str] | Callable[[str], Any]"
+
+_HEADER_BYTES = 4096  # of a file, beside what the sample is made of
 
 Files = TypeVar("Files", bound="LabelledFiles")
 
@@ -186,6 +189,11 @@ class LabelledFiles(Source):
         for column, target in zip(self._columns, out[files:], strict=True):
             put(column.take(indices, axis=0, mode="clip"), target, places)
         self._read_files(indices, self._index.raw_paths(indices), out[:files], places.tolist(), gauge_of(out))
+
+    def will_read(self, indices: Indices) -> None:
+        nbytes = self.spec.nbytes + _HEADER_BYTES
+        for path in self._index.raw_paths(indices):
+            will_read(path, ((0, nbytes),))
 
     @property
     def paths(self) -> list[str]:
