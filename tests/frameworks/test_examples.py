@@ -42,6 +42,15 @@ def test_the_digits_are_learned_without_workers_too(forked_script) -> None:
 
 
 @pytest.mark.time_limit(200)
+def test_pictures_in_class_folders_are_learned(forked_script) -> None:
+    result = forked_script(EXAMPLES / "image_folders.py", "--pictures", 600, timeout=180)
+    assert result.returncode == 0, result.stderr
+    assert "600 files" in result.stdout
+    assert last_val_accuracy(result.stdout) >= 0.8
+    assert "verdict" in result.stdout
+
+
+@pytest.mark.time_limit(200)
 def test_one_large_file_is_learned_from(forked_script) -> None:
     result = forked_script(EXAMPLES / "one_large_file.py", "--samples", 8000, timeout=180)
     assert result.returncode == 0, result.stderr
