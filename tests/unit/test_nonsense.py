@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import Loader, LoaderError, MapSource, NpyArrays, NpyFiles, TextLines, Zip, decode
+from loader import IterSource, Loader, LoaderError, MapSource, NpyArrays, NpyFiles, TextLines, Zip, decode
 from loader import transforms as T
 from loader.errors import ConfigError
 
@@ -48,6 +48,11 @@ NONSENSE: dict[str, tuple[Callable[[Any], Any], list[Any]]] = {
     "standardize": (lambda given: decode.vocabulary(["", "[UNK]"], standardize=given), [3, "upper", [], {}, X, str.lower]),
     "y": (lambda given: NpyArrays(X, given), [3, {}, [], "gone", [1, 2], ["a"] * 20, [None] * 20]),
     "MapSource": (MapSource, [None, 3, {}, [], "gone", {1}, iter([1]), NpyFiles]),
+    "ids": (lambda given: MapSource([1, 2], ids=given), [3, "ab", {}, [], ["a"], [1, 2], [None, "a"], {"a": 1, "b": 2}, X]),
+    "labels of objects": (lambda given: MapSource([1, 2], labels=given), [3, True, {}, [1], [None, 1], {1, 2}, [[1], [1, 2]], source()]),
+    "IterSource": (IterSource, [None, 3, {}, [], "gone", iter([1]), source()]),
+    "length of a generator": (lambda given: IterSource(list, given), ["4", 0, -1, 4.0, X, True, [], None]),
+    "batched": (lambda given: IterSource(list, 4, batched=given), [None, 3, "yes", X, []]),
     "Zip": (Zip, [None, 3, {}, [], "gone", X, {1: source()}]),
     "subset": (lambda given: source().subset(given), [None, "a", 3, [1.5], [[1], [1, 2]], [99], [True], slice(3), [2**70]]),
     "split": (lambda given: source().split(given), ["a", None, True, 0, 1, 5, -0.5, float("nan"), X]),

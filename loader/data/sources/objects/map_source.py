@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -154,7 +154,7 @@ def _length_of(obj: Any) -> int:
 
 def _checked_ids(ids: Sequence[str], count: int) -> list[str]:
     """Return the IDs as a list. Raises LabelError unless there are `count` of them, all strings."""
-    if isinstance(ids, str) or not isinstance(ids, Iterable):
+    if isinstance(ids, str | Mapping | set | frozenset) or not isinstance(ids, Iterable):
         raise LabelError(f"ids must be a list of strings or a function of the index, not {ids!r}")
     names = list(ids)
     if len(names) != count:
