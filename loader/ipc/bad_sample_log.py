@@ -1,8 +1,8 @@
-"""Which samples have been bad, in the order in which that was found, for the supervisor that follows one which was killed.
+"""Which samples have been bad, in the order in which they were found, for the supervisor that follows a killed one.
 
     supervisor: note, note_killer     the one that follows it: read
 
-It belongs to the trainer, like all that must survive a supervisor. An entry is a signed number of 8 bytes: the index of a bad sample, or, negative,
+It belongs to the trainer, like all that must outlive a supervisor. An entry is a signed number of 8 bytes: the index of a bad sample, or, negative,
 the complement of the index of one that is not to be tried again. Each is one write to the end of the memory, so it is there as a whole or not.
 """
 

@@ -81,7 +81,7 @@ SLOT_GAUGES = (SupervisorCell.SLOTS_FREE_GAUGE, SupervisorCell.SLOTS_FILLING_GAU
 
 
 class Phase(IntEnum):
-    """How far a supervisor is."""
+    """How far a supervisor has got."""
 
     BOOTING = 0
     """There is nothing to see yet."""
@@ -93,7 +93,7 @@ class Phase(IntEnum):
 
 @unique
 class WorkerCell(IntEnum):
-    """Counters of a worker; they go on when a dead one is replaced. The supervisor writes for a dead one."""
+    """Counters of a worker; its successor continues them. The supervisor writes them for a dead worker."""
 
     PID_GAUGE = 0
     STATE_GAUGE = 1
@@ -108,7 +108,7 @@ class WorkerCell(IntEnum):
 
 
 class WorkerState(IntEnum):
-    """What a worker does at this moment."""
+    """What a worker is doing."""
 
     ABSENT = 0
     IDLE = 1
@@ -139,7 +139,7 @@ class Cells:
         self._cells[cell] += amount
 
     def clear_gauges(self, kinds: type[IntEnum]) -> None:
-        """Set the gauges to 0. Only their writer may, or who outlives it."""
+        """Set the gauges to 0. Only their writer may, or a process that outlives it."""
         for kind in kinds:
             if kind.name.endswith("_GAUGE"):
                 self._cells[kind] = 0
@@ -158,7 +158,7 @@ class Cells:
         return self._cells[_CELLS - TIMING_CELLS :]
 
     def write_text(self, value: Any) -> None:
-        """Put a JSON-able value into the text area, before a record that tells about it is sent."""
+        """Put a JSON-able value into the text area, before the record that refers to it is sent."""
         write_text(self._text, value)
 
     def read_text(self) -> Any:
@@ -166,7 +166,7 @@ class Cells:
         return read_text(self._text)
 
     def write_failure(self, ticket: int, error: dict[str, Any]) -> None:
-        """Put a JSON-able error into the text area, before the record that tells of it is sent.
+        """Put a JSON-able error into the text area, before the record that refers to it is sent.
 
         There is room for two: a worker that holds two tickets may fail both before the supervisor has read about the first. It gets a third
         ticket only after that.
@@ -223,7 +223,7 @@ class Board:
         return memfd.create("board", (4 + max_workers) * _ROW_BYTES)
 
     def bury(self) -> None:
-        """Clear what a supervisor and its workers showed, for the trainer after they have died. Counters go on."""
+        """Clear what a supervisor and its workers showed. Called by the trainer after they have died. Counters continue."""
         self.supervisor.clear_gauges(SupervisorCell)
         self.supervisor.write_text({})
         for row in self.workers:
@@ -244,7 +244,7 @@ def write_text(area: memoryview, value: Any) -> None:
 
 
 def fitting_json(value: Any, nbytes: int) -> bytes:
-    """Return a value as JSON of at most `nbytes`; where it is too long, the longest strings in it are cut from the front until it fits.
+    """Return a value as JSON of at most `nbytes`; if it is too long, its longest strings are cut from the front until it fits.
 
     Raises:
         ValueError: it is too long without them.
@@ -261,7 +261,7 @@ def fitting_json(value: Any, nbytes: int) -> bytes:
 
 
 def read_text(area: memoryview) -> Any:
-    """Return the value that `write_text` wrote, or an empty dict if there is none, or it is not whole yet."""
+    """Return the value that `write_text` wrote, or an empty dict if there is none, or it is incomplete."""
     head = bytes(area[:_HEAD_BYTES])
     raw = bytes(area[_HEAD_BYTES : _HEAD_BYTES + int.from_bytes(head[:4], "little")])
     return json.loads(raw) if raw and zlib.crc32(raw) == int.from_bytes(head[4:], "little") else {}

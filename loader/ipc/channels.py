@@ -1,7 +1,7 @@
 """Pipes of fixed-size records.
 
 Plain pipes carry records in bulk: one `read` drains a hundred of them, which is what made them the fastest of five kinds of channel
-(docs/measurements.md). A write of at most PIPE_BUF (4,096) bytes is atomic, so many may write to one pipe without a lock and a killed
+(docs/measurements.md). A write of at most PIPE_BUF (4,096) bytes is atomic, so many processes can write to one pipe without a lock, and a killed
 writer leaves no half record.
 """
 
@@ -50,7 +50,7 @@ def read_records(fd: int, record_bytes: int) -> bytes:
 
 
 def drain_records(fd: int, record_bytes: int) -> Iterator[bytes]:
-    """Yield all records that have been written to a non-blocking `fd`, in bulk. A short read says that there are no more."""
+    """Yield all records that have been written to a non-blocking `fd`, in bulk. A short read means that there are no more."""
     try:
         while raw := read_records(fd, record_bytes):
             yield raw
@@ -73,7 +73,7 @@ class Outlet:
         self._waiting: deque[bytes] = deque()
 
     def send(self, record: bytes) -> None:
-        """Write `record`, or keep it for `flush`. A reader that is gone is no error here: its death arrives by pidfd."""
+        """Write `record`, or keep it for `flush`. A reader that is gone is no error here: a pidfd tells of its death."""
         if not self._waiting:
             try:
                 os.write(self.fd, record)

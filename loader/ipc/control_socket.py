@@ -1,4 +1,4 @@
-"""The control socket of a supervisor: what goes through it, and where it lies.
+"""The control socket of a supervisor: what goes through it, and where it is.
 
 Through it goes JSON, one request or answer per line. Whoever connects may send any bytes: they become an object, or a refusal in words.
 
@@ -25,7 +25,7 @@ LINE_BYTES = 64 * 1024
 
 
 class BadLine(ValueError):
-    """A line that is no JSON object."""
+    """A line that is not a JSON object."""
 
 
 class Lines:
@@ -38,7 +38,7 @@ class Lines:
     def __init__(self, limit: int = LINE_BYTES) -> None:
         self._limit = limit
         self._pending = bytearray()
-        self._searched = 0  # how much of it has no end of a line
+        self._searched = 0  # how much of it has no line end
 
     def feed(self, raw: bytes) -> None:
         """Take what has been received."""
@@ -50,7 +50,7 @@ class Lines:
         return self._end() >= 0 or len(self._pending) > self._limit
 
     def take(self) -> bytes | None:
-        """Return the next line without its end, or None if it is not complete yet. Raises BadLine where it is too long: nothing can follow."""
+        """Return the next line without its end, or None if it is not complete yet. Raises BadLine if it is too long: then nothing can follow."""
         end = self._end()
         if max(end, len(self._pending) if end < 0 else 0) > self._limit:
             raise BadLine(f"the line is longer than {self._limit:,} bytes")
@@ -73,7 +73,7 @@ def encode(message: dict[str, Any]) -> bytes:
 
 
 def decode(line: bytes) -> dict[str, Any]:
-    """Return the message in a line. Raises BadLine, in words that fit on one line, whatever the bytes are."""
+    """Return the message in a line. Raises BadLine, with a message of one line, whatever the bytes are."""
     try:
         message = json.loads(line.decode(), parse_constant=_refuse, parse_float=_finite)
     except UnicodeDecodeError:
@@ -82,7 +82,7 @@ def decode(line: bytes) -> dict[str, Any]:
         raise BadLine("the line is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise BadLine(f"the line is not JSON: {error}") from None
-    except ValueError as error:  # a number that JSON does not have, or one of more digits than Python reads
+    except ValueError as error:  # a number that JSON does not have, or one with more digits than Python reads
         raise BadLine(f"the line has a number that can't be read: {error}") from None
     if not isinstance(message, dict):
         raise BadLine('the line is no JSON object, such as {"do": "status"}')
@@ -172,7 +172,7 @@ class SocketFolder:
         return f"/proc/self/fd/{self.fd}/{name}"
 
     def sockets(self) -> Iterator[tuple[str, int]]:
-        """Yield the names of sockets of ours, in order, and the supervisors' pids. Whatever else lies there is left alone."""
+        """Yield the names of sockets of ours, in order, and the supervisors' pids. Anything else there is left alone."""
         for name in sorted(os.listdir(self.fd)):
             digits = name.removesuffix(_SUFFIX).partition("-")[0]
             if name.endswith(_SUFFIX) and digits.isascii() and digits.isdigit() and self._is_socket(name):
@@ -201,7 +201,7 @@ class SocketFolder:
             os.unlink(name, dir_fd=self.fd)
 
     def _listens(self, name: str) -> bool:
-        # A full queue of connections is BlockingIOError, and that is somebody; refused means that nobody can ever be there again.
+        # A full queue of connections is BlockingIOError, so somebody listens; a refusal means that nobody ever will again.
         with socket.socket(socket.AF_UNIX) as probe:
             probe.setblocking(False)
             try:
@@ -215,8 +215,8 @@ class SocketFolder:
     def listen(self, pid: int) -> tuple[socket.socket, str]:
         """Return a socket that listens, and its name in the folder; the caller owns both.
 
-        The file gets its name when somebody listens, so that it is never taken for a stale one. Where another pid namespace has the same folder
-        and the same pid, the name gets a number.
+        The file gets its name when somebody listens, so that it is never taken for a stale one. If another pid namespace has the same folder and the
+        same pid, the name gets a number.
         """
         new = f"{pid}{_NEW}"
         self.remove(new)

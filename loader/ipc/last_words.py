@@ -19,7 +19,7 @@ import sys
 
 from loader.ipc import memfd
 
-# What code that crashes dies of. Other signals come from outside, as a rule.
+# Signals of code that crashes. Others usually come from outside.
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT)
 
 
@@ -51,7 +51,7 @@ ASK = signal.SIGRTMAX if sys.platform == "linux" else 0
 """The signal that asks a worker for its stacks. SIGUSR1 and SIGUSR2 are left to the user's libraries."""
 
 WRITING_S = 0.05
-"""Within that time after it was asked, a worker that hangs has written its stacks, if it can run at all."""
+"""A worker that hangs writes its stacks within this time after it was asked, if it can run at all."""
 
 _MOST_BYTES = 16 * 1024
 _FRAME = re.compile(r'^  File "(.+)", line (\d+) in .*$', re.MULTILINE)
@@ -69,7 +69,7 @@ def leave_in(fd: int) -> None:
 
 
 def read(fd: int) -> str:
-    """Return what was left in `fd`, the end of it, with the lines of code that it names; empty where nothing was."""
+    """Return the end of what was left in `fd`, with the lines of code that it names; empty if there is nothing."""
     start = max(0, os.fstat(fd).st_size - _MOST_BYTES)
     return _FRAME.sub(_with_line, os.pread(fd, _MOST_BYTES, start).decode(errors="replace"))
 

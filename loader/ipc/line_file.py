@@ -1,4 +1,4 @@
-"""Lines that many processes append without a lock and that one process reads: what they print, what they log, what they say about a bad sample.
+"""Lines that many processes append without a lock and that one process reads: what they print, what they log, what they report about bad samples.
 
     writers: print, or `append`        reader: `read`, `records`        whoever lives beside the writers: `trim`
 
@@ -22,10 +22,10 @@ from loader.ipc import memfd
 from loader.ipc.board import fitting_json
 
 LIMIT_BYTES = 8 * 1024 * 1024
-"""What may wait to be read of what is printed and logged: more than a person reads, little beside an arena."""
+"""How much printed and logged text may wait to be read: more than a person reads, little compared with an arena."""
 
 LINE_BYTES = 64 * 1024
-"""Longest record, with its line breaks; of a longer one, the longest texts are cut from the front."""
+"""Longest record, with its line breaks; in a longer one, the longest texts are cut from the front."""
 
 _FREE_BYTES = 256 * 1024  # giving pages back costs some microseconds, so not for every line
 
@@ -46,7 +46,7 @@ class LineFile:
 
     @classmethod
     def create(cls, name: str, limit_bytes: int | None = None) -> LineFile:
-        """Return a new, empty one. Who calls this owns the memory, and frees it by `close`."""
+        """Return a new, empty one. The caller owns the memory, and frees it by `close`."""
         fd = memfd.create(name)
         memfd.appendable(fd)
         return cls(fd, limit_bytes)
@@ -75,7 +75,7 @@ class LineFile:
         start = max(self._position, self._oldest(size))
         raw = os.pread(self.fd, min(size - start, most_bytes or size), start)
         if self._limit_bytes is not None:
-            # Whoever trims goes by the size, too: what is not older than that now has not been touched while it was read.
+            # Trimming also goes by the size: what it would not drop now was not dropped while it was read.
             untouched = min(max(start, self._oldest(os.fstat(self.fd).st_size)), start + len(raw))
             raw, start = raw[untouched - start :], untouched
         if whole_lines:
@@ -90,15 +90,15 @@ class LineFile:
         return records_in(self.read(whole_lines=True)[0])
 
     def trim(self) -> None:
-        """Free what is dropped. For a process that lives beside the writers, every now and then."""
+        """Free what is dropped. To be called now and then, by a process that lives as long as the writers."""
         self._free(self._oldest(os.fstat(self.fd).st_size))
 
     def close(self) -> None:
-        """Close the descriptor. The memory is free when nobody holds it any more."""
+        """Close the descriptor. The memory is freed when nobody holds it any more."""
         os.close(self.fd)
 
     def _oldest(self, size: int) -> int:
-        """Return where that begins which is not dropped yet."""
+        """Return where the part begins that is not dropped yet."""
         return 0 if self._limit_bytes is None else max(0, size - self._limit_bytes)
 
     def _free(self, end: int) -> None:
@@ -112,7 +112,7 @@ class LineFile:
 
 
 def records_in(raw: bytes) -> list[dict[str, Any]]:
-    """Return the records in some lines, without those whose writer was killed half way, or whose beginning was dropped."""
+    """Return the records in some lines, without those whose writer was killed halfway, or whose beginning was dropped."""
     return [record for line in raw.split(b"\n") if line and (record := _record(line)) is not None]
 
 
@@ -133,6 +133,6 @@ def print_lines() -> None:
 
 
 def flush_stdout() -> None:
-    """Write what was printed. The stream may be one of the user's that stands in its place, and closed, or none; that is not our business."""
+    """Write what was printed. User code may have put another stream in its place, a closed one, or none: that must not fail here."""
     with contextlib.suppress(Exception):
         sys.stdout.flush()

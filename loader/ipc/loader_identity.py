@@ -1,4 +1,4 @@
-"""Who a loader is, on the board, for those who ask the supervisor: its name, and the script that made it."""
+"""Who a loader is: its name, and the script that made it. On the board, for requests to the supervisor."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def identity(trainer: Cells) -> Identity:
 
 
 def default_name(pid: int) -> str:
-    """Return the name of a loader that the user gave none."""
+    """Return the name of a loader to which the user gave none."""
     return f"loader-{pid}"

@@ -42,7 +42,7 @@ def report_to(handler: logging.Handler, given: Mapping[str, int]) -> None:
         for other in logger.handlers[:]:
             logger.removeHandler(other)
             if other is not handler:
-                with contextlib.suppress(OSError, ValueError):  # of a stream that is gone
+                with contextlib.suppress(OSError, ValueError):  # the stream is gone
                     other.close()
         logger.disabled, logger.propagate = False, True  # the trainer's loggers decide
         logger.setLevel(logging.NOTSET)
@@ -80,14 +80,14 @@ class LogWriter(logging.Handler):
         self._process, self._whereabouts = process, whereabouts
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, in one write. What can't be formatted is said on standard error, as every handler does."""
+        """Write a record, in one write. If it can't be formatted, that is said on standard error, as by every handler."""
         try:
             self._lines.append({**self._where(), **to_fields(record), "processName": self._process, HANDLED: self._is_handled(record)})
         except Exception:  # the user's arguments may raise anything; logging's own handlers do the same
             self.handleError(record)
 
     def _where(self) -> dict[str, Any]:
-        """Return the whereabouts; the user's source is asked for a name, and nothing that it logs meanwhile asks again."""
+        """Return the whereabouts. That asks the user's source for a name; what it logs meanwhile does not ask again."""
         asked, self._whereabouts = self._whereabouts, dict
         try:
             return asked()

@@ -39,13 +39,13 @@ def path_of(fd: int) -> str:
 
 
 def allocate(fd: int, nbytes: int) -> None:
-    """Size the memory to `nbytes` and make all its pages. The caller has checked that they exist: `fallocate` summons the OOM killer."""
+    """Size the memory to `nbytes` and make all its pages. The caller has checked that there is enough: too much brings the OOM killer."""
     os.ftruncate(fd, nbytes)
     os.posix_fallocate(fd, 0, nbytes)
 
 
 def free(fd: int, start: int, stop: int) -> None:
-    """Give the whole pages between two offsets back to the system; who reads them finds zeros. Their owner knows that nobody wants them."""
+    """Give the whole pages between two offsets back to the system; afterwards they read as zeros. Their owner knows that nobody needs them."""
     start, stop = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, min(stop, os.fstat(fd).st_size) // mmap.PAGESIZE * mmap.PAGESIZE
     if start < stop:
         with mmap.mmap(fd, stop - start, mmap.MAP_SHARED, offset=start) as pages:
@@ -67,14 +67,14 @@ def _as_bytes(mapping: Any) -> npt.NDArray[np.uint8]:
 
 
 def appendable(fd: int) -> None:
-    """Have every write to `fd`, by whomever, go to its end in one piece (`O_APPEND`, open(2))."""
+    """Make every write to `fd`, by any process, go to its end in one piece (`O_APPEND`, open(2))."""
     import fcntl  # not on Windows, where `workers=0` imports this module too
 
     fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
 
 
 def above_standard(fd: int) -> int:
-    """Return `fd`, or a copy above 2 in its place: where standard streams are closed, it would become one of the supervisor's."""
+    """Return `fd`, or replace it by a copy above 2: if standard streams are closed, it would become one of the supervisor's."""
     if fd > 2:
         return fd
     copy = above_standard(os.dup(fd))

@@ -14,7 +14,7 @@ class Window:
     """The time between the first and the last of some moments.
 
     Args:
-        board: for what is no counter.
+        board: for what is not a counter.
         moments: two or more.
         cores: that the loader may use.
 
@@ -30,12 +30,12 @@ class Window:
         self.pace = self._whole.pace
 
     def busy_ratio(self, worker: int) -> float:
-        """Return the share of the time that a worker was busy, of that in which it ran: one that has just started is not one that was idle."""
+        """Return the share of its running time that a worker was busy: one that has just started was not idle before."""
         ran = Spans([Span(self._since(worker), self._whole.now)])
         return _share(ran.busy_s_of(worker), ran.elapsed_s)
 
     def _since(self, worker: int) -> Moment:
-        """Return the first moment from which on a worker was seen to run."""
+        """Return the moment since which a worker has been running."""
         since = self._whole.now
         for moment in reversed(self._moments):
             if not moment.running[worker]:

@@ -1,4 +1,4 @@
-"""How many workers help, from what some seconds showed: the one law that the verdict tells people and `workers="auto"` tries. Pure.
+"""How many workers help, judged from a few seconds: the one law that the verdict reports and `workers="auto"` tries out. Pure.
 
     enough    work per second over what a worker does in a second (the utilisation law), with some room
     served    what the cores can serve, by the share of its time that a worker computes; what waits for storage is not bounded by them
@@ -19,12 +19,12 @@ WAIT_NOTICED = 0.03
 
 # Workers that idle this much while the trainer waits are held up by something that more of them would not cure.
 _BUSY_ENOUGH = 0.6
-# Queueing makes a worker that is always busy a worker that is late: room for a tenth, at most for half a worker.
+# A worker that is always busy is late, because of queueing. So there is a tenth to spare, at most half a worker.
 _ROOM_SHARE = 0.9
 _ROOM_WORKERS = 0.5
-# Where the trainer waits, a number of workers that is at most this share of what there is saves enough.
+# If the trainer waits, a reduction is worth a trial if it leaves at most this share of the workers.
 _WORTH_A_TRIAL = 0.8
-# Whoever computes for this share of its time computes.
+# A worker that computes for this share of its time counts as computing all the time.
 COMPUTING = 0.9
 # Beyond what the cores can serve on average, reads and computing still overlap better with more workers, until this share of the cores is used.
 _CORES_USED = 0.95
@@ -72,19 +72,19 @@ class Load:
 
     @property
     def worth(self) -> int:
-        """Workers to which going down is worth it. Where the trainer waits anyway, fewer may cost speed, and must promise to save this much."""
+        """The most workers to which a reduction is worth it. If the trainer waits anyway, fewer may cost speed, so the reduction must be large."""
         return self.workers - 1 if self.wait <= WAIT_NOTICED else int(_WORTH_A_TRIAL * self.workers)
 
     @property
     def most(self) -> int:
-        """Workers beyond which more would not help, or are not allowed; 0 where no more than there are would help."""
+        """Workers beyond which more would not help, or are not allowed; 0 if no more than there are would help."""
         if self.wait <= WAIT_NOTICED or self.busy < _BUSY_ENOUGH * self.workers:
             return 0
         return min(self.ceiling, self._served)
 
     @property
     def helpful(self) -> int:
-        """Workers that would be better: the ones that there are, or more. While these crowd each other, no more."""
+        """How many workers would be best: as many as there are, or more. If they crowd each other, no more."""
         return self.workers if self.least <= self.worth else max(self.workers, min(self.needed, self.most))
 
     def gain_with(self, workers: int) -> float:
@@ -107,10 +107,10 @@ def enough(busy: float) -> int:
 
 
 def busy_at_most(workers: int) -> float:
-    """Return how many of so many workers may be busy on average: with more work, they are not enough."""
+    """Return how many of `workers` workers may be busy on average; with more work, they are not enough."""
     return max(workers * _ROOM_SHARE, workers - _ROOM_WORKERS)
 
 
 def most_gain(wait: float) -> float:
-    """Return how many times as fast a trainer would run that waits for a share `wait` of its time, if it did not."""
+    """Return how many times as fast a trainer that waits for a share `wait` of its time would run without waiting."""
     return min(MOST_GAIN, 1 / max(1 - wait, 1e-9))

@@ -1,6 +1,6 @@
 """What can go wrong with a sample in a worker: it is bad, or the process has run out of memory or descriptors.
 
-A bad sample that another one takes the place of is a line in the journal, before the worker goes on (`BadRows`). To have run out is no fault of
+A bad sample that is replaced by another one becomes a line in the journal before the worker continues (`BadRows`). Running out is not the fault of
 the sample, at first (`exhaustion`). A worker has an allowance (RLIMIT_DATA), and what passes it is an allocation that fails. Whoever made it says
 so in its own way: Python and NumPy by MemoryError, the system calls by ENOMEM, OpenCV and PyTorch by errors of their own; and a function of the
 user may have put another one on top. Descriptors are the process's, too: what was opened for other samples and never closed is missing for this
@@ -18,13 +18,13 @@ from loader.ipc.board import Cells, WorkerCell
 from loader.ipc.line_file import LineFile
 from loader.ipc.records import Resource, Ticket
 
-# What libraries say that do not raise MemoryError: OpenCV, PyTorch, and Python about the stack of a new thread.
+# Messages of libraries that do not raise MemoryError: OpenCV, PyTorch, and Python for the stack of a new thread.
 _WORDS = ("insufficient memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "can't start new thread", "std::bad_alloc")
 _NO_DESCRIPTORS = "too many open files"
 
 
 class ResourceExhausted(Exception):
-    """A sample could not be produced for want of something that the process has run out of.
+    """A sample could not be produced because the process has run out of something.
 
     Attributes:
         row: of the ticket.
@@ -38,7 +38,7 @@ class ResourceExhausted(Exception):
 
 
 def exhaustion(error: BaseException) -> Resource | None:
-    """Return what is used up if `error`, or one that it was raised from, says so; else None."""
+    """Return what is used up, if `error` or one that it was raised from says so; otherwise None."""
     for cause in chain_of(error):
         number = cause.errno if isinstance(cause, OSError) else None
         if isinstance(cause, MemoryError) or number == errno.ENOMEM:
@@ -61,7 +61,7 @@ class BadRows:
     Args:
         worker: number of the worker.
         pipeline: names the samples.
-        journal: to tell in.
+        journal: to write to.
         cells: of the worker; they say at which attempt it is, so that a death names it.
 
     Attributes:
@@ -81,7 +81,7 @@ class BadRows:
         self._cells[WorkerCell.ATTEMPT_GAUGE] = attempt
 
     def met(self, bad: BadSample, row: int) -> None:
-        """Tell of a bad sample at row `row` of the ticket. Raises ResourceExhausted where memory, or a descriptor, was all that it lacked."""
+        """Report a bad sample at row `row` of the ticket. Raises ResourceExhausted if all that it lacked was memory, or a descriptor."""
         resource = exhaustion(bad)
         if resource is not None:
             self._cells.write_failure(self.ticket.number, self._pipeline.error(bad, self._worker).to_record())

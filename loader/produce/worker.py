@@ -1,8 +1,8 @@
 """The worker: take a ticket, produce its rows straight into the slot, report.
 
 A worker is a fork of the supervisor and inherits everything that is large, mapped and ready. It holds no lock, ignores SIGINT, sleeps in
-`read` while it has no ticket, and dies with its supervisor. One that gets no more memory, or no descriptor, says
-so and exits: whatever it holds is free then, and its tickets are issued again, to a successor or to fewer workers that may have more.
+`read` while it has no ticket, and dies with its supervisor. A worker that gets no more memory, or no descriptor, says so and exits. That frees
+whatever it holds, and its tickets are issued again, to a successor or to fewer workers that may have more.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from loader.produce.read_ahead import ReadAhead
 
 _PR_SET_PDEATHSIG = 1
 
-# A function that is bound before the fork: the dynamic linker's lock may be held by nobody, but looking it up costs a millisecond.
+# Bound before the fork, because looking it up costs a millisecond.
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
 
@@ -66,7 +66,7 @@ class WorkerContext:
     known_killers: KnownKillers = field(default_factory=_killers_of_all_workers)
 
     def sample_at(self, ticket: Ticket, row: int, attempt: int) -> int:
-        """Return the index of the sample that is tried in a row of a ticket: its own at attempt 0. Works the order of that one position out."""
+        """Return the index of the sample that is tried in a row of a ticket: its own at attempt 0. Works out the order at that one position."""
         own = int(self.plan.indices(ticket.epoch, ticket.first + row, ticket.first + row + 1)[0])
         return substitute(self.pipeline.seed, ticket.epoch, own, attempt, self.plan.samples)
 
@@ -97,7 +97,7 @@ def run(number: int, context: WorkerContext, cells: Cells, tickets: int, last_wo
             report = worker.work(ticket)
             fork_guard.exit_if_forked(0)
             cells[WorkerCell.TICKET_GAUGE] = 0
-            flush_stdout()  # before the report: what a batch has printed is there when the batch is
+            flush_stdout()  # before the report: what was printed for a batch is there when the batch is
             try:
                 os.write(inbox, report.pack())
             except BrokenPipeError:  # the supervisor has died, and this process is about to
@@ -113,7 +113,7 @@ def run(number: int, context: WorkerContext, cells: Cells, tickets: int, last_wo
 def die_with(supervisor: int) -> None:
     """Ignore SIGINT, and have the kernel kill this process when its supervisor dies.
 
-    The signal follows the thread that forked (prctl(2)); the supervisor has only one. It may have died before: then we are nobody's.
+    The signal follows the thread that forked (prctl(2)); the supervisor has only one. It may have died before: then this process has another parent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if _prctl is not None and _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:

@@ -1,4 +1,4 @@
-"""A child of the supervisor that is asked something: code of the user's runs in it, which may crash, hang or exit, and the supervisor must not."""
+"""A child of the supervisor that answers a question by running user code, which may crash, hang or exit, as the supervisor must not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from loader.ipc.line_file import flush_stdout
 from loader.produce.worker import die_with
 
 END = b"}\n"
-"""How an answer ends: it is one JSON object, after whatever signs of life. One without it was cut off by death."""
+"""How an answer ends: it is one JSON object, after any signs of life. Without this end, it was cut off by death."""
 
 _DYING_S = 1.0
 
@@ -139,7 +139,7 @@ class UserCodeChild:
             self.give_up()
             question(tell)
             status = 0
-        except BaseException:  # of no sample: its traceback is all that will be known of it
+        except BaseException:  # not an error of a sample: its traceback is all that will be known about it
             traceback.print_exc()
             sys.stderr.flush()
         finally:

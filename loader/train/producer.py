@@ -38,7 +38,7 @@ class Producer(ABC):
     @property
     @abstractmethod
     def pid(self) -> int:
-        """Process id of the supervisor, or of this process where there is none."""
+        """Process id of the supervisor, or of this process if there is none."""
 
     @property
     @abstractmethod
@@ -52,7 +52,7 @@ class Producer(ABC):
         Blocks: until it is there.
 
         Args:
-            leased: whether all arrays may lie in the slot; else small ones are copied, which is cheaper than to keep the slot for them.
+            leased: whether all arrays may lie in the slot; otherwise small ones are copied, which is cheaper than keeping the slot for them.
 
         Raises:
             SampleError: a sample of this batch could not be produced.
@@ -60,7 +60,7 @@ class Producer(ABC):
 
     @abstractmethod
     def skip(self) -> None:
-        """Go on at the cursor, which was moved, whatever has been made until now."""
+        """Continue at the cursor, which was moved, whatever has been made until now."""
 
     @abstractmethod
     def resize(self, workers: int) -> None:
@@ -76,4 +76,4 @@ class Producer(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End and close what there is. Arrays that were handed out stay valid."""
+        """End and close everything. Arrays that were handed out stay valid."""

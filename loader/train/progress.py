@@ -16,7 +16,7 @@ from loader.measure.moments import Pace, between
 from loader.measure.timed_stretch import Probe
 from loader.train.epochs import Epochs
 
-# Drawing takes about a millisecond, so ten in a second are a hundredth of the time.
+# Drawing takes about a millisecond, so ten times per second is a hundredth of the time.
 _REDRAW_S = 0.1
 
 
@@ -33,7 +33,7 @@ def _can_draw(console: Console) -> bool:
 
 
 def _drawn(loader: Epochs, board: Board, console: Console) -> Iterator[Sample]:
-    """Yield the batches of one epoch. A generator that is left by `break` or by an exception is closed there, and so are bar and epoch."""
+    """Yield the batches of one epoch. If the loop is left by `break` or an exception, the generator is closed, and with it the bar and the epoch."""
     epoch, done = loader._position.upcoming
     columns = (
         TextColumn(f"{loader.name} epoch {epoch}", markup=False),
@@ -46,7 +46,7 @@ def _drawn(loader: Epochs, board: Board, console: Console) -> Iterator[Sample]:
     began = None  # with the first batch, whose wait is the start of the workers
     redraw_at = 0.0
     batches = loader.epoch_iterator(leased=False)
-    with Progress(*columns, console=console, auto_refresh=False) as bar:  # no thread: who does not come to draw has no news
+    with Progress(*columns, console=console, auto_refresh=False) as bar:  # no thread: without a new batch, there is nothing new to draw
         task = bar.add_task("", total=len(loader), completed=done, figures="")
         bar.refresh()
         try:
@@ -58,7 +58,7 @@ def _drawn(loader: Epochs, board: Board, console: Console) -> Iterator[Sample]:
                     bar.update(task, completed=done, figures=_figures(between(began, now)), refresh=True)
                     redraw_at = time.monotonic() + _REDRAW_S
                 yield batch
-                del batch  # its slot may go back while the next one is waited for
+                del batch  # so its slot can go back while the next one is waited for
         finally:
             batches.close()
             if began is not None:

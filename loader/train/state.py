@@ -14,7 +14,7 @@ from loader.errors import StateError
 
 VERSION = 1
 
-# Epochs key random generators and travel in tickets as 64 bits; nobody trains for so many.
+# Epochs are part of generators' keys and of tickets, as 64 bits; nobody trains for that many.
 _EPOCHS = 2**48
 
 _PLACE = ("version", "epoch", "batch")
@@ -22,10 +22,10 @@ _PLACE = ("version", "epoch", "batch")
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Where a loader is, and of which data and settings that is true. JSON-able, some hundred bytes.
+    """Where a loader is, and for which data and settings that is true. JSON-able, a few hundred bytes.
 
-    A batch is a global one, of all ranks together: `batch_size × world` rows. So another world size with the same global batch goes on with
-    the same batches.
+    A batch is a global one, of all ranks together: `batch_size × world` rows. So a job with another world size but the same global batch continues
+    with the same batches.
 
     Attributes:
         version: of this format.
@@ -115,7 +115,7 @@ def _is_number(value: object) -> bool:
 def fingerprint(source: Source) -> str | None:
     """Return a hash of the samples' IDs in their order, or of what is known instead; None where samples have nothing but their number.
 
-    Paths count from the source's root, so data that were moved keep theirs. Takes 0.6 s for 10⁶ paths (docs/measurements.md), and no time for
+    Paths count from the source's root, so data that was moved keeps its IDs. Takes 0.6 s for 10⁶ paths (docs/measurements.md), and no time for
     rows of arrays, however many.
     """
     digest = hashlib.blake2b(digest_size=8)
@@ -123,7 +123,7 @@ def fingerprint(source: Source) -> str | None:
 
 
 def _add(source: Source, digest: hashlib.blake2b) -> bool:
-    """Add what tells the samples of a source from others; return whether there is anything."""
+    """Add what distinguishes the samples of a source from others; return whether there is anything."""
     ids = source.ids()
     if ids is not None:
         digest.update("\0".join(ids).encode("utf-8", "surrogateescape"))
@@ -133,6 +133,6 @@ def _add(source: Source, digest: hashlib.blake2b) -> bool:
         _add(source._source, digest)
         return True
     if isinstance(source, Joined):
-        known = [_add(part, digest) for part in source._sources]  # all of them, whatever the first one has
+        known = [_add(part, digest) for part in source._sources]  # all of them, even if the first one has nothing
         return any(known)
     return False

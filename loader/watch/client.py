@@ -18,12 +18,12 @@ _ANSWER_BYTES = 16 * 1024 * 1024
 _READ_BYTES = 64 * 1024
 _AGAIN_S = 0.02
 
-# What has arrived in time is read even if others took all of it, but not for ever.
+# What has arrived in time is read even if the others have used up the time, but not for ever.
 _GRACE_S = 1.0
 
 
 class NoAnswer(Exception):
-    """A supervisor did not answer, or not in words that this version understands."""
+    """A supervisor did not answer, or not in a form that this version understands."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Found:
 
     Attributes:
         pid: of its supervisor.
-        status: what it answered, or None: it did not, or not in words that this version understands.
+        status: what it answered; None if it did not, or not in a form that this version understands.
         stats: the same as an object.
         place: folder of its socket.
         socket: file name of it.
@@ -46,11 +46,11 @@ class Found:
 
     @property
     def name(self) -> str:
-        """Name of the loader; its pid where it did not say."""
+        """Name of the loader, or its pid if it did not say."""
         return str(self.pid) if self.stats is None else self.stats.name
 
     def is_called(self, wanted: str) -> bool:
-        """Whether that is its name, or its pid, or the pid of its trainer."""
+        """Whether `name` is its name, its pid, or the pid of its trainer."""
         return wanted in (self.name, str(self.pid)) or (self.status is not None and wanted == str(self.status.get("trainer_pid")))
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -60,9 +60,9 @@ class Found:
 
 @contextlib.contextmanager
 def loaders() -> Iterator[list[Found]]:
-    """Ask all loaders of this user how they are; in the order of their names. Valid inside the `with`.
+    """Ask all loaders of this user for their status; sorted by name. Valid inside the `with`.
 
-    All share one deadline, so that many that hang take no longer than one.
+    All share one deadline, so many that hang take no longer than one.
     """
     with contextlib.ExitStack() as stack:
         found: list[Found] = []
@@ -104,7 +104,7 @@ def ask(address: str, request: dict[str, Any], deadline: float) -> dict[str, Any
 
 
 def _asked(address: str, request: dict[str, Any], deadline: float) -> socket.socket:
-    """Return a connection over which a request is under way; where that was not possible, a closed one."""
+    """Return a connection over which a request is under way; a closed one if that was not possible."""
     connection = socket.socket(socket.AF_UNIX)
     try:
         _connect(connection, address, deadline)

@@ -1,4 +1,4 @@
-"""`loader inspect` says what a file or a folder holds: the forms that the files have, by their headers. With --verify it hands over to `verify`."""
+"""`loader inspect` says what a file or a folder holds: the forms that the files have, by their headers. With --verify, `verify` takes over."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from loader.watch.verify.checks import files_in
 MOST_HEADERS = 4096
 """Headers that are read: all, or as many spread evenly over the files. 4,096 take a fifth of a second where they are cached."""
 
-_SHOWN = 5  # forms, and files that can't be read, that people are shown
+_SHOWN = 5  # how many forms, and files that can't be read, are shown to people
 
 
 @click.command()

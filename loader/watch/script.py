@@ -1,4 +1,4 @@
-"""`SCRIPT:FUNCTION`: how the command line gets hold of what a training script makes."""
+"""`SCRIPT:FUNCTION`: how the command line gets what a training script makes."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def call(target: str) -> Any:
         return function()
     except (click.ClickException, KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # code of the user, of which the command line is the outermost caller
+    except BaseException as error:  # user code, and the command line is its outermost caller
         raise ScriptError(target, error) from None
 
 
 def make_loader(target: str) -> Loader:
     """Return the loader that `SCRIPT:FUNCTION` makes, closed: for its settings, and to make others like it.
 
-    It would take memory and workers beside those that are measured.
+    Open, it would take memory and workers from those that are measured.
 
     Raises:
         click.UsageError: there is no such function, or it returns something else.
@@ -78,7 +78,7 @@ def make_loader(target: str) -> Loader:
     loader = call(target)
     if not isinstance(loader, Loader):
         raise click.UsageError(f"{target!r} returned {described(loader)}; it must return a Loader")
-    with suppress(LoaderError):  # what goes wrong in its processes goes wrong again in the first one that is measured, and is told there
+    with suppress(LoaderError):  # what fails in its processes fails again in the first loader that is measured, and is reported there
         loader.close()
     return loader
 

@@ -32,8 +32,8 @@ _REFRESH_S = 0.1
 class MeasurementSession:
     """A `with` block that measures. Ctrl-C leaves it at once and is not raised further: ask `interrupted`. An error of the loader is printed.
 
-    The bar is on standard error, where that is a terminal. No thread refreshes it, since a thread in the process that takes batches would be
-    measured, too: `tick` does.
+    The bar is on standard error, if that is a terminal. `tick` refreshes it, not a thread: a thread in the process that takes batches would be
+    measured, too.
 
     Args:
         command: its name, for messages.
@@ -111,7 +111,7 @@ class MeasurementSession:
 
 
 def check_writable(*paths: Path | None) -> None:
-    """Raise OSError where a file can't be written: better now than when all has been measured."""
+    """Raise OSError if a file can't be written: better now than after all measurements."""
     for path in paths:
         if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
             raise OSError(f"{path} can't be written" if path.parent.is_dir() else f"{path}: there is no folder {str(path.parent)!r}")
@@ -136,7 +136,7 @@ class Throughput:
 
 
 def take_for(batches: Iterator[tuple[Any, ...]], seconds: float, fewest: int, tick: Callable[[], None]) -> Throughput:
-    """Take batches for some time; where they are slow, until there are `fewest`, but not ten times as long.
+    """Take batches for some time; if they are slow, until there are `fewest`, but at most ten times as long.
 
     Args:
         batches: without an end.
@@ -169,7 +169,7 @@ def slots_of(loader: Loader) -> int:
 
 
 def memory_of(loader: Loader) -> int:
-    """Return the bytes of a loader's arena and processes; 0 with `workers=0`, which has neither. Takes up to some milliseconds per process."""
+    """Return the bytes of a loader's arena and processes; 0 with `workers=0`, which has neither. Takes up to a few milliseconds per process."""
     stats = loader.stats()
     if not stats.workers:
         return 0

@@ -57,7 +57,7 @@ def status(name: str | None, as_json: bool) -> None:
 
 
 def choose(found: Sequence[Found], name: str) -> list[Found]:
-    """Return the loaders that `name` means. Where it means none, say which there are, and exit with 1."""
+    """Return the loaders that `name` means. If it means none, print which ones there are, and exit with 1."""
     chosen = [one for one in found if one.is_called(name)]
     if not chosen:
         known = "these are running: " + ", ".join(f"{one.name} (pid {one.pid})" for one in found) if found else _NONE
@@ -96,7 +96,7 @@ def still(one: Found) -> str:
 
 
 def detail(one: Found) -> str:
-    """Return all that is known about a loader, a line for each thing."""
+    """Return everything that is known about a loader, one line for each thing."""
     if one.status is None or one.stats is None:
         return aligned([("loader", one.name), ("pid", str(one.pid)), ("state", "does not answer: it is stopped, or the machine is very busy")])
     script, started = one.status.get("script", ""), one.status.get("started", 0)
@@ -108,7 +108,7 @@ def detail(one: Found) -> str:
 
 
 def _assignment(given: str) -> tuple[str, Any]:
-    """Return name and value of `name=value`; a whole number becomes one, other text stays text."""
+    """Return name and value of `name=value`; a whole number becomes an int, other text stays text."""
     name, equals, text = given.partition("=")
     if not name or not equals:
         raise click.BadParameter(f"{given!r} is not of the form SETTING=VALUE, such as workers=6")

@@ -1,4 +1,4 @@
-"""What the tuner knows: the moments since the last change, as far as they are worth a judgement. Pure: no clock.
+"""What the tuner knows: the moments since the last change, as far as they are worth judging. Pure: no clock.
 
 A gap in which the trainer takes nothing is a long step, a wait for slow workers, or a pause (an evaluation, a checkpoint, a debugger). Only the
 next batch tells which, so nothing is said about a gap before it has ended.
@@ -13,20 +13,20 @@ from loader.measure.worker_count import WAIT_NOTICED
 
 # The first steps of a trainer compile its model, and the first batches are those that the workers made meanwhile.
 WARM_UP_BATCHES = 2
-# A judgement on fewer batches, or less time, is a judgement on chance.
+# With fewer batches, or less time, the result would be chance.
 ENOUGH_BATCHES = 4
 ENOUGH_S = 1.0
-# What is older says nothing about now.
+# Older moments say nothing about now.
 _WINDOW_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What one number of workers came to.
+    """What one number of workers achieved.
 
     Attributes:
         workers: how many.
-        rate: samples per second: made, where the trainer waits for them (they count one by one), else taken.
+        rate: samples per second: made, if the trainer waits for them (they count one by one); otherwise taken.
         wait: share of the time that it waited, 0 to 1.
         busy: share of the workers' time that they had work, 0 to 1.
         service_s: a worker's time for one sample, waiting for a core not counted.
@@ -52,7 +52,7 @@ class Intervals:
         self._warm_up = WARM_UP_BATCHES
 
     def restart(self) -> None:
-        """Forget everything, and the interval until the next moment too: in it the change takes effect."""
+        """Forget everything, including the interval until the next moment, during which the change takes effect."""
         self._moments = []
         self._counted = Spans([])
 
@@ -67,7 +67,7 @@ class Intervals:
             self._moments = [moment] if self._warm_up > 0 else []
             return
         if len(moments) > 1 and moment.batches == moments[-2].batches:
-            moments.pop()  # a gap that goes on is one interval, however often it was looked at
+            moments.pop()  # a gap that continues is one interval, however often it was looked at
         moments.append(moment)
         if moment.batches > moments[-2].batches:
             self._counted = Spans(_latest(without_pauses(moments)))
@@ -80,7 +80,7 @@ class Intervals:
         return self._counted.elapsed_s
 
     def measure(self, workers: int) -> Measure | None:
-        """Return what `workers` workers came to, or None while too little is known."""
+        """Return what `workers` workers achieved, or None while too little is known."""
         counted = self._counted
         elapsed, samples, made = counted.elapsed_s, counted.pace.samples, counted.made
         if elapsed < ENOUGH_S * 0.95 or counted.batches < ENOUGH_BATCHES or not samples or not made:
@@ -98,7 +98,7 @@ class Intervals:
 
 
 def _latest(spans: Spans) -> list[Span]:
-    """Return the last spans that come to enough time and batches."""
+    """Return the last spans that add up to enough time and batches."""
     each, elapsed_s, batches = list(spans.each), spans.elapsed_s, spans.batches
     while each and elapsed_s - each[0].elapsed_s >= _WINDOW_S and batches - each[0].batches >= 2 * ENOUGH_BATCHES:
         first = each.pop(0)

@@ -20,12 +20,12 @@ from loader.supervise.tuning.intervals import Intervals, Measure
 
 # A count is as good as another that is at most this much faster.
 GAIN_NOTICED = 0.03
-# Where the trainer does not wait, its speed is its own affair, and varies; unless more workers take the cores that it computes on.
+# If the trainer does not wait, its speed varies for its own reasons, unless more workers take the cores that it computes on.
 _SLOWED = 0.1
 # A trial that is neither clearly better nor clearly not is looked at for longer.
 _UNCLEAR = (0.93, 1.08)
 _UNCLEAR_S = 2.5
-# Before workers are sent away, or the load is held to have changed: evidence must then include a bad moment or two.
+# Before workers are dismissed, or the load counts as changed: the evidence must then include a bad moment or two.
 _SHRINK_S = 2.0
 # A first jump may quadruple the workers; a second look at what failed before takes a smaller step.
 _JUMP = 4.0
@@ -36,7 +36,7 @@ _WAIT_APPEARED = 0.08
 # Pauses between searches that found nothing new.
 _FIRST_PAUSE_S = 30.0
 _LONGEST_PAUSE_S = 300.0
-# Changes are limited whatever happens: so many at once, and one more after so long.
+# Changes are limited whatever happens: this many at once, and one more after each such time.
 _CHANGES_AT_ONCE = 10.0
 _CHANGE_EVERY_S = 20.0
 
@@ -111,7 +111,7 @@ class Tuner:
     # What is known.
 
     def _learn(self, measure: Measure) -> None:
-        """Remember what a count came to; its first visit counts, until it is left or a search ends, so that no verdict swings."""
+        """Remember what a count achieved. Its first visit counts until it is left or a search ends, so that no verdict flips back and forth."""
         self._first.setdefault(measure.workers, measure)
         if measure.workers in self._open or measure.workers not in self._known:
             self._known[measure.workers] = measure
@@ -186,7 +186,7 @@ class Tuner:
         """Return fewer workers that may do as well, or None."""
         home, least = load.workers, load.least
         less = [workers for workers in self._known if workers < home]
-        if less:  # each of them was not enough: the law was too hopeful, what they delivered says by how much
+        if less:  # none of them was enough: the law was too optimistic, and what they delivered says by how much
             most = max(less)
             least = max(least, most + 1, math.ceil(most * self._known[home].rate / self._known[most].rate - 0.05))
         return least if least <= load.worth else None
@@ -205,7 +205,7 @@ class Tuner:
         return allowed if allowed > home else None
 
     def _load(self, home: int, ceiling: int) -> Load:
-        """Return what the law is asked with: where workers crowd each other, the work of a sample is best seen at the count that had least of it."""
+        """Return the input of the law. If workers crowd each other, the work of a sample shows best at the count that needed least of it."""
         known = self._known[home]
         lone = min(self._known.values(), key=lambda one: one.service_s)
         return Load(
@@ -220,9 +220,9 @@ class Tuner:
         )
 
     def _half(self, home: int) -> int | None:
-        """Return half of `home` where the trainer waits whatever is done, or None.
+        """Return half of `home` if the trainer waits whatever is done, or None.
 
-        Only a trial tells whether the workers share the work or stand in each other's way.
+        Only a trial tells whether the workers share the work or get in each other's way.
         """
         known = self._known[home]
         alone = home <= self._cores and known.cpu_s >= COMPUTING * known.service_s

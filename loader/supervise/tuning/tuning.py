@@ -1,4 +1,4 @@
-"""The tuner's eyes and diary: reads the board twice a second, keeps what was decided. The policy is in `tuner`."""
+"""The tuner's surroundings: reads the board for it twice a second, and keeps its decisions. The policy is in `tuner`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Tuning:
 
     Attributes:
         active: see above.
-        ceiling: most workers; may be lowered and raised again, for instance by what memory allows.
+        ceiling: most workers; may be lowered and raised again, for instance when memory allows fewer.
         decisions: the latest ones, oldest first.
     """
 
@@ -55,7 +55,7 @@ class Tuning:
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED)
 
     def look(self, now: float, workers: int) -> int | None:
-        """Return another number of workers, or None. Costs some µs for each worker, twice a second, and nothing in between.
+        """Return another number of workers, or None. Costs a few µs for each worker, twice a second, and nothing in between.
 
         Args:
             now: time.monotonic().

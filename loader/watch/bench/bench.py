@@ -23,7 +23,7 @@ from loader.watch.session import INTERRUPTED, MeasurementSession, check_writable
 _WARM_S = 0.3
 _SETTLED_S = 3.0  # without a change of the number of workers, with workers="auto"
 _WARM_BATCHES = 3
-_START_S = 2.0  # of a loader, or of a model that is compiled, to estimate the time that is left
+_START_S = 2.0  # for a loader to start or a model to be compiled, to estimate the time that is left
 
 
 @dataclass
@@ -46,12 +46,12 @@ class Bench:
         """Measure, one after the other.
 
         Args:
-            loader: whose settings and source count; it is not used itself, and may be closed.
+            loader: provides settings and source; it is not used itself, and may be closed.
             model: to train; None measures the loader alone.
-            seconds: of each measurement, beside its warm-up.
+            seconds: of each measurement, without its warm-up.
             sitting: shows how far it is.
         """
-        # A batch of another shape would be compiled in the middle of it, and bad samples belong into the report of training only.
+        # A batch of another shape would be compiled in the middle of it, and bad samples belong only in the report of training.
         whole = loader.plan.one_size and loader.plan.rows >= loader.batch_size
         settings: dict[str, Any] = {"drop_last": whole, "quarantine": None}
         settled_s = min(_SETTLED_S, seconds)

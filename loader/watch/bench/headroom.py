@@ -1,4 +1,4 @@
-"""What `loader bench` says of three speeds: the loader alone, the model alone, both together. Pure."""
+"""What `loader bench` says about three speeds: the loader alone, the model alone, both together. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-# Within this, two speeds are the same: neither side waits so long that anybody would notice.
+# Within this factor, two speeds are the same: neither side waits long enough for anybody to notice.
 _ALIKE = 1.1
-# Both together reach less than this of the slower one only if they take something from each other.
+# Both together reach less than this share of the slower one only if they take something from each other.
 _UNDISTURBED = 0.9
 
 _RESIZED = 'workers="auto" still changed the number of workers during a measurement; a larger --seconds gives it more time to settle before'

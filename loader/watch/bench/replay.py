@@ -1,4 +1,4 @@
-"""A model by itself: a few batches in memory, fed again and again, the way that a loader feeds them."""
+"""A model by itself: a few batches in memory, fed again and again in the way that a loader feeds them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_BYTES = 256 << 20
 
 
 class Replay(KerasAdapter):
-    """What `fit` takes in place of a loader: the same conversion to the framework's arrays, and nobody to wait for. It has no end.
+    """What `fit` gets instead of a loader: the same conversion to the framework's arrays, and no waiting. It has no end.
 
     Args:
         batches: arrays of one batch or more, flat; each at a multiple of 64 bytes.
@@ -31,7 +31,7 @@ class Replay(KerasAdapter):
 
     @classmethod
     def of(cls, loader: Loader) -> Replay:
-        """Copy the batches of a loader's next epoch: 16 of them, or what goes into 256 MiB, or all."""
+        """Copy the batches of a loader's next epoch: 16 of them, or what fits into 256 MiB, or all."""
         taken: list[tuple[Array, ...]] = []
         for batch in itertools.islice(loader, _MOST_BATCHES):
             taken.append(tuple(_copy(leaf) for leaf in leaves(batch)))
@@ -40,7 +40,7 @@ class Replay(KerasAdapter):
         return cls(taken, loader.spec)
 
     def batches(self) -> Iterator[Sample]:
-        """Yield the batches as arrays of numpy, without an end."""
+        """Yield the batches as numpy arrays, endlessly."""
         return map(self.spec.unflatten, itertools.cycle(self._batches))
 
     def epoch_iterator(self, *, leased: bool, peek: bool = False) -> FlatBatches:

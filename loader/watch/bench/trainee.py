@@ -18,7 +18,7 @@ from loader.watch.script import ScriptError, described
 from loader.watch.session import leaves
 
 _STRETCHES = 5
-_FEWEST_BATCHES = 2  # of a stretch, where they are not so slow that one is all there is
+_FEWEST_BATCHES = 2  # of a stretch, unless they are so slow that there is only one
 _PATIENCE = 5
 _ENDLESS = 2**31 - 1  # steps of an epoch that the clock ends
 
@@ -27,7 +27,7 @@ class Clock:
     """Says when a measurement begins, after a warm-up, and when it is over; keeps the stamps between.
 
     Args:
-        seconds: that it takes without the warm-up; more where that holds not even one batch.
+        seconds: that it takes without the warm-up; more if that is not enough for one batch.
         tick: called after every batch.
         warm_s: seconds of warm-up, counted from the end of the first batch, for which the model is compiled.
         warm_batches: that come before the measurement at least.
@@ -55,7 +55,7 @@ class Clock:
         self._first: float | None = None
 
     def over(self, batches: int, rows: int, finish: Callable[[], None] = lambda: None) -> bool:
-        """Take note of a batch that is done; return whether it was the last one.
+        """Record a batch that is done; return whether it was the last one.
 
         Args:
             batches: done so far.
@@ -99,7 +99,7 @@ class Settling:
 
     @property
     def changed(self) -> bool:
-        """Whether the number is another one than when this was called the last time."""
+        """Whether the number has changed since this was last called."""
         return bool(self._wanted[0] != self._workers)
 
 
@@ -111,7 +111,7 @@ class Trainee(Protocol):
 
 
 class Step:
-    """A function of one batch; what it returns is waited for, where that is an array that is still being computed.
+    """A function of one batch; if it returns an array that is still being computed, that is waited for.
 
     Args:
         function: takes a batch of numpy arrays.
@@ -173,7 +173,7 @@ def waited_s(loader: Loader) -> float:
 
 
 def trainee(made: Any, target: str) -> Trainee:
-    """Return what trains the thing that the user's function has made. Raises click.UsageError where that can't be trained."""
+    """Return what trains the thing that the user's function has made. Raises click.UsageError if it can't be trained."""
     keras: Any = sys.modules.get("keras")
     if keras is not None and isinstance(made, keras.Model):
         if not made.compiled:

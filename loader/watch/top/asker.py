@@ -1,4 +1,4 @@
-"""Asks all loaders again and again, in a thread of the operator's shell: so keys are answered also while a loader is not."""
+"""Asks all loaders again and again, in a thread of the operator's shell, so that keys work even while a loader does not answer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from loader.watch.top.watched import Answer, Request
 
 
 class News(NamedTuple):
-    """What has come.
+    """What has arrived.
 
     Attributes:
-        answers: of all loaders; None where this is about a request.
+        answers: of all loaders; None if this is about a request.
         request: that was made.
-        reply: to it; None where there was none.
+        reply: to it; None if there was none.
     """
 
     answers: list[Answer] | None
@@ -36,7 +36,7 @@ def answer_of(found: Found) -> Answer:
 class Asker:
     """Asks as long as it is entered.
 
-    Owns a pipe and a thread. The thread may outlive this by two seconds where a loader does not answer; the process need not wait for it.
+    Owns a pipe and a thread. If a loader does not answer, the thread may outlive this by two seconds; the process need not wait for it.
 
     Args:
         interval_s: seconds from one answer to the next question.
@@ -98,7 +98,7 @@ class Asker:
             latest = {}
             while not self._requests.empty():
                 request = self._requests.get()
-                latest[request.pid] = request  # of several that came at once, the last one says it all
+                latest[request.pid] = request  # of several that came at once, only the last one matters
             for request in latest.values():
                 one = next((one for one in found if one.pid == request.pid), None)
                 self._publish(News(None, request, _told(one, request)))

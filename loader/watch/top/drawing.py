@@ -42,7 +42,7 @@ def sparkline(values: Sequence[float], width: int, most: float, glyphs: Glyphs =
     Args:
         values: the oldest first; fewer than `points` leave room at the left.
         width: characters, for `points` values: several values to a character are averaged, several characters to a value repeat it.
-        most: the value that reaches the top; what is above does so, too.
+        most: the value that reaches the top; larger ones do so, too.
         glyphs: to draw with.
         points: how many values the whole width stands for.
     """
@@ -71,14 +71,14 @@ def _level(value: float | None, most: float, glyphs: Glyphs) -> str:
 
 
 def bar(share: float, width: int) -> int:
-    """Return how many of `width` characters stand for a share from 0 to 1: all of them only for all of it, and one at least for any of it."""
+    """Return how many of `width` characters stand for a share from 0 to 1: all of them only for 1, and at least one for anything above 0."""
     if share <= 0 or width <= 0:
         return 0
     return width if share >= 1 else min(max(1, int(share * width)), max(1, width - 1))
 
 
 def printable(text: str) -> str:
-    """Return a text that a terminal can be given: whatever a file's name may hold, it moves no cursor and changes no colour."""
+    """Return a text that is safe to print: whatever a file name contains, it moves no cursor and changes no colour."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

@@ -1,4 +1,4 @@
-"""What `loader top` shows: from a status, as the supervisor answers it, to lines. Pure: no terminal, no clock.
+"""What `loader top` shows: from the status that the supervisor answers with to lines of text. Pure: no terminal, no clock.
 
     title, epoch         which loader, how far it is
     curves               the last minute: rate, waits of trainer and workers

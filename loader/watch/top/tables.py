@@ -21,7 +21,7 @@ class Block:
         squeeze: how few rows it may be given, and how early: `[(2, 5), (6, 1)]` gives up rows down to five in the second round, and down to one
             in the sixth. It keeps all of them until its first round.
         more: what the last row says where lines are missing; an empty text says nothing.
-        head: how many of the first lines say nothing alone.
+        head: how many of the first lines mean nothing without others.
         cut: what the last row ends with where lines of a text are missing.
     """
 
@@ -74,7 +74,7 @@ class _Column(NamedTuple):
     Attributes:
         head: its title.
         width: in characters, without the gap.
-        leaves: when it goes, where there is little room: the smallest number first.
+        leaves: when it is left out if there is little room: the smallest number first.
     """
 
     head: str
@@ -96,7 +96,7 @@ _NARROWEST_SAMPLE = 18
 
 
 def worker_lines(status: Mapping[str, Any], rates: Mapping[int, float], width: int, glyphs: Glyphs) -> list[Text]:
-    """Return the titles and a line for each worker; nothing where there are none.
+    """Return the titles and a line for each worker; nothing if there are none.
 
     Args:
         status: as the supervisor answers it.

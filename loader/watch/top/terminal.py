@@ -42,7 +42,7 @@ class Keys:
         self._begun = ""
 
     def named(self, raw: bytes) -> list[str]:
-        """Return the keys by name, from the bytes that a terminal sent for them. What means nothing is left out."""
+        """Return the keys by name, from the bytes that a terminal sent for them. What has no meaning is left out."""
         text, keys = self._begun + raw.decode("ascii", "replace"), []
         while text and (length := _length(text)):
             key = _SEQUENCES.get(text[:length]) if text[0] == "\x1b" else _NAMES.get(text[0], text[0])
@@ -54,7 +54,7 @@ class Keys:
 
 
 def _length(text: str) -> int:
-    """Return the length of the first key, 0 where its end is still to come: CSI ends with a letter or ~, SS3 has one more character (ECMA-48)."""
+    """Return the length of the first key, 0 if its end is still to come: CSI ends with a letter or ~, SS3 has one more character (ECMA-48)."""
     if text[0] != "\x1b":
         return 1
     if text[1:2] == "O":

@@ -57,7 +57,7 @@ def top(name: str | None, interval_s: float) -> None:
 
 
 def _watch(watched: Watched, interval_s: float) -> None:
-    """Show and obey until `q` is pressed or the terminal is gone."""
+    """Show the loader and act on keys, until `q` is pressed or the terminal is gone."""
     from loader.watch.top.screen import screen
     from loader.watch.top.terminal import Terminal
 

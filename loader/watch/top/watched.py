@@ -36,7 +36,7 @@ class View:
         status: its last answer; None where it has given none.
         state: "live", "silent" (does not answer) or "ended".
         age_s: seconds since it answered.
-        place, count: which one it is among the loaders, from 1.
+        place, count: its number among the loaders, from 1, and how many there are.
         rates: samples per second of each worker, by its pid.
         message: answers the last key.
         help: whether the keys are explained instead.
@@ -59,12 +59,12 @@ _NEXT = {"tab": 1, "right": 1, "down": 1, "backtab": -1, "left": -1, "up": -1}
 
 
 class Answer(NamedTuple):
-    """What a loader said when it was asked how it is.
+    """What a loader answered when it was asked for its status.
 
     Attributes:
         pid: of its supervisor.
-        name: of the loader; its pid where it did not say.
-        status: None where it did not answer.
+        name: of the loader, or its pid if it did not say.
+        status: None if it did not answer.
     """
 
     pid: int
@@ -73,7 +73,7 @@ class Answer(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What a loader is to be told.
+    """A command for a loader.
 
     Attributes:
         pid: of its supervisor.
@@ -135,7 +135,7 @@ class Watched:
         self._message, self._message_until = "", 0.0
 
     def answered(self, answers: Sequence[Answer], now: float) -> None:
-        """All loaders that there are were asked; these are the answers, in the order in which they are to be shown."""
+        """All loaders were asked; these are the answers, in the order in which they are to be shown."""
         before = self._seen
         self._seen = {}
         for answer in answers:
@@ -168,7 +168,7 @@ class Watched:
         return float(status.get("samples_per_s", 0))
 
     def press(self, key: str, now: float) -> Request | None:
-        """Do what a key means; return what a loader has to be told, or None."""
+        """Do what a key means; return the command for a loader, or None."""
         if key == "?":
             self._help = not self._help
         elif key in _NEXT:
@@ -193,7 +193,7 @@ class Watched:
             if status.get("auto"):
                 self.say("auto is already on", now)
                 return None
-            seen.asked = None  # of what is asked in one go, only the last is told
+            seen.asked = None  # of several requests in one go, only the last is sent
             return Request(seen.answer.pid, "auto")
         workers = wanted + (1 if key == "+" else -1)
         if not 1 <= workers <= most:
@@ -203,7 +203,7 @@ class Watched:
         return Request(seen.answer.pid, workers)
 
     def told(self, request: Request, answer: dict[str, Any] | None, now: float) -> None:
-        """A loader was told something, and said this; None where it did not answer."""
+        """A loader was sent a command, and this is its reply; None if it did not answer."""
         seen = self._seen.get(request.pid)
         if seen is not None and seen.asked == request.workers:
             seen.asked = None

@@ -1,4 +1,4 @@
-"""The picture of `loader tune`. The only file that imports matplotlib."""
+"""The plot of `loader tune`. The only file that imports matplotlib."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a series of measurements says: medians, spreads, and which setting to take. Pure."""
+"""What a series of measurements shows: medians, spreads, and which setting to choose. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-# Less than this below the best one is no difference that anybody would notice in training.
+# If a setting is less than this below the best one, nobody would notice the difference in training.
 _AS_GOOD_AS_THE_BEST = 0.95
 _AS_LIGHT = 1.1
-# A model that is fed exactly as fast as it eats waits at every hiccup.
+# A model that is fed exactly as fast as it takes data waits at every hiccup.
 _HEADROOM = 1.1
 # Between the slowest and the fastest of five rounds; a quiet machine has 2 to 10 %.
 _NOISE = 0.3
@@ -18,7 +18,7 @@ _NOISE = 0.3
 
 @dataclass
 class Point:
-    """One configuration and what was measured of it.
+    """One configuration and what was measured with it.
 
     Attributes:
         workers: worker processes.
@@ -55,14 +55,14 @@ class Point:
 
 
 def recommend(points: Sequence[Point], needed: float | None = None) -> tuple[Point, str]:
-    """Return the point to take, and why.
+    """Return the point to choose, and why.
 
     It is as good as the best, or delivers what the model needs, with the fewest workers, and among those the least memory to within a tenth.
     Never the one with 0 workers if there is another: its work would be done in turn with the model's, not beside it.
 
     Args:
         points: at least one with a measurement.
-        needed: samples per second that the model takes, where that is known.
+        needed: samples per second that the model takes, if known.
     """
     points = [point for point in points if point.workers] or points
     best = max(points, key=lambda point: point.rate)
@@ -95,7 +95,7 @@ def _reason(chosen: Point, best: Point, needed: float | None) -> str:
 
 
 def doubt(points: Sequence[Point], rounds: int) -> str:
-    """Return a warning where the rounds differ so much that the choice is left to chance, else an empty text."""
+    """Return a warning if the rounds differ so much that the choice depends on chance; otherwise an empty text."""
     spreads = [point.spread for point in points if len(point.rates) > 1]
     if not spreads or median(spreads) < _NOISE:
         return ""

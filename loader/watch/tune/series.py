@@ -18,13 +18,13 @@ _START_S = 1.0  # of a loader, to estimate the time that is left
 
 @dataclass
 class Series:
-    """All measurements of one loader. What was measured stays in `points`, also when `run` ends with an exception.
+    """All measurements of one loader. What was measured stays in `points`, even if `run` ends with an exception.
 
     Attributes:
         loader: whose settings are changed; it is not used itself, and may be closed.
         seconds: of one measurement.
         sitting: shows how far it is.
-        points: one for each configuration, in the order of their first measurement; those without a rate were begun only.
+        points: one for each configuration, in the order of their first measurement; those without a rate were only begun.
         refused: numbers of slots for which there is not enough memory.
     """
 
@@ -37,7 +37,7 @@ class Series:
     def run(self, counts: Sequence[int], slots: Sequence[int], rounds: int) -> None:
         """Measure over worker counts, then over numbers of slots at the best count.
 
-        Every round measures all counts, in an order of its own: what else the machine does, and whatever drifts, hits all of them alike.
+        Every round measures all counts, in an order of its own: so other work on the machine, and any drift, affects all of them alike.
 
         Args:
             counts: worker counts to measure, 0 among them or not; where none are given, from 1 upwards as long as more of them help.

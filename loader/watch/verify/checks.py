@@ -1,4 +1,4 @@
-"""What workers do for `loader inspect --verify`: they read each file, or make each sample, and note what they find where all can see it."""
+"""What workers do for `loader inspect --verify`: they read each file, or make each sample, and note what they find where everybody can see it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from loader.produce.failures import exhaustion
 from loader.watch.verify.file_check import Usual, check_file
 
 _TIMEOUT_S = 60.0
-_SLOWEST_BYTES_PER_S = 4e6  # who reads a file no faster than that hangs
+_SLOWEST_BYTES_PER_S = 4e6  # a worker that reads more slowly than this hangs
 
-# More than a row that a pool takes for a fast one and measures again.
+# Longer than a row that a pool considers fast and times again.
 _BLANK_S = 0.006
 
 
@@ -38,7 +38,7 @@ _DIFFERENT = (
 
 
 def files_in(folder: Path) -> NpyFiles:
-    """Return the files of a folder, as classes where it has sub-folders; names that begin with a dot count for nothing, as everywhere."""
+    """Return the files of a folder, as classes where it has sub-folders; names that begin with a dot are ignored, as everywhere."""
     with os.scandir(folder) as entries:
         has_classes = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
     return NpyFiles.from_folder(folder) if has_classes else NpyFiles(folder)
@@ -49,12 +49,12 @@ class BadItem(Exception):
 
 
 class Check(Protocol):
-    """Looks at items by number. It travels to workers, which may die of an item.
+    """Looks at items by number. It is sent to workers, which may be killed by an item.
 
     Attributes:
         noun: what the items are.
-        timeout_s: a worker that is at one item for so long hangs.
-        remark: on all of them together; may be empty.
+        timeout_s: a worker that spends this long on one item hangs.
+        remark: about all of them together; may be empty.
     """
 
     noun: str
@@ -164,7 +164,7 @@ class SampleCheck:
         return nan, sum(int((~np.isfinite(leaf)).sum()) for leaf in floats) - nan
 
     def _make(self, index: int) -> BadSample | None:
-        """Make a sample; return how it failed, or None. What a finished sample is, the first good one tells."""
+        """Make a sample; return how it failed, or None. The first good one shows what a finished sample is."""
         try:
             if not self._out:
                 source = self._readable(index)
@@ -179,7 +179,7 @@ class SampleCheck:
         return None
 
     def _readable(self, index: int) -> Source:
-        """Return a source that knows what its samples are like. Raises BadSample where sample `index` can't tell, nor the first one."""
+        """Return a source that knows what its samples are like. Raises BadSample if neither the first sample nor sample `index` shows it."""
         try:
             _ = self._source.spec
         except BaseException as error:
