@@ -87,6 +87,9 @@ def as_decoder(decode: object) -> Decoder:
     if isinstance(decode, Decoder):
         decode.check()
         return decode
+    if getattr(decode, "__module__", "").startswith(f"{__package__}."):
+        name = f"decode.{getattr(decode, '__name__', '')}"
+        raise ConfigError(f"decode={name} is a function that makes a decoder; call it: decode={name}(...)")
     if callable(decode):
         return FunctionDecoder(decode)
     raise ConfigError(f"decode={decode!r}: give a decoder of loader.decode, such as decode.image(size=(224, 224)), or a function: bytes -> array")

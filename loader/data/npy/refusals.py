@@ -68,7 +68,7 @@ def _kind(raw: bytes) -> tuple[str, str]:
             return kind, remedy
     if raw and _TEXT.issuperset(raw[:64]):
         return f"text, beginning {raw[:20]!r}", "write arrays with np.save, or read text in a MapSource"
-    return "", "" if not any(raw[:64]) else "write it with np.save, or read other formats in a MapSource"
+    return "", "" if not any(raw[:64]) else "write it with np.save, read numbers without a header by RawArray, or files of other formats by ByteFiles"
 
 
 def structured(path: str) -> str:

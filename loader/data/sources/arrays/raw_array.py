@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Sequence
 from numbers import Integral
@@ -16,7 +17,7 @@ from loader.data.npy.refusals import MAGIC
 from loader.data.sources.arrays.array_column import ArrayColumn
 from loader.data.sources.arrays.column_source import ColumnSource
 from loader.data.sources.arrays.stored_array import StoredArray
-from loader.data.sources.files.file_listing import PathLike, absolute_path, unreadable
+from loader.data.sources.files.file_listing import PathLike, absolute_path, path_text, unreadable
 from loader.data.spec import Leaf
 from loader.errors import ConfigError, DecodeError
 
@@ -49,8 +50,8 @@ class RawArray(ColumnSource):
     """
 
     def __init__(self, path: PathLike, dtype: npt.DTypeLike, sample_shape: int | Sequence[int], offset: int = 0) -> None:
-        if isinstance(path, list | tuple):
-            raise ConfigError("RawArray takes one path. To join several: NpyArrays([RawArray(path, dtype, sample_shape) for path in paths])")
+        if isinstance(path, list | tuple) or (glob.has_magic(path_text(path)) and not os.path.lexists(absolute_path(path))):
+            raise ConfigError("RawArray takes the path of one file. To join several: NpyArrays([RawArray(path, ...) for path in paths])")
         if isinstance(offset, bool) or not isinstance(offset, Integral) or offset < 0:
             raise ConfigError(f"RawArray: offset={offset!r}; give bytes, a whole number from 0 up")
         stored = _stored(absolute_path(path), checked_dtype(dtype, "RawArray"), checked_shape(sample_shape, "RawArray: sample_shape"), int(offset))

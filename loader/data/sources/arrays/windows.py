@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
@@ -45,6 +46,8 @@ class Windows(ColumnSource):
     """
 
     def __init__(self, array: Any, length: int, stride: int = 1, horizon: int = 0) -> None:
+        if isinstance(array, Mapping):
+            raise ConfigError("Windows takes one array, not a dict; for several: Zip(x={'a': Windows(a, ...), 'b': Windows(b, ...)})")
         _check("length", length, 1)
         _check("stride", stride, 1)
         _check("horizon", horizon, 0)

@@ -176,3 +176,9 @@ def test_labels_come_from_the_archive_or_from_the_source(folder: Path) -> None:
 def test_the_words_of_a_decoder_are_the_code_that_makes_it() -> None:
     decoders = [decode.npy(), decode.npz(("a", "b")), decode.raw("float32", (3, -1))]
     assert [repr(decoder) for decoder in decoders] == ["decode.npy()", "decode.npz(('a', 'b'))", "decode.raw('float32', (3, -1))"]
+
+
+@pytest.mark.parametrize("name", ["npy", "npz", "raw", "audio", "text"])
+def test_a_decoder_that_was_not_called_is_noticed(folder: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"decode=decode\.{name} is a function that makes a decoder; call it: decode=decode\.{name}\(\.\.\.\)"):
+        ByteFiles(folder, decode=getattr(decode, name))

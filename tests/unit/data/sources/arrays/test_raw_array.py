@@ -83,6 +83,7 @@ def test_its_rows_cost_what_those_of_a_npy_file_cost(tmp_path: Path) -> None:
         (lambda here: RawArray(here, "f4", (3, 2)), DecodeError, "is a folder"),
         (lambda here: RawArray(here / "fifo", "f4", (3, 2)), DecodeError, "a FIFO"),
         (lambda here: RawArray([here / "x.bin"], "f4", (3, 2)), ConfigError, "NpyArrays([RawArray(path, "),
+        (lambda here: RawArray(here / "*.bin", "f4", (3, 2)), ConfigError, "NpyArrays([RawArray(path, "),
         (lambda here: RawArray(3, "f4", (3, 2)), ConfigError, "a path must be"),
         (lambda here: RawArray(here / "x.bin", "nonsense", (3, 2)), ConfigError, "nonsense"),
         (lambda here: RawArray(here / "x.bin", "O", (3, 2)), ConfigError, "object"),

@@ -126,6 +126,11 @@ def test_what_can_not_be_is_refused(arguments: Any, words: str) -> None:
     assert words in str(caught.value)
 
 
+def test_several_arrays_are_paired_by_zip() -> None:
+    with pytest.raises(ConfigError, match=r"Windows takes one array, not a dict; for several: Zip"):
+        Windows({"a": SERIES}, 4)
+
+
 def test_a_series_that_is_too_short_is_named(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", SERIES)
     np.save(tmp_path / "b.npy", SERIES[:3])
