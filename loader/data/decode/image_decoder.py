@@ -24,6 +24,7 @@ _TO_16_BITS = 257  # white stays white: 255 × 257 = 65,535
 _MOST_PIXELS = 2**30  # of OpenCV: CV_IO_MAX_IMAGE_PIXELS
 _UNDOUBTED_BYTES = 64 << 20  # so much is not worth asking for
 _NO_MEMORY = -4  # cv::Error::StsNoMem
+_WORST_BYTES_OF_A_PIXEL = 9  # of a progressive JPEG: three coefficients of 16 bits (jdcoefct.c of libjpeg), and the picture
 
 
 def image(size: int | tuple[int, int] | None = None, mode: str = "RGB", resample: str = "area") -> ImageDecoder:
@@ -125,6 +126,7 @@ class ImageDecoder(Decoder):
             return pixels(open_picture(content), self.mode), None
         picture = self._by_opencv(content, self._factor(header))
         if picture is None:
+            np.empty(_WORST_BYTES_OF_A_PIXEL * header.height * header.width, np.uint8)  # raises MemoryError: want of memory looks like damage
             raise Undecodable(why_damaged(content))
         return picture, self._conversion()
 

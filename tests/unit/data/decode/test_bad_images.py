@@ -13,6 +13,7 @@ import pytest
 
 from loader import ByteFiles, Loader, decode
 from loader.data.decode.decoder import Undecodable
+from loader.data.decode.image_decoder import ImageDecoder
 from loader.errors import DecodeError, SampleError
 from tests.unit.data.decode.images import jpeg_of_size, photo, png_of_size, saved
 
@@ -102,6 +103,16 @@ def little_memory() -> Iterator[None]:
 def test_a_picture_that_needs_more_than_its_worker_has_is_a_matter_of_memory() -> None:
     with pytest.raises(MemoryError, match=r"a picture of 20,000 × 30,000 pixels \(height × width\) takes 1,800 MB to decode, but .* 1,074 MB"):
         decode.image().decode(memoryview(png_of_size(20_000, 30_000)))
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_want_of_memory_is_not_taken_for_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A progressive JPEG takes three times as much on its way, and where that is not there OpenCV only says that there is no picture."""
+    monkeypatch.setattr(ImageDecoder, "_by_opencv", lambda decoder, content, factor: None)
+    with pytest.raises(Undecodable):
+        decode.image().decode(memoryview(half(PNG)))
+    with pytest.raises(MemoryError):
+        decode.image().decode(memoryview(jpeg_of_size(15_000, 15_000)))
 
 
 def test_a_picture_of_another_size_asks_for_a_size(tmp_path: Path) -> None:
