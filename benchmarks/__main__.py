@@ -247,6 +247,8 @@ def _lines(arguments: argparse.Namespace) -> Measured:
         "samples_per_s": (f"shuffled lines/s, as bytes padded to {lines.WIDTH}", "wanted ≥ 500,000"),
         "bare_samples_per_s": ("lines/s of a bare loop that slices each", ""),
         "ratio": ("× the bare loop", ""),
+        "cpu_us": ("µs of CPU time a line, all processes together", ""),
+        "bare_cpu_us": ("µs of CPU time a line, bare loop", ""),
     }
     return _several(arguments, "lines", figures, megabytes=arguments.megabytes, workers=arguments.workers, seconds=arguments.seconds)
 
