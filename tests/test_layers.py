@@ -183,8 +183,8 @@ def test_images_are_decoded_behind_one_door_for_each_library() -> None:
     assert importers("PIL") == {"data/decode/pillow_pictures.py"}
 
 
-def test_files_of_hdf5_are_opened_in_one_place() -> None:
-    assert importers("h5py", "zarr", "datasets", "grain") == {"ipc/payload/hdf5.py"}
+def test_files_of_hdf5_are_opened_in_one_place_and_looked_into_in_another() -> None:
+    assert importers("h5py", "zarr", "datasets", "grain") == {"ipc/payload/hdf5.py", "watch/inspect/kinds/stores.py"}
 
 
 def test_sound_is_decoded_behind_one_door() -> None:

@@ -6,7 +6,7 @@ import click
 
 import loader
 from loader.watch.bench import bench
-from loader.watch.inspect import inspect
+from loader.watch.inspect.inspect import inspect
 from loader.watch.status import set_command, status
 from loader.watch.top.top import top
 from loader.watch.tune import tune

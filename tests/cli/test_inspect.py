@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from loader.watch.inspect import in_lines, survey
+from loader.watch.inspect.survey import survey
 
 
 def loader(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -50,9 +50,9 @@ def test_a_folder_is_described_by_the_headers_of_all_its_files(npy_folder, tmp_p
 
 
 def test_of_very_many_files_the_headers_that_are_read_are_spread_evenly(npy_folder) -> None:
-    found = survey(npy_folder(9), most=3)
-    assert (found["files"], found["headers read"], found["forms"][0]["files"]) == (9, 3, 3)
-    assert in_lines(found)["headers read"] == "3 of 9, spread evenly; --verify reads all"
+    found = survey(str(npy_folder(9)), most=3)
+    assert (found.facts["files"], found.facts["headers read"], found.facts["forms"][0]["files"]) == (9, 3, 3)
+    assert found.lines["headers read"] == "3 of 9, spread evenly; --verify reads all"
 
 
 def test_a_hidden_folder_is_no_class(npy_folder) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import soundfile
+from PIL import Image
 
 from tests.conftest import script_environment
 from tests.processes import wait_until
@@ -206,3 +208,23 @@ def test_the_bar_moves_while_a_worker_hangs(tmp_path: Path) -> None:
     assert process.wait(30) == 130
     assert b"samples/s" in shown
     os.close(ours)
+
+
+def test_pictures_of_a_folder_and_sound_of_a_manifest_are_decoded_to_their_end(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"photos/c{number % 2}").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30 + number, 20)).save(tmp_path / f"photos/c{number % 2}/{number}.png")
+        soundfile.write(tmp_path / f"{number}.wav", np.zeros(800 + number, np.float32), 8000)
+    raw = bytearray((tmp_path / "photos/c1/3.png").read_bytes())
+    raw[-20] ^= 1  # of the checksum: the header is good
+    (tmp_path / "photos/c1/3.png").write_bytes(raw)
+    found = json.loads(verify(tmp_path / "photos", "--json").stdout)
+    assert (found["verified"], [Path(bad["path"]).name for bad in found["bad"]]) == (6, ["3.png"])
+    (tmp_path / "2.wav").write_text("not a sound")
+    (tmp_path / "list.csv").write_text("path,label\n" + "".join(f"{number}.wav,{number % 2}\n" for number in (0, 1, 2, 3, 9)))
+    found = json.loads(verify(tmp_path / "list.csv", "--json").stdout)
+    assert (found["verified"], [Path(bad["path"]).name for bad in found["bad"]]) == (5, ["2.wav", "9.wav"])
+    (tmp_path / "x.bin").write_bytes(bytes(100))
+    refused = verify(tmp_path / "x.bin")
+    assert refused.returncode == 2
+    assert "SCRIPT:FUNCTION" in refused.stderr

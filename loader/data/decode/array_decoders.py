@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data.decode.decoder import Decoder, Undecodable
-from loader.data.npy.header import array_in
+from loader.data.npy.header import NpyHeader, array_in, parse_header
 from loader.data.npy.headerless import checked_dtype, checked_shape, shape_of
 from loader.data.spec import PART_NAMES, Array, Leaf, SampleSpec
 from loader.errors import ConfigError, NpyError
 
 _ENTRY = ".npy"  # how the names of the arrays in an archive end
+_HEADER_BYTES = 4096  # hold every header of an array that can be a sample
 _SHOWN = 20  # names that a message lists
 # A damaged archive can say of itself whatever it likes: an entry before the file's start, a method of compression that does not exist.
 _OF_DAMAGED_ZIPS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, OverflowError, RuntimeError, ValueError)
@@ -79,6 +80,33 @@ def npz(keys: str | Sequence[Any] | Mapping[str, str]) -> Decoder:
         (array([0., 0., 0.]), array(7))
     """
     return NpzDecoder(keys)
+
+
+def read_headers(path: str) -> dict[str, NpyHeader]:
+    """Return which arrays a `.npz` file has, by name, as their headers say; those that can't be samples are left out.
+
+    Raises:
+        Undecodable: it is damaged or no archive, or has no array.
+        OSError: with the path in it.
+    """
+    found: dict[str, NpyHeader] = {}
+    problem = "has no array"
+    with open(path, "rb") as file:
+        head = file.read(64)
+        try:
+            with zipfile.ZipFile(file) as archive:
+                for entry in archive.infolist():
+                    with archive.open(entry) as stored:
+                        raw = stored.read(_HEADER_BYTES)
+                    try:
+                        found[entry.filename.removesuffix(_ENTRY)] = parse_header(raw, path)
+                    except NpyError as error:
+                        problem = f"has no array that can be read: {entry.filename!r} {error.problem}"
+        except _OF_DAMAGED_ZIPS as error:
+            raise Undecodable(_why(memoryview(head), error)) from error
+    if not found:
+        raise Undecodable(problem)
+    return found
 
 
 class ArrayDecoder(Decoder):

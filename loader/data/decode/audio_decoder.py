@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+import mmap
 from collections.abc import Sequence
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from loader.errors import ConfigError
 
 _SCALE_16 = np.float32(2**-15)  # libsndfile's
 _RATES = (1, 2**31 - 1)
+_EMPTY = "holds no sound: 0 samples"
 _FRAMES_OF_A_BYTE = 65_536  # more than any format has: a header that means more of them lies
 
 
@@ -110,7 +113,7 @@ class AudioDecoder(Decoder):
     def _part(self, rate: int, frames: int) -> slice:
         """Return which samples of a file are wanted. Raises Undecodable where there are none."""
         if not frames:
-            raise Undecodable("holds no sound: 0 samples")
+            raise Undecodable(_EMPTY)
         first = round(self.offset_s * rate)
         if first >= frames:
             raise Undecodable(f"has {frames / rate:.3f} s of sound, nothing after offset_s={self.offset_s:g}")
@@ -124,14 +127,14 @@ class AudioDecoder(Decoder):
             with soundfile.SoundFile(io.BytesIO(content)) as file:
                 rate, frames, missing = file.samplerate, file.frames, missing_bytes(content)
                 if missing:
-                    raise Undecodable(f"is cut off: {missing:,} bytes or more of its sound are missing. Perhaps its writing or copying was cut off")
+                    raise Undecodable(_cut_off(missing))
                 part = self._part(rate, frames)
                 if frames > _FRAMES_OF_A_BYTE * len(content):
                     raise Undecodable(f"is damaged: its header means {frames:,} samples, in a file of {len(content):,} bytes")
                 file.seek(part.start)  # also to 0, as `soundfile.read` does: MP3 then differs in the last bit
                 samples = file.read(part.stop - part.start, dtype="float32", always_2d=True)
         except soundfile.SoundFileError as error:
-            raise Undecodable(_why(content, error)) from error
+            raise Undecodable(_why(bytes(content[:64]), error)) from error
         end = part.start + len(samples)
         if end < part.stop:
             raise Undecodable(f"is damaged or cut off: its header means {frames:,} samples, but none could be read after {end:,}")
@@ -154,6 +157,49 @@ class AudioDecoder(Decoder):
             "offset_s": (self.offset_s, 0),
         }
         return f"decode.audio({', '.join(f'{name}={value!r}' for name, (value, default) in given.items() if value != default)})"
+
+
+class SoundFacts(NamedTuple):
+    """What the header of a sound file says.
+
+    Attributes:
+        format: such as `WAV`.
+        sample_rate: in Hz.
+        channels: how many.
+        frames: samples of each channel.
+    """
+
+    format: str
+    sample_rate: int
+    channels: int
+    frames: int
+
+
+def read_facts(path: str) -> SoundFacts:
+    """Return what a sound file is by its header.
+
+    Raises:
+        Undecodable: it can't be read, is empty, or was cut off.
+        OSError: with the path in it.
+    """
+    import soundfile
+
+    with open(path, "rb") as file:
+        if not file.read(1):
+            raise Undecodable(not_a("a sound file", b""))
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, memoryview(content) as view:
+            missing, head = missing_bytes(view), view[:64].tobytes()
+        file.seek(0)
+        try:
+            with soundfile.SoundFile(file) as sound:
+                facts = SoundFacts(sound.format, int(sound.samplerate), sound.channels, sound.frames)
+        except soundfile.SoundFileError as error:
+            raise Undecodable(_why(head, error)) from error
+    if missing:
+        raise Undecodable(_cut_off(missing))
+    if not facts.frames:
+        raise Undecodable(_EMPTY)
+    return facts
 
 
 def _is_number(value: object) -> bool:
@@ -184,10 +230,13 @@ def _in_words(shape: tuple[int, ...], rate: int | None = None) -> str:
     return f"{shape[0]:,} samples{channels}{at}"
 
 
-def _why(content: memoryview, error: Exception) -> str:
-    """Return what is wrong with a file that libsndfile can't read."""
+def _cut_off(missing: int) -> str:
+    return f"is cut off: {missing:,} bytes or more of its sound are missing. Perhaps its writing or copying was cut off"
+
+
+def _why(head: bytes, error: Exception) -> str:
+    """Return what is wrong with a file that libsndfile can't read, which begins with `head`."""
     words = str(getattr(error, "error_string", error)).removeprefix("Error : ").rstrip(".")
-    head = bytes(content[:64])
     if "ormat not recognised" in words:
         return not_a("a sound file that can be read", head)
     return f"is damaged or cut off, or of a kind of sound that can't be read. libsndfile says: {words}"

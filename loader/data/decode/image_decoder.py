@@ -118,7 +118,7 @@ class ImageDecoder(Decoder):
         header = read_header(content)
         if header is None:
             return self._read_other(content)
-        _check_size(header.height, header.width)
+        check_size(header.height, header.width)
         if header.kind == PNG and self.mode == "RGBA":
             check_whole(content)
             return pixels(open_picture(content), self.mode), None
@@ -132,7 +132,7 @@ class ImageDecoder(Decoder):
 
     def _read_other(self, content: memoryview) -> tuple[Array, int | None]:
         opened = open_picture(content)
-        _check_size(opened.height, opened.width)
+        check_size(opened.height, opened.width)
         if self.mode != "RGBA" and is_for_opencv(opened):
             picture = self._by_opencv(content, 1)
             if picture is not None and picture.dtype.kind == "u":
@@ -205,7 +205,7 @@ def _as_size(given: Any) -> tuple[int, int]:
     return index(height), index(width)
 
 
-def _check_size(height: int, width: int) -> None:
+def check_size(height: int, width: int) -> None:
     """Refuse a picture by what its header says of its size, before memory is taken for it.
 
     Raises:

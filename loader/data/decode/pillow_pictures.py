@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -25,12 +25,18 @@ _OPENCV_READS = {
 
 def open_picture(content: memoryview) -> Any:
     """Return a `PIL.Image` of which only the header has been read. Raises Undecodable where it is none."""
+    return open_file(io.BytesIO(content))
+
+
+def open_file(file: IO[bytes]) -> Any:
+    """Do what `open_picture` does for a file that is open, of which no more is read than that takes."""
     from PIL import Image
 
     try:
-        return Image.open(io.BytesIO(content))
+        return Image.open(file)
     except Image.UnidentifiedImageError:
-        raise Undecodable(not_a("a picture that OpenCV or Pillow reads", bytes(content[:64]))) from None
+        file.seek(0)
+        raise Undecodable(not_a("a picture that OpenCV or Pillow reads", file.read(64))) from None
     except Image.DecompressionBombError as error:
         raise Undecodable(f"is too large a picture: {error}") from error
     except _DAMAGED as error:

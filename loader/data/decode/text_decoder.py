@@ -75,7 +75,7 @@ class ByteDecoder(Decoder):
         row[kept:] = self.pad
 
     def __repr__(self) -> str:
-        return f"text(None, {self.length})"
+        return f"decode.text(None, {self.length})"
 
 
 class TokenDecoder(Decoder):
@@ -103,7 +103,7 @@ class TokenDecoder(Decoder):
         row[len(kept) :] = self._pad
 
     def __repr__(self) -> str:
-        return f"text({getattr(self._encode, '__qualname__', None) or repr(self._encode)}, {self._length})"
+        return f"decode.text({getattr(self._encode, '__qualname__', None) or repr(self._encode)}, {self._length})"
 
 
 def decode_utf8(content: memoryview) -> str:

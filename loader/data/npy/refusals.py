@@ -13,6 +13,7 @@ MAGIC = b"\x93NUMPY"
 
 _SAVE = "decode it once and np.save the array, or read it in a MapSource"
 _IMAGE = "read it with ByteFiles(..., decode=decode.image()), or decode it once and np.save the array"
+_SOUND = "read it with ByteFiles(..., decode=decode.audio()), or decode it once and np.save the array"
 
 # How files begin, what they are, and how to read their arrays where that is possible.
 _FORMATS = (
@@ -22,6 +23,8 @@ _FORMATS = (
     (b"II*\x00", "a TIFF image", _IMAGE),
     (b"MM\x00*", "a TIFF image", _IMAGE),
     (b"RIFF", "a RIFF file (WAV, WebP or AVI)", _SAVE),
+    (b"OggS", "an Ogg file", _SOUND),
+    (b"fLaC", "a FLAC file", _SOUND),
     (b"%PDF", "a PDF document", ""),
     (b"PK\x03\x04", "a zip archive, perhaps an .npz", "write each of its arrays to a file: for name, a in np.load(path).items(): np.save(name, a)"),
     (b"PK\x05\x06", "an empty zip archive, perhaps an .npz without arrays", ""),
@@ -47,7 +50,7 @@ def foreign(raw: bytes) -> str:
         return "ends inside the first bytes of its header: perhaps its writing was cut off"
     if raw.startswith(_PICKLES):
         return "is not a .npy file but a Python pickle, which is never loaded: data is not code; write its arrays with np.save"
-    words, (_, remedy) = not_a("a .npy file", raw), _kind(raw)
+    words, (_, remedy) = not_a("a .npy file", raw), kind_of(raw)
     return f"{words}; {remedy}" if remedy else words
 
 
@@ -57,12 +60,12 @@ def not_a(wanted: str, raw: bytes) -> str:
         return "is empty (0 bytes): perhaps its writing was cut off, or the disk was full"
     if not any(raw[:64]):
         return f"is not {wanted}: it begins with zeros, perhaps because its writing was cut off by a crash"
-    kind, _ = _kind(raw)
+    kind, _ = kind_of(raw)
     return f"is not {wanted} but {kind}" if kind else f"is not {wanted}: it begins {raw[:8]!r}"
 
 
-def _kind(raw: bytes) -> tuple[str, str]:
-    """Return what a file is, and how to read its arrays; empty where that is not known."""
+def kind_of(raw: bytes) -> tuple[str, str]:
+    """Return what a file is, from its first bytes, and how to read its arrays; empty where that is not known."""
     for magic, kind, remedy in _FORMATS:
         if raw.startswith(magic):
             return kind, remedy

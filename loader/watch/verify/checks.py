@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from enum import IntEnum
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +12,7 @@ import numpy as np
 from loader.data.layout import aligned_empty
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
-from loader.data.sources.files.npy_files import NpyFiles
+from loader.data.sources.files.labelled_files import LabelledFiles
 from loader.data.sources.source import Source
 from loader.data.sources.subset import Subset
 from loader.data.spec import Array, Sample, SampleSpec
@@ -35,13 +33,6 @@ _DIFFERENT = (
     "many files differ in shape or dtype, which is not counted as bad. Training needs a function as the first transform that makes them alike; "
     "loader inspect --verify SCRIPT:FUNCTION checks that too"
 )
-
-
-def files_in(folder: Path) -> NpyFiles:
-    """Return the files of a folder, as classes where it has sub-folders; names that begin with a dot are ignored, as everywhere."""
-    with os.scandir(folder) as entries:
-        has_classes = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
-    return NpyFiles.from_folder(folder) if has_classes else NpyFiles(folder)
 
 
 class BadItem(Exception):
@@ -88,7 +79,7 @@ class FileCheck:
 
     noun = "files"
 
-    def __init__(self, files: NpyFiles, usual: Usual | None) -> None:
+    def __init__(self, files: LabelledFiles, usual: Usual | None) -> None:
         self._files = files
         self._usual = usual
         self.timeout_s = _TIMEOUT_S + (0 if usual is None else usual.nbytes / _SLOWEST_BYTES_PER_S)  # files of another form are not read on

@@ -23,7 +23,6 @@ import numpy as np
 
 from loader.data.class_weight import ClassWeight
 from loader.data.rows import Indices
-from loader.data.sources.files.npy_files import NpyFiles
 from loader.data.sources.objects.map_source import MapSource
 from loader.data.sources.source import Source
 from loader.ipc import memfd
@@ -31,9 +30,12 @@ from loader.ipc.line_file import LineFile
 from loader.ipc.quarantine import BadEntry
 from loader.machine import available_cores
 from loader.train.loader import Loader
+from loader.watch.inspect.files import DECODED, Files
+from loader.watch.inspect.kinds.kind import Kind
+from loader.watch.inspect.survey import files_at
 from loader.watch.script import call, described
 from loader.watch.session import INTERRUPTED, MeasurementSession
-from loader.watch.verify.checks import Check, Column, Examine, FileCheck, Results, SampleCheck, files_in
+from loader.watch.verify.checks import Check, Column, Examine, FileCheck, Results, SampleCheck
 from loader.watch.verify.file_check import usual_form
 
 _SHOWN = 20
@@ -164,8 +166,7 @@ def _in_silence() -> Iterator[None]:
 
 def _check(target: str) -> Check:
     if Path(target).exists():
-        files = _files(Path(target))
-        return FileCheck(files, usual_form(files))
+        return _check_of_files(files_at(target))
     made = call(target)
     if isinstance(made, Source):
         return SampleCheck(made, transforms=(), seed=0)
@@ -178,16 +179,14 @@ def _check(target: str) -> Check:
     return SampleCheck(made.source, timeout_s=config.sample_timeout_s, **settings)
 
 
-class _ListedFiles(NpyFiles):
-    """The files of a manifest. One that does not exist is a bad file among others, not the end of the verification."""
-
-    finds_missing = False
-
-
-def _files(path: Path) -> NpyFiles:
-    if path.is_dir():
-        return files_in(path)
-    return _ListedFiles.from_manifest(path) if path.suffix in (".csv", ".tsv", ".txt", ".jsonl") else NpyFiles([path])
+def _check_of_files(files: Files) -> Check:
+    if files.kind is Kind.NPY:
+        source = files.source(None)
+        return FileCheck(source, usual_form(source))
+    if files.kind not in DECODED:
+        raise click.UsageError(f"{files.place} holds {files.kind.value}; how samples are made of them, SCRIPT:FUNCTION says: it returns a source")
+    _, contents = files.look()
+    return SampleCheck(files.source(contents.decoder), transforms=(), seed=0)
 
 
 def _summary(target: str, check: Check, found: Found, seconds: float, interrupted: bool) -> dict[str, Any]:

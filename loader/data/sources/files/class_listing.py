@@ -13,7 +13,8 @@ from loader.data.sources.labels.labels import check_classes
 from loader.data.spec import Array
 from loader.errors import ConfigError, DataNotFoundError
 
-_PARTS_OF_A_SET = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing"))
+PARTS_OF_A_SET = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing"))
+"""Names of folders that hold the parts of a data set, not its classes."""
 
 
 def list_classes(root: str, search: FileSearch, maker: str, classes: Iterable[str] | None) -> tuple[list[str], Array, tuple[str, ...]]:
@@ -30,7 +31,7 @@ def list_classes(root: str, search: FileSearch, maker: str, classes: Iterable[st
         ConfigError: a sub-folder is not in `classes`, or they are parts of a data set.
     """
     folders = class_folders(root, maker)
-    if classes is None and len(folders) > 1 and _PARTS_OF_A_SET.issuperset(name.lower() for name in folders):
+    if classes is None and len(folders) > 1 and PARTS_OF_A_SET.issuperset(name.lower() for name in folders):
         part = f"{maker}.from_folder({os.path.join(root, folders[0])!r})"
         raise ConfigError(
             f"the sub-folders of {root} are {', '.join(folders)}, which are parts of a data set, not classes: {part}; or give them as classes="

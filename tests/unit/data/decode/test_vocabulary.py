@@ -32,7 +32,7 @@ def test_characters_and_whole_texts_can_be_words() -> None:
 def test_a_vocabulary_is_a_tokenizer() -> None:
     decoder = decode.text(decode.vocabulary(WORDS), 4)
     assert decoder.decode(memoryview(b"the cat sat")).tolist() == [2, 3, 1, 0]
-    assert repr(decoder) == "text(vocabulary(7 words), 4)"
+    assert repr(decoder) == "decode.text(vocabulary(7 words), 4)"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""`loader inspect`: what is at a path, and the script that loads it."""

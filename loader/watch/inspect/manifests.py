@@ -1,0 +1,168 @@
+"""Manifests: tables of which a column names files."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from loader.data.sources.files.byte_files import ByteFiles
+from loader.data.sources.files.npy_files import NpyFiles
+from loader.data.sources.labels.manifest_tables import BadRows, is_missing, open_table
+from loader.errors import LoaderError
+from loader.watch.inspect.files import Files
+from loader.watch.inspect.finding import MOST_HEADERS, SHOWN, Finding, count_of
+from loader.watch.inspect.kinds.archives import LABELS
+from loader.watch.inspect.kinds.kind import Kind, by_kind
+from loader.watch.inspect.kinds.texts import is_number, mostly_numbers
+
+_LARGEST_BYTES = 256 << 20  # larger tables are rows of text: nobody lists so many files
+_TRIED = 100  # values of a column that are looked for
+_FOLDERS = 50  # beside the manifest in which they are looked for
+_MOST_CLASSES = 1000
+_PATH_NAMES = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path")
+_WEIGHT = "weight"
+
+
+class Manifest:
+    """A table, with its column of paths.
+
+    Args:
+        path: of the table.
+
+    Attributes:
+        column: name of the column that names files; None where none does: then the table is no manifest.
+        root: folder that the paths are relative to, as a user gives it; None for that of the table.
+
+    Raises:
+        LoaderError: the table can't be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        table = open_table(path, paths_only=False)
+        self.names = list(dict.fromkeys(table.names))
+        _, values = table.columns(self.names, BadRows(table.where, table.unit))
+        self.columns: dict[str, list[Any]] = dict(zip(self.names, values, strict=True))
+        self.column, self.root = self._find_paths()
+
+    def files(self) -> Files:
+        """Return the files that are listed, and how they are labelled."""
+        paths = self._paths()
+        kind, found = next(iter(by_kind(paths).items()))
+        if kind is Kind.OTHER and os.path.isfile(paths[0] + ".npy"):
+            kind, found = Kind.NPY, [path + ".npy" for path in paths]
+        assert self.column is not None
+        labels = self._labels()
+        options: dict[str, Any] = {} if self.column.lower() == "path" else {"path_column": self.column}
+        if labels != ("label",):
+            options["label_columns"] = labels[0] if len(labels) == 1 else list(labels) or ()
+        if self.root is not None:
+            options["root"] = self.root
+        parts = ("x", "y")[: 1 + bool(labels)]
+        if labels and any(name.lower() == _WEIGHT for name in self.names):
+            parts = (*parts, _WEIGHT)
+        return Files(kind, found, "from_manifest", self.path, options, parts, self._histogram(labels))
+
+    def finding(self, most: int = MOST_HEADERS) -> Finding:
+        """Return what is known of the files that are listed. Raises LoaderError, OSError."""
+        files = self.files()
+        labels = self._labels()
+        missing = [path for path in files.paths if not os.path.exists(path)] if len(files.paths) <= most else []
+        facts: dict[str, Any] = {"columns": self.names, "path column": self.column, "label columns": list(labels), "missing files": len(missing)}
+        lines = {"kind": f"a manifest of {files.kind.value}", "columns": ", ".join(self.names), "path column": str(self.column)}
+        lines["label column"] = f"{', '.join(labels) or 'none'}{self._label_kind(labels)}"
+        if self.root is not None:
+            lines["root"] = self.root
+        if missing:
+            shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+            lines["missing"] = f"{count_of(len(missing))} of {len(files.paths):,}: {shown}"
+        problem = self._problem(files)
+        if problem:
+            facts["problem"] = lines["problem"] = problem
+        remarks = ("an error until the manifest is corrected: see what is said above",) if problem else ()
+        return files.finding(self.path, facts, lines, most, remarks)
+
+    def _find_paths(self) -> tuple[str | None, str | None]:
+        """Return the column of which most values are files, and the folder that they are in; or the one that is called as such columns are."""
+        folder = os.path.dirname(self.path) or "."
+        with os.scandir(folder) as entries:
+            inner = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))[:_FOLDERS]
+        best: tuple[int, str | None, str | None] = (0, None, None)
+        for name, values in self.columns.items():
+            tried = [_as_path(value) for value in values[:_TRIED] if isinstance(value, str) and value.strip()]
+            for root in (folder, *inner):
+                there = sum(os.path.isfile(os.path.join(root, value)) or os.path.isfile(os.path.join(root, value + ".npy")) for value in tried)
+                if there > best[0]:
+                    best = (there, name, None if root == folder else root.removeprefix("./"))
+                if there == len(tried):
+                    break
+        if best[0]:
+            return best[1], best[2]
+        named = next((own for name in _PATH_NAMES for own in self.names if own.lower() == name), None)
+        texts = [value for value in self.columns.get(named or "", [])[:_TRIED] if isinstance(value, str)]
+        return (named, None) if texts and Kind.OTHER not in by_kind(map(_as_path, texts)) else (None, None)
+
+    def _paths(self) -> list[str]:
+        """Return the paths that are listed, as they can be opened."""
+        assert self.column is not None
+        root = self.root or os.path.dirname(self.path)
+        values = [value for value in self.columns[self.column] if isinstance(value, str) and value.strip()]
+        return [os.path.join(root, os.path.expanduser(_as_path(value))) for value in values]
+
+    def _labels(self) -> tuple[str, ...]:
+        """Return the columns of labels: by their names; else the only other one, or all others if they are numbers."""
+        others = [name for name in self.names if name != self.column and name.lower() != _WEIGHT]
+        named = next((own for name in LABELS for own in others if own.lower() == name), None)
+        if named is not None:
+            return (named,)
+        if len(others) == 1 or (others and all(self._is_numeric(name) for name in others)):
+            return tuple(others)
+        few = {name: len(set(map(str, self.columns[name]))) for name in others if not self._is_numeric(name)}
+        repeated = {name: count for name, count in few.items() if 2 * count <= len(self.columns[name])}
+        return (min(repeated, key=lambda name: repeated[name]),) if repeated else ()
+
+    def _is_numeric(self, name: str) -> bool:
+        return mostly_numbers([str(value) for value in self.columns[name]])
+
+    def _histogram(self, labels: Sequence[str]) -> dict[str, int]:
+        """Return how many samples each class has; nothing where labels are measurements."""
+        if len(labels) != 1:
+            return {}
+        values = [str(value) for value in self.columns[labels[0]] if not is_missing(value)]
+        counts = Counter(values)
+        measured = is_number(values) and (any("." in value for value in values) or 2 * len(counts) > len(values))
+        return {} if measured else dict(counts.most_common(_MOST_CLASSES))
+
+    def _label_kind(self, labels: Sequence[str]) -> str:
+        if not labels:
+            return ""
+        return " (numbers)" if all(map(self._is_numeric, labels)) else " (names)"
+
+    def _problem(self, files: Files) -> str:
+        """Return what is wrong with the manifest as such; empty where nothing is."""
+        try:
+            if files.kind is Kind.NPY:
+                NpyFiles.from_manifest(self.path, **files.options)
+            else:
+                ByteFiles.from_manifest(self.path, **files.options, decode=bytes)
+        except LoaderError as error:
+            return str(error)
+        return ""
+
+
+def open_manifest(path: str) -> Manifest | None:
+    """Return a table as a manifest; None where it names no files. Raises OSError."""
+    if os.path.getsize(path) > _LARGEST_BYTES:
+        return None
+    try:
+        manifest = Manifest(path)
+    except LoaderError:
+        return None
+    return manifest if manifest.column is not None else None
+
+
+def _as_path(value: str) -> str:
+    """Return a path as it is written on Windows, or here, as it is here."""
+    return value.strip().replace("\\", "/")

@@ -1,0 +1,70 @@
+"""What is at a path: its kind is found, and the file for that kind looks into it."""
+
+from __future__ import annotations
+
+import os
+
+from loader.data.decode.decoder import Undecodable
+from loader.data.npy.refusals import kind_of
+from loader.errors import DecodeError
+from loader.watch.inspect.files import Files
+from loader.watch.inspect.finding import MOST_HEADERS, Finding
+from loader.watch.inspect.folders import files_in, in_folder
+from loader.watch.inspect.kinds import archives, npy_files, raw, texts
+from loader.watch.inspect.kinds.kind import Kind, is_zarr, kind_by_content, kind_by_name
+from loader.watch.inspect.kinds.stores import hdf5_file, zarr_folder
+from loader.watch.inspect.manifests import open_manifest
+
+_ONE_FILE = {
+    Kind.NPY: npy_files.one_file,
+    Kind.NPZ: archives.one_file,
+    Kind.TEXT: texts.lines_of,
+    Kind.TABLE: texts.rows_of,
+    Kind.HDF5: hdf5_file,
+    Kind.OTHER: raw.one_file,
+}
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
+
+
+def survey(path: str, most: int = MOST_HEADERS) -> Finding:
+    """Return what is at a path.
+
+    Args:
+        path: a file or a folder, as it is to stand in the snippet.
+        most: headers to read.
+
+    Raises:
+        LoaderError: nothing is there that could be loaded, or its library is not installed.
+        OSError: it can't be read.
+    """
+    try:
+        if os.path.isdir(path):
+            return zarr_folder(path) if is_zarr(path) else in_folder(path, most)
+        manifest = open_manifest(path) if path.lower().endswith(_TABLES) else None
+        if manifest is not None:
+            return manifest.finding(most)
+        kind = _kind(path)
+        return _ONE_FILE[kind](path) if kind in _ONE_FILE else Files(kind, [path], "", path).finding(path, {}, {"kind": kind.value}, most)
+    except Undecodable as error:
+        raise DecodeError(path, str(error)) from error
+
+
+def files_at(path: str) -> Files:
+    """Return the files that a folder, a manifest or a path means, one sample each. Raises LoaderError, OSError."""
+    if os.path.isdir(path):
+        return files_in(path)
+    manifest = open_manifest(path) if path.lower().endswith(_TABLES) else None
+    return Files(_kind(path), [path], "", path) if manifest is None else manifest.files()
+
+
+def _kind(path: str) -> Kind:
+    """Return the kind of a file, by its extension or its first bytes. Raises DecodeError for one that can't be read by anything here, OSError."""
+    kind = kind_by_name(path)
+    if kind is not Kind.OTHER:
+        return kind
+    kind, words = kind_by_content(path)
+    if kind is Kind.OTHER and words:
+        with open(path, "rb") as file:
+            _, remedy = kind_of(file.read(64))
+        raise DecodeError(path, f"is {words}" + (f"; {remedy}" if remedy else ""))
+    return kind
