@@ -200,8 +200,6 @@ def _unpickle(fd: int, trainer: TrainerWatch) -> tuple[Pipeline, Config]:
         ) from error
     set_signals()
     trainer.begin()
-    if "cv2" in sys.modules:
-        sys.modules["cv2"].setNumThreads(0)  # its threads do not survive a fork
     return pipeline, config
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import select
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -130,7 +131,12 @@ class Pool:
 
 
 def prepare_to_fork() -> None:
-    """Move all objects out of the garbage collector's sight, so that no collection in a worker copies their pages."""
+    """Move all objects out of the garbage collector's sight, so that no collection in a worker copies their pages. OpenCV gets no threads.
+
+    OpenCV's threads would not survive the fork, and the workers are threads enough.
+    """
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(0)
     gc.collect()
     gc.freeze()
 

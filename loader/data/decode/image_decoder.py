@@ -81,13 +81,6 @@ class ImageDecoder(Decoder):
     modules = ("cv2", "PIL")
     extra = "image"
 
-    def open(self) -> None:
-        """Import what decoding takes. OpenCV gets no threads, in workers nor in a trainer with `workers=0`: the workers are the threads."""
-        super().open()
-        import cv2
-
-        cv2.setNumThreads(0)
-
     def known_spec(self) -> SampleSpec | None:
         return None if self.size is None else SampleSpec((Leaf(0, None, (*self.size, _CHANNELS[self.mode]), self._dtype),))
 

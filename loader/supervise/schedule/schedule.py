@@ -43,6 +43,7 @@ class Schedule:
 
     def __init__(self, plan: EpochPlan, slots: int, capacity: int, blocks: Blocks | None, row_ns: float, epoch: int = 0, batch: int = 0) -> None:
         self.row_ns = row_ns
+        self._recent_ns, self._recent_rows = row_ns, 1.0
         self._batch_size = plan.batch_size
         self._stream = Stream(plan, slots, capacity, blocks, epoch, batch)
         self._again: deque[Ticket] = deque()  # of dead workers, and blocks of the order: before anything else
@@ -88,7 +89,10 @@ class Schedule:
         if ticket.kind is TicketKind.ORDER:
             self._stream.order_made(ticket)
             return
-        self.row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self.row_ns)
+        # Time and rows are summed up, not the ratios averaged: a ticket of few rows that was held up by other processes counts for few rows.
+        self._recent_ns += report.busy_ns - _SMOOTHING * self._recent_ns
+        self._recent_rows += ticket.rows - _SMOOTHING * self._recent_rows
+        self.row_ns = self._recent_ns / self._recent_rows
         self._stream.finished(ticket)
 
     def failed(self, report: Failed) -> int | None:

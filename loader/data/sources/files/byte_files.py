@@ -89,7 +89,7 @@ class ByteFiles(LabelledFiles):
         return self._file_spec.leaves
 
     def _read_file(self, path: str) -> Sample:
-        watch, content = self.watch, FileReader().read(path)
+        watch, content = self.watch, self._opened_reader().read(path)
         if watch is not None:
             watch.lap(READ)
         try:
@@ -101,9 +101,7 @@ class ByteFiles(LabelledFiles):
                 watch.lap(DECODE)
 
     def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
-        if self._reader is None:
-            self._reader = FileReader()
-        read, decode_into, spec = self._reader.read, self._decoder.decode_into, self._file_spec
+        read, decode_into, spec = self._opened_reader().read, self._decoder.decode_into, self._file_spec
         watch, depth = self.watch, fork_guard.depth()
         cell, first = gauge
         for index, path, place in zip(indices.tolist(), paths, places, strict=True):
@@ -120,6 +118,11 @@ class ByteFiles(LabelledFiles):
                 if not is_fault_of_sample(error):
                     raise
                 raise BadSample(index) from self._cause(error, index)
+
+    def _opened_reader(self) -> FileReader:
+        if self._reader is None:
+            self._reader = FileReader()
+        return self._reader
 
     def _cause(self, error: BaseException, index: int) -> BaseException:
         """Return an error about a file with its path in it; what a function of the user's raised stays as it is."""
