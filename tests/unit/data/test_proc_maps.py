@@ -46,6 +46,18 @@ def test_a_file_that_can_not_be_opened_by_its_name_is_none(tmp_path: Path) -> No
     assert Mappings().find(address, address + 10_000) is None
 
 
+def test_only_what_can_be_read_is_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(1000))
+    inode = path.stat().st_ino
+    maps = tmp_path / "maps"
+    monkeypatch.setattr(proc_maps, "_MAPS", str(maps))
+    maps.write_text(f"1000-4000 ---p 00000000 fe:00 {inode} {path}\n")
+    assert proc_maps.cut_short() == []
+    maps.write_text(f"1000-4000 r--s 00000000 fe:00 {inode} {path}\n")
+    assert [text.split(" has ")[0] for text in proc_maps.cut_short()] == [str(path)]
+
+
 def test_other_systems_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proc_maps, "_MAPS", "/no/such/file")
     assert Mappings().find(0, 1) is None
