@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, help="how often; the median counts (default: 5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one throughput measurement (default: 3)")
     parser.add_argument("--workers", type=int, default=2, help="worker processes, and processes of the bare loop (default: 2)")
-    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "loader-bench", help="folder of the data, kept (2.1 GB)")
+    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "loader-bench", help="folder of the data, kept (4.4 GB)")
     parser.add_argument("--megabytes", type=int, default=250, help="size of the text file of `lines` (default: 250)")
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--single", help=argparse.SUPPRESS)
@@ -60,7 +60,7 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import auto, bare, fit, forms, lines, ours, pictures, scale, stats, top
+    from benchmarks import auto, bare, cold, fit, forms, lines, ours, pictures, scale, stats, top
 
     match what["kind"]:
         case "ours":
@@ -71,6 +71,10 @@ def _single(what: Measured, data: Path) -> Measured:
             return fit.measure(what["backend"], what["feed"], what["size"], what["steps"])
         case "auto":
             return auto.measure(what["case"], data, what["workers"])
+        case "cold":
+            return cold.loader(cold.WORKLOADS[what["name"]], data)
+        case "cold_bare":
+            return cold.bare(cold.WORKLOADS[what["name"]], data, what["depth"])
         case "form":
             return forms.measure(what["form"], data, what["workers"], what["seconds"])
         case "bare_sound":
@@ -312,6 +316,30 @@ def _top(arguments: argparse.Namespace) -> Measured:
     return _several(arguments, "top", figures, workers=arguments.workers, seconds=arguments.seconds)
 
 
+def _cold(arguments: argparse.Namespace) -> Measured:
+    from benchmarks import cold
+
+    found: Measured = {"name": "cold"}
+    for name, workload in cold.WORKLOADS.items():
+        workload.write(arguments.data, _note)
+        rounds = []
+        for number in range(arguments.rounds):
+            _note(f"{name}: round {number + 1} of {arguments.rounds}")
+            bare = {depth: _fresh(arguments, kind="cold_bare", name=name, depth=depth) for depth in cold.DEPTHS}
+            ours = _fresh(arguments, kind="cold", name=name)
+            if {loop["checksum"] for loop in bare.values()} != {ours["checksum"]}:
+                sys.exit(f"{name}: the batches differ from the bare loop's")
+            rounds.append((ours["samples_per_s"], {depth: loop["samples_per_s"] for depth, loop in bare.items()}))
+        mine = statistics.median(rate for rate, _ in rounds)
+        medians = {depth: statistics.median(bare[depth] for _, bare in rounds) for depth in cold.DEPTHS}
+        ratios = [rate / max(bare.values()) for rate, bare in rounds]
+        listed = ", ".join(f"{depth}: {rate:,.0f}" for depth, rate in medians.items())
+        share = f"{mine / max(medians.values()):6.1%} of the best ({min(ratios):.1%} to {max(ratios):.1%} of a round's best)"
+        _line(name, f"{mine:>9,.0f} samples/s   bare loops {listed}   {share}   wanted {workload.target:.0%}")
+        found[name] = {"samples_per_s": mine, "bare_samples_per_s": medians, "ratios": ratios, "wanted": workload.target}
+    return found
+
+
 _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "empty": _empty,
     "first_batch": _first_batch,
@@ -324,6 +352,7 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "paths": _paths,
     "epoch_gap": _epoch_gap,
     "auto": _auto,
+    "cold": _cold,
     "rows": _rows,
     "raw": partial(_form, form="raw", wanted=0.95),
     "windows": partial(_form, form="windows", wanted=0.95),
