@@ -117,6 +117,7 @@ class Files:
         lines |= {f"  bad {number}": f"{self._shown(bad['path'])}: {bad['problem']}" for number, bad in enumerate(seen.unreadable[:SHOWN], 1)}
         if needs := _missing(contents.decoder):
             facts["needs"] = lines["needs"] = needs
+        bad = bool(seen.unreadable) or contents.some_stay_bad
         parts = contents.parts if len(self.parts) == 1 else self.parts
         names = ["NpyFiles"] if contents.decoder is None else ["ByteFiles"] + ["decode"] * (not contents.function)
         script = write(
@@ -125,8 +126,8 @@ class Files:
             code=contents.code,
             parts=parts,
             transform=contents.transform,
-            remarks=(*contents.remarks, *remarks, *(["bad files: others take their place"] if seen.unreadable else [])),
-            substitute=bool(seen.unreadable),
+            remarks=(*contents.remarks, *remarks, *(["bad files: others take their place"] if bad else [])),
+            substitute=bad,
         )
         return Finding(facts, lines, script, self.histogram)
 

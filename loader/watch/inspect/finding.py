@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from loader.data.decode.decoder import Decoder, Undecodable
+from loader.data.npy.header import NpyHeader
 from loader.errors import DecodeError
 
 MOST_HEADERS = 4096
@@ -22,7 +23,8 @@ BATCH = 64
 SHOWN = 5
 """Forms, columns, and files that can't be read, that people are shown."""
 
-Facts = TypeVar("Facts")
+_MOST_LABEL_BYTES = 64 << 20
+_MOST_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Contents:
         function: name of that function, where it is what decodes.
         parts: of a sample that are in the file: `("x",)`, or also `"y"`.
         remarks: comments of the snippet.
+        some_stay_bad: whether files can be read, but not be made alike.
     """
 
     facts: dict[str, Any]
@@ -70,6 +73,7 @@ class Contents:
     function: str = ""
     parts: tuple[str, ...] = ("x",)
     remarks: tuple[str, ...] = ()
+    some_stay_bad: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,21 @@ def look_at(paths: Sequence[str], read: Callable[[str], Any], most: int) -> Look
         except (DecodeError, Undecodable, OSError, MemoryError) as error:
             unreadable.append({"path": path, "problem": _problem(error)})
     return Look(len(places), good, unreadable)
+
+
+def class_counts(header: NpyHeader, read: Callable[[], Any]) -> dict[str, int]:
+    """Return how many samples each class has, by their labels; nothing where these are no whole numbers, one for each.
+
+    Args:
+        header: of the labels.
+        read: returns them.
+    """
+    if header.dtype.kind not in "iub" or len(header.shape) != 1 or header.nbytes > _MOST_LABEL_BYTES:
+        return {}
+    values, counts = np.unique(np.asarray(read()), return_counts=True)
+    if len(values) > _MOST_CLASSES:
+        return {}
+    return {str(value): count for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
 
 
 def batch_bytes(sample: int | None) -> dict[str, int]:

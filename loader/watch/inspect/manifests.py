@@ -79,9 +79,12 @@ class Manifest:
             shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
             lines["missing"] = f"{count_of(len(missing))} of {len(files.paths):,}: {shown}"
         problem = self._problem(files)
+        remarks = ("an error until the manifest is corrected: see what is said above",) if problem else ()
+        if not problem and by_kind([self.column or ""]).keys() == {files.kind}:
+            problem = "its first line, which names the columns, names a file; put a line such as path,label before it"
+            remarks = ("the first line is taken for the names of the columns",)
         if problem:
             facts["problem"] = lines["problem"] = problem
-        remarks = ("an error until the manifest is corrected: see what is said above",) if problem else ()
         return files.finding(self.path, facts, lines, most, remarks)
 
     def _find_paths(self) -> tuple[str | None, str | None]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from loader.data.decode.array_decoders import npz, read_headers
 from loader.data.npy.header import NpyHeader
-from loader.watch.inspect.finding import SHOWN, Contents, Finding, Look, batch_bytes, batch_lines, count_of, look_at
+from loader.watch.inspect.finding import SHOWN, Contents, Finding, Look, batch_bytes, batch_lines, class_counts, count_of, look_at
 from loader.watch.inspect.kinds.npy_files import describe
 from loader.watch.inspect.snippet import write
 
@@ -58,7 +60,8 @@ def one_file(path: str) -> Finding:
         parts=("x",) if y is None else ("x", "y"),
         remarks=["all rows are loaded into memory; for files larger than it, save each array with np.save"],
     )
-    return Finding(facts | batch_bytes(sample), lines | batch_lines(sample), script)
+    histogram = {} if y is None else class_counts(arrays[y], lambda: np.load(path)[y])
+    return Finding(facts | batch_bytes(sample), lines | batch_lines(sample), script, histogram)
 
 
 def choose(arrays: dict[str, NpyHeader], rows: bool = False) -> tuple[str, str | None]:

@@ -44,7 +44,8 @@ def contents(seen: Look) -> Contents:
         lines[f"  {number}"] = f"{count_of(form['files'])} {form['dtype']} {form['shape']} {form['order']}, the first {form['first file']}"
     code = _alike(seen, ranked)
     nbytes = facts.get("bytes of one sample")
-    return Contents(facts | {"forms": ranked}, lines, None, nbytes, code=code, transform=_TRANSFORM if code else "")
+    several_ranks = len({len(form["shape"]) for form in ranked}) > 1
+    return Contents(facts | {"forms": ranked}, lines, None, nbytes, code=code, transform=_TRANSFORM if code else "", some_stay_bad=several_ranks)
 
 
 def one_file(path: str) -> Finding:

@@ -7,11 +7,9 @@ import importlib.util
 import os
 from typing import Any
 
-import numpy as np
-
 from loader.data.npy.header import NpyHeader
 from loader.errors import ConfigError
-from loader.watch.inspect.finding import Finding, batch_bytes, batch_lines
+from loader.watch.inspect.finding import Finding, batch_bytes, batch_lines, class_counts
 from loader.watch.inspect.kinds.archives import choose
 from loader.watch.inspect.snippet import write
 
@@ -30,14 +28,14 @@ def hdf5_file(path: str) -> Finding:
 
     with h5py.File(path, "r") as file:
         file.visititems(note)
-        return _finding(path, "HDF5 file", arrays, "import h5py", f'h5py.File({path!r}, "r")')
+        return _finding(path, "HDF5 file", arrays, "import h5py", f"h5py.File({path!r}, 'r')")
 
 
 def zarr_folder(path: str) -> Finding:
     """Return which arrays a Zarr folder has. Raises ConfigError where zarr is not installed, OSError."""
     _check_installed("zarr", path)
     opened = importlib.import_module("zarr").open(path, mode="r")
-    call = f'zarr.open({path!r}, mode="r")'
+    call = f"zarr.open({path!r}, mode='r')"
     return _finding(path, "Zarr folder", {"": opened} if hasattr(opened, "shape") else _arrays_in(opened), "import zarr", call)
 
 
@@ -71,10 +69,7 @@ def _finding(path: str, kind: str, arrays: dict[str, Any], import_line: str, cal
     labels = "" if y is None else f", labels=store[{y!r}][:]"
     source = f"MapSource(store[{x!r}]{labels})" if several else "MapSource(store)"
     parts = ("x",) if y is None else ("x", "y")
-    histogram: dict[str, int] = {}
-    if y is not None and rows[y].dtype.kind in "iu" and len(rows[y].shape) == 1:
-        values, counts = np.unique(np.asarray(arrays[y][:]), return_counts=True)
-        histogram = {str(value): int(count) for value, count in zip(values.tolist(), counts.tolist(), strict=True)}
+    histogram = {} if y is None else class_counts(rows[y], lambda: arrays[y][:])
     script = write(source, "MapSource", imports=[import_line], code=f"store = {call}", parts=parts)
     return Finding(facts | batch_bytes(sample), lines | batch_lines(sample), script, histogram)
 

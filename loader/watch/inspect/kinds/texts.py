@@ -21,6 +21,7 @@ from loader.watch.inspect.snippet import write
 
 _MOST_BYTES = 64 << 20  # of a file of lines that are read
 _HEAD_BYTES = 4096
+_DELIMITERS = ";\t|,"
 _LONGEST = 4096  # sample that is proposed
 _MOST_CLASSES = 100
 _NUMBERS = """def numbers(row):
@@ -66,7 +67,9 @@ def lines_of(path: str) -> Finding:
 def rows_of(path: str) -> Finding:
     """Return which columns a table has, and which of them could be the text and the label. Raises Undecodable, OSError."""
     is_json = os.path.splitext(path)[1].lower() in (".jsonl", ".ndjson")
-    names, rows, header = _json_rows(path) if is_json else _csv_rows(path)
+    lines_read = _head_rows(path)
+    delimiter = _delimiter_of(path, lines_read[0])
+    names, rows, header = _json_rows(lines_read) if is_json else _csv_rows(lines_read, delimiter.encode())
     columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
     label = _label_of(columns)
     others = {name: values for name, values in columns.items() if name != label}
@@ -81,7 +84,7 @@ def rows_of(path: str) -> Finding:
         facts["numbers"] = list(others)
         lines["numbers"] = ", ".join(map(str, others))
         arguments.append("decode=numbers")
-        code = _JSON_NUMBERS.format(keys=list(others)) if is_json else _NUMBERS.format(delimiter=separator_of(path).encode(), places=places)
+        code = _JSON_NUMBERS.format(keys=list(others)) if is_json else _NUMBERS.format(delimiter=delimiter.encode(), places=places)
     else:
         if not any(map(any, others.values())):
             raise Undecodable(_NO_ROW)
@@ -95,6 +98,7 @@ def rows_of(path: str) -> Finding:
         remarks.append(_TOKENS)
     arguments += [] if label is None else [f"label_columns={label!r}"]
     arguments += [] if header else ["header=False"]
+    arguments += [] if is_json or delimiter == separator_of(path) else [f"delimiter={delimiter!r}"]
     parts = ("x",) if label is None else ("x", "y")
     script = write(f"TextLines({', '.join(arguments)})", *imported, code=code, parts=parts, remarks=remarks)
     histogram = {} if label is None else dict(Counter(columns[label]).most_common(_MOST_CLASSES))
@@ -146,12 +150,18 @@ def _head_rows(path: str) -> list[bytes]:
     return rows[:-1] if more else rows
 
 
-def _csv_rows(path: str) -> tuple[list[Any], list[list[str]], bool]:
+def _delimiter_of(path: str, first: bytes) -> str:
+    """Return what separates the columns of a table: what its name says, unless its first row is one column, and several by another sign."""
+    usual = separator_of(path)
+    other = max(_DELIMITERS, key=lambda sign: first.count(sign.encode()))
+    return other if usual.encode() not in first and other.encode() in first else usual
+
+
+def _csv_rows(lines: Sequence[bytes], delimiter: bytes) -> tuple[list[Any], list[list[str]], bool]:
     """Return the names of the columns, or their numbers where they have none; rows, as texts; and whether there are names."""
-    delimiter = separator_of(path).encode()
     rows: list[list[str]] = []
     pending = b""
-    for line in _head_rows(path):
+    for line in lines:
         pending = pending + b"\n" + line if pending else line
         if pending.count(b'"') % 2 == 0:  # else the row goes on in the next line
             rows.append([field.decode("utf-8", "replace").strip() for field in split_csv(pending.rstrip(b"\r"), delimiter)])
@@ -164,8 +174,7 @@ def _csv_rows(path: str) -> tuple[list[Any], list[list[str]], bool]:
     return names, [row for row in rows[header:] if len(row) == len(names)], header
 
 
-def _json_rows(path: str) -> tuple[list[Any], list[list[str]], bool]:
-    lines = _head_rows(path)
+def _json_rows(lines: Sequence[bytes]) -> tuple[list[Any], list[list[str]], bool]:
     names = keys_of(memoryview(lines[0]))
     rows = [found for found in map(_json_object, lines) if found is not None]
     return names, [[_as_text(row.get(name)) for name in names] for row in rows], True

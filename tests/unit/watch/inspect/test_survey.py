@@ -130,6 +130,18 @@ def jsonl_of_numbers(tmp: Path) -> Path:
     return tmp / "r.jsonl"
 
 
+def csv_with_semicolons(tmp: Path) -> Path:
+    (tmp / "r.csv").write_text("a;b;kind\n" + "1;2.5;x\n3;4.5;y\n" * 2)
+    return tmp / "r.csv"
+
+
+def arrays_of_several_ranks(tmp: Path) -> Path:
+    for number in range(4):
+        np.save(tmp / f"{number}.npy", np.zeros((4, 3)))
+    np.save(tmp / "9.npy", np.zeros((4, 3, 2)))
+    return tmp
+
+
 def lines(tmp: Path) -> Path:
     (tmp / "corpus.txt").write_text("a line\n\nanother, longer line\n")
     return tmp / "corpus.txt"
@@ -216,13 +228,15 @@ CASES: dict[str, tuple[Make, str, dict[str, Any]]] = {
     "rows without names": (csv_without_header, "(2, 2) float32", {"numbers": [0, 1], "label column": None}),
     "JSON rows": (jsonl_of_texts, "(4, 8) uint8 (4,) int32", {"text column": "text", "label column": "label"}),
     "JSON rows of numbers": (jsonl_of_numbers, "(4, 2) float32 (4,) int32", {"numbers": ["a", "b"], "label column": "label"}),
+    "rows with semicolons": (csv_with_semicolons, "(4, 2) float32 (4,) int32", {"columns": ["a", "b", "kind"]}),
+    "arrays of several ranks": (arrays_of_several_ranks, "(5, 4, 3) float64", {"shape": [4, 3]}),
     "lines": (lines, "(2, 32) uint8", {"lines": 2, "bytes of a line": {"min": 6, "median": 13, "max": 20}}),
     "texts": (texts, "(3, 16) uint8 (3,) int32", {"kind": "text", "files": 3}),
     "one array": (one_array, "(10, 3) uint8", {"shape": [10, 3], "bytes of one sample": 3, "bytes of one batch": 192}),
     "arrays of several shapes": (unlike_arrays, "(4, 4, 3) float32", {"files": 4}),
-    "one archive": (archive, "(10, 4, 4) float64 (10,) int64", {"kind": "one .npz file"}),
+    "one archive": (archive, "(10, 4, 4) float64 (10,) int64", {"class histogram": {"0": 10}}),
     "archives": (archives, "(3, 4, 4) uint8 (3,) int64", {"kind": ".npz files"}),
-    "HDF5": (hdf5, "(10, 4, 4) uint8 (10,) int64", {"kind": "HDF5 file"}),
+    "HDF5": (hdf5, "(10, 4, 4) uint8 (10,) int64", {"class histogram": {"0": 5, "1": 5}}),
     "Zarr": (zarr_group, "(10, 4) float32", {"kind": "Zarr folder"}),
     "raw records": (raw_records, "(5, 28, 28) uint8", {"bytes": 3920}),
     "files of any kind": (raw_files, "(3, 10) uint8", {"extensions": [".dat"]}),
@@ -292,6 +306,15 @@ def test_a_manifest_whose_files_are_missing_says_so_and_so_does_the_script(tmp_p
     assert "until the manifest is corrected" in found.snippet
     (tmp_path / "gone.csv").write_text("path,label\nx/1.png,a\nx/2.png,b\n")
     assert survey(str(tmp_path / "gone.csv")).facts["missing files"] == 2
+
+
+def test_a_manifest_without_names_of_columns_is_told_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        picture(tmp_path / f"{number}.png")
+    (tmp_path / "m.csv").write_text("0.png,1\n1.png,0\n2.png,1\n")
+    found = survey(str(tmp_path / "m.csv"))
+    assert "put a line such as path,label before it" in found.lines["problem"]
+    assert run(found, monkeypatch) == "(2, 20, 30, 3) uint8 (2,) int32"
 
 
 def test_a_manifest_with_bad_lines_is_told_them(tmp_path: Path) -> None:
