@@ -51,19 +51,23 @@ class Files:
         kind: of all.
         paths: of all that are there, in order.
         maker: `""` for the class itself, `"from_folder"` or `"from_manifest"`.
-        place: what the maker is given first.
+        place: what the maker is given first: a path, or a list of them.
         options: what else it is given.
         parts: of a sample: `("x",)`, and what the maker adds.
         histogram: samples of each class.
+        code: of the snippet: what comes before the source; may be empty.
+        given: in the snippet, what the maker is given, where that takes `code`; else it follows from the above.
     """
 
     kind: Kind
     paths: Sequence[str]
     maker: str
-    place: str
+    place: str | Sequence[str]
     options: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[str, ...] = ("x",)
     histogram: Mapping[str, int] = field(default_factory=dict)
+    code: str = ""
+    given: str = ""
 
     def look(self, most: int = MOST_HEADERS) -> tuple[Look, Contents]:
         """Read headers, and return what they say."""
@@ -75,7 +79,7 @@ class Files:
 
     def source(self, decoder: Decoder | None) -> LabelledFiles:
         """Return the source of them. Files of a manifest that are missing are bad ones among others."""
-        is_listed = self.maker == "from_manifest"
+        is_listed = self.maker == "from_manifest" or not isinstance(self.place, str)
         kind: type[LabelledFiles] = _ListedByteFiles if is_listed else ByteFiles
         if decoder is None:
             kind = _ListedNpyFiles if is_listed else NpyFiles
@@ -87,13 +91,15 @@ class Files:
     def call(self, contents: Contents) -> str:
         """Return the expression that makes the source of them."""
         name = "NpyFiles" if contents.decoder is None else "ByteFiles"
-        arguments = [repr(self.place), *(f"{name}={value!r}" for name, value in self.options.items())]
+        arguments = [self.given] if self.given else [repr(self.place), *(f"{name}={value!r}" for name, value in self.options.items())]
         if contents.decoder is not None:
             arguments.append(f"decode={contents.function or repr(contents.decoder)}")
         return f"{name}{'.' if self.maker else ''}{self.maker}({', '.join(arguments)})"
 
     def _shown(self, path: str) -> str:
         """Return a path as the user would write it, who gave the folder that it is in."""
+        if not isinstance(self.place, str):
+            return path
         prefix = os.path.abspath(self.place).rstrip("/") + "/"
         return os.path.join(self.place, path.removeprefix(prefix)) if path.startswith(prefix) else path
 
@@ -123,7 +129,7 @@ class Files:
         script = write(
             self.call(contents),
             *names,
-            code=contents.code,
+            code="\n".join(filter(None, [contents.code, self.code])),
             parts=parts,
             transform=contents.transform,
             remarks=(*contents.remarks, *remarks, *(["bad files: others take their place"] if bad else [])),

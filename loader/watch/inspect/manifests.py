@@ -10,15 +10,17 @@ from typing import Any
 from loader.data.sources.files.byte_files import ByteFiles
 from loader.data.sources.files.npy_files import NpyFiles
 from loader.data.sources.labels.manifest_tables import BadRows, is_missing, open_table
+from loader.data.sources.labels.text_rows import separator_of
 from loader.errors import LoaderError
 from loader.watch.inspect.files import Files
 from loader.watch.inspect.finding import MOST_HEADERS, SHOWN, Finding, count_of
 from loader.watch.inspect.kinds.archives import LABELS
-from loader.watch.inspect.kinds.kind import Kind, by_kind
+from loader.watch.inspect.kinds.kind import SUFFIXES, Kind, by_kind
 from loader.watch.inspect.kinds.texts import is_number, mostly_numbers
 
 _LARGEST_BYTES = 256 << 20  # larger tables are rows of text: nobody lists so many files
 _TRIED = 100  # values of a column that are looked for
+_TRIED_WITHOUT_ENDING = 10
 _FOLDERS = 50  # beside the manifest in which they are looked for
 _MOST_CLASSES = 1000
 _PATH_NAMES = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path")
@@ -34,6 +36,7 @@ class Manifest:
     Attributes:
         column: name of the column that names files; None where none does: then the table is no manifest.
         root: folder that the paths are relative to, as a user gives it; None for that of the table.
+        ending: what the paths lack at their end, such as `.jpg`; empty where they are whole.
 
     Raises:
         LoaderError: the table can't be read.
@@ -45,7 +48,10 @@ class Manifest:
         self.names = list(dict.fromkeys(table.names))
         _, values = table.columns(self.names, BadRows(table.where, table.unit))
         self.columns: dict[str, list[Any]] = dict(zip(self.names, values, strict=True))
+        self.ending = ""
         self.column, self.root = self._find_paths()
+        if self.column is None and path.lower().endswith((".csv", ".tsv")):
+            self._find_ending()
 
     def files(self) -> Files:
         """Return the files that are listed, and how they are labelled."""
@@ -63,6 +69,8 @@ class Manifest:
         parts = ("x", "y")[: 1 + bool(labels)]
         if labels and any(name.lower() == _WEIGHT for name in self.names):
             parts = (*parts, _WEIGHT)
+        if self.ending:
+            return self._by_reading(kind, paths, labels)
         return Files(kind, found, "from_manifest", self.path, options, parts, self._histogram(labels))
 
     def finding(self, most: int = MOST_HEADERS) -> Finding:
@@ -78,8 +86,10 @@ class Manifest:
         if missing:
             shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
             lines["missing"] = f"{count_of(len(missing))} of {len(files.paths):,}: {shown}"
-        problem = self._problem(files)
-        remarks = ("an error until the manifest is corrected: see what is said above",) if problem else ()
+        problem = "" if self.ending else self._problem(files)
+        remarks: tuple[str, ...] = ("an error until the manifest is corrected: see what is said above",) if problem or missing else ()
+        if self.ending:
+            lines["paths lack"] = self.ending
         if not problem and by_kind([self.column or ""]).keys() == {files.kind}:
             problem = "its first line, which names the columns, names a file; put a line such as path,label before it"
             remarks = ("the first line is taken for the names of the columns",)
@@ -89,16 +99,14 @@ class Manifest:
 
     def _find_paths(self) -> tuple[str | None, str | None]:
         """Return the column of which most values are files, and the folder that they are in; or the one that is called as such columns are."""
-        folder = os.path.dirname(self.path) or "."
-        with os.scandir(folder) as entries:
-            inner = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))[:_FOLDERS]
+        roots = self._roots()
         best: tuple[int, str | None, str | None] = (0, None, None)
         for name, values in self.columns.items():
             tried = [_as_path(value) for value in values[:_TRIED] if isinstance(value, str) and value.strip()]
-            for root in (folder, *inner):
+            for root in roots:
                 there = sum(os.path.isfile(os.path.join(root, value)) or os.path.isfile(os.path.join(root, value + ".npy")) for value in tried)
                 if there > best[0]:
-                    best = (there, name, None if root == folder else root.removeprefix("./"))
+                    best = (there, name, None if root == roots[0] else root.removeprefix("./"))
                 if there == len(tried):
                     break
         if best[0]:
@@ -107,12 +115,45 @@ class Manifest:
         texts = [value for value in self.columns.get(named or "", [])[:_TRIED] if isinstance(value, str)]
         return (named, None) if texts and Kind.OTHER not in by_kind(map(_as_path, texts)) else (None, None)
 
+    def _find_ending(self) -> None:
+        """Find the column whose values are files but for their extension, as IDs are."""
+        endings = [ending for kind in (Kind.PICTURES, Kind.SOUND, Kind.NPZ) for ending in SUFFIXES[kind]]
+        for name, values in self.columns.items():
+            tried = [_as_path(value) for value in values[:_TRIED_WITHOUT_ENDING]]
+            for root in self._roots():
+                for ending in endings:
+                    there = sum(os.path.isfile(os.path.join(root, value + ending)) for value in tried)
+                    if 2 * there > len(tried):
+                        self.column, self.root, self.ending = name, root.removeprefix("./"), ending
+                        return
+
+    def _roots(self) -> list[str]:
+        """Return the folders that paths may be relative to: that of the table, and those in it."""
+        folder = os.path.dirname(self.path) or "."
+        with os.scandir(folder) as entries:
+            inner = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))[:_FOLDERS]
+        return [folder, *inner]
+
+    def _by_reading(self, kind: Kind, paths: list[str], labels: Sequence[str]) -> Files:
+        """Return files whose paths have to be completed by the script."""
+        delimiter = separator_of(self.path)
+        code = f"with open({self.path!r}, newline='', encoding='utf-8-sig') as file:\n    rows = list(csv.DictReader(file, delimiter={delimiter!r}))"
+        given = f"[row[{self.column!r}] + {self.ending!r} for row in rows], root={self.root!r}"
+        options: dict[str, Any] = {}
+        if len(labels) == 1:
+            (label,) = labels
+            number = "float" if any("." in str(value) for value in self.columns[label]) else "int"
+            read = f"{number}(row[{label!r}])" if is_number(list(map(str, self.columns[label]))) else f"row[{label!r}]"
+            given = f"{given}, labels=[{read} for row in rows]"
+            options = {"labels": list(map(str, self.columns[label]))}
+        return Files(kind, paths, "", paths, options, ("x", "y")[: 1 + len(options)], self._histogram(labels), code, given)
+
     def _paths(self) -> list[str]:
         """Return the paths that are listed, as they can be opened."""
         assert self.column is not None
         root = self.root or os.path.dirname(self.path)
         values = [value for value in self.columns[self.column] if isinstance(value, str) and value.strip()]
-        return [os.path.join(root, os.path.expanduser(_as_path(value))) for value in values]
+        return [os.path.join(root, os.path.expanduser(_as_path(value))) + self.ending for value in values]
 
     def _labels(self) -> tuple[str, ...]:
         """Return the columns of labels: by their names; else the only other one, or all others if they are numbers."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from loader.watch.inspect.finding import BATCH
 
-_NEEDED = {"np.": "import numpy as np", "json.": "import json"}
+_NEEDED = {"np.": "import numpy as np", "json.": "import json", "csv.": "import csv"}
 """Imports, by what shows in code that they are needed."""
 
 
@@ -25,7 +25,7 @@ def write(
     Args:
         source: expression that makes the source.
         names: of this package that it takes.
-        imports: further lines of imports; those of NumPy and json are found by themselves.
+        imports: further lines of imports; those of NumPy, json and csv are found by themselves.
         code: what comes before the source, such as a function.
         parts: names of the parts of a sample.
         transform: name of a function that is the first transform; may be empty.

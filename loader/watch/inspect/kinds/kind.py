@@ -37,7 +37,7 @@ class Kind(Enum):
     """Anything else: perhaps raw numbers."""
 
 
-_SUFFIXES: dict[Kind, tuple[str, ...]] = {
+SUFFIXES: dict[Kind, tuple[str, ...]] = {
     Kind.NPY: NpyFiles.suffixes,
     Kind.PICTURES: ImageDecoder.suffixes,
     Kind.SOUND: AudioDecoder.suffixes,
@@ -46,7 +46,8 @@ _SUFFIXES: dict[Kind, tuple[str, ...]] = {
     Kind.TABLE: (".csv", ".tsv", ".jsonl", ".ndjson"),
     Kind.HDF5: (".h5", ".hdf5"),
 }
-_BY_EXTENSION = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes}
+"""How the names of files end, in lower case; other files are of the last kind."""
+_BY_EXTENSION = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
 _RIFF = {b"WAVE": Kind.SOUND, b"WEBP": Kind.PICTURES}
 _ZARR = ("zarr.json", ".zarray", ".zgroup")
 _ENDS = ((" image", Kind.PICTURES), ("an Ogg file", Kind.SOUND), ("a FLAC file", Kind.SOUND), (".npz", Kind.NPZ), ("HDF5 file", Kind.HDF5))

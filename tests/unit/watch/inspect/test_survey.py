@@ -84,6 +84,13 @@ def csv_of_pictures(tmp: Path) -> Path:
     return tmp / "train.csv"
 
 
+def csv_of_ids(tmp: Path) -> Path:
+    for number in range(4):
+        picture(tmp / f"train/{number:03}.jpg")
+    (tmp / "labels.csv").write_text("id,breed\n" + "".join(f"{n:03},{'pug' if n < 3 else 'beagle'}\n" for n in range(4)))
+    return tmp / "labels.csv"
+
+
 def csv_of_targets(tmp: Path) -> Path:
     for number in range(3):
         sound(tmp / f"{number}.wav")
@@ -220,6 +227,7 @@ CASES: dict[str, tuple[Make, str, dict[str, Any]]] = {
         {"sample rates": {"8000": 2, "16000": 1}, "classes": ["no", "yes"]},
     ),
     "a manifest beside a folder": (csv_of_pictures, "(4, 20, 30, 3) uint8 (4,) int32", {"path column": "file", "label columns": ["species"]}),
+    "a manifest of IDs": (csv_of_ids, "(4, 20, 30, 3) uint8 (4,) int32", {"path column": "id", "class histogram": {"pug": 3, "beagle": 1}}),
     "a manifest of targets": (csv_of_targets, "(3, 2000) float32 (3, 2) float32", {"label columns": ["height", "weight_kg"]}),
     "JSON lines": (jsonl_of_arrays, "(3, 3) float64 (3,) int32 (3,) float32", {"kind": ".npy files", "missing files": 0}),
     "a list": (text_of_paths, "(3, 20, 30, 3) uint8", {"path column": "path", "label columns": []}),
