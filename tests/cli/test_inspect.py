@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from loader.watch.inspect.survey import survey
+from tests.conftest import script_environment
 
 
 def loader(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -73,3 +75,18 @@ def test_what_is_no_npy_file_is_an_error_in_one_line(tmp_path: Path) -> None:
 def test_help_lists_the_commands_and_the_version_is_that_of_the_package() -> None:
     assert "inspect" in loader("--help").stdout
     assert "0.1.0" in loader("--version").stdout
+
+
+def test_the_script_runs_in_a_process_of_its_own_and_each_class_has_a_bar(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"photos/{'dog' if number % 3 else 'cat'}").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 20 + number)).save(tmp_path / f"photos/{'dog' if number % 3 else 'cat'}/{number}.png")
+    told = loader("inspect", tmp_path / "photos").stdout
+    assert "kind                 pictures\n" in told
+    assert "bytes of one batch   " in told
+    cat, dog = (line for line in told.splitlines() if line.startswith(("cat", "dog")))
+    assert (cat.split()[1], dog.split()[1]) == ("2", "4")
+    assert dog.count("█") == 2 * cat.count("█")
+    (tmp_path / "load.py").write_text(told.split("This loads it:\n\n")[1])
+    result = subprocess.run([sys.executable, tmp_path / "load.py"], capture_output=True, text=True, timeout=60, env=script_environment(None))
+    assert (result.stdout, result.stderr) == ("(6, 22, 30, 3) uint8 (6,) int32\n", "")
