@@ -1,0 +1,13 @@
+"""Transforms: what happens to a sample between its file and the batch.
+
+A transform is any callable `f(sample, rng) -> sample`. Those in this room also work on many rows at once, from an array to an array, so that
+the last one writes straight into the slot.
+
+Each takes `fields`: names of parts (`"x"`, `"y"`, `"sample_weight"`) or of entries of a part's dict (`"image"`).
+"""
+
+from loader.data.transforms.flip import Flip
+from loader.data.transforms.leaf_transform import LeafTransform, RowError
+from loader.data.transforms.values import Cast, Normalize, OneHot, Rescale
+
+__all__ = ["Cast", "Flip", "LeafTransform", "Normalize", "OneHot", "Rescale", "RowError"]

@@ -1,0 +1,75 @@
+"""What a built-in transform is: it changes chosen arrays of a sample, many rows at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from loader.data.named_arguments import NamedArguments
+from loader.data.spec import Array, Leaf, Sample, SampleSpec
+from loader.errors import ConfigError
+
+Fields = str | Sequence[str]
+
+
+class RowError(ValueError):
+    """A transform of many rows failed at one of them."""
+
+    def __init__(self, row: int, problem: str) -> None:
+        super().__init__(problem)
+        self.row = row
+
+
+class LeafTransform(NamedArguments, ABC):
+    """A transform that changes each chosen array separately, many rows at a time.
+
+    A subclass says what an array becomes (`result`), does it (`apply`), and, where it is random, draws once per sample (`draw`), so that
+    all chosen arrays of a sample get the same decision.
+    """
+
+    random = False
+
+    def __init__(self, fields: Fields) -> None:
+        names = (fields,) if isinstance(fields, str) else fields
+        if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
+            raise ConfigError(
+                f"{type(self).__name__}: fields={fields!r}; give names of parts, such as 'x', or of keys in a dict, such as ('image', 'mask')"
+            )
+        self.fields: tuple[str, ...] = tuple(names)
+
+    @abstractmethod
+    def result(self, leaf: Leaf) -> Leaf:
+        """Return what `leaf` becomes. Raises ConfigError if this transform can't handle it."""
+
+    @abstractmethod
+    def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
+        """Write the transformed `rows` to `out`.
+
+        Args:
+            rows: of shape `(n, *leaf.shape)`; read-only, may be memory-mapped.
+            out: of shape `(n, *result(leaf).shape)`, C-contiguous; does not overlap `rows`.
+            draws: what `draw` returned for each row; empty unless `random`.
+        """
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """Draw the decision for one sample."""
+        return None
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Transform one sample. Same bits as `apply` on many rows."""
+        spec = SampleSpec.of(sample)
+        leaves = spec.flatten(sample)
+        draws = [self.draw(rng)] if self.random else []
+        for number in spec.select(self.fields):
+            result = self.result(spec.leaves[number])
+            out = np.empty((1, *result.shape), result.dtype)
+            self.apply(leaves[number][None], out, draws)
+            leaves[number] = out[0]
+        return spec.unflatten(leaves)
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{key}={value!r}" for key, value in vars(self).items() if not key.startswith("_"))
+        return f"{type(self).__name__}({settings})"
