@@ -166,7 +166,7 @@ def _in_silence() -> Iterator[None]:
 
 def _check(target: str) -> Check:
     if Path(target).exists():
-        return _check_of_files(files_at(target))
+        return _check_of_files(target, files_at(target))
     made = call(target)
     if isinstance(made, Source):
         return SampleCheck(made, transforms=(), seed=0)
@@ -179,12 +179,14 @@ def _check(target: str) -> Check:
     return SampleCheck(made.source, timeout_s=config.sample_timeout_s, **settings)
 
 
-def _check_of_files(files: Files) -> Check:
+def _check_of_files(target: str, files: Files) -> Check:
     if files.kind is Kind.NPY:
         source = files.source(None)
         return FileCheck(source, usual_form(source))
     if files.kind not in DECODED:
-        raise click.UsageError(f"{files.place} holds {files.kind.value}; how samples are made of them, SCRIPT:FUNCTION says: it returns a source")
+        raise click.UsageError(
+            f"{target!r} holds {files.kind.value}, which have no decoder of their own. Give SCRIPT:FUNCTION, which returns a source: its samples are made"
+        )
     _, contents = files.look()
     return SampleCheck(files.source(contents.decoder), transforms=(), seed=0)
 
