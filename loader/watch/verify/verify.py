@@ -185,7 +185,7 @@ def _check_of_files(target: str, files: Files) -> Check:
         return FileCheck(source, usual_form(source))
     if files.kind not in DECODED:
         raise click.UsageError(
-            f"{target!r} holds {files.kind.value}, which have no decoder of their own. Give SCRIPT:FUNCTION, which returns a source: its samples are made"
+            f"{target!r} holds {files.kind.value}, for which there is no decoder. Give SCRIPT:FUNCTION, which returns a source: its samples are made"
         )
     _, contents = files.look()
     return SampleCheck(files.source(contents.decoder), transforms=(), seed=0)
