@@ -106,6 +106,22 @@ def test_small_rows_here_and_there_are_not_asked_for_unless_memory_cannot_hold_t
     assert rows_asked(asked, path, 64) == [(5, 6), (500, 501), (50, 51)]
 
 
+def test_the_kernel_reads_nothing_around_rows_of_a_file_that_memory_cannot_hold(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = rows_file(tmp_path, "x.npy", 10)
+    flags = {}
+    for limit in (10**12, 60_000):
+        monkeypatch.setattr(array_column, "page_cache_bytes", lambda limit=limit: limit)
+        source = NpyArrays(path)
+        source.open()
+        source.will_read(np.array([3, 7]))
+        regions = Path("/proc/self/smaps").read_text().split(str(path))[1:]
+        flags[limit] = any(" rr" in region.partition("VmFlags:")[2].partition("\n")[0] for region in regions)
+        del source
+    assert flags == {10**12: False, 60_000: True}
+
+
 def test_arrays_in_memory_and_files_whose_rows_are_scattered_are_not_asked_for(asked: Asked, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.asfortranarray(np.zeros((300, 70_000), np.uint8)))
     NpyArrays(tmp_path / "x.npy", y=np.zeros((300, 70_000), np.uint8)).will_read(np.array([1, 2]))
