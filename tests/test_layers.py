@@ -178,8 +178,8 @@ def test_frameworks_are_imported_in_the_trainers_adapters_only() -> None:
     assert {name.split("/")[0] for name in importers(*FRAMEWORKS)} <= {"train"}
 
 
-def test_images_are_decoded_behind_one_door_for_each_library() -> None:
-    assert importers("cv2") == {"data/decode/image_decoder.py"}
+def test_images_are_decoded_and_transformed_behind_one_door_for_each_library() -> None:
+    assert importers("cv2") == {"data/decode/image_decoder.py", "data/transforms/opencv.py"}
     assert importers("PIL") == {"data/decode/pillow_pictures.py"}
 
 

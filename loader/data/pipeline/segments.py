@@ -105,8 +105,9 @@ class LeafSegment(Segment):
         leaves = list(spec.leaves)
         for place, transform in transforms:
             for number in SampleSpec(tuple(leaves)).select(transform.fields):
-                leaves[number] = transform.result(leaves[number])
-                self._chains[number].append((place, transform, leaves[number]))
+                leaf = leaves[number]
+                leaves[number] = transform.result(leaf)
+                self._chains[number].append((place, transform.for_leaf(leaf), leaves[number]))
         self._random = [(place, transform) for place, transform in transforms if transform.random]
         self._spec = spec
         self.result = SampleSpec(tuple(leaves))

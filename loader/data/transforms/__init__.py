@@ -6,8 +6,9 @@ the last one writes straight into the slot.
 Each takes `fields`: names of parts (`"x"`, `"y"`, `"sample_weight"`) or of entries of a part's dict (`"image"`).
 """
 
+from loader.data.transforms.affine import Affine
 from loader.data.transforms.flip import Flip
 from loader.data.transforms.leaf_transform import LeafTransform, RowError
 from loader.data.transforms.values import Cast, Normalize, OneHot, Rescale
 
-__all__ = ["Cast", "Flip", "LeafTransform", "Normalize", "OneHot", "Rescale", "RowError"]
+__all__ = ["Affine", "Cast", "Flip", "LeafTransform", "Normalize", "OneHot", "Rescale", "RowError"]

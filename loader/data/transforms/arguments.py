@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from loader.data.spec import Array, as_dtype, check_dtype
+from loader.data.spec import Array, Leaf, as_dtype, check_dtype
 from loader.errors import ConfigError
 
 
@@ -25,6 +26,29 @@ def number_of(value: Any, name: str) -> float:
         arrays = ", or use Normalize, which takes arrays" if isinstance(value, np.ndarray | list | tuple) else ""
         raise ConfigError(f"{name}={value!r}; give one finite number{arrays}")
     return float(number)
+
+
+def range_of(value: Any, name: str, around: float = 0.0) -> tuple[float, float]:
+    """Return what a random number is drawn from: `(around - value, around + value)` for one number, else `value` itself, a pair (low, high)."""
+    if isinstance(value, tuple | list):
+        if len(value) != 2:
+            raise ConfigError(f"{name}={value!r}; give a number, or a pair (low, high)")
+        low, high = (number_of(end, name) for end in value)
+        if low > high:
+            raise ConfigError(f"{name}={value!r}; the lower end comes first")
+        return low, high
+    width = number_of(value, name)
+    if width < 0:
+        raise ConfigError(f"{name}={value!r}; give a number that is not negative, or a pair (low, high)")
+    return around - width, around + width
+
+
+def choice_of(value: Any, choices: Iterable[str], name: str) -> str:
+    """Return one of `choices`. Raises ConfigError for anything else."""
+    names = list(choices)
+    if not isinstance(value, str) or value not in names:
+        raise ConfigError(f"{name}={value!r}; must be one of {', '.join(map(repr, names))}")
+    return value
 
 
 def numbers_of(values: npt.ArrayLike, dtype: np.dtype[Any], name: str) -> Array:
@@ -53,3 +77,13 @@ def number_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
     except (TypeError, ModuleNotFoundError) as error:
         raise ConfigError(f"{name}: {error}") from error
     return result
+
+
+def check_fits(value: float, leaf: Leaf, name: str) -> None:
+    """Raise ConfigError if an array can't hold a value: a fraction or a number out of range, in an array of integers."""
+    kind = leaf.dtype.kind
+    if kind == "f":
+        return
+    low, high = (0, 1) if kind == "b" else (np.iinfo(leaf.dtype).min, np.iinfo(leaf.dtype).max) if kind in "iu" else (-math.inf, math.inf)
+    if not low <= value <= high or (kind != "c" and value != int(value)):
+        raise ConfigError(f"{name}={value:g} does not fit {leaf}; give a whole number from {low} to {high}, or put a Cast before it")

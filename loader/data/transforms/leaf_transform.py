@@ -30,15 +30,32 @@ class LeafTransform(NamedArguments, ABC):
     all chosen arrays of a sample get the same decision.
     """
 
-    random = False
-
     def __init__(self, fields: Fields) -> None:
-        names = (fields,) if isinstance(fields, str) else fields
-        if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
+        self.fields = self.names(fields, "fields")
+        if not self.fields:
+            raise ConfigError(f"{type(self).__name__}: fields={fields!r} names no array")
+
+    @classmethod
+    def names(cls, given: Fields, argument: str) -> tuple[str, ...]:
+        """Return names of fields as a tuple. Raises ConfigError for anything else."""
+        names = (given,) if isinstance(given, str) else given
+        if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
             raise ConfigError(
-                f"{type(self).__name__}: fields={fields!r}; give names of parts, such as 'x', or of keys in a dict, such as ('image', 'mask')"
+                f"{cls.__name__}: {argument}={given!r}; give names of parts, such as 'x', or of keys in a dict, such as ('image', 'mask')"
             )
-        self.fields: tuple[str, ...] = tuple(names)
+        return tuple(names)
+
+    @property
+    def random(self) -> bool:
+        """Whether it draws a decision for each sample."""
+        return False
+
+    def open(self) -> None:
+        """Import what `apply` takes. Runs in: the supervisor, before it forks the workers; or the trainer with `workers=0`."""
+
+    def for_leaf(self, leaf: Leaf) -> LeafTransform:
+        """Return the transform that does this to `leaf`: itself, unless it treats some of its fields differently."""
+        return self
 
     @abstractmethod
     def result(self, leaf: Leaf) -> Leaf:
@@ -66,7 +83,7 @@ class LeafTransform(NamedArguments, ABC):
         for number in spec.select(self.fields):
             result = self.result(spec.leaves[number])
             out = np.empty((1, *result.shape), result.dtype)
-            self.apply(leaves[number][None], out, draws)
+            self.for_leaf(spec.leaves[number]).apply(leaves[number][None], out, draws)
             leaves[number] = out[0]
         return spec.unflatten(leaves)
 

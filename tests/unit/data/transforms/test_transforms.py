@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from loader.data import transforms as T
 from loader.data.spec import Array, Leaf, SampleSpec
-from loader.data.transforms import Cast, Flip, LeafTransform, Normalize, OneHot, Rescale, RowError
+from loader.data.transforms import Affine, Cast, Flip, LeafTransform, Normalize, OneHot, Rescale, RowError
 from loader.errors import ConfigError
 
 RNG = np.random.default_rng(0)
@@ -55,6 +55,8 @@ TRANSFORMS: dict[str, tuple[LeafTransform, Array]] = {
     "flip": (Flip(), IMAGES),
     "flip the height": (Flip("vertical"), IMAGES[..., 0]),
     "flip an axis": (Flip(-1), RNG.standard_normal((9, 5))),
+    "affine": (Affine(30, 0.2, 0.1, 0.3, "reflect"), IMAGES),
+    "affine of six channels": (Affine(30, 0.2, 0.1, 0.3, value=0.5), RNG.standard_normal((9, 5, 7, 6)).astype("f4")),
 }
 
 
@@ -84,7 +86,7 @@ def test_read_only_rows_will_do(name: str) -> None:
     transform, rows = TRANSFORMS[name]
     rows = rows.copy()
     rows.setflags(write=False)
-    on_rows(transform, rows, [True] * len(rows) if transform.random else ())
+    on_rows(transform, rows, [transform.draw(RNG) for _ in rows] if transform.random else ())
 
 
 def test_other_arrays_of_the_sample_are_left_alone() -> None:

@@ -1,0 +1,72 @@
+"""Transforms of pictures that OpenCV does: what they have in common, and the only import of it here."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from loader.data.spec import Array, Leaf
+from loader.data.transforms.leaf_transform import Fields, LeafTransform
+from loader.errors import ConfigError
+
+INTERPOLATIONS = {"nearest": "INTER_NEAREST", "linear": "INTER_LINEAR", "cubic": "INTER_CUBIC", "area": "INTER_AREA"}
+
+_CHANNELS = 4  # more, most functions of OpenCV refuse
+_LARGEST = 2**15 - 1  # OpenCV counts pixels of a side in 16 bits
+
+
+class OpenCvTransform(LeafTransform):
+    """A transform of pictures, (height, width) or (height, width, channels), that OpenCV does row by row, straight into their place.
+
+    Attributes:
+        dtypes: what it takes.
+    """
+
+    dtypes: tuple[str, ...] = ("uint8", "uint16", "int16", "float32", "float64")
+
+    def __init__(self, fields: Fields) -> None:
+        super().__init__(fields)
+        if importlib.util.find_spec("cv2") is None:
+            raise ConfigError(f"{type(self).__name__} needs OpenCV, not installed here. What to do: pip install 'npy-loader[image]'")
+
+    def open(self) -> None:
+        importlib.import_module("cv2")
+
+    def result(self, leaf: Leaf) -> Leaf:
+        name = type(self).__name__
+        if len(leaf.shape) not in (2, 3) or 0 in leaf.shape:
+            raise ConfigError(f"{name}: {leaf} is not a picture, (height, width) or (height, width, channels)")
+        if max(leaf.shape[:2]) > _LARGEST:
+            raise ConfigError(f"{name}: {leaf} is larger than OpenCV allows, {_LARGEST:,} pixels a side")
+        if leaf.dtype.name not in self.dtypes:
+            raise ConfigError(f"{name}: {leaf}; it takes {', '.join(self.dtypes)}. What to do: put a Cast before it, such as Cast('float32')")
+        return leaf
+
+    def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
+        import cv2
+
+        channels = rows.shape[3] if rows.ndim == 4 else 1
+        if channels <= _CHANNELS:
+            self.run(cv2, rows, out, draws)
+            return
+        for first in range(0, channels, _CHANNELS):
+            some = np.s_[..., first : first + _CHANNELS]
+            made = np.empty_like(out[some], order="C")
+            self.run(cv2, np.ascontiguousarray(rows[some]), made, draws)
+            out[some] = made
+
+    @abstractmethod
+    def run(self, cv2: Any, rows: Array, out: Array, draws: Sequence[Any]) -> None:
+        """Do as `apply` does, on at most four channels.
+
+        Args:
+            cv2: the module.
+            rows: as `apply` has them.
+            out: as there.
+            draws: as there.
+        """

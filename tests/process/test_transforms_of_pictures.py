@@ -1,0 +1,25 @@
+"""Transforms of pictures in real workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loader import Loader, NpyArrays
+from loader import transforms as T
+from tests.batches import assert_same, inline, take
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (37, 24, 32, 3)).astype(np.uint8)
+SOURCE = NpyArrays({"image": IMAGES, "mask": (IMAGES[..., 0] > 100).astype(np.uint8)})
+BOTH: Any = {"fields": "image", "masks": "mask"}
+CHAIN = [T.Affine(20, 0.1, 0.1, 0.2, "reflect", **BOTH)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_random_transforms_make_the_same_bits_for_any_number_of_workers(workers: int) -> None:
+    with Loader(SOURCE, 5, shuffle=True, seed=3, workers=workers, transforms=CHAIN) as loader:
+        made = take(loader, epochs=2)
+    assert_same(made, inline(SOURCE, 5, epochs=2, shuffle=True, seed=3, transforms=CHAIN))
