@@ -138,17 +138,3 @@ def test_a_picture_that_fits_no_worker_is_named_with_its_size(folder: Path) -> N
     with Loader(pictures(folder), BATCH, workers=2, memory_limit="300MiB") as loader, pytest.raises(SampleError, match=words):
         for _ in loader:
             pass
-
-
-def test_the_code_in_the_documentation_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in folder.rglob("*.*"):
-        cv2.imwrite(str(path), np.zeros((130, 140, 3), np.uint8))
-    monkeypatch.chdir(folder.parent)
-    text = (Path(__file__).parent.parent.parent / "docs" / "my_data_is_images.md").read_text()
-    named: dict[str, Any] = {}
-    for block in text.split("```python\n")[1:]:
-        exec(block.split("```")[0], named)
-    with named["crops"], named["train"], named["val"]:
-        assert str(named["crops"].spec) == "(x: (128, 128, 3) uint8, y: () int32)"
-        assert str(named["train"].spec) == "(x: (224, 224, 3) float32, y: () int32)"
-    assert len(named["source"]()) == N

@@ -357,8 +357,3 @@ def test_a_resize_does_not_move_the_position(quiet: list[Batch]) -> None:
         stream: Iterator[Batch] = loader.batches()
         assert_same([copied(next(stream)) for _ in range(2)], quiet[2:4])
         assert loader.state_dict()["batch"] == 4
-
-
-def test_the_loop_in_the_documentation_runs() -> None:
-    text = (Path(__file__).parent.parent.parent / "docs" / "resume.md").read_text()
-    exec(text.split("```python\nimport")[1].split("```")[0].join(["import", ""]), {})

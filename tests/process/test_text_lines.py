@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -69,20 +68,3 @@ def test_a_file_that_has_grown_since_is_an_error_of_the_loader(tmp_path: Path) -
     path.write_text("a\nb\nc\n")
     with pytest.raises((SampleError, PipelineError), match="had 4 bytes when its lines were found, now it has 6"):
         list(Loader(source, 2, workers=1))
-
-
-def test_the_page_about_text_shows_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Model:
-        def fit(self, batches: Any, validation_data: Any, epochs: int) -> None:
-            self.seen = [sum(len(y) for _, y in each) for each in (batches, validation_data)]
-
-    monkeypatch.chdir(tmp_path)
-    rows = [f'{number},"The food was {"not good, alas" if number % 2 else "good"}",{"no" if number % 2 else "yes"}' for number in range(40)]
-    Path("reviews.csv").write_text("\n".join(["id,review,opinion", *rows]))
-    page = (Path(__file__).parent.parent.parent / "docs/my_data_is_text.md").read_text()
-    (snippet,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    made: dict[str, Any] = {"model": Model()}
-    exec(compile(snippet, "my_data_is_text.md", "exec"), made)
-    assert sum(made["model"].seen) == 40
-    assert made["source"].classes == ("no", "yes")
-    assert made["source"][1][0][:6].tolist() == [2, 1, 5, 6, 3, 1]
