@@ -15,7 +15,7 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (37, 24, 32, 3)).astype(np.uint8)
 SOURCE = NpyArrays({"image": IMAGES, "mask": (IMAGES[..., 0] > 100).astype(np.uint8)})
 BOTH: Any = {"fields": "image", "masks": "mask"}
-CHAIN = [T.Affine(20, 0.1, 0.1, 0.2, "reflect", **BOTH)]
+CHAIN = [T.Affine(20, 0.1, 0.1, 0.2, "reflect", **BOTH), T.Crop((16, 24), fields=["image", "mask"])]
 
 
 @pytest.mark.parametrize("workers", [1, 3])

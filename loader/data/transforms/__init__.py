@@ -8,7 +8,8 @@ Each takes `fields`: names of parts (`"x"`, `"y"`, `"sample_weight"`) or of entr
 
 from loader.data.transforms.affine import Affine
 from loader.data.transforms.flip import Flip
+from loader.data.transforms.frames import Crop, Pad
 from loader.data.transforms.leaf_transform import LeafTransform, RowError
 from loader.data.transforms.values import Cast, Normalize, OneHot, Rescale
 
-__all__ = ["Affine", "Cast", "Flip", "LeafTransform", "Normalize", "OneHot", "Rescale", "RowError"]
+__all__ = ["Affine", "Cast", "Crop", "Flip", "LeafTransform", "Normalize", "OneHot", "Pad", "Rescale", "RowError"]

@@ -43,6 +43,23 @@ def range_of(value: Any, name: str, around: float = 0.0) -> tuple[float, float]:
     return around - width, around + width
 
 
+def shape_of(value: Any, name: str, axes: int | None = None) -> tuple[int, ...]:
+    """Return a shape. Raises ConfigError for anything but positive whole numbers, as many as there are `axes`.
+
+    One number is one axis; or, where `axes` are given, a square or cube.
+    """
+    sizes = (value,) * (axes or 1) if is_whole(value) else value
+    if (
+        not isinstance(sizes, tuple | list)
+        or not sizes
+        or not all(is_whole(size) and size > 0 for size in sizes)
+        or len(sizes) != (axes or len(sizes))
+    ):
+        wanted = "positive whole numbers, such as (224, 224)" if axes is None else "(height, width), or one number for a square"
+        raise ConfigError(f"{name}={value!r}; give {wanted}")
+    return tuple(int(size) for size in sizes)
+
+
 def choice_of(value: Any, choices: Iterable[str], name: str) -> str:
     """Return one of `choices`. Raises ConfigError for anything else."""
     names = list(choices)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from loader.data import transforms as T
 from loader.data.spec import Array, Leaf, SampleSpec
-from loader.data.transforms import Affine, Cast, Flip, LeafTransform, Normalize, OneHot, Rescale, RowError
+from loader.data.transforms import Affine, Cast, Crop, Flip, LeafTransform, Normalize, OneHot, Pad, Rescale, RowError
 from loader.errors import ConfigError
 
 RNG = np.random.default_rng(0)
@@ -55,6 +55,9 @@ TRANSFORMS: dict[str, tuple[LeafTransform, Array]] = {
     "flip": (Flip(), IMAGES),
     "flip the height": (Flip("vertical"), IMAGES[..., 0]),
     "flip an axis": (Flip(-1), RNG.standard_normal((9, 5))),
+    "crop": (Crop((3, 4)), IMAGES),
+    "crop the middle": (Crop((3, 4), "center"), IMAGES),
+    "pad": (Pad((5, 9), 7), IMAGES),
     "affine": (Affine(30, 0.2, 0.1, 0.3, "reflect"), IMAGES),
     "affine of six channels": (Affine(30, 0.2, 0.1, 0.3, value=0.5), RNG.standard_normal((9, 5, 7, 6)).astype("f4")),
 }
