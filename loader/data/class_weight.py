@@ -46,7 +46,8 @@ class ClassWeight:
             raise ConfigError(f"class_weight needs samples (x, y) whose y is one class number or one-hot vector; these are {spec}")
         weights = [leaf for leaf in spec.leaves if leaf.part == 2]
         if weights and weights != [_WEIGHT]:
-            raise ConfigError(f"class_weight multiplies a sample_weight that is one float32 number; here it is {weights[0]}")
+            remedy = "" if weights[0].shape else ". What to do: sample_weight.astype('float32')"
+            raise ConfigError(f"class_weight multiplies a sample_weight that is one float32 number; here it is {weights[0]}{remedy}")
         return spec if weights else SampleSpec((*spec.leaves, _WEIGHT))
 
     def apply(self, labels: Array, weights: Array, *, multiply: bool) -> None:

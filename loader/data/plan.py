@@ -157,7 +157,10 @@ def plan_of(source: Source, config: Config) -> EpochPlan:
         return SampleBatches(order, config.batch_size, config.drop_last, rank, world)
     rows = source.file_rows()
     if rows is None:
-        raise ConfigError(f"batch_size=None makes a batch of each file, but {source!r} has no files of several rows; NpyArrays(list of files) has")
+        raise ConfigError(
+            f"batch_size=None makes a batch of each file of NpyArrays; {source!r} has no such files. What to do: give a number of samples, "
+            "such as batch_size=64; or, where each file is a batch, NpyArrays(list of files) or NpyArrays([RawArray(...), ...])"
+        )
     if not rows.all():
         raise ConfigError(f"batch_size=None makes a batch of each file, but {int((rows == 0).sum()):,} of the {len(rows):,} files have no rows")
     order = Order(len(rows), config.seed, bool(config.shuffle))

@@ -106,9 +106,9 @@ def test_files_that_belong_together_must_have_as_many_rows(files: Path) -> None:
 
 
 def test_what_has_no_files_is_refused(files: Path) -> None:
-    with pytest.raises(ConfigError, match=r"batch_size=None makes a batch of each file, but MapSource\(range of 3\) has no files"):
+    with pytest.raises(ConfigError, match=r"batch_size=None makes a batch of each file of NpyArrays; MapSource\(range of 3\) has no such files"):
         Loader(MapSource(range(3)), None)
-    with pytest.raises(ConfigError, match=r"has no files of several rows; NpyArrays\(list of files\) has"):
+    with pytest.raises(ConfigError, match=r"NpyArrays\(3 rows, .*\) has no such files\. What to do: .* NpyArrays\(list of files\)"):
         Loader(NpyArrays(np.zeros((3, 2))), None)
     with pytest.raises(ConfigError, match="no batch is partial"):
         Loader(source(files), None, drop_last=True)

@@ -25,8 +25,11 @@ def checked_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
         raise ConfigError(f"{name}: dtype is None; give one, such as 'float32'")
     try:
         result = as_dtype(dtype)
+    except (TypeError, ValueError, ModuleNotFoundError) as error:
+        raise ConfigError(f"{name}: dtype={dtype!r} is none ({error}); give one, such as 'float32'. The shape is the argument after it") from error
+    try:
         check_dtype(result, "a record")
-    except (TypeError, ModuleNotFoundError) as error:
+    except TypeError as error:
         raise ConfigError(f"{name}: {error}") from error
     return result
 

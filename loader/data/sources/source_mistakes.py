@@ -14,6 +14,7 @@ import numpy as np
 
 _KERAS = ("keras", "tf_keras", "tensorflow")
 _MANIFESTS = (".csv", ".tsv", ".txt", ".jsonl")
+_HDF5 = (".h5", ".hdf5", ".hdf")
 _NUMPY = (np.ndarray, np.generic)
 _IN_MEMORY = ("__dlpack__", "__array_interface__", "to_numpy")  # what has one of these has its data in memory: PyTorch, JAX; pandas
 _IN_ORDER = {"datasets": "a Hugging Face IterableDataset", "grain": "a Grain IterDataset or DataLoader"}
@@ -40,10 +41,12 @@ def _instead_of_path(path: str | bytes) -> str:
     if os.path.isdir(place):
         with os.scandir(place) as entries:
             has_folders = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
-        flat = f"for the .npy files in it NpyFiles({shown})"
+        flat = f"for the .npy files in it NpyFiles({shown}), for other files ByteFiles({shown}, decode=...)"
         return f"give NpyFiles.from_folder({shown}) if each sub-folder is a class, otherwise {flat}" if has_folders else f"it is a folder; {flat}"
     if place.lower().endswith(_MANIFESTS):
-        return f"for a list of files and labels give NpyFiles.from_manifest({shown})"
+        return f"for a list of files and labels give NpyFiles.from_manifest({shown}), for lines or rows of text TextLines({shown}, decode=...)"
+    if place.lower().endswith(_HDF5):
+        return f"for a dataset of an HDF5 file give MapSource(h5py.File({shown})['name of the dataset'])"
     if glob.has_magic(place) and not os.path.exists(place):
         return f"for one file per sample give NpyFiles({shown}), for the rows of all files joined NpyArrays({shown})"
     missing = "" if os.path.exists(place) else f" (there is no such file; the working directory is {os.getcwd()})"
@@ -90,6 +93,8 @@ def _instead_of_table(thing: Any) -> str | None:
         return (
             "pandas is indexed by labels, not by position. Give columns of numbers: NpyArrays(frame[columns].to_numpy(), y=frame[label].to_numpy())"
         )
+    if is_made_by(thing, ("h5py",), "HLObject") and not thing:
+        return "its HDF5 file has been closed; keep it open until the Loader is made"
     if is_made_by(thing, ("datasets",), "DatasetDict"):
         splits = list(map(str, thing))
         return f"it is a DatasetDict with the parts {', '.join(splits)}; give one of them: MapSource(data[{splits[0] if splits else 'train'!r}])"
@@ -138,9 +143,13 @@ def instead_of_sequence(thing: object) -> str:
     if isinstance(thing, tuple) and thing and all(hasattr(item, "shape") for item in thing):
         return "for arrays give NpyArrays(x, y)"
     if isinstance(thing, list | tuple) and thing and all(isinstance(item, str | os.PathLike) for item in thing):
-        return "for a list of paths give NpyFiles(paths, labels=...)"
+        return "for a list of paths give NpyFiles(paths, labels=...), or ByteFiles(paths, labels=..., decode=...)"
+    if isinstance(thing, list | tuple) and thing and all(is_made_by(item, ("loader",), "Source") for item in thing):
+        return "join several sources with +, such as source_a + source_b; for the parts of one sample give Zip(x=source_a, y=source_b)"
     if isinstance(thing, np.ndarray) or hasattr(thing, "__array__"):
         return "for an array give NpyArrays(x, y)"
     if hasattr(type(thing), "__getitem__") and hasattr(type(thing), "__len__"):
         return "where obj[i] is one sample, give MapSource(obj)"
-    return "give NpyFiles, NpyArrays, ByteFiles, MapSource, IterSource or Zip"
+    if callable(thing):
+        return "for a function that yields samples give IterSource(function)"
+    return "give NpyFiles, NpyArrays, ByteFiles, TextLines, MapSource, IterSource or Zip"

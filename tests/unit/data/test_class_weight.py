@@ -59,7 +59,7 @@ def test_class_weight_refuses_what_is_no_class_number(weights: Any) -> None:
         ((np.zeros(3), {"a": 1, "b": 2}), "class_weight needs samples"),
         ((np.zeros(3), np.zeros((2, 2))), "class_weight needs samples"),
         ((np.zeros(3), 1j), "class_weight needs samples"),
-        ((np.zeros(3), 1, np.float64(1.0)), "one float32 number; here it is sample_weight: .* float64"),
+        ((np.zeros(3), 1, np.float64(1.0)), "one float32 number; here it is sample_weight: .* float64. What to do: .*astype"),
         ((np.zeros(3), 1, np.zeros(2, "f4")), "one float32 number"),
     ],
 )

@@ -16,7 +16,7 @@ from loader.data.sources.files.file_search import find_files
 from loader.data.sources.labels.labels import as_array
 from loader.data.sources.source_mistakes import is_read_later
 from loader.data.spec import Array, text_remedy
-from loader.errors import ConfigError, DataNotFoundError, LabelError
+from loader.errors import ConfigError, DataNotFoundError, LabelError, NpyError
 
 # Beyond this, an array whose rows overlap in memory is left so, which makes reading slower, instead of being copied row by row.
 _LARGE_BYTES = 16 * 2**20
@@ -76,7 +76,7 @@ def _stored(path: str) -> StoredArray:
     try:
         return StoredArray.of_file(path)
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise unreadable(path, error, kind=NpyError) from None
 
 
 def _refuse_what_is_read_later(value: Any, name: str) -> None:

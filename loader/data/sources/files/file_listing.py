@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from loader.errors import ConfigError, DataNotFoundError, DecodeError, LoaderError, NpyError
+from loader.errors import ConfigError, DataNotFoundError, DecodeError, LoaderError
 
 _LOOKED_AT = 500  # files of a list: 1 ms, and half a second where each takes a millisecond
 _NAMED = 5
@@ -29,20 +29,22 @@ def path_text(path: object) -> str:
         raise ConfigError(f"a path must be a str or a pathlib.Path, not {path!r}") from None
 
 
-def unreadable(path: str, error: OSError, maker: str = "NpyFiles", kind: type[DecodeError] = NpyError) -> LoaderError | OSError:
+def unreadable(path: str, error: OSError, maker: str | None = None, kind: type[DecodeError] = DecodeError) -> LoaderError | OSError:
     """Return the error to raise where a file could not be opened: one of ours where another try would not help, else `error` itself.
 
     Args:
         path: of the file.
         error: of the system.
-        maker: name of the class that the file is read for.
+        maker: name of the class that the file is read for, if it takes a root and folders.
         kind: of an error about a file of it.
     """
     if isinstance(error, FileNotFoundError | NotADirectoryError):
-        place = f"it exists as far as {existing_part(path)}. Relative paths start at root=, or without it at the working directory, {os.getcwd()}"
+        start = "the working directory" if maker is None else "root=, or without it at the working directory"
+        place = f"it exists as far as {existing_part(path)}. Relative paths start at {start}, {os.getcwd()}"
         return DataNotFoundError(f"{path}: No such file. What to do: check the path, {place}")
     if isinstance(error, IsADirectoryError):
-        return kind(path, f"is a folder, not a file; give a single folder, {example(maker, 'folder')}, or join several sources with +")
+        meant = f"a single folder, {example(maker, 'folder')}, or join several sources with +" if maker is not None else "the path of a file in it"
+        return kind(path, f"is a folder, not a file; give {meant}")
     if isinstance(error, PermissionError):
         return kind(path, f"can't be opened: {error.strerror}")
     return error

@@ -121,7 +121,7 @@ def _find(table: Table, name: object, option: str) -> str:
     close = _closest(table.names, name)
     meant = f"; did you mean {close!r}?" if close else "."
     header = " A manifest begins with a header, such as the header 'path,label'; the columns may have other names" if table.is_text else ""
-    raise ConfigError(f"{table.where} has no column {name!r}{meant} It has {columns_in_words(table.names)}; tell by {option}=.{header}")
+    raise ConfigError(f"{table.where} has no column {name!r}{meant} It has {columns_in_words(table.names)}; name one of them by {option}=.{header}")
 
 
 def _check_unlabelled(table: Table, label: str | None, path: str) -> None:

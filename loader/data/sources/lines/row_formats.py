@@ -123,13 +123,21 @@ def _value(found: dict[str, Any], key: str) -> Any:
 
 
 def _object(row: memoryview) -> dict[str, Any]:
+    text = decode_utf8(row)
     try:
-        found = json.loads(decode_utf8(row))
+        found = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise Undecodable(f"is no JSON: {error}") from None
+        raise Undecodable(f"is no JSON: {error}{_if_array(text)}") from None
     if not isinstance(found, dict):
-        raise Undecodable(f"is no JSON object, but {found!r:.40}")
+        raise Undecodable(f"is no JSON object, but {found!r:.40}{_if_array(text)}")
     return found
+
+
+def _if_array(text: str) -> str:
+    """Return what to do with a file that is one array of objects; nothing where the row does not look so."""
+    if not text.lstrip().startswith("["):
+        return ""
+    return ". One object per line is read; of one array, pandas.read_json(path).to_json(new, orient='records', lines=True) makes such lines"
 
 
 def keys_of(row: memoryview) -> list[str]:

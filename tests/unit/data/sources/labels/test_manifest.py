@@ -161,7 +161,7 @@ def test_a_data_frame_without_root_is_in_the_working_directory(folder: Path, mon
 @pytest.mark.parametrize(
     ("text", "options", "words"),
     [
-        ("file,label\nx,1\n", {}, "no column 'path'.* It has 2 columns, 'file', 'label'; tell by path_column="),
+        ("file,label\nx,1\n", {}, "no column 'path'.* It has 2 columns, 'file', 'label'; name one of them by path_column="),
         ("path,y\nx,1\n", {"label_columns": "z"}, "no column 'z'.*label_columns="),
         ("path,height\nx,1\n", {"label_columns": "hieght"}, "did you mean 'height'"),
         ("path;label\nx;1\n", {}, "separated by commas here, not by semicolons"),

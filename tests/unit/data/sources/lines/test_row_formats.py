@@ -58,7 +58,8 @@ def test_a_key_of_json_is_the_text() -> None:
     ("row", "message"),
     [
         (b'{"text": "a"', "is no JSON: "),
-        (b"[1]", r"is no JSON object, but \[1\]"),
+        (b"[1]", r"is no JSON object, but \[1\]\. One object per line is read; .* pandas\.read_json"),
+        (b"[", r"is no JSON: .*\. One object per line is read"),
         (b'{"body": "a"}', "has no 'text'; it has 'body'"),
         (b'{"text": 3}', "has no text at 'text', but 3"),
         (b'{"text": "\\ud800"}', "surrogates not allowed"),
