@@ -15,7 +15,12 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (37, 24, 32, 3)).astype(np.uint8)
 SOURCE = NpyArrays({"image": IMAGES, "mask": (IMAGES[..., 0] > 100).astype(np.uint8)})
 BOTH: Any = {"fields": "image", "masks": "mask"}
-CHAIN = [T.Affine(20, 0.1, 0.1, 0.2, "reflect", **BOTH), T.Crop((16, 24), fields=["image", "mask"])]
+CHAIN: list[Any] = [
+    T.RandomResizedCrop((20, 32), **BOTH),
+    T.Affine(20, 0.1, 0.1, 0.2, "reflect", **BOTH),
+    T.Crop((16, 24), fields=["image", "mask"]),
+    T.Resize(16, "area", fields="image"),
+]
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from loader.data.spec import PART_NAMES, Array, Leaf
+from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import check_fits, choice_of, number_of, range_of
 from loader.data.transforms.leaf_transform import Fields
-from loader.data.transforms.opencv import INTERPOLATIONS, OpenCvTransform
+from loader.data.transforms.opencv import INTERPOLATIONS, MovingTransform
 from loader.errors import ConfigError
 
 _FILLS = {"constant": "BORDER_CONSTANT", "nearest": "BORDER_REPLICATE", "reflect": "BORDER_REFLECT", "wrap": "BORDER_WRAP"}
@@ -21,7 +20,7 @@ Range = float | tuple[float, float]
 Draw = tuple[float, float, float, float, float, float]
 
 
-class Affine(OpenCvTransform):
+class Affine(MovingTransform):
     """Turn, shift, shear and zoom each sample about its centre, each by a random amount, in one step, as OpenCV's `warpAffine` does it.
 
     The picture is zoomed, then sheared, then turned, then shifted. All fields of a sample are moved by the same amounts, so an image and its mask
@@ -63,8 +62,7 @@ class Affine(OpenCvTransform):
         masks: Fields = (),
         mask_value: float = 0,
     ) -> None:
-        self.masks = self.names(masks, "masks")
-        super().__init__((*self.names(fields, "fields"), *self.masks))
+        super().__init__(fields, masks)
         self.rotation = range_of(rotation, "Affine: rotation")
         self.shift = _shift_of(shift)
         self.shear = range_of(shear, "Affine: shear")
@@ -76,12 +74,8 @@ class Affine(OpenCvTransform):
         self.interpolation = choice_of(interpolation, ("linear", "nearest", "cubic"), "Affine: interpolation")
         self.mask_value = number_of(mask_value, "Affine: mask_value")
 
-    def for_leaf(self, leaf: Leaf) -> Affine:
-        if not {PART_NAMES[leaf.part], leaf.key, leaf.name} & set(self.masks):
-            return self
-        changed = copy.copy(self)
-        changed.interpolation, changed.value = "nearest", self.mask_value
-        return changed
+    def treat_as_mask(self) -> None:
+        self.interpolation, self.value = "nearest", self.mask_value
 
     def result(self, leaf: Leaf) -> Leaf:
         own = self.for_leaf(leaf)

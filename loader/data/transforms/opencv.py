@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from loader.data.spec import Array, Leaf
+from loader.data.spec import PART_NAMES, Array, Leaf
 from loader.data.transforms.leaf_transform import Fields, LeafTransform
 from loader.errors import ConfigError
 
 INTERPOLATIONS = {"nearest": "INTER_NEAREST", "linear": "INTER_LINEAR", "cubic": "INTER_CUBIC", "area": "INTER_AREA"}
 
+_Self = TypeVar("_Self", bound="MovingTransform")
 _CHANNELS = 4  # more, most functions of OpenCV refuse
 _LARGEST = 2**15 - 1  # OpenCV counts pixels of a side in 16 bits
 
@@ -70,3 +72,27 @@ class OpenCvTransform(LeafTransform):
             out: as there.
             draws: as there.
         """
+
+
+class MovingTransform(OpenCvTransform):
+    """One that gives pixels a new place, with fields that hold class numbers: those take the nearest pixel, never a mixture.
+
+    Args:
+        fields: the arrays to change.
+        masks: more of them, which hold class numbers.
+    """
+
+    def __init__(self, fields: Fields, masks: Fields) -> None:
+        self.masks = self.names(masks, "masks")
+        super().__init__((*self.names(fields, "fields"), *self.masks))
+
+    def for_leaf(self: _Self, leaf: Leaf) -> _Self:
+        if not {PART_NAMES[leaf.part], leaf.key, leaf.name} & set(self.masks):
+            return self
+        changed = copy.copy(self)
+        changed.treat_as_mask()
+        return changed
+
+    @abstractmethod
+    def treat_as_mask(self) -> None:
+        """Change the settings to those for masks."""

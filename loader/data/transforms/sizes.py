@@ -1,0 +1,136 @@
+"""Pictures in another size: all of each, or a random part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from loader.data.spec import Array, Leaf
+from loader.data.transforms.arguments import choice_of, range_of, shape_of
+from loader.data.transforms.leaf_transform import Fields
+from loader.data.transforms.opencv import INTERPOLATIONS, MovingTransform, OpenCvTransform
+from loader.errors import ConfigError
+
+Resample = Literal["area", "linear", "cubic", "nearest"]
+Window = tuple[int, int, int, int]
+
+_TRIES = 10
+
+
+class Resize(OpenCvTransform):
+    """Stretch each picture to one size, as OpenCV's `resize` does it.
+
+    For pictures (height, width) or (height, width, channels), as uint8, uint16, int16, float32 or float64. Needs OpenCV: the extra `image`.
+    Pictures of files are made smaller faster by their decoder: `decode.image(size=...)`.
+
+    Args:
+        shape: `(height, width)`, or a number for a square.
+        resample: `"area"` (the mean of the pixels; for smaller pictures), `"linear"`, `"cubic"` or `"nearest"` (for masks).
+        fields: the arrays to stretch.
+    """
+
+    def __init__(self, shape: int | tuple[int, int], resample: Resample = "linear", fields: Fields = "x") -> None:
+        super().__init__(fields)
+        self.shape = shape_of(shape, "Resize: shape", axes=2)
+        self.resample = choice_of(resample, INTERPOLATIONS, "Resize: resample")
+
+    def result(self, leaf: Leaf) -> Leaf:
+        return _resized(super().result(leaf), self.shape)
+
+    def run(self, cv2: Any, rows: Array, out: Array, draws: Sequence[Any]) -> None:
+        height, width = self.shape
+        interpolation = getattr(cv2, INTERPOLATIONS[self.resample])
+        for row, target in zip(rows, out, strict=True):
+            cv2.resize(row, (width, height), dst=target, interpolation=interpolation)
+
+
+class RandomResizedCrop(MovingTransform):
+    """Cut a random part out of each picture and stretch it to one size. The usual augmentation for training on photographs, as torchvision has it.
+
+    Ten windows are drawn, and the first one that fits into the picture is taken. Where none does, it is the largest one in the middle whose ratio is
+    in `ratio`. All fields of a sample are cut at the same place. For pictures as `Resize` takes them. Needs OpenCV: the extra `image`.
+
+    Args:
+        size: `(height, width)` of the result, or a number for a square.
+        scale: the part's share of the picture's area, drawn from (low, high).
+        ratio: the part's width / height, drawn from (low, high), on a logarithmic scale.
+        resample: as for `Resize`.
+        fields: the arrays to cut. Those of a sample must have one height and width.
+        masks: more arrays, cut at the same place, that hold class numbers: each pixel is that of the nearest one, never a mixture.
+    """
+
+    random = True
+
+    def __init__(
+        self,
+        size: int | tuple[int, int],
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        resample: Resample = "linear",
+        fields: Fields = "x",
+        masks: Fields = (),
+    ) -> None:
+        super().__init__(fields, masks)
+        self.size = shape_of(size, "RandomResizedCrop: size", axes=2)
+        self.scale = _pair_of(scale, "RandomResizedCrop: scale")
+        if self.scale[1] > 1:
+            raise ConfigError(f"RandomResizedCrop: scale={scale!r}; a part has at most the whole area, 1")
+        self.ratio = _pair_of(ratio, "RandomResizedCrop: ratio")
+        self.resample = choice_of(resample, INTERPOLATIONS, "RandomResizedCrop: resample")
+
+    def result(self, leaf: Leaf) -> Leaf:
+        return _resized(super().result(leaf), self.size)
+
+    def treat_as_mask(self) -> None:
+        self.resample = "nearest"
+
+    def draw(self, rng: np.random.Generator) -> list[list[float]]:
+        """Return ten times: share of the area, ratio, and how far the window is from the top and from the left, from 0 to 1."""
+        drawn = rng.random((_TRIES, 4)).tolist()
+        (least, most), (low, high) = self.scale, (math.log(end) for end in self.ratio)
+        return [[least + (most - least) * a, math.exp(low + (high - low) * b), top, left] for a, b, top, left in drawn]
+
+    def run(self, cv2: Any, rows: Array, out: Array, draws: Sequence[list[list[float]]]) -> None:
+        height, width = self.size
+        interpolation = getattr(cv2, INTERPOLATIONS[self.resample])
+        for row, target, drawn in zip(rows, out, draws, strict=True):
+            top, left, tall, wide = window_of(row.shape[0], row.shape[1], drawn, self.ratio)
+            cv2.resize(row[top : top + tall, left : left + wide], (width, height), dst=target, interpolation=interpolation)
+
+
+def window_of(height: int, width: int, drawn: Sequence[Sequence[float]], ratio: tuple[float, float]) -> Window:
+    """Return the window that is cut out: top, left, height and width.
+
+    Args:
+        height: of the picture.
+        width: of the picture.
+        drawn: as `RandomResizedCrop.draw` returns it.
+        ratio: least and greatest width / height, for when none of them fits.
+    """
+    for share, shape, top, left in drawn:
+        area = share * height * width
+        wide, tall = round(math.sqrt(area * shape)), round(math.sqrt(area / shape))
+        if 0 < wide <= width and 0 < tall <= height:
+            return int(top * (height - tall + 1)), int(left * (width - wide + 1)), tall, wide
+    tall, wide = height, width
+    if width / height < ratio[0]:
+        tall = max(1, min(height, round(width / ratio[0])))
+    elif width / height > ratio[1]:
+        wide = max(1, min(width, round(height * ratio[1])))
+    return (height - tall) // 2, (width - wide) // 2, tall, wide
+
+
+def _resized(leaf: Leaf, shape: tuple[int, ...]) -> Leaf:
+    return Leaf(leaf.part, leaf.key, (*shape, *leaf.shape[2:]), leaf.dtype)
+
+
+def _pair_of(value: Any, name: str) -> tuple[float, float]:
+    if not isinstance(value, tuple | list):
+        raise ConfigError(f"{name}={value!r}; give a pair (low, high)")
+    low, high = range_of(value, name)
+    if low <= 0:
+        raise ConfigError(f"{name}={value!r}; both must be above 0")
+    return low, high
