@@ -12,6 +12,7 @@ from loader.data.sources.objects.map_source import MapSource
 from loader.data.sources.source import Source
 from loader.data.sources.zip_source import Zip
 from loader.data.spec import SampleSpec
+from loader.data.statistics.statistics import Statistics
 from loader.errors import (
     ArgumentError,
     ConfigError,
@@ -58,6 +59,7 @@ __all__ = [
     "SampleTimeout",
     "Source",
     "StateError",
+    "Statistics",
     "Stats",
     "SupervisorDied",
     "TextLines",

@@ -77,8 +77,12 @@ class Config:
     )
     sample_timeout_s: float = _setting(60.0, unit="seconds", allowed="more than 0", why="a worker that makes no progress for this long is replaced")
     shard: tuple[int, int] = _setting((0, 1), unit="(rank, world)", allowed="0 ≤ rank < world", why="this process's part of a data-parallel job")
-    class_weight: Mapping[int, float] | None = _setting(
-        None, unit="", allowed="a dict from class number to weight", why="becomes the sample weight; a weight that already exists is multiplied by it"
+    class_weight: Mapping[int, float] | Literal["balanced"] | None = _setting(
+        None,
+        unit="",
+        allowed='a dict from class number to weight, or "balanced"',
+        why="becomes the sample weight; a weight that already exists is multiplied by it. "
+        '"balanced" gives each class of the source the same weight in all: samples / (classes × samples of the class)',
     )
     name: str | None = _setting(None, unit="", allowed="letters, digits, - and _", why="name of the loader in `stats()` and in messages")
 
@@ -109,7 +113,7 @@ class Config:
             "quarantine": given.quarantine is None or bool(isinstance(given.quarantine, str | os.PathLike) and os.fspath(given.quarantine)),
             "sample_timeout_s": _number(given.sample_timeout_s) and given.sample_timeout_s > 0,
             "shard": _is_shard(given.shard),
-            "class_weight": given.class_weight is None or isinstance(given.class_weight, Mapping),
+            "class_weight": given.class_weight is None or isinstance(given.class_weight, Mapping) or _is_text(given.class_weight, "balanced"),
             "name": given.name is None or bool(isinstance(given.name, str) and re.fullmatch(r"[\w-]{1,64}", given.name)),
         }
         problems = [(name, f"must be {describe(name)['allowed']}{_kind(getattr(self, name))}") for name, fine in good.items() if not fine]

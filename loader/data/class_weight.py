@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from loader.data.sources.source import Source
 from loader.data.spec import Array, Leaf, SampleSpec
 from loader.data.transforms import RowError
 from loader.errors import ConfigError
@@ -18,6 +19,24 @@ from loader.errors import ConfigError
 _MOST_CLASSES = 2**24  # a number beyond is no class, and the table would be too large
 _SOFT = 0.5  # label smoothing and mixing leave the sum of a one-hot vector at 1
 _WEIGHT = Leaf(2, None, (), np.dtype(np.float32))
+
+
+def _balanced(source: Source) -> dict[int, float]:
+    """Return the weights by which all classes that occur weigh the same, and all samples together as much as without: 1 on average.
+
+    Raises:
+        ConfigError: the source does not tell its labels without reading samples, or they are not class numbers.
+    """
+    labels = source.labels()
+    if labels is None or labels.ndim != 1 or labels.dtype.kind not in "biu":
+        known = "are not known without reading samples" if labels is None else f"are {labels.dtype.name} of shape {labels.shape[1:]}"
+        raise ConfigError(
+            f'class_weight="balanced" counts the labels of the source, which must be single class numbers; those of {source!r} {known}. '
+            "What to do: give labels= to the source; or give a dict {class number: weight}. "
+            "source.statistics()['y'].labels counts labels by reading them"
+        )
+    classes, counts = np.unique(labels, return_counts=True)
+    return {int(number): len(labels) / (len(classes) * int(count)) for number, count in zip(classes, counts, strict=True)}
 
 
 class ClassWeight:
@@ -38,6 +57,13 @@ class ClassWeight:
             if isinstance(weight, bool) or not isinstance(weight, Real) or not np.isfinite(weight):
                 raise ConfigError(f"class_weight[{key!r}] is {weight!r}; give a finite number")
             self._table[key] = weight
+
+    @classmethod
+    def of(cls, given: Mapping[int, float] | Literal["balanced"] | None, source: Source) -> ClassWeight | None:
+        """Return what a Loader's setting means for the samples of a source; None for None. Raises ConfigError."""
+        if given is None:
+            return None
+        return cls(_balanced(source) if isinstance(given, str) else given)
 
     def result(self, spec: SampleSpec) -> SampleSpec:
         """Return the spec with a weight in it. Raises ConfigError where the labels are not class numbers or one-hot vectors."""

@@ -58,7 +58,8 @@ class Loader(KerasTraining, NamedArguments):
         io_retries: how often a read is tried again after an error that may go away (EIO, ESTALE, ECONNRESET, ...), with growing pauses.
         sample_timeout_s: a worker that makes no progress for this long is replaced; three times in a row on one sample raises SampleTimeout.
         shard: `(rank, world)` of this process in a data-parallel job.
-        class_weight: weight by class number; the batch becomes `(x, y, weight)`.
+        class_weight: weight by class number; the batch becomes `(x, y, weight)`. "balanced" gives each class the same weight in all, by
+            the labels of the whole source: samples / (classes × samples of the class).
         name: of the loader in `stats()` and in messages.
 
     Raises:
@@ -92,7 +93,7 @@ class Loader(KerasTraining, NamedArguments):
         io_retries: int = 3,
         sample_timeout_s: float = 60.0,
         shard: tuple[int, int] = (0, 1),
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         name: str | None = None,
     ) -> None:
         given = locals()
@@ -101,7 +102,7 @@ class Loader(KerasTraining, NamedArguments):
         self._config = config = replace(settings_for(source, config), quarantine=make_report(config.quarantine))
         self.transforms = checked_transforms(transforms)
         self.plan = checked_plan(self.source, config)
-        weights = None if config.class_weight is None else ClassWeight(config.class_weight)
+        weights = ClassWeight.of(config.class_weight, source)
         pipeline = Pipeline(source, self.transforms, config.seed, weights, config.io_retries)
         pipeline.check_sums()
         self._closed = False

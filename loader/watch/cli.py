@@ -6,6 +6,7 @@ import click
 
 import loader
 from loader.watch.bench import bench
+from loader.watch.describe import describe
 from loader.watch.inspect.inspect import inspect
 from loader.watch.status import set_command, status
 from loader.watch.top.top import top
@@ -22,5 +23,6 @@ main.add_command(status)
 main.add_command(top)
 main.add_command(set_command)
 main.add_command(inspect)
+main.add_command(describe)
 main.add_command(tune.command)
 main.add_command(bench.command)

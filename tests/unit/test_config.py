@@ -30,7 +30,7 @@ WRONG: dict[str, list[Any]] = {
     "io_retries": [-1, 0.5, None],
     "sample_timeout_s": [0, -1.0, "60", float("inf"), float("nan"), None],
     "shard": [(1, 1), (-1, 2), (0, 0), [0, 2], (0,), 0, (0, 1, 2), (0.0, 2), None],
-    "class_weight": [[1.0, 2.0], 2.0, "balanced"],
+    "class_weight": [[1.0, 2.0], 2.0, "equal"],
     "name": ["", "a b", "x" * 65, "a/b", 3],
 }
 
@@ -49,7 +49,7 @@ RIGHT: dict[str, list[Any]] = {
     "io_retries": [0, 10],
     "sample_timeout_s": [0.1, 5, 1e9],
     "shard": [(0, 1), (3, 4)],
-    "class_weight": [None, {0: 1.0}, {}],
+    "class_weight": [None, {0: 1.0}, {}, "balanced"],
     "name": [None, "train", "val-2_b", "x" * 64],
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data.spec import Array, Leaf
+from loader.data.statistics.statistics import Statistics
 from loader.data.transforms.arguments import float_dtype, is_whole, number_dtype, number_of, numbers_of
 from loader.data.transforms.leaf_transform import Fields, LeafTransform, RowError
 from loader.errors import ConfigError
@@ -56,6 +57,31 @@ class Normalize(LeafTransform):
         self.std = numbers_of(std, self.dtype, "Normalize: std")
         if not np.all(np.isfinite(self.mean)) or not np.all(np.isfinite(self.std)) or not np.all(self.std):
             raise ConfigError(f"Normalize: mean must be finite, std finite and not zero; mean={self.mean}, std={self.std}")
+
+    @classmethod
+    def from_statistics(cls, statistics: Statistics, dtype: npt.DTypeLike = np.float32, fields: str = "x") -> Normalize:
+        """Return the transform that gives values mean 0 and deviation 1, each channel by itself where there are channels.
+
+        Args:
+            statistics: of `source.statistics()`: of the values as they are when this transform gets them.
+            dtype: of the result and of the calculation.
+            fields: the array to change, and whose statistics are meant: a part of one array, or a key of a dict.
+
+        Raises:
+            ConfigError: there is no such array, or several; or a channel has no two different values, and so no deviation to divide by.
+        """
+        if not isinstance(statistics, Statistics):
+            raise ConfigError(f"Normalize: statistics is of type {type(statistics).__name__}; give what source.statistics() returned")
+        found = statistics[fields]
+        flat = np.flatnonzero(~(found.std > 0)).tolist()
+        if flat:
+            where = found.name if found.channels is None else f"channel {flat[0]} of {found.name}"
+            raise ConfigError(
+                f"Normalize: all values of {where} are {found.mean[flat[0]]:g}, so there is no deviation to divide by. "
+                "Leave it out of the data, or give Normalize(mean, std) with a std of 1 there"
+            )
+        whole = found.channels is None
+        return cls(found.mean[0] if whole else found.mean, found.std[0] if whole else found.std, dtype, fields)
 
     def result(self, leaf: Leaf) -> Leaf:
         try:

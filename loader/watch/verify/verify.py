@@ -174,7 +174,7 @@ def _check(target: str) -> Check:
         raise click.UsageError(f"{target!r} returned {described(made)}; it must return a Loader or a source")
     made.close()  # its workers would be in the way
     config = made._config
-    weights = None if config.class_weight is None else ClassWeight(config.class_weight)
+    weights = ClassWeight.of(config.class_weight, made.source)
     settings = {"transforms": made.transforms, "seed": config.seed, "class_weight": weights, "io_retries": config.io_retries}
     return SampleCheck(made.source, timeout_s=config.sample_timeout_s, **settings)
 

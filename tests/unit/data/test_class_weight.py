@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loader import Loader, MapSource, NpyArrays
 from loader.data.class_weight import ClassWeight
 from loader.data.pipeline.segments import Transform
 from loader.data.rows import BadSample
@@ -66,3 +67,23 @@ def test_class_weight_refuses_what_is_no_class_number(weights: Any) -> None:
 def test_class_weight_refuses_samples_that_it_does_not_understand(sample: Sample, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         ClassWeight({0: 1.0}).result(SampleSpec.of(sample))
+
+
+def test_balanced_weights_give_each_class_of_the_source_the_same_weight_in_all() -> None:
+    labels = np.array([0, 3, 0, 0, 3, 7])
+    with Loader(NpyArrays(np.zeros((6, 2)), labels), 6, workers=0, class_weight="balanced") as loader:
+        ((_, _, weights),) = loader
+    assert weights.tolist() == np.array([6 / 9, 1, 6 / 9, 6 / 9, 1, 2], np.float32).tolist()
+
+
+def test_balanced_weights_are_those_of_a_subset_whose_labels_are_known() -> None:
+    source = NpyArrays(np.zeros((6, 2)), np.array([0, 1, 0, 1, 1, 1])).subset([0, 1])
+    with Loader(source, 2, workers=0, class_weight="balanced") as loader:
+        assert next(iter(loader))[2].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("labels", [None, np.zeros((4, 2), int), np.zeros(4)])
+def test_balanced_weights_need_class_numbers_that_are_known(labels: Any) -> None:
+    source = MapSource([(np.zeros(3), 0)] * 4) if labels is None else NpyArrays(np.zeros((4, 3)), labels)
+    with pytest.raises(ConfigError, match=r"What to do: give labels= to the source; or give a dict"):
+        Loader(source, 2, workers=0, class_weight="balanced")

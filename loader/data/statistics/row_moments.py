@@ -1,0 +1,111 @@
+"""What is worked out of each row by itself: how many values, their extremes, mean and deviation, channel by channel.
+
+A row's figures depend on nothing but the row, to the last bit: not on the rows beside it, and so not on who measures how many of them at once.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from loader.data.rows import Indices
+from loader.data.spec import Array
+
+_CHUNK_BYTES = 1 << 20  # of values at work, so that they stay in a core's cache
+
+
+class Column(IntEnum):
+    """What is known of one channel of a row, words of 8 bytes. Integers are as they are; where floats are meant, the word holds their bits."""
+
+    VALUES = 0
+    """Finite ones."""
+    NAN = 1
+    INFINITE = 2
+    LOWEST = 3
+    """Of the finite values; an integer where they are."""
+    HIGHEST = 4
+    TOTAL = 5
+    """Their sum where it is exact (see `is_exact`), else their mean."""
+    SPREAD = 6
+    """The sum of their squares where that is exact, else of their squared deviations from the mean of the row."""
+
+
+def is_exact(dtype: np.dtype[Any]) -> bool:
+    """Whether sums of squares of such values fit integers of 64 bits, for rows of up to 2**31 values."""
+    return dtype.kind in "biu" and dtype.itemsize <= 2
+
+
+def channels_of(shape: tuple[int, ...]) -> int:
+    """Return how many channels an array has: the length of its last axis, if it has three or more; else 1."""
+    return shape[-1] if len(shape) >= 3 else 1
+
+
+def width_of(shape: tuple[int, ...]) -> int:
+    """Return the number of words that `measure_rows` writes for each array of this shape."""
+    return len(shape) + channels_of(shape) * len(Column)
+
+
+def measure_rows(rows: Array, out: Indices) -> None:
+    """Write the shape of each row to `out`, followed by its figures: `Column` for each channel.
+
+    Args:
+        rows: of shape `(n, *shape)`: bool, integers or floats.
+        out: of shape `(n, width_of(shape))`, int64.
+    """
+    shape = rows.shape[1:]
+    channels, size = channels_of(shape), math.prod(shape)
+    out[:, : len(shape)] = shape
+    figures = out[:, len(shape) :].reshape(len(rows), channels, len(Column))
+    step = max(1, _CHUNK_BYTES // max(1, 8 * size))
+    for first in range(0, len(rows), step):
+        some = rows[first : first + step]
+        by_channel = np.moveaxis(some.reshape(len(some), size // max(channels, 1), channels), -1, 1)
+        _measure(by_channel, figures[first : first + step])
+    out[:, len(shape) :] = figures.reshape(len(rows), channels * len(Column))
+
+
+def _measure(values: Array, out: Indices) -> None:
+    """Write the figures of `values` (rows, channels, values) to `out` (rows, channels, columns)."""
+    out[..., Column.NAN] = out[..., Column.INFINITE] = 0
+    if values.dtype.kind not in "biu":
+        _measure_floats(np.array(values, np.float64, order="C"), out)  # a copy, which is overwritten
+        return
+    same = np.ascontiguousarray(values.view(np.uint8) if values.dtype.kind == "b" else values)
+    if is_exact(same.dtype):
+        whole = same.astype(np.int64)
+        out[..., Column.VALUES] = same.shape[-1]
+        out[..., Column.TOTAL] = whole.sum(-1)
+        out[..., Column.SPREAD] = np.einsum("rcv,rcv->rc", whole, whole)
+    else:
+        _measure_floats(same.astype(np.float64), out)
+    limits = np.iinfo(same.dtype)
+    out[..., Column.LOWEST] = same.min(-1, initial=limits.max).astype(np.int64)
+    out[..., Column.HIGHEST] = same.max(-1, initial=limits.min).astype(np.int64)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _measure_floats(values: Array, out: Indices) -> None:
+    """The same for floats, which are overwritten. A channel with values that are not finite is measured without them."""
+    total = values.sum(-1)
+    odd = ~np.isfinite(total)  # a sum with NaN or infinite values is not finite; one of finite values may be too large
+    kept = values[odd]
+    _measure_finite(values, total, out)
+    for (row, channel), some in zip(np.argwhere(odd), kept, strict=True):
+        finite, cells = some[np.isfinite(some)][None], out[row, channel][None]
+        _measure_finite(finite, finite.sum(-1), cells)
+        nan = int(np.isnan(some).sum())
+        cells[0, Column.NAN], cells[0, Column.INFINITE] = nan, some.size - finite.size - nan
+
+
+def _measure_finite(values: Array, total: Array, out: Indices) -> None:
+    floats = out.view(np.float64)
+    out[..., Column.VALUES] = values.shape[-1]
+    floats[..., Column.LOWEST] = values.min(-1, initial=np.inf)
+    floats[..., Column.HIGHEST] = values.max(-1, initial=-np.inf)
+    mean = total / max(values.shape[-1], 1)
+    values -= mean[..., None]
+    floats[..., Column.TOTAL] = mean
+    floats[..., Column.SPREAD] = np.multiply(values, values, out=values).sum(-1)

@@ -1,0 +1,88 @@
+"""`loader describe`: what the values of a data set are like, from one pass over all samples."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from loader.data.decode.image_decoder import ImageDecoder, image
+from loader.data.sources.arrays.npy_arrays import NpyArrays
+from loader.data.sources.source import Source
+from loader.errors import LoaderError
+from loader.train.loader import Loader
+from loader.train.statistics import measure
+from loader.watch.inspect.files import DECODED
+from loader.watch.inspect.kinds.kind import Kind
+from loader.watch.inspect.survey import files_at
+from loader.watch.script import call, described
+from loader.watch.session import INTERRUPTED
+
+
+@click.command()
+@click.argument("target", metavar="PATH")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs; Statistics.from_dict reads it.")
+@click.option("--jobs", type=click.IntRange(0), help="Number of processes; 0 for this one alone. Default: as many as help.")
+def describe(target: str, as_json: bool, jobs: int | None) -> None:
+    """Read all samples, and say what their values are like.
+
+    PATH is a folder or a manifest of .npy files, pictures, sound, .npz files or texts, or one .npy file, whose rows are samples. For anything else,
+    PATH is SCRIPT:FUNCTION, which returns a source, or a Loader: its transforms then run, as in the first epoch.
+
+    For each array of a sample: its shapes; how many values there are, how many are NaN or infinite; mean, standard deviation, minimum and maximum of
+    the others; how often each label occurs. Arrays of three or more dimensions, such as pictures (height, width, channels), have figures for each
+    index of the last axis.
+
+    \b
+    Examples:
+      loader describe photos
+      loader describe data/x.npy --json > statistics.json
+      loader describe train.py:make_loader
+    """
+    began = time.monotonic()
+    try:
+        source, loader = _meant(target)
+        transforms, seed = ((), 0) if loader is None else (loader.transforms, loader._config.seed)
+        found = measure(source, transforms, seed=seed, workers="auto" if jobs is None else jobs)
+    except (LoaderError, OSError) as error:
+        click.echo(f"loader describe: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(INTERRUPTED)
+    if as_json:
+        click.echo(json.dumps({"path": target} | found.as_dict()))
+    else:
+        click.echo(f"{found}\n{time.monotonic() - began:.1f} s")
+
+
+def _meant(target: str) -> tuple[Source, Loader | None]:
+    """Return the source that is meant, and the loader, closed, where a script makes one."""
+    path = Path(target)
+    if path.exists():
+        return _source_at(path), None
+    if ":" not in target:
+        raise click.UsageError(f"Path {target!r} does not exist.")
+    made = call(target)
+    if isinstance(made, Source):
+        return made, None
+    if not isinstance(made, Loader):
+        raise click.UsageError(f"{target!r} returned {described(made)}; it must return a Loader or a source")
+    made.close()  # its workers would be in the way
+    return made.source, made
+
+
+def _source_at(path: Path) -> Source:
+    if path.is_file() and path.suffix == ".npy":
+        return NpyArrays(path)
+    files = files_at(str(path))
+    if files.kind is Kind.NPY:
+        return files.source(None)
+    if files.kind not in DECODED:
+        raise click.UsageError(f"{files.place} holds {files.kind.value}; how samples are made of them, SCRIPT:FUNCTION says: it returns a source")
+    _, contents = files.look()
+    decoder = contents.decoder
+    return files.source(image(mode=decoder.mode) if isinstance(decoder, ImageDecoder) else decoder)  # pictures as they are, of any size
