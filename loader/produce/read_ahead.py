@@ -12,6 +12,7 @@ memory cost a comparison.
 
 from __future__ import annotations
 
+import logging
 import resource
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ from loader.ipc.arena import Arena
 from loader.ipc.board import Cells, WorkerCell
 from loader.ipc.records import Ticket
 from loader.machine import page_cache_bytes
+
+_log = logging.getLogger("loader.worker")
 
 # A disk in a machine of the cloud is as fast as it gets with 32 reads of 150 KB at a time. As the oldest is waited for, others have come already, so
 # some 100 are asked for (docs/measurements.md). Small reads may be more, and large ones are fewer.
@@ -128,8 +131,15 @@ class ReadAhead:
         while start < end:
             epoch, row = divmod(start, self._plan.rows)
             stop = min(row + end - start, self._plan.rows)
-            self._source.will_read(self._indices(ticket, epoch, row, stop))
+            self._ask(self._indices(ticket, epoch, row, stop))
             start += stop - row
+
+    def _ask(self, indices: Indices) -> None:
+        try:
+            self._source.will_read(indices)
+        except Exception:  # of a source of the user's: reading itself will tell what is wrong, if anything is
+            _log.exception("the source can't say what it will read, and is not asked again")
+            self._useful = self.active = False
 
     def _indices(self, ticket: Ticket, epoch: int, start: int, stop: int) -> Indices:
         """Return the samples of some rows: out of the ticket's block of the order as far as that goes, which takes no time."""

@@ -189,6 +189,7 @@ for inputs in (True, False):
                 by_hand.train_on_batch(x, y)
         assert_same_weights(model, by_hand)
         loader.load_state_dict({**loader.state_dict(), "batch": 12})
+        warnings.filterwarnings("ignore", "the rows of the predictions", RuntimeWarning)
         assert len(model.predict(loader, verbose=0)) == 4
         assert len(model.predict(loader, verbose=0)) == 100
 """

@@ -83,9 +83,12 @@ class KerasAdapter(Feed):
         """Return what Keras iterates over where it wants numpy arrays."""
         return KerasEpochs(self, None, _counts_steps(sys._getframe(1)))
 
-    def get_jax_iterator(self) -> Iterable[Any]:
-        """Return what Keras' JAX trainer iterates over: numpy arrays over the slots, which a jitted step aliases."""
-        return KerasEpochs(self, None, _counts_steps(sys._getframe(1)))
+    def get_jax_iterator(self) -> Iterator[Any]:
+        """Return what Keras' JAX trainer iterates over: numpy arrays over the slots, which a jitted step aliases.
+
+        An iterator, not an iterable: Keras 3.7 calls `iter` on it for every batch that it prefetches, and each of those would begin an epoch.
+        """
+        return iter(KerasEpochs(self, None, _counts_steps(sys._getframe(1))))
 
     def get_torch_dataloader(self) -> Iterable[Any]:
         """Return what Keras' PyTorch trainer iterates over: tensors over the slots."""

@@ -150,3 +150,18 @@ def test_data_in_memory_are_asked_for_until_the_first_look_only() -> None:
     assert ahead.active
     ahead.look()
     assert not ahead.active
+
+
+def test_a_source_that_fails_when_it_is_asked_is_asked_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Wanted):
+        def will_read(self, indices: Indices) -> None:
+            super().will_read(indices)
+            raise RuntimeError("no idea")
+
+    source = Failing()
+    world = Workers(source, 1)
+    world.deal(0, 0, 0, 10)
+    assert not world.workers[0].active
+    world.workers[0].look()
+    assert not world.workers[0].active
+    assert "the source can't say what it will read" in caplog.text
