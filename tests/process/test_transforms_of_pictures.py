@@ -19,6 +19,8 @@ CHAIN: list[Any] = [
     T.RandomResizedCrop((20, 32), **BOTH),
     T.Affine(20, 0.1, 0.1, 0.2, "reflect", **BOTH),
     T.Crop((16, 24), fields=["image", "mask"]),
+    T.Brightness(0.3, fields="image"),
+    T.Contrast(0.3, fields="image"),
     T.Resize(16, "area", fields="image"),
 ]
 

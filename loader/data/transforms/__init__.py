@@ -7,10 +7,26 @@ Each takes `fields`: names of parts (`"x"`, `"y"`, `"sample_weight"`) or of entr
 """
 
 from loader.data.transforms.affine import Affine
+from loader.data.transforms.colour import Brightness, Contrast
 from loader.data.transforms.flip import Flip
 from loader.data.transforms.frames import Crop, Pad
 from loader.data.transforms.leaf_transform import LeafTransform, RowError
 from loader.data.transforms.sizes import RandomResizedCrop, Resize
 from loader.data.transforms.values import Cast, Normalize, OneHot, Rescale
 
-__all__ = ["Affine", "Cast", "Crop", "Flip", "LeafTransform", "Normalize", "OneHot", "Pad", "RandomResizedCrop", "Rescale", "Resize", "RowError"]
+__all__ = [
+    "Affine",
+    "Brightness",
+    "Cast",
+    "Contrast",
+    "Crop",
+    "Flip",
+    "LeafTransform",
+    "Normalize",
+    "OneHot",
+    "Pad",
+    "RandomResizedCrop",
+    "Rescale",
+    "Resize",
+    "RowError",
+]

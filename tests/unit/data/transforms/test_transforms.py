@@ -13,7 +13,22 @@ from hypothesis import strategies as st
 
 from loader.data import transforms as T
 from loader.data.spec import Array, Leaf, SampleSpec
-from loader.data.transforms import Affine, Cast, Crop, Flip, LeafTransform, Normalize, OneHot, Pad, RandomResizedCrop, Rescale, Resize, RowError
+from loader.data.transforms import (
+    Affine,
+    Brightness,
+    Cast,
+    Contrast,
+    Crop,
+    Flip,
+    LeafTransform,
+    Normalize,
+    OneHot,
+    Pad,
+    RandomResizedCrop,
+    Rescale,
+    Resize,
+    RowError,
+)
 from loader.errors import ConfigError
 
 RNG = np.random.default_rng(0)
@@ -60,6 +75,10 @@ TRANSFORMS: dict[str, tuple[LeafTransform, Array]] = {
     "pad": (Pad((5, 9), 7), IMAGES),
     "resize": (Resize((3, 9), "area"), IMAGES),
     "random resized crop": (RandomResizedCrop(5), IMAGES),
+    "brightness": (Brightness(0.9), IMAGES),
+    "brightness of floats": (Brightness(0.9), RNG.standard_normal((9, 5, 7, 6)).astype("f4")),
+    "contrast": (Contrast(0.9), IMAGES),
+    "contrast of floats": (Contrast(0.9), RNG.standard_normal((9, 5, 7, 6)).astype("f4")),
     "affine": (Affine(30, 0.2, 0.1, 0.3, "reflect"), IMAGES),
     "affine of six channels": (Affine(30, 0.2, 0.1, 0.3, value=0.5), RNG.standard_normal((9, 5, 7, 6)).astype("f4")),
 }
