@@ -35,13 +35,13 @@ _ROUNDS = 8
 _WIDE_BELOW = 8_192
 
 
-# A window is made of so many blocks. Fewer would mix less: a batch has samples of as many places of the source. More would make the pieces short
-# that a disk reads without seeking.
+# Blocks in a window. With fewer, a batch would have samples from fewer places in the source; with more, the pieces that a disk reads without seeking
+# would be shorter.
 _BLOCKS_PER_WINDOW = 32
 
-# With "blocks". A block has 8 MiB then, which a disk that turns reads in the time of six seeks; two windows are in the page cache at a time.
+# For "blocks". A block then has 8 MiB, which a hard disk reads in the time of six seeks; two windows are in the page cache at a time.
 _WINDOW_BYTES = 256 * 2**20
-_WINDOW_SAMPLES = 4096  # where the size of a sample is not known
+_WINDOW_SAMPLES = 4096  # if the size of a sample is not known
 
 
 class Order:
@@ -51,10 +51,10 @@ class Order:
         samples: n, the number of samples in the source.
         seed: another seed gives other orders.
         shuffle: False keeps the source's order in every epoch.
-        window: samples in a window, roughly, where samples are mixed within windows only; 0: all with all.
+        window: samples in a window, roughly, if samples are mixed only within windows; 0: all with all.
 
     Attributes:
-        window: positions in a window, from the first one on; the last one may have fewer. 0 where there are none.
+        window: positions in a window, from the first one on; the last one may have fewer. 0 if there are none.
     """
 
     _whole: _Permutation  # of all samples, or of the blocks; of this epoch
@@ -76,7 +76,7 @@ class Order:
             samples: in the source.
             seed: of the loader.
             shuffle: the setting.
-            sample_bytes: returns the bytes of a sample of the source, or None where that is not known without reading one.
+            sample_bytes: returns the bytes of a sample of the source, or None if that is not known without reading one.
         """
         if isinstance(shuffle, bool):
             return cls(samples, seed, shuffle)
@@ -102,7 +102,7 @@ class Order:
     def _draw(self, epoch: int) -> None:
         rng = order_generator(self.seed, epoch)
         self._whole = _Permutation(self.samples // self._block if self.window else self.samples, rng)
-        # Where the first block begins. So the samples that are left over, less than a block, are others in each epoch.
+        # Where the first block begins. So other samples are left over (less than a block) in each epoch.
         self._shift = int(rng.integers(self.samples)) if self.window else 0
         self._epoch = epoch
 

@@ -29,8 +29,8 @@ class EpochPlan(ABC):
         rank: of this process, 0 ≤ rank < world.
         world: number of ranks.
         batches: in an epoch.
-        rows: at which the numbers of an epoch's rows end.
-        left_out: how many of what is ordered no rank delivers, at the end of an epoch.
+        rows: the number after that of the last row of an epoch.
+        left_out: how many samples or files no rank delivers, at the end of an epoch.
         one_size: whether all batches but the last one of an epoch have `batch_size` rows.
     """
 
@@ -52,7 +52,7 @@ class EpochPlan(ABC):
     @property
     @abstractmethod
     def in_blocks(self) -> bool:
-        """Whether `indices` costs little only where many are asked for at once, so that they are made in blocks and kept."""
+        """Whether `indices` is cheap only if many are asked for at once, so that they are made in blocks and kept."""
 
     @abstractmethod
     def rows_of(self, epoch: int, batch: int) -> int:
@@ -150,7 +150,7 @@ class FileBatches(EpochPlan):
 
 
 def plan_of(source: Source, config: Config) -> EpochPlan:
-    """Return the batches of an epoch. Raises ConfigError where files are to be batches, and the source has none that could."""
+    """Return the batches of an epoch. Raises ConfigError if files are to be batches, and the source has none that can be."""
     rank, world = config.shard
     if config.batch_size is not None:
         order = Order.as_set(len(source), config.seed, config.shuffle, lambda: _sample_bytes(source))

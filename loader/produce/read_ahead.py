@@ -1,12 +1,12 @@
 """Reading ahead: while reads wait for storage, the kernel is told which rows come next.
 
-The order is a pure function, so a worker knows what is read after its own ticket, by whomever. When it begins a ticket, it asks for as many rows
-as the ticket has, some distance ahead of it: tickets follow one another without a gap, and so do the rows that all workers together ask for. Then
-storage has dozens of reads at a time, where each worker by itself would wait for one. Where samples are mixed within windows, a window is asked for
-as it lies in the files, in long pieces, while the one before it is delivered.
+The order is a pure function, so a worker knows what is read after its own ticket, by whichever worker. When it begins a ticket, it asks for as many
+rows as the ticket has, some distance ahead of it: tickets follow one another without a gap, and so do the rows that all workers ask for. Then
+storage has dozens of reads at a time; without it, each worker would wait for a single one. If samples are mixed within windows, a window is asked
+for in the order of the files, in long pieces, while the one before it is delivered.
 
-Asking costs about as much as reading from memory. So nobody asks while the data are in memory: a worker begins by asking, ends when nothing comes
-from storage, and begins again when it has waited for storage. It looks at that when rows are timed, every 50 ms; in between, rows that are in
+Asking costs about as much as reading from memory. So nobody asks while the data is in memory: a worker begins by asking, stops when nothing
+comes from storage, and begins again when it has waited for storage. It looks at that when rows are timed, every 50 ms; in between, rows that are in
 memory cost a comparison.
 """
 
@@ -29,21 +29,21 @@ from loader.machine import page_cache_bytes
 
 _log = logging.getLogger("loader.worker")
 
-# A disk in a machine of the cloud is as fast as it gets with 32 reads of 150 KB at a time. As the oldest is waited for, others have come already, so
-# some 100 are asked for (docs/measurements.md). Small reads may be more, and large ones are fewer.
+# A cloud disk reaches its full speed with 32 reads of 150 KB at a time. While the oldest one is waited for, others have arrived already, so some 100
+# are asked for (docs/measurements.md). There may be more if they are small, and there are fewer if they are large.
 _AHEAD_BYTES = 16 * 2**20
 _MOST_ROWS = 256
 _LEAST_ROWS = 32
 _MOST_BYTES = 64 * 2**20
 
-# Of a window that nobody has asked for. It takes some seconds on a disk that turns, and the ticket waits for that.
+# Of a window that nobody has asked for. Reading it takes some seconds on a hard disk, and the ticket waits for that.
 _MOST_BYTES_AT_ONCE = 256 * 2**20
 
 _WAITING = 0.2  # share of a worker's time
 
 
 def rows_ahead(row_bytes: int) -> int:
-    """Return how many rows ahead of those that are read storage is to be busy with."""
+    """Return how many rows ahead of those being read are asked for."""
     row_bytes = max(row_bytes, 1)
     return max(1, min(_MOST_ROWS, _AHEAD_BYTES // row_bytes), min(_LEAST_ROWS, _MOST_BYTES // row_bytes))
 
@@ -109,7 +109,7 @@ class ReadAhead:
         self._last = Spent.now(cells)
         # Rows that have been asked for, by this worker or by the others, counted from the first one of epoch 0.
         self._asked = range(0)
-        # Where files are batches, each is read in one piece, which the kernel notices by itself.
+        # If files are batches, each is read in one piece, which the kernel notices by itself.
         self._useful = plan.one_size and type(source).will_read is not Source.will_read
         self.active = self._useful
 

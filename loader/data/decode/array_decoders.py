@@ -1,4 +1,4 @@
-"""Arrays in files of their own: an archive of them (`.npz`), one of them (`.npy`), or the bytes of one (raw). Nothing is ever unpickled."""
+"""Files that hold arrays: an archive (`.npz`), one array (`.npy`), or the bytes of one (raw). Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from loader.data.spec import PART_NAMES, Array, Leaf, SampleSpec
 from loader.errors import ConfigError, NpyError
 
 _ENTRY = ".npy"  # how the names of the arrays in an archive end
-_HEADER_BYTES = 4096  # hold every header of an array that can be a sample
+_HEADER_BYTES = 4096  # enough for the header of any array that can be a sample
 _SHOWN = 20  # names that a message lists
-# A damaged archive can say of itself whatever it likes: an entry before the file's start, a method of compression that does not exist.
+# A damaged archive may claim anything: an entry before the file's start, a method of compression that does not exist.
 _OF_DAMAGED_ZIPS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, OverflowError, RuntimeError, ValueError)
 _ENCRYPTED = 1  # bit of an entry's flags
 
 
 def npy() -> Decoder:
-    """Return a decoder of `.npy` files, for those that come with files of other kinds or with a decoder in common; `NpyFiles` is faster.
+    """Return a decoder of `.npy` files, for code that takes any decoder. `NpyFiles` is faster.
 
     Example:
         >>> import io
@@ -45,11 +45,11 @@ def raw(dtype: npt.DTypeLike, shape: int | Sequence[int]) -> Decoder:
     """Return a decoder of files that hold the bytes of one array, and no header. For many records in one file there is `RawArray`.
 
     Args:
-        dtype: of the numbers, such as `"float32"`, or `">f4"` where they were written in big-endian order.
+        dtype: of the numbers, such as `"float32"`, or `">f4"` if they are big-endian.
         shape: of the array; the last axis varies fastest. One length may be -1: as many as the file has.
 
     Raises:
-        ConfigError: an argument that can't be.
+        ConfigError: an argument is not valid.
 
     Example:
         >>> raw(">u2", (-1, 2)).decode(memoryview(bytes(range(8))))
@@ -65,7 +65,7 @@ def npz(keys: str | Sequence[Any] | Mapping[str, str]) -> Decoder:
     Args:
         keys: which arrays of a file make a sample:
             - a name: that array is x;
-            - a tuple `(x, y)` or `(x, y, sample_weight)`, of what is said here;
+            - a tuple `(x, y)` or `(x, y, sample_weight)` of the forms listed here;
             - a list of names: a dict of these arrays;
             - a dict: name in the sample → name in the file.
 
@@ -86,7 +86,7 @@ def read_headers(path: str) -> dict[str, NpyHeader]:
     """Return which arrays a `.npz` file has, by name, as their headers say; those that can't be samples are left out.
 
     Raises:
-        Undecodable: it is damaged or no archive, or has no array.
+        Undecodable: it is damaged, not an archive, or has no array.
         OSError: with the path in it.
     """
     found: dict[str, NpyHeader] = {}
@@ -169,7 +169,7 @@ class NpzDecoder(ArrayDecoder):
     """Some arrays of an archive.
 
     Args:
-        keys: as `npz` has them.
+        keys: those of `npz`.
     """
 
     suffixes = (".npz",)
@@ -215,7 +215,7 @@ def _part(part: str | dict[str, str], read: Callable[[str], Array]) -> Any:
 
 
 def _array(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], name: str) -> Array:
-    """Read one array of an archive. Raises Undecodable where it is not there, or no array."""
+    """Read one array of an archive. Raises Undecodable if it is missing or not an array."""
     entry = entries.get(name.removesuffix(_ENTRY))
     if entry is None:
         there = f"it has {', '.join(map(repr, list(entries)[:_SHOWN]))}{', ...' if len(entries) > _SHOWN else ''}" if entries else "it is empty"

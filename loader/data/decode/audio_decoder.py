@@ -20,7 +20,7 @@ from loader.errors import ConfigError
 _SCALE_16 = np.float32(2**-15)  # libsndfile's
 _RATES = (1, 2**31 - 1)
 _EMPTY = "holds no sound: 0 samples"
-_FRAMES_OF_A_BYTE = 65_536  # more than any format has: a header that means more of them lies
+_FRAMES_OF_A_BYTE = 65_536  # more than any format has: a header that claims more is wrong
 
 
 def audio(sample_rate: int | None = None, duration_s: float | None = None, mono: bool = True, offset_s: float = 0.0) -> AudioDecoder:
@@ -30,11 +30,11 @@ def audio(sample_rate: int | None = None, duration_s: float | None = None, mono:
     resampled by `soxr`, then cut or padded with zeros at its end. A file that was cut off is a bad sample.
 
     Args:
-        sample_rate: in Hz, to which files of other rates are resampled; None: each file has its own.
+        sample_rate: in Hz; files with other rates are resampled to it. None: each file keeps its own.
         duration_s: length of a sample, in seconds; None: up to the end of the file. Then all files must be equally long, or the first transform must
             be a function that makes them alike.
         mono: the mean of the channels, of shape `(samples,)`; False: all channels, of shape `(samples, channels)`.
-        offset_s: seconds of the file to leave out at its start. A file that has no more than these is a bad sample.
+        offset_s: seconds to leave out at the start of the file. A file that is no longer than that is a bad sample.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -111,7 +111,7 @@ class AudioDecoder(Decoder):
         return soxr.resample(samples, rate, self.sample_rate), self.sample_rate
 
     def _part(self, rate: int, frames: int) -> slice:
-        """Return which samples of a file are wanted. Raises Undecodable where there are none."""
+        """Return which samples of a file are wanted. Raises Undecodable if there are none."""
         if not frames:
             raise Undecodable(_EMPTY)
         first = round(self.offset_s * rate)
@@ -141,7 +141,7 @@ class AudioDecoder(Decoder):
         return samples, rate
 
     def _length(self, rate: int, there: int) -> int:
-        """Return how many samples are wanted at a rate; all that are there, where no duration is given."""
+        """Return how many samples are wanted at a rate: all that are there, if no duration is given."""
         return there if self.duration_s is None else max(1, round(self.duration_s * rate))
 
     def _remedy(self) -> str:
@@ -176,7 +176,7 @@ class SoundFacts(NamedTuple):
 
 
 def read_facts(path: str) -> SoundFacts:
-    """Return what a sound file is by its header.
+    """Return what the header of a sound file says.
 
     Raises:
         Undecodable: it can't be read, is empty, or was cut off.
@@ -219,7 +219,7 @@ def _mixed(samples: Array) -> Array:
 
 
 def _fit(samples: Array, out: Array) -> None:
-    """Copy as many samples as there is room for, and zeros where there are fewer."""
+    """Copy as many samples as there is room for, followed by zeros if there are fewer."""
     out[: len(samples)] = samples[: len(out)]
     out[len(samples) :] = 0
 

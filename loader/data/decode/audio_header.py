@@ -1,6 +1,6 @@
-"""What headers of sound tell: where the samples of a plain WAV file lie, and that a WAV or an Ogg file was cut off.
+"""What the headers of sound files tell: where the samples of a plain WAV file are, and whether a WAV or Ogg file was cut off.
 
-libsndfile takes several times as long over the first as a conversion of the numbers does, and what is left of a file that was cut off for all of it.
+libsndfile takes several times as long to read plain samples as converting them takes, and it takes what is left of a truncated file for all of it.
 """
 
 from __future__ import annotations

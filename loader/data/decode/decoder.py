@@ -1,4 +1,4 @@
-"""What a decoder is, and a function of the user's as one."""
+"""What a decoder is, and how a function of the user's becomes one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Decoder(ABC):
     """Turns the content of a file into arrays. Immutable and picklable; a library that it needs is imported by `open`.
 
     Attributes:
-        suffixes: how the names of its files end, in lower case: which files of a folder are meant. Empty: any.
+        suffixes: endings of file names, in lower case, that it reads in a folder. Empty: any.
         modules: what decoding imports.
         extra: the extra of this package that brings them.
-        of_user: whether it runs a function of the user's, whose errors are not touched: only an `Undecodable` is about the content.
+        of_user: whether it runs a function of the user's, whose errors stay as they are: only an `Undecodable` is about the content.
     """
 
     suffixes: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Decoder(ABC):
     of_user: bool = False
 
     def check(self) -> None:
-        """Raise ConfigError where a module is missing. Imports nothing. Runs in: the trainer, when a source is made."""
+        """Raise ConfigError if a module is missing. Imports nothing. Runs in: the trainer, when a source is made."""
         missing = [name for name in self.modules if importlib.util.find_spec(name) is None]
         if missing:
             raise ConfigError(f"{self!r} needs {' and '.join(missing)}, not installed here. What to do: pip install 'npy-loader[{self.extra}]'")
@@ -43,7 +43,7 @@ class Decoder(ABC):
             importlib.import_module(name)
 
     def known_spec(self) -> SampleSpec | None:
-        """Return the spec of what `decode` returns where its arguments tell it, so that no file is decoded to find it out; else None."""
+        """Return the spec of what `decode` returns if the arguments determine it, so that no file has to be decoded for it; else None."""
         return None
 
     @abstractmethod
@@ -58,7 +58,7 @@ class Decoder(ABC):
         """
 
     def decode_into(self, content: memoryview, out: Sequence[Array], spec: SampleSpec) -> None:
-        """Write what a file holds to `out`, one array for each leaf of `spec`. Raises Undecodable also where it does not fit."""
+        """Write what a file holds to `out`, one array for each leaf of `spec`. Raises Undecodable also if it does not fit."""
         try:
             leaves = spec.flatten(self.decode(content))
         except TypeError as error:
@@ -83,7 +83,7 @@ class FunctionDecoder(Decoder):
 
 
 def as_decoder(decode: object) -> Decoder:
-    """Return a decoder as given to `ByteFiles`. Raises ConfigError for what is none, or lacks its library."""
+    """Return a decoder as given to `ByteFiles`. Raises ConfigError if it is not one, or lacks its library."""
     if isinstance(decode, Decoder):
         decode.check()
         return decode

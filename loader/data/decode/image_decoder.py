@@ -22,7 +22,7 @@ _INTERPOLATIONS = {"area": "INTER_AREA", "linear": "INTER_LINEAR", "nearest": "I
 _FACTORS = (8, 4, 2)
 _TO_16_BITS = 257  # white stays white: 255 × 257 = 65,535
 _MOST_PIXELS = 2**30  # of OpenCV: CV_IO_MAX_IMAGE_PIXELS
-_UNDOUBTED_BYTES = 64 << 20  # so much is not worth asking for
+_UNDOUBTED_BYTES = 64 << 20  # for so little, memory is not asked for
 _NO_MEMORY = -4  # cv::Error::StsNoMem
 _WORST_BYTES_OF_A_PIXEL = 9  # of a progressive JPEG: three coefficients of 16 bits (jdcoefct.c of libjpeg), and the picture
 
@@ -30,16 +30,16 @@ _WORST_BYTES_OF_A_PIXEL = 9  # of a progressive JPEG: three coefficients of 16 b
 def image(size: int | tuple[int, int] | None = None, mode: str = "RGB", resample: str = "area") -> ImageDecoder:
     """Return a decoder of images, for `ByteFiles`: PNG, JPEG, WebP, TIFF, BMP and GIF (of several pictures the first), as (height, width, channels).
 
-    OpenCV decodes them, and Pillow those that OpenCV does not read as they are meant, such as GIF and CMYK. Pictures stand upright: a note in the
-    file that the camera was held sideways is followed. Colours stay as they are stored, without colour profiles.
+    OpenCV decodes them, or Pillow where OpenCV would not read them correctly, such as GIF and CMYK. Pictures stand upright: the orientation in
+    their EXIF data is applied. Colours stay as they are stored, without colour profiles.
 
     Args:
         size: `(height, width)`, or a number for a square. The picture is stretched to it. A JPEG that is at least 2, 4 or 8 times as large is decoded
-            at a half, a quarter or an eighth of its size, which is faster; what comes out differs a little from a picture that is decoded whole. This
-            depends on the file and on `size` alone, and "nearest" does without. None: as they are; then all must have one size, or the first
-            transform must be a function that makes them alike.
-        mode: `"RGB"`, `"L"` (grey, one channel) or `"RGBA"`, as uint8; of pictures with 16 bits the upper 8. `"RGB16"` or `"L16"` as uint16; of
-            pictures with 8 bits × 257. Transparency is left out, except by `"RGBA"`.
+            at a half, a quarter or an eighth of its size, which is faster; the result differs a little from that of a picture that is decoded whole.
+            The scale depends on the file and on `size` alone, and "nearest" uses none. None: pictures keep their sizes; then all must have the
+            same one, or the first transform must be a function that makes them alike.
+        mode: `"RGB"`, `"L"` (grey, one channel) or `"RGBA"`, as uint8; pictures with 16 bits keep the upper 8. `"RGB16"` or `"L16"`, as uint16;
+            pictures with 8 bits are multiplied by 257. Only `"RGBA"` keeps transparency.
         resample: `"area"` (the mean of the pixels; for smaller pictures), `"linear"`, `"cubic"` or `"nearest"` (for masks), as OpenCV has them.
 
     Raises:
@@ -119,7 +119,7 @@ class ImageDecoder(Decoder):
             return pixels(open_picture(content), self.mode), None
         picture = self._by_opencv(content, self._factor(header))
         if picture is None:
-            np.empty(_WORST_BYTES_OF_A_PIXEL * header.height * header.width, np.uint8)  # raises MemoryError: want of memory looks like damage
+            np.empty(_WORST_BYTES_OF_A_PIXEL * header.height * header.width, np.uint8)  # raises MemoryError: too little memory looks like damage
             raise Undecodable(why_damaged(content))
         return picture, self._conversion()
 
@@ -133,7 +133,7 @@ class ImageDecoder(Decoder):
         return pixels(opened, self.mode), None
 
     def _factor(self, header: ImageHeader) -> int:
-        """Return by what a picture is made smaller while it is decoded."""
+        """Return the factor by which a picture is made smaller while it is decoded."""
         if self.size is None or header.kind != JPEG or self.resample == "nearest":
             return 1
         height, width = self.size
@@ -199,11 +199,11 @@ def _as_size(given: Any) -> tuple[int, int]:
 
 
 def check_size(height: int, width: int) -> None:
-    """Refuse a picture by what its header says of its size, before memory is taken for it.
+    """Refuse a picture because of the size in its header, before memory is taken for it.
 
     Raises:
         Undecodable: it has no pixels, or more than are ever decoded: a decompression bomb, or a damaged header.
-        MemoryError: this process may not have so much; another one, in another moment, may.
+        MemoryError: this process may not have so much memory; another one, or this one later, may.
     """
     if not height or not width:
         raise Undecodable(f"is a picture without pixels: its header says {_pixels(height, width)}")

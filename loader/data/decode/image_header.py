@@ -1,4 +1,4 @@
-"""What the first bytes of a JPEG or PNG say, read without a library: some microseconds, where decoding takes a millisecond."""
+"""What the first bytes of a JPEG or PNG say, read without a library, in some microseconds; decoding takes a millisecond."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FRAME = struct.Struct(">BHHB")
 _BARE = frozenset(range(0xD0, 0xD8)) | {0x01}  # markers that no length follows
 _EXIF = 0xE1
 _ORIENTATION = 0x0112
-_SIDEWAYS = range(5, 9)  # orientations that exchange height and width
+_SIDEWAYS = range(5, 9)  # orientations that swap height and width
 _JPEG_END = re.compile(b"\xff\xd9")
 
 CUT_OFF = "perhaps its download or its writing was cut off"
@@ -68,11 +68,11 @@ def _read_jpeg(content: memoryview) -> ImageHeader | None:
     try:
         while True:
             if content[at] != 0xFF:
-                return None  # rubbish between two segments: others may find the next one
+                return None  # garbage between two segments: other readers may find the next one
             marker = content[at + 1]
             if marker in _FRAMES:
                 break
-            if marker == 0xFF:  # a byte that fills up
+            if marker == 0xFF:  # a fill byte
                 at += 1
             elif marker in _BARE:
                 at += 2
@@ -89,9 +89,9 @@ def _read_jpeg(content: memoryview) -> ImageHeader | None:
 
 
 def _check_end(content: memoryview, start: int) -> None:
-    """Raise Undecodable where a JPEG has no end marker. Libraries may return such a picture, grey from where it ends.
+    """Raise Undecodable if a JPEG has no end marker. Libraries may return such a picture, grey from where it ends.
 
-    Pictures inside of it, as previews, lie before `start`; and among the pixels, 0xFF is never followed by what looks like a marker.
+    Pictures inside it, such as previews, lie before `start`; and among the pixels, 0xFF is never followed by what looks like a marker.
     """
     if bytes(content[-2:]) != b"\xff\xd9" and _JPEG_END.search(content, start) is None:
         raise Undecodable(f"ends in the middle of the picture, after {len(content):,} bytes: {CUT_OFF}")
@@ -102,7 +102,7 @@ def _cut_header(content: memoryview) -> str:
 
 
 def _orientation(exif: memoryview) -> int:
-    """Return which way up a picture is, from the first directory of its EXIF data (CIPA DC-008, 4.6.4); 1, upright, where that is not said."""
+    """Return which way up a picture is, from the first directory of its EXIF data (CIPA DC-008, 4.6.4); 1, upright, if it has none."""
     order = "<" if bytes(exif[:2]) == b"II" else ">"
     try:
         (at,) = struct.unpack_from(f"{order}I", exif, 4)

@@ -1,4 +1,4 @@
-"""What the header of a picture says of it, where nothing is decoded."""
+"""What the header of a picture says about it, without decoding it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PictureFacts(NamedTuple):
 
     Attributes:
         format: such as `JPEG`.
-        mode: as Pillow names it: `L` is grey, `I;16` grey of 16 bits, `P` a palette.
+        mode: Pillow's name for it: `L` is grey, `I;16` grey of 16 bits, `P` a palette.
         height, width: as it stands upright.
     """
 
@@ -34,10 +34,10 @@ class PictureFacts(NamedTuple):
 
 
 def read_facts(path: str) -> PictureFacts:
-    """Return what a picture is by its header. Of a JPEG or PNG, Pillow is not needed.
+    """Return what the header of a picture says. JPEG and PNG need no Pillow.
 
     Raises:
-        Undecodable: it is none, or its header says that it can't be decoded.
+        Undecodable: it is not a picture, or its header says that it can't be decoded.
         OSError: with the path in it.
     """
     with open(path, "rb") as file:

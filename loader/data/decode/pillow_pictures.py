@@ -1,4 +1,4 @@
-"""Pictures by Pillow: the formats that OpenCV does not read, or reads otherwise than they are meant."""
+"""Pictures by Pillow: the formats that OpenCV does not read, or does not read correctly."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _OPENCV_READS = {
     "TIFF": frozenset(("1", "L", "P", "RGB", "I;16", "I;16B")),
     "WEBP": frozenset(("RGB", "RGBA")),
 }
-"""Which pictures OpenCV reads as they are meant, by their format and Pillow's mode. It multiplies colours of a TIFF by their alpha."""
+"""Which pictures OpenCV reads correctly, by their format and Pillow's mode. It multiplies the colours of a TIFF by their alpha."""
 
 
 def open_picture(content: memoryview) -> Any:
-    """Return a `PIL.Image` of which only the header has been read. Raises Undecodable where it is none."""
+    """Return a `PIL.Image` of which only the header has been read. Raises Undecodable if it is not a picture."""
     return open_file(io.BytesIO(content))
 
 
 def open_file(file: IO[bytes]) -> Any:
-    """Do what `open_picture` does for a file that is open, of which no more is read than that takes."""
+    """Do the same as `open_picture` for an open file, of which only the necessary part is read."""
     from PIL import Image
 
     try:
@@ -44,12 +44,12 @@ def open_file(file: IO[bytes]) -> Any:
 
 
 def is_for_opencv(image: Any) -> bool:
-    """Whether OpenCV reads a picture as it is meant. Of the formats other than JPEG and PNG, not all of its versions turn pictures upright."""
+    """Whether OpenCV reads a picture correctly. Not all of its versions turn pictures upright if their format is not JPEG or PNG."""
     return image.mode in _OPENCV_READS.get(image.format, ()) and image.getexif().get(_ORIENTATION, 1) == 1
 
 
 def pixels(image: Any, mode: str) -> Array:
-    """Return the first picture of a file, upright, in one of the modes of `decode.image`; of 8 bits where the file has no more.
+    """Return the first picture of a file, upright, in one of the modes of `decode.image`; with 8 bits if the file has no more.
 
     Raises:
         Undecodable: it is damaged, or holds 32-bit numbers.
@@ -67,7 +67,7 @@ def pixels(image: Any, mode: str) -> Array:
 
 
 def check_whole(content: memoryview) -> None:
-    """Raise Undecodable where a checksum of a PNG is wrong, which Pillow does not look at when it decodes."""
+    """Raise Undecodable if a checksum of a PNG is wrong. Pillow does not look at it when it decodes."""
     try:
         open_picture(content).verify()
     except _DAMAGED as error:

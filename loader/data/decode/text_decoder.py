@@ -1,4 +1,4 @@
-"""Text as numbers, the same number of them for every sample: those that a tokenizer makes of it, or its bytes."""
+"""Text as numbers: those that a tokenizer makes of it, or its bytes. Every sample has the same length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from loader.data.decode.vocabulary import is_layer, vocabulary
 from loader.data.spec import Array, Leaf, SampleSpec
 from loader.errors import ConfigError, PipelineError
 
-_MARK = "\ufeff"  # the byte order mark that Windows writes before a text
+_MARK = "\ufeff"  # the byte-order mark that Windows writes before a text
 _INT32 = "i"  # the type code of `array`
 
 
@@ -24,8 +24,8 @@ def text(tokenizer: Any, length: int, pad: int = 0) -> Decoder:
     Args:
         tokenizer: one of
             - a function that takes a str and returns whole numbers;
-            - an object whose method `encode` does that, such as a `tokenizers.Tokenizer`; tokens that mark the ends of a text are up to it;
-            - a `keras.layers.TextVectorization` that was adapted, or what `decode.vocabulary` returns; the layer does not run in the workers;
+            - an object whose method `encode` does that, such as a `tokenizers.Tokenizer`; it decides whether to add tokens for the ends of a text;
+            - an adapted `keras.layers.TextVectorization`, or what `decode.vocabulary` returns; the layer does not run in the workers;
             - None: the bytes of the text instead, uint8. They are not checked to be UTF-8.
         length: of a sample.
         pad: what follows a shorter text.
@@ -107,7 +107,7 @@ class TokenDecoder(Decoder):
 
 
 def decode_utf8(content: memoryview) -> str:
-    """Return a text, without a byte order mark. Raises Undecodable, which says where the first byte is that is not UTF-8."""
+    """Return a text, without a byte-order mark. Raises Undecodable, which says where the first byte is that is not UTF-8."""
     try:
         return str(content, "utf-8").removeprefix(_MARK)
     except UnicodeDecodeError as error:
@@ -119,14 +119,14 @@ def decode_utf8(content: memoryview) -> str:
 
 
 def _as_numbers(ids: Any) -> Array | array[int]:
-    """Return the numbers of tokens as what fits into int32. Raises Undecodable for one that does not, PipelineError for other things."""
+    """Return the numbers of tokens, checked for int32. Raises Undecodable if one does not fit, PipelineError if they are not whole numbers."""
     if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind in "iu":
         limits = np.iinfo(np.int32)
         if not np.can_cast(ids.dtype, np.int32) and ids.size and not limits.min <= ids.min() <= ids.max() <= limits.max:
             raise Undecodable(f"the tokenizer returned numbers from {ids.min()} to {ids.max()}, which int32 can't hold")
         return ids
     try:
-        return array(_INT32, list(ids))  # unlike NumPy, it refuses what is no whole number, and takes half the time
+        return array(_INT32, list(ids))  # unlike NumPy, it refuses what is not a whole number, and takes half the time
     except OverflowError as error:
         raise Undecodable("the tokenizer returned a number that int32 can't hold") from error
     except TypeError as error:
@@ -137,7 +137,7 @@ def _as_numbers(ids: Any) -> Array | array[int]:
 
 
 def _as_function(tokenizer: Any) -> Callable[[str], Any]:
-    """Return a tokenizer of any kind as a function. Raises ConfigError for what is none."""
+    """Return a tokenizer of any kind as a function. Raises ConfigError if it is not one."""
     if is_layer(tokenizer):
         return vocabulary(tokenizer)
     encode = getattr(tokenizer, "encode", None)

@@ -16,11 +16,11 @@ _FIRST = ["", "[UNK]"]
 
 
 class Vocabulary:
-    """A function from a text to the numbers of its words. Works on bytes, as the layer does: only ASCII letters become small ones.
+    """A function from a text to the numbers of its words. Works on bytes, as the layer does: only ASCII letters become lower case.
 
     Args:
         words: word k has the number k; the first two stand for the padding and for all other words.
-        standardize, split: as the layer has them.
+        standardize, split: as in the layer.
     """
 
     def __init__(self, words: Sequence[str], standardize: str | None, split: str | None) -> None:
@@ -88,7 +88,7 @@ def is_layer(thing: Any) -> bool:
 
 
 def _settings_of(layer: Any) -> tuple[list[str], Any, Any]:
-    """Return the words and the settings of a layer. Raises ConfigError for one that does what a `Vocabulary` can't."""
+    """Return the words and settings of a layer. Raises ConfigError if it does something that a `Vocabulary` can't."""
     config = layer.get_config()
     for name, wanted in (("output_mode", "int"), ("ngrams", None)):
         if config.get(name) != wanted:

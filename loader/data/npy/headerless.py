@@ -1,4 +1,4 @@
-"""The arithmetic of bytes without a header: how many records there are, and what would fit where the given shape does not."""
+"""The arithmetic of bytes without a header: how many records there are, and what would fit if the given shape does not."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def checked_dtype(dtype: npt.DTypeLike, name: str) -> np.dtype[Any]:
 
 
 def checked_shape(shape: int | Sequence[int], name: str, *, open_axis: bool = False) -> tuple[int, ...]:
-    """Return a shape as given by a user. Raises ConfigError for what is none.
+    """Return a shape as given by a user. Raises ConfigError if it is not one.
 
     Args:
         shape: whole numbers from 1 up, or a single one.
@@ -53,7 +53,7 @@ def checked_shape(shape: int | Sequence[int], name: str, *, open_axis: bool = Fa
 
 
 def records_of(size: int, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int | str:
-    """Return how many records a file has, or the words for one that does not hold whole records, or none.
+    """Return how many records a file has, or what is wrong if it has none, or not a whole number of them.
 
     Args:
         size: of the file, in bytes.
@@ -78,7 +78,7 @@ def records_of(size: int, offset: int, dtype: np.dtype[Any], shape: tuple[int, .
 
 
 def shape_of(nbytes: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[int, ...] | str:
-    """Return the shape of one array in `nbytes` bytes, which may have an axis of -1; or the words for bytes that do not hold it."""
+    """Return the shape of one array in `nbytes` bytes, which may have an axis of -1; or what is wrong if it does not fit."""
     if not nbytes:
         return "is empty (0 bytes): perhaps its writing was cut off, or the disk was full"
     known = dtype.itemsize * math.prod(length for length in shape if length != -1)
@@ -95,7 +95,7 @@ def shape_of(nbytes: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple
 
 
 def _with_axis(nbytes: int, dtype: np.dtype[Any], shape: tuple[int, ...], axis: int) -> tuple[int, ...] | None:
-    """Return `shape` with one axis so long that all bytes are in one array; None where no length fits."""
+    """Return `shape` with one axis so long that all bytes are in one array; None if no length fits."""
     length, rest = divmod(nbytes, dtype.itemsize * math.prod(shape) // shape[axis])
     return None if rest or not length else (*shape[:axis], length, *shape[axis + 1 :])
 

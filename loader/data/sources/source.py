@@ -50,7 +50,7 @@ def is_in_order(source: Source) -> bool:
 
 
 def spec_of_first(source: Source) -> SampleSpec:
-    """Return the spec of a source's first sample. Raises PipelineError where that can't be a sample."""
+    """Return the spec of a source's first sample. Raises PipelineError if it can't be a sample."""
     with kept(True):  # it may be run in the midst of another sample
         first = source[0]
     try:
@@ -80,8 +80,8 @@ class Source(NamedArguments, ABC):
 
     Attributes:
         in_order: whether samples come in ascending order only, and from one process, as those of a generator do.
-        decodes: whether it makes samples of the content of files, and tells `watch` when that begins and ends.
-        watch: to be told of the rows that are read now, where they are timed; else None. The pipeline sets it.
+        decodes: whether it makes samples from the content of files, and tells `watch` when that begins and ends.
+        watch: is told about the rows that are read now, if they are timed; else None. The pipeline sets it.
     """
 
     in_order: ClassVar[bool] = False
@@ -167,7 +167,7 @@ class Source(NamedArguments, ABC):
         return self.sample(index)
 
     def header_spec(self) -> SampleSpec | None:
-        """Return `spec` where headers tell it, so that no sample is read and no code of the user runs; else None."""
+        """Return `spec` if headers tell it, so that no sample is read and no code of the user runs; else None."""
         return None
 
     def members(self) -> Sequence[Source]:
@@ -188,7 +188,7 @@ class Source(NamedArguments, ABC):
     def will_read(self, indices: Indices) -> None:
         """Say that these samples will be read soon: ask the system to fetch what they are made of, and don't wait for it. Never fails.
 
-        Runs in: a worker, while reads are found to wait for storage; never where the data are in memory.
+        Runs in: a worker, while reads wait for storage; never while the data is in memory.
         """
 
     def subset(self, indices: npt.ArrayLike) -> Source:
@@ -220,9 +220,9 @@ class Source(NamedArguments, ABC):
     ) -> tuple[Source, ...]:
         """Split at random into `(training, validation)`, or with `test` into `(training, validation, test)`, in the order of the source.
 
-        Samples that have IDs, as files do, are split by a hash of the ID: each stays on its side when others are added or taken away. So the shares
-        hold on average only; `repr` and the log (INFO) tell the sizes. IDs are relative to `root`: keep it the same. Samples without IDs are
-        split by lot, with exact shares.
+        Samples that have IDs, as files do, are split by a hash of the ID: each stays on its side when others are added or removed. So the shares
+        hold only on average; `repr` and the log (INFO) show the sizes. IDs are relative to `root`: keep it the same. Samples without IDs are
+        split at random, with exact shares.
 
         Args:
             validation: share of the samples in the second one, between 0 and 1.
@@ -231,7 +231,7 @@ class Source(NamedArguments, ABC):
                 added may move a few old ones to another side.
             test: share of the samples in the third one. The validation side is the same with it and without.
             groups: samples of one group stay together, such as all slices of a patient: a group for each sample, in their order; a dict by ID;
-                or a function of the ID. The hash of the group decides, in the place of the ID's.
+                or a function of the ID. The hash of the group decides instead of that of the ID.
 
         Raises:
             ConfigError: a side would be empty, a sample has no group, or the source has no scalar labels to stratify by.
@@ -268,7 +268,7 @@ class Source(NamedArguments, ABC):
         return measure(self, transforms, seed=seed, workers=workers, progress=progress)
 
     def file_rows(self) -> Indices | None:
-        """Return the number of rows of each file, of shape `(files,)`; None where samples are no rows of files.
+        """Return the number of rows of each file, of shape `(files,)`; None if samples are not rows of files.
 
         Raises:
             LabelError: the parts of a sample lie in files with different numbers of rows.
@@ -276,5 +276,5 @@ class Source(NamedArguments, ABC):
         return None
 
     def labels(self) -> Array | None:
-        """Return the labels of all samples as one array with a leading axis, without reading samples; None where that can't be done."""
+        """Return the labels of all samples as one array with a leading axis, without reading samples; None if that can't be done."""
         return None

@@ -1,7 +1,7 @@
-"""Which samples go to which side of a split: by a hash of the ID or the group, so that none changes sides when others are added; else by lot.
+"""Which samples go to which side of a split: by a hash of the ID or the group, so that none changes sides when others are added; otherwise at random.
 
 The hash of a name is a place between 0 and 1: validation takes the places below its share, test those above 1 minus its own, and training the rest.
-Where each class is to have its share (`stratify`), the rank of the hash within the class is the place.
+If each class is to have its share (`stratify`), the rank of the hash within the class is the place.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Shares:
 
     @classmethod
     def of(cls, validation: object, test: object) -> Shares:
-        """Return the shares that a user gives. Raises ConfigError for what are none."""
+        """Return the shares that a user gives. Raises ConfigError if they are not shares."""
         return cls(_share(validation, "validation"), None if test is None else _share(test, "test"))
 
     def by_hash(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int8]:
-        """Return the side of each unit, from its own hash alone: an old one stays where it is, whatever is added. Shares hold on average."""
+        """Return the side of each unit, from its hash alone: an old one stays where it is, whatever is added. Shares hold on average."""
         places = hashes / 2.0**64
         sides = np.full(len(places), Side.TRAINING, np.int8)
         sides[places < self.validation] = Side.VALIDATION

@@ -1,8 +1,8 @@
-"""Files mapped behind one another, so that one array shows the rows of all: to gather from them then costs what it costs from one file.
+"""Files mapped behind one another, so that one array shows the rows of all: gathering from them costs the same as from one file.
 
-The rows of a file must begin a whole number of rows after those of the first one. Where in a page they begin is given, so the page is chosen, within
-a region of addresses that is reserved first: a mapping that is forced to an address there can hit nothing else. The gaps between files show as rows
-that don't exist; whoever touches one dies of SIGSEGV.
+The rows of a file must begin a whole number of rows after those of the first one. Their offset in a page is given, so the page is chosen, within a
+region of addresses that is reserved first: a mapping that is forced to an address there can't hit anything else. The gaps between files look like
+rows that don't exist; whoever touches one dies of SIGSEGV.
 
 The only file that maps memory at addresses of its own choice.
 """
@@ -27,7 +27,7 @@ from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.spec import Array
 from loader.errors import NpyError
 
-# A file's pages are as large as those of its cache only where address and offset agree in the lower bits: 10 % of the speed (docs/measurements.md).
+# Pages of a mapping are as large as those of the cache only if address and offset agree in the lower bits: 10 % of the speed (docs/measurements.md).
 _LARGE_PAGE = 2 << 20
 
 _MAX_GAP_BYTES = 16 << 30  # of addresses, not of memory; a process has 128 TiB of them
@@ -59,7 +59,7 @@ def adjoin(parts: Sequence[StoredArray]) -> Adjoined | None:
     """Map files of rows of one shape and dtype behind one another, read-only.
 
     Returns:
-        None where that can't be done: a file is gone or too short, its rows do not lie together, or no pages fit.
+        None if that can't be done: a file is gone or too short, its rows are not contiguous, or no pages fit.
     """
     if _libc is None or not all(map(_is_plain, parts)):
         return None
@@ -71,17 +71,17 @@ def adjoin(parts: Sequence[StoredArray]) -> Adjoined | None:
 
 
 def choose_begins(offsets: Sequence[int], ends: Sequence[int], row_bytes: int, page: int) -> list[int] | None:
-    """Return where in a region each file begins, and last the length of the region; all are multiples of a page.
+    """Return where each file begins in a region, and as the last entry the length of the region; all are multiples of a page.
 
     Args:
-        offsets: of the first row in each file. It is mapped from the page on in which that lies.
+        offsets: of the first row in each file. The file is mapped from the page of its first row on.
         ends: of the rows in each file.
-        row_bytes: of a row. First rows become a multiple of it apart.
+        row_bytes: of a row. The distances between first rows become multiples of it.
         page: bytes of one.
 
     Returns:
-        None where no pages do (headers differ in length by what is no multiple of the greatest common divisor of a row and a page), or gaps were
-        very large.
+        None if no pages fit (the lengths of headers differ by something other than a multiple of the greatest common divisor of a row and a page),
+        or gaps would be very large.
     """
     if lcm(row_bytes, page) > _MAX_GAP_BYTES:
         return None
@@ -114,7 +114,7 @@ def _map(parts: Sequence[StoredArray], begins: list[int], page: int) -> Adjoined
 
 
 def _is_plain(part: StoredArray) -> bool:
-    """Return whether a file has rows that lie one after the other, as bytes that can be used as they are."""
+    """Return whether a file has contiguous rows whose bytes can be used as they are."""
     strides = part.dtype.itemsize * np.cumprod((1, *part.shape[:0:-1]))[::-1]
     return 0 not in part.shape and part.dtype.isnative and part.strides == tuple(strides.tolist())
 
@@ -153,7 +153,7 @@ class _Region:
     def _mmap(self, *arguments: int | None) -> int:
         address: int | None = self._libc.mmap(*arguments)
         if address is None or address == _FAILED:
-            self._reserved = None  # a failed call may have left a hole, where another thread's mapping lies by now: nothing is given back
+            self._reserved = None  # a failed call may have left a hole, which another thread's mapping may fill by now: nothing is given back
             raise OSError(ctypes.get_errno(), "mmap")
         return address
 

@@ -26,7 +26,7 @@ MAX_MAPPED = 4096 if sys.version_info >= (3, 13) else 192
 
 _MAX_MAPPED_AHEAD = 64  # files that are mapped before the workers are forked; more of them are mapped when their turn comes
 _MAX_COPIED_BYTES = 64 << 20  # 20 ms
-_FETCHED_ALONE_BYTES = 64 << 10  # of smaller rows, the kernel fetches what lies around them as well, which comes sooner (docs/measurements.md)
+_FETCHED_ALONE_BYTES = 64 << 10  # around smaller rows, the kernel reads more than asked for, which is faster (docs/measurements.md)
 _MIN_ROWS_PER_PART = 8  # with fewer, rows of several files are copied one by one: sorting them by file costs some 5 µs a file
 
 
@@ -55,7 +55,7 @@ class ArrayColumn:
 
     @classmethod
     def joined(cls, columns: Sequence[ArrayColumn]) -> ArrayColumn:
-        """Return a column of the rows of several, which have one row shape and dtype. Small arrays in memory become one: rows of one come fastest."""
+        """Return a column of the rows of several, which share row shape and dtype. Small arrays in memory become one, which is read fastest."""
         parts = [part for column in columns for part in column.parts]
         arrays = [part for part in parts if not isinstance(part, StoredArray)]
         if len(arrays) == len(parts) and sum(array.nbytes for array in arrays) <= _MAX_COPIED_BYTES:
@@ -114,7 +114,7 @@ class ArrayColumn:
         return np.array(value, self.dtype, order="C") if self.shape else value  # a scalar is native and nobody's to change
 
     def whole(self) -> Array | None:
-        """Return one array of all rows, if their bytes are what a slot wants: C-contiguous, native, aligned; else None. Several parts are copied."""
+        """Return one array of all rows, if their bytes suit a slot: C-contiguous, native, aligned; else None. Several parts are copied."""
         arrays = [self._part(part)[0] for part in range(len(self.parts))]
         if not all(map(is_direct, arrays)):
             return None
@@ -178,7 +178,7 @@ class ArrayColumn:
             out[place] = self._array(part, indices[number:])[0][row]
 
     def _array(self, part: int, indices: Indices) -> tuple[Array, Array | None]:
-        """Return a part for the rows `indices`, the first of which is accused if it can't be had."""
+        """Return a part for the rows `indices`, the first of which is accused if it can't be mapped."""
         try:
             return self._part(part)
         except (NpyError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What is taken for one array of rows: paths, a memmap, an array in memory, or a source that has one array."""
+"""What counts as one array of rows: paths, a memmap, an array in memory, or a source that has one array."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from loader.data.sources.source_mistakes import is_read_later
 from loader.data.spec import Array, text_remedy
 from loader.errors import ConfigError, DataNotFoundError, LabelError, NpyError
 
-# Beyond this, an array whose rows overlap in memory is left so, which makes reading slower, instead of being copied row by row.
+# Beyond this, an array whose rows overlap in memory stays as it is, which makes reading slower, instead of being copied row by row.
 _LARGE_BYTES = 16 * 2**20
 
 
@@ -64,7 +64,7 @@ def _parts_of_one(value: str | os.PathLike[str] | ColumnSource, name: str) -> Se
 
 
 def _text_columns(value: Any) -> str:
-    """Return which columns of a data frame are no numbers."""
+    """Return which columns of a data frame are not numbers."""
     kinds: Any = getattr(value, "dtypes", None)
     if not hasattr(kinds, "items"):
         return ""
@@ -80,7 +80,7 @@ def _stored(path: str) -> StoredArray:
 
 
 def _refuse_what_is_read_later(value: Any, name: str) -> None:
-    """Raise ConfigError for what looks like an array but has its data elsewhere: making an array of it would read it all."""
+    """Raise ConfigError for an object that looks like an array but has its data elsewhere: making an array of it would read it all."""
     if not is_read_later(value):
         return
     kind = type(value)

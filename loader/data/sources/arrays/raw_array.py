@@ -32,14 +32,14 @@ class RawArray(ColumnSource):
 
     Args:
         path: of the file.
-        dtype: of the numbers in it, such as `"float32"`, or `">f4"` where they were written in big-endian order.
-        sample_shape: of one record; `()` where each is a single number. The last axis varies fastest.
+        dtype: of the numbers in it, such as `"float32"`, or `">f4"` if they are big-endian.
+        sample_shape: of one record; `()` if each is a single number. The last axis varies fastest.
         offset: bytes before the first record, such as those of a header.
 
     Raises:
-        ConfigError: an argument that can't be; says which.
+        ConfigError: an argument is not valid; says which.
         DataNotFoundError: there is no such file.
-        DecodeError: the file does not hold whole records: does the arithmetic and lists what would fit. Or it is a `.npy` file.
+        DecodeError: the file does not hold whole records (the message shows the sum and what would fit), or it is a `.npy` file.
 
     Example:
         >>> import numpy as np, os, tempfile
@@ -78,7 +78,7 @@ def _stored(path: str, dtype: np.dtype[np.generic], shape: tuple[int, ...], offs
 
 
 def _look_at(path: str) -> tuple[bytes, int]:
-    """Return the first bytes of a file, and its size. Raises OSError, NpyError for what is no regular file."""
+    """Return the first bytes of a file, and its size. Raises OSError; NpyError if it is not a regular file."""
     fd = os.open(path, OPEN_FLAGS)
     try:
         return pread(fd, len(MAGIC), 0), os.fstat(fd).st_size

@@ -56,10 +56,10 @@ class StoredArray:
 
         Args:
             array: of any strides.
-            mappings: of this process, where many arrays are looked up.
+            mappings: of this process, if many arrays are looked up.
 
         Returns:
-            None where no file holds what the array shows: it is in memory, the file was deleted, or the mapping keeps changes to itself
+            None if no file holds what the array shows: it is in memory, the file was deleted, or the mapping keeps changes to itself
             (`mode="c"`).
         """
         if array.nbytes == 0 or array.dtype.hasobject or owns_memory(array):
@@ -92,7 +92,7 @@ class StoredArray:
         return np.ndarray(self.shape, self.dtype, mapping, self.offset, self.strides)
 
     def spans(self, rows: Indices) -> list[tuple[int, int]]:
-        """Return where in the file rows begin and end, neighbours that follow one another as one; empty where each is scattered over the file.
+        """Return where rows begin and end in the file, adjacent ones joined; empty if each is scattered over the file.
 
         Args:
             rows: at least one.

@@ -18,7 +18,7 @@ from loader.errors import ConfigError
 
 
 class Windows(ColumnSource):
-    """Samples that are windows over a series: `x` is `length` steps that follow one another, `y` the `horizon` steps after them.
+    """Samples that are windows over a series: `x` is `length` consecutive steps, `y` the `horizon` steps after them.
 
     The series is mapped, or stays in memory as it is; a window is copied once, into its batch. With `series` of `n` steps, sample `i` is
 
@@ -35,8 +35,8 @@ class Windows(ColumnSource):
         horizon: steps of `y`; 0: there is no `y`.
 
     Raises:
-        ConfigError: an argument that can't be, or a series that is shorter than one window.
-        DataNotFoundError, LabelError, NpyError: as `NpyArrays` has them.
+        ConfigError: an argument is not valid, or a series is shorter than one window.
+        DataNotFoundError, LabelError, NpyError: as for `NpyArrays`.
 
     Example:
         >>> import numpy as np

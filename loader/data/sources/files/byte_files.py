@@ -26,8 +26,8 @@ class ByteFiles(LabelledFiles):
     Such a function gets each sample as the decoder makes it and has to make the samples alike, by cropping or padding them.
 
     Args:
-        paths, labels, root, classes, label, exclude, sample_weight: as `LabelledFiles` has them. In a list, paths have their extensions. In folders,
-            files whose names do not end as the decoder expects are left out.
+        paths, labels, root, classes, label, exclude, sample_weight: as for `LabelledFiles`. In a list, paths have their extensions. In folders, files
+            with other extensions than those of the decoder are left out.
         decode: a decoder of `loader.decode`, or a function that takes the content of a file, `bytes`, and returns an array, a dict of arrays, or a
             tuple `(x, y)` or `(x, y, sample_weight)` of those.
 
@@ -68,7 +68,7 @@ class ByteFiles(LabelledFiles):
 
     @cached_property
     def _file_spec(self) -> SampleSpec:
-        """What every file holds, as the decoder says, or else the first one does: the sample without the labels of the source."""
+        """What every file holds, according to the decoder or else to the first file: the sample without the labels of the source."""
         spec = self._decoder.known_spec() or self._spec_of_first()
         if len(spec.parts) > 1 and self._columns:
             raise PipelineError(f"{self!r}: {self._decoder!r} returns {len(spec.parts)} parts, so labels= can't be given as well")

@@ -1,4 +1,4 @@
-"""Paths as users write them, and what is told where they mean no file. Files are looked at, never opened."""
+"""Paths as users write them, and what to say if there is no file at one. Files are looked at, never opened."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from loader.errors import ConfigError, DataNotFoundError, DecodeError, LoaderError
 
-_LOOKED_AT = 500  # files of a list: 1 ms, and half a second where each takes a millisecond
+_LOOKED_AT = 500  # files of a list: 1 ms, and half a second if each takes a millisecond
 _NAMED = 5
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
@@ -22,7 +22,7 @@ def absolute_path(path: PathLike) -> str:
 
 
 def path_text(path: object) -> str:
-    """Return a path as text. Raises ConfigError for what is none."""
+    """Return a path as text. Raises ConfigError if it is not a path."""
     try:
         return os.fsdecode(path)  # type: ignore[arg-type]
     except TypeError:
@@ -30,7 +30,7 @@ def path_text(path: object) -> str:
 
 
 def unreadable(path: str, error: OSError, maker: str | None = None, kind: type[DecodeError] = DecodeError) -> LoaderError | OSError:
-    """Return the error to raise where a file could not be opened: one of ours where another try would not help, else `error` itself.
+    """Return the error to raise if a file could not be opened: one of ours if another try would not help, else `error` itself.
 
     Args:
         path: of the file.
@@ -51,7 +51,7 @@ def unreadable(path: str, error: OSError, maker: str | None = None, kind: type[D
 
 
 def check_first(path: PathLike, suffix: str, maker: str) -> None:
-    """Look at the first path of a list without `root`: raise DataNotFoundError where it is an ID, a folder or a glob, as all of them may be.
+    """Look at the first path of a list without `root`: raise DataNotFoundError if it is an ID, a folder or a glob, as all the others may be.
 
     Args:
         path: the first one.
@@ -115,12 +115,12 @@ def as_path_list(paths: Paths, maker: str) -> list[PathLike]:
 
 
 def check_there(count: int, path: Callable[[int], str], appended: str, root: str | None) -> None:
-    """Raise DataNotFoundError if files of a list are missing: of a long list, among as many as take no time to look at, spread over it.
+    """Raise DataNotFoundError if files of a list are missing. Of a long list, only some are looked at, spread evenly over it.
 
     Args:
         count: of files.
         path: of each, absolute, by number.
-        appended: what their names end with, appended where it was not written; may be empty.
+        appended: what their names end with, appended if it was not written; may be empty.
         root: folder that relative ones are in; None for the working directory.
     """
     step = max(1, count / _LOOKED_AT)

@@ -10,7 +10,7 @@ _FIRST_BYTES = 256 * 1024
 
 
 class FileReader:
-    """Reads files into memory that is used again: `open`, `preadv` twice, `close`. Each process makes its own; one thread at a time."""
+    """Reads files into memory that it reuses: `open`, `preadv` twice, `close`. Each process makes its own; one thread at a time."""
 
     def __init__(self) -> None:
         self._buffer = memoryview(bytearray(_FIRST_BYTES))
@@ -20,7 +20,7 @@ class FileReader:
         fd = os.open(path, OPEN_FLAGS)
         try:
             total = 0
-            while got := preadv(fd, [self._buffer[total:]], total):  # until nothing comes: a network file system may bring less than there is
+            while got := preadv(fd, [self._buffer[total:]], total):  # until nothing comes: a network file system may return less than there is
                 total += got
                 if total == len(self._buffer):
                     self._grow(max(2 * total, os.fstat(fd).st_size + 1))

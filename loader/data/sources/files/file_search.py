@@ -1,4 +1,4 @@
-"""From a folder or a glob to the list of files that it means. Files are listed, never opened."""
+"""From a folder or a glob to its list of files. Files are listed, never opened."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class FileSearch:
     """Lists the files of folders and globs, and counts those that it leaves out because they are of another kind.
 
     Args:
-        suffixes: only files that end so, in lower or upper case; none for all.
+        suffixes: only files that end in one of these, in lower or upper case; none for all.
         maker: name of the class that the files are for.
         exclude: patterns of paths to leave out, or one, relative to `root`: `*` stands for anything, folders included, as in `fnmatch`.
         root: folder that the patterns start at. None: the folder that is listed, or the part of a glob before its first wildcard.
 
     Raises:
-        ConfigError: `exclude` is no pattern.
+        ConfigError: `exclude` is not a pattern.
     """
 
     def __init__(self, suffixes: tuple[str, ...], maker: str = "NpyFiles", exclude: str | Sequence[str] = (), root: str | None = None) -> None:
@@ -93,7 +93,7 @@ class FileSearch:
         raise DataNotFoundError(f"{pattern} matches no file. What to do: {nearest(_fixed_part(pattern))}")
 
     def log_skipped(self, folder: str) -> None:
-        """Say in one line how many files of other kinds were passed by, so far."""
+        """Say in one line how many files of other kinds have been skipped so far."""
         count = sum(self._others.values())
         if count:
             ranked = sorted(self._others.items(), key=lambda kind: (-kind[1], kind[0]))
@@ -131,7 +131,7 @@ class FileSearch:
 
 
 def ends_with(name: str, suffixes: tuple[str, ...]) -> bool:
-    """Whether a file of this name is meant, where files that end with `suffixes` are looked for; none for all."""
+    """Whether the name of a file ends with one of `suffixes`; none for all."""
     return not suffixes or name.endswith(suffixes) or name.lower().endswith(suffixes)
 
 

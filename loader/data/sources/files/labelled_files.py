@@ -42,13 +42,13 @@ class LabelledFiles(Source):
         root: folder that relative paths are in, and that IDs are relative to. None: for a list, the working directory or, if all
             paths are absolute, their common folder; for a folder, itself; for a glob, its part before the first wildcard.
         classes: names of all classes, in order. None: if labels are names, those that occur, sorted.
-        label: in the place of `labels`, what finds the label of a file in its ID: a regular expression, whose first group it is, or a function of
-            the ID.
-        exclude: patterns, or one, of files of a folder or glob to leave out, as paths relative to `root`: `"old/*"`, `"*_mask.npy"`.
+        label: instead of `labels`, how to find the label of a file in its ID: a regular expression whose first group it is, or a function of the
+            ID.
+        exclude: one or several patterns of files to leave out of a folder or glob, as paths relative to `root`: `"old/*"`, `"*_mask.npy"`.
         sample_weight: of each sample, in one of the forms of `labels`; needs labels.
 
     Attributes:
-        classes: names of the classes; label k means `classes[k]`. Empty where labels are numbers and no classes were given.
+        classes: names of the classes; label k means `classes[k]`. Empty if labels are numbers and no classes were given.
     """
 
     suffixes: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ class LabelledFiles(Source):
 
         Args:
             file: `.csv` or `.tsv` with a header, `.jsonl` with one object per line, `.txt` with lines `path label`, or a data frame of pandas or
-                polars. Lines that begin with `#` are comments. Paths written on Windows will do. If all labels of a text file read as numbers,
+                polars. Lines that begin with `#` are comments. Paths written on Windows work. If all labels of a text file read as numbers,
                 they are numbers; otherwise they are names of classes. Weights become float32.
             root: folder that the paths are relative to. None: the folder of the manifest; for a data frame, the working directory.
             classes: names of all classes, in order; labels that are among them are names, even if they look like numbers.

@@ -20,7 +20,7 @@ class NpyFiles(LabelledFiles):
     first transform is a function. Such a function gets each file as it is and has to make the samples alike, by cropping or padding them.
 
     Args:
-        paths, labels, root, classes, label, exclude, sample_weight: as `LabelledFiles` has them.
+        paths, labels, root, classes, label, exclude, sample_weight: as for `LabelledFiles`.
 
     Example:
         >>> NpyFiles(["a", "b"], labels={"a": 0, "b": 1}, root="/data")

@@ -1,1 +1,1 @@
-"""Labels in the forms in which people have them, and manifests, as arrays with one entry per sample."""
+"""Labels and manifests in every form, as arrays with one entry per sample."""

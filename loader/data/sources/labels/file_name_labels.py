@@ -1,4 +1,4 @@
-"""Labels that the names of files say: by a function of the ID, or a regular expression."""
+"""Labels in the names of files: found by a function of the ID, or a regular expression."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels that go by ID or by path: from a dict or a table to the order of the files, and what is told where a file has none."""
+"""Labels by ID or by path: from a dict or a table to the order of the files, and what to say if a file has none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def by_id(labels: Mapping[Any, Any], index: PathIndex, what: str) -> list[Any]:
 
 
 def by_path(table: Mapping[str, str], index: PathIndex, path: str, what: str) -> list[str]:
-    """Return the labels of a `.csv`, whose first column may hold IDs or paths, with extension or without, even absolute ones."""
+    """Return the labels of a `.csv`, whose first column may hold IDs or paths, with or without extension, even absolute ones."""
     table = {index.relative(key): label for key, label in table.items()}
     ids, paths = index.ids(), index.relative_paths()
     _check_distinct([name for name, full in zip(ids, paths, strict=True) if full not in table and name in table], index, what)

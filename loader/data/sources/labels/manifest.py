@@ -30,8 +30,8 @@ class Manifest:
 
     Attributes:
         paths: of the files, with `/` as separator.
-        labels: one for each, or None where it has none.
-        classes: names of the classes; `()` where labels are numbers.
+        labels: one for each, or None if there are none.
+        classes: names of the classes; `()` if labels are numbers.
         weights: one for each, or None.
     """
 
@@ -43,7 +43,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns of a manifest mean what, as `LabelledFiles.from_manifest` is told."""
+    """Which columns of a manifest mean what: the arguments of `LabelledFiles.from_manifest`."""
 
     path: str
     labels: tuple[str, ...] | None
@@ -67,8 +67,8 @@ def read_manifest(file: Any, root: str, columns: Columns, classes: tuple[str, ..
         root: absolute folder that relative paths are in.
         columns: which of them mean what.
         classes: names of all classes; None for those that occur.
-        appended: what files are named that are listed without it, such as `.npy`; may be empty.
-        finds_folders: whether a line that names a folder is bad; of many lines, not all are looked at.
+        appended: the extension of files that are listed without one, such as `.npy`; may be empty.
+        finds_folders: whether a line that names a folder is bad; if there are many lines, not all are looked at.
 
     Raises:
         DataNotFoundError: there is no such file, or no file is listed in it.
@@ -125,14 +125,14 @@ def _find(table: Table, name: object, option: str) -> str:
 
 
 def _check_unlabelled(table: Table, label: str | None, path: str) -> None:
-    """Refuse to take a table for one without labels where their column may be called something similar."""
+    """Refuse to take a table for one without labels if the name of a column is similar to `label`."""
     close = _closest([name for name in table.names if name != path], "label")
     if label is None and close:
         raise ConfigError(f"{table.where} has no column 'label', but {close!r}: give label_columns={close!r}; or label_columns=() for no labels")
 
 
 def _like(names: Sequence[str], name: str) -> str | None:
-    """Return the column of this name; one that differs in case only will do."""
+    """Return the column of this name, or one that differs only in case."""
     if name in names:
         return name
     return next((own for own in names if own.lower() == name.strip().lower()), None)
@@ -161,7 +161,7 @@ def _paths(values: Sequence[Any], numbers: Sequence[int], root: str, bad: BadRow
 
 
 def _note_folders(paths: Sequence[str], numbers: Sequence[int], root: str, appended: str, bad: BadRows) -> None:
-    """Note lines that name a folder: of many, among some spread over them."""
+    """Note lines that name a folder; if there are many lines, only some are looked at, spread over them."""
     step = max(1, len(paths) // _LOOKED_AT)
     for place in {*range(0, len(paths), step), *(place for place, path in enumerate(paths) if path[-1:] == "/")}:
         path = paths[place]
@@ -192,7 +192,7 @@ def _targets(
 
 
 def _vector(columns: list[list[Any]], names: Sequence[str], numbers: Sequence[int], bad: BadRows) -> Array:
-    """Return columns of numbers as one vector per row, float32; notes what is no number."""
+    """Return columns of numbers as one vector per row, float32; notes what is not a number."""
     made = np.zeros((len(numbers), len(columns)), np.float32)
     for place, (column, name) in enumerate(zip(columns, names, strict=True)):
         for row, value in enumerate(column):
@@ -209,7 +209,7 @@ def _vector(columns: list[list[Any]], names: Sequence[str], numbers: Sequence[in
 
 
 def check_options(options: Iterable[str]) -> None:
-    """Refuse what a manifest says itself, and misspelt names of options about its columns."""
+    """Refuse arguments for what the manifest itself says, and misspelt options about its columns."""
     for name in _NOT_GIVEN:
         if name in options:
             raise ConfigError(f"from_manifest takes no {name}=, because the manifest has them: give label_columns= and weight_column=")

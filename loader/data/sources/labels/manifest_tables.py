@@ -1,4 +1,4 @@
-"""The forms in which people keep a table of files: `.csv`, `.tsv`, `.txt`, JSON lines, data frames. What their columns mean is left open."""
+"""The forms of a table of files: `.csv`, `.tsv`, `.txt`, JSON lines, data frames. What their columns mean is decided elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BY_PANDAS = {".json": "read_json", ".parquet": "read_parquet", ".xlsx": "read_e
 
 
 class BadRows:
-    """What is wrong with the rows of a table, so that one error can tell all of it.
+    """What is wrong with the rows of a table, so that one error can list all of it.
 
     Args:
         where: the table in words, such as its path.
@@ -52,7 +52,7 @@ class Table(ABC):
         where: the table in words.
         unit: what its rows are called.
         names: of its columns.
-        is_text: whether values are texts, in which numbers have to be found; else they have types of their own.
+        is_text: whether values are texts, which may have to be read as numbers; else they have types of their own.
     """
 
     where: str
@@ -195,7 +195,7 @@ def _object(line: str) -> dict[str, Any] | str:
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value stands for none: an empty text, None, NaN, or pandas' NA or NaT."""
+    """Return whether a value means that there is none: an empty text, None, NaN, or pandas' NA or NaT."""
     if isinstance(value, str):
         return not value.strip()
     return value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")

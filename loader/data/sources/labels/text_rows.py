@@ -1,4 +1,4 @@
-"""Rows of text files of every origin: comments, byte-order marks and quotes are understood, and what is no text is told."""
+"""Rows of text files of every origin: understands comments, byte-order marks and quotes, and reports files that are not text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _COMMENT = "#"
 
 
 def read_text(path: str) -> str:
-    """Return a file as text: UTF-8, or UTF-16 where it begins with the byte-order mark of that."""
+    """Return a file as text: UTF-8, or UTF-16 if it begins with that byte-order mark."""
     if os.path.isdir(path):
         raise DataNotFoundError(f"{path} is a folder; this takes a text file. For the files in a folder, give the folder as paths, or to from_folder")
     if not os.path.isfile(path):
@@ -66,7 +66,7 @@ def columns_in_words(row: Sequence[str], separator: str = ",") -> str:
 
 
 class _Comments:
-    """Takes comments out of the lines for a `csv.reader`. What begins inside of a quoted field is none.
+    """Takes comments out of the lines for a `csv.reader`. What begins inside a quoted field is not one.
 
     Attributes:
         count: of comments, so far.
@@ -78,7 +78,7 @@ class _Comments:
         self.row_begins = True
 
     def left_out(self, lines: Iterable[str]) -> Iterator[str]:
-        """Yield the lines that are no comments."""
+        """Yield the lines that are not comments."""
         for line in lines:
             if self.row_begins and line.lstrip().startswith(_COMMENT):
                 self.count += 1

@@ -1,4 +1,4 @@
-"""What a user says about the files, their format and their columns, against what is in them."""
+"""What a user says about files, their format and their columns, compared with what is in them."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Format:
 
     @property
     def is_csv(self) -> bool:
-        """Whether rows have fields, and may go over several lines."""
+        """Whether rows have fields, and may span several lines."""
         return self.name == "csv"
 
 
 def format_of(paths: Sequence[str], given: str | None, delimiter: str | None) -> Format:
-    """Return the format of files, as given or by their extensions. Raises ConfigError where it is no format, or not the same for all."""
+    """Return the format of files, as given or by their extensions. Raises ConfigError if it is not a format, or not the same for all."""
     if given is not None and (not isinstance(given, str) or given not in _FORMATS):
         raise ConfigError(f"format={given!r}: must be one of {', '.join(map(repr, _FORMATS))}")
     extensions = sorted({os.path.splitext(path)[1].lower() for path in paths})
@@ -58,7 +58,7 @@ def format_of(paths: Sequence[str], given: str | None, delimiter: str | None) ->
 
 
 def as_columns(given: object) -> tuple[Column, ...]:
-    """Return columns as given: one, several, or none. What is no column is found out where the files are known."""
+    """Return columns as given: one, several, or none. Whether they exist shows when the files are known."""
     if given is None:
         return ()
     return tuple(given) if isinstance(given, list | tuple) else (given,)  # type: ignore[return-value]
@@ -74,7 +74,7 @@ def choose_rows(
     header: bool,
     whole_rows: bool,
 ) -> tuple[LineIndex, tuple[RowFormat, ...] | None]:
-    """Return the lines that are samples, and how a row of each file is read; None where lines are texts as they are.
+    """Return the lines that are samples, and how a row of each file is read; None if whole lines are the texts.
 
     Args:
         kind: of all files.
@@ -82,7 +82,7 @@ def choose_rows(
         files: the same as in the index.
         text, labels: columns as given: names, numbers or keys.
         header: whether the first row of a CSV file names its columns.
-        whole_rows: whether a row is one text where no column is given.
+        whole_rows: whether a row is one text if no column is given.
 
     Raises:
         ConfigError: there is no such column, or several and none was chosen.

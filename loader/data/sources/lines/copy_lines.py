@@ -13,9 +13,9 @@ _BLOCK_BYTES = 256 * 1024  # rows that stay in a core's second-level cache while
 
 
 def copy_lines(content: Array, starts: Indices, lengths: npt.NDArray[np.uint32], out: Array, pad: int) -> None:
-    """Copy lines to the rows of `out`, cut or padded: 0.1 to 0.2 µs a line, of which slicing each takes 1 (docs/measurements.md).
+    """Copy lines to the rows of `out`, cut or padded: 0.1 to 0.2 µs a line, compared with 1 µs if each is sliced (docs/measurements.md).
 
-    Each row is copied whole, whatever follows its line, and padded then.
+    Each row is first copied whole, with whatever follows its line, and then padded.
 
     Args:
         content: all bytes of a file.
@@ -25,7 +25,7 @@ def copy_lines(content: Array, starts: Indices, lengths: npt.NDArray[np.uint32],
     """
     width = out.shape[1]
     places = np.arange(width, dtype=np.uint32)
-    last = len(content) - width  # where the last row begins that can be copied whole
+    last = len(content) - width  # start of the last row that can be copied whole
     rows = np.ndarray((max(0, last + 1),), f"V{width}", content, 0, (1,))  # one at each byte of the file, and so without a copy
     step = max(1, _BLOCK_BYTES // width)
     for first in range(0, len(starts), step):

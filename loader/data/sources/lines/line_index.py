@@ -1,7 +1,7 @@
-"""Where the lines of text files begin, and how long they are: found once, in one pass over each file, 12 bytes a line.
+"""Where the lines of text files begin, and how long they are: found once, in one pass over each file; 12 bytes a line.
 
     starts     int64    first byte of a line in its file; the lines of all files, one file after the other
-    lengths    uint32   bytes of it, without what ends it
+    lengths    uint32   bytes of it, without its line end
     newlines   int64    lines of a file that begin before a chunk of it: from there, a line's number is found without reading the whole file
 
 Empty lines are left out. Pickled with protocol 5, the arrays go out of band, into memory that all workers share.
@@ -26,7 +26,7 @@ from loader.data.sources.files.file_listing import unreadable
 from loader.data.spec import Array
 from loader.errors import DecodeError
 
-_CHUNK_BYTES = 256 * 1024  # stays in a core's second-level cache; one core finds lines at 2 GB/s: docs/measurements.md
+_CHUNK_BYTES = 256 * 1024  # stays in a core's second-level cache; one core finds lines at 1.5 GB/s: docs/measurements.md
 _LF, _CR, _QUOTE = b'\n\r"'
 _MARK = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -94,7 +94,7 @@ def find_lines(paths: Sequence[str], *, quoted: bool) -> LineIndex:
 
     Raises:
         DataNotFoundError, OSError: a file can't be read.
-        DecodeError: a file is no text, or a line of it has 4 GiB or more.
+        DecodeError: a file is not text, or has a line of 4 GiB or more.
     """
     progress = _Progress()
     found = [_find_in(path, quoted, progress) for path in paths]
@@ -142,7 +142,7 @@ class _Scan:
         self.size = 0
         self.newlines: list[int] = []
         self._quoted = quoted
-        self._first = 0  # byte that the first line begins with
+        self._first = 0  # offset of the first line
         self._seen = 0  # line ends so far
         self._open = 0  # 1 between two quotes
         self._ends: list[Indices] = []
@@ -165,7 +165,7 @@ class _Scan:
         self._last = int(chunk[-1])
 
     def _outside_quotes(self, content: Array, places: Indices) -> Indices:
-        """Return those places that an even number of quotes stands before; a quote within quotes is written as two."""
+        """Return the places that have an even number of quotes before them; a quote within quotes is doubled."""
         quotes = np.flatnonzero(content == _QUOTE)
         if len(quotes) or self._open:
             places = places[(np.searchsorted(quotes, places) + self._open) % 2 == 0]
@@ -173,7 +173,7 @@ class _Scan:
         return places
 
     def lines(self) -> tuple[Indices, Indices]:
-        """Return where the lines begin that are not empty, and how long they are."""
+        """Return where the lines that are not empty begin, and how long they are."""
         ends = np.concatenate([*self._ends, np.zeros(0, np.int64)])
         returns = np.concatenate([*self._returns, np.zeros(0, bool)])
         if self.size > (ends[-1] + 1 if len(ends) else self._first):  # the last line has no end
@@ -189,7 +189,7 @@ class _Scan:
 
 
 def _fill(fd: int, buffer: memoryview, offset: int) -> int:
-    """Fill `buffer` from a file; return the bytes read, fewer only where the file ends: a network file system may bring less at a time."""
+    """Fill `buffer` from a file; return the bytes read, fewer only at the end of the file: a network file system may return less per call."""
     total = 0
     while got := preadv(fd, [buffer[total:]], offset + total) if total < len(buffer) else 0:
         total += got
@@ -197,7 +197,7 @@ def _fill(fd: int, buffer: memoryview, offset: int) -> int:
 
 
 def _check_text(path: str, raw: bytes) -> None:
-    """Raise DecodeError for what is no UTF-8 text by its first bytes."""
+    """Raise DecodeError if the first bytes show that a file is not UTF-8 text."""
     if raw.startswith(_UTF_16):
         raise DecodeError(path, "is UTF-16 text. What to do: save it as UTF-8, such as by iconv -f UTF-16 -t UTF-8")
     if b"\0" in raw or raw.startswith(_COMPRESSED):
@@ -205,14 +205,14 @@ def _check_text(path: str, raw: bytes) -> None:
 
 
 class _Progress:
-    """Says in the log how far the search is, where it takes long."""
+    """Says in the log how far the search is, if it takes long."""
 
     def __init__(self) -> None:
         self._bytes = 0
         self._started = self._told = time.monotonic()
 
     def add(self, count: int, path: str) -> None:
-        """Count bytes of a file."""
+        """Count the bytes of a file that have been read."""
         self._bytes += count
         now = time.monotonic()
         if now - self._told > _TOLD_EVERY_S:

@@ -18,7 +18,7 @@ _MAX_MAPPED_AHEAD = 64  # files that are mapped before the workers are forked
 
 
 class MappedFiles:
-    """Files that must have the sizes that they had. No mapping travels in a pickle.
+    """Files whose sizes must not have changed. No mapping travels in a pickle.
 
     Args:
         paths: absolute.

@@ -61,7 +61,7 @@ class CsvRows(RowFormat):
 
 
 def split_csv(row: bytes, delimiter: bytes) -> list[bytes]:
-    """Return the fields of a row of CSV. Python's module reads no field of more than 131,072 characters, unless all of a process is told so.
+    """Return the fields of a row of CSV. Python's `csv` would refuse long ones, by a limit that belongs to the whole process (131,072).
 
     Raises:
         Undecodable: quotes are not as they should be.

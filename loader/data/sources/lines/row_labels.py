@@ -1,4 +1,4 @@
-"""The labels in the rows of a text file: all that are wrong are told at once, with their lines."""
+"""The labels in the rows of a text file. One error lists all that are wrong, with their lines."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Problems = Sequence[tuple[int, str]]
 
 
 def number_labels(values: Sequence[Any], classes: tuple[str, ...] | None, parse: bool, place: Callable[[int], str]) -> tuple[Array, tuple[str, ...]]:
-    """Return the label of each row as a number, and the names of the classes: `()` where labels are numbers and none were given.
+    """Return the label of each row as a number, and the names of the classes: `()` if labels are numbers and none were given.
 
     Args:
         values: texts or numbers.
         classes: names of all classes, in order. None: if labels are names, those that occur, sorted.
         parse: texts may be numbers, as they are in a CSV file.
-        place: tells where a row is.
+        place: says where a row is.
 
     Raises:
-        LabelError: a label is no number where most are, is not among `classes`, or can't be a label.
+        LabelError: a label is not a number although most are, is not among `classes`, or can't be a label.
     """
     refuse([(row, "has no label") for row, value in enumerate(values) if value is None or value == ""], len(values), place)
     if not all(isinstance(value, str) for value in values):
@@ -37,7 +37,7 @@ def number_labels(values: Sequence[Any], classes: tuple[str, ...] | None, parse:
 
 
 def vectors(rows: Sequence[Sequence[Any]], names: Sequence[Any], place: Callable[[int], str]) -> Array:
-    """Return labels of several columns as one vector a row, float32. Raises LabelError where one is no number."""
+    """Return labels of several columns as one vector a row, float32. Raises LabelError if one is not a number."""
     made = np.zeros((len(rows), len(names)), np.float32)
     problems = []
     for row, values in enumerate(rows):
@@ -52,7 +52,7 @@ def vectors(rows: Sequence[Sequence[Any]], names: Sequence[Any], place: Callable
 
 
 def refuse(problems: Problems, rows: int, place: Callable[[int], str]) -> None:
-    """Raise LabelError if there are problems; it has the first ones in it, and their lines."""
+    """Raise LabelError if there are problems; it lists the first ones, and their lines."""
     if problems:
         count = len({row for row, _ in problems})
         told = "".join(f"\n  {place(row)}: {problem}" for row, problem in problems[:_TOLD])

@@ -31,30 +31,30 @@ from loader.errors import DecodeError, PipelineError
 class TextLines(Source):
     """Samples that are lines of text files, or rows of CSV or JSON-lines files, which may be larger than memory.
 
-    Each file is read once here, to find where its lines begin; that takes a second for each 1 or 2 GB, and 12 bytes of memory a line. The processes
-    that read samples map the files. They must stay as they are.
+    Each file is read once here, to find where its lines begin; that takes about a second for 1.5 GB, and 12 bytes of memory per line. The processes
+    that read samples map the files, which must not change.
 
-    Empty lines are no samples. Lines may end as on Windows, and a byte order mark at the start is no part of the text.
+    Empty lines are not samples. Lines may end as on Windows, and a byte-order mark at the start is not part of the text.
 
     Args:
         paths: a path, a glob, a folder, or a list of paths and globs; the files are joined in this order.
-        decode: what becomes of a text: a decoder, such as `decode.text(tokenizer, 128)`, or a function that takes its bytes, as for `ByteFiles`.
-        text_column: where a row has several, the one with the text: a name, or a number from 0 up; in JSON, a key. None: the only one that holds no
+        decode: turns a text into arrays: a decoder, such as `decode.text(tokenizer, 128)`, or a function that takes its bytes, as for `ByteFiles`.
+        text_column: the column with the text, if a row has several: a name, or a number from 0 up; in JSON, a key. None: the only one that holds no
             label; for a function, the whole row.
-        label_columns: the one with the label, which may be a number or the name of a class; or several, of numbers, which become one float32
-            vector. None: no labels.
+        label_columns: the column with the label, which may be a number or the name of a class; or several columns of numbers, which become one
+            float32 vector. None: no labels.
         classes: names of all classes, in order. None: if labels are names, those that occur, sorted.
         format: `"lines"`, `"csv"` or `"jsonl"`. None: by the extension; `.csv`, `.tsv`, `.jsonl`, `.ndjson` and `.json`; others are lines.
         header: whether the first row of a CSV file names its columns.
         delimiter: between the columns of a CSV file. None: a tab in a `.tsv`, else a comma.
 
     Attributes:
-        classes: names of the classes; label k means `classes[k]`. Empty where labels are numbers and no classes were given.
+        classes: names of the classes; label k means `classes[k]`. Empty if labels are numbers and no classes were given.
 
     Raises:
         ConfigError: there is no such column, or several and none was chosen.
         DataNotFoundError: there is no file, or no line in the files.
-        DecodeError: a file is no text.
+        DecodeError: a file is not text.
         LabelError: rows have no label, or one that is unlike the others; says in which lines.
 
     Example:
@@ -133,7 +133,7 @@ class TextLines(Source):
             try:
                 return self._copy_all(indices, out[0], self._decoder.pad)
             except (DecodeError, OSError):
-                pass  # one by one, it is found out which of the lines can't be had
+                pass  # reading them one by one shows which one can't be read
         self._decode_each(indices, out[:texts], gauge_of(out))
 
     def name_of(self, index: int) -> str:
@@ -215,7 +215,7 @@ class TextLines(Source):
     def _line(self, index: int) -> str:
         try:
             return f"line {self._index.line_number(index):,}"
-        except OSError:  # the file is gone, and with it the lines that would be counted
+        except OSError:  # the file is gone, so its lines can't be counted
             return f"sample {index:,}"
 
     def __getstate__(self) -> dict[str, Any]:

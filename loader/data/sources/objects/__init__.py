@@ -1,1 +1,1 @@
-"""Sources whose samples an object or a function of somebody else gives."""
+"""Sources whose samples come from an object or a function of the user's."""

@@ -1,4 +1,4 @@
-"""What somebody's Python generator yields, as a source: one process runs it, from its first sample to its last."""
+"""What a Python generator yields, as a source: one process runs it, from its first sample to its last."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class IterSource(Source):
 
     One worker of its own runs the generator, anew in each epoch. So nothing is read in parallel, and the Loader takes neither `shuffle` nor `shard`,
     nor more than one worker, nor `on_error="substitute"`; the source has no subset and no split. A worker that takes the place of another one, and an
-    epoch that is resumed in the middle, run the generator from its start and throw away what was delivered before; `sample_timeout_s` has to leave
-    the time for that. For what can be asked for sample i, use `MapSource`.
+    epoch that is resumed in the middle, run the generator from its start and throw away what was delivered before, which must take no longer than
+    `sample_timeout_s`. If the data can return sample i, use `MapSource`.
 
     Args:
-        function: is called without arguments and returns what to iterate over, such as a generator. For the same batches, it has to yield the same
+        function: is called without arguments and returns what to iterate over, such as a generator. For the same batches, it must yield the same
             in each call.
-        length: samples in an epoch; what the generator has beyond them is not asked for. None: it is run once, here, to count them. A run that
+        length: samples in an epoch; the generator is not asked for more. None: it is run once, here, to count them. A run that
             takes more than a minute is an error, since the generator may have no end.
-        batched: what it yields are batches, `(x,)`, `(x, y)` or `(x, y, sample_weight)` of arrays with a leading axis, with any number of rows each.
+        batched: it yields batches, `(x,)`, `(x, y)` or `(x, y, sample_weight)` of arrays with a leading axis, with any number of rows each.
             Their rows are the samples.
 
     Raises:
-        ConfigError: `function` is a generator that runs already, or no function; `length` is no number of samples, or there is no end to count.
+        ConfigError: `function` is a running generator, or not a function; `length` is not a number of samples; or counting found no end.
 
     Example:
         >>> from loader import IterSource, Loader
@@ -74,10 +74,10 @@ class IterSource(Source):
         return self._length
 
     def sample(self, index: int) -> Sample:
-        """Read sample `index`, by running the generator on to it; from its start, where it is beyond it."""
+        """Read sample `index` by running the generator up to it, from its start if it has already passed it."""
         if self._run is None or index < self._next:
             self._run, self._next = self._samples(), 0
-        run, self._run = self._run, None  # one that raises has ended
+        run, self._run = self._run, None  # a generator that raises has ended
         for sample in run:
             self._next += 1
             if self._next > index:
@@ -122,7 +122,7 @@ class IterSource(Source):
 
 
 def _rows(batch: Any) -> Iterator[Sample]:
-    """Yield the samples of a batch. Raises ValueError where its arrays have no rows, or not the same number of them."""
+    """Yield the samples of a batch. Raises ValueError if its arrays have no rows, or different numbers of them."""
     parts = as_parts(batch)
     arrays = [array for part in parts for array in (part.values() if isinstance(part, dict) else (part,))]
     rows = {len(array) if hasattr(array, "__len__") else None for array in arrays}

@@ -19,19 +19,19 @@ from loader.errors import ConfigError, LabelError, PipelineError
 class MapSource(Source):
     """Samples are `obj[0]` to `obj[len(obj) - 1]`: a PyTorch or Hugging Face Dataset, a Grain source, an HDF5 dataset, a Zarr array, a list.
 
-    `obj` is pickled once and sent to the workers, and each of them calls `obj[i]`. What h5py has opened is opened again by each worker, from its
-    path, in `obj` and anywhere inside of it. Whatever else `obj` opens must be opened there, or be picklable.
+    `obj` is pickled once and sent to the workers, and each of them calls `obj[i]`. What h5py has opened, in `obj` or anywhere inside
+    it, is opened again by each worker, from its path. Whatever else `obj` opens must be opened in the worker, or be picklable.
 
     Args:
         obj: its length is asked for once, here. `obj[i]` returns a sample: a tuple `(x,)`, `(x, y)` or `(x, y, sample_weight)`, or only x. If it
-            has `__getitems__`, too, `obj.__getitems__([i, j, ...])` is called for several samples at once, as PyTorch does.
-        ids: a name for each sample, for errors and for whatever goes by IDs: a list of strings, or a function of the index.
+            also has `__getitems__`, `obj.__getitems__([i, j, ...])` is called for several samples at once, as PyTorch does.
+        ids: a name for each sample, for errors and for everything that uses IDs: a list of strings, or a function of the index.
         labels: a label for each sample, known without reading it, for `split(stratify=True)`: an array, a list, or a function of the index, which is
-            called for all samples here. They become y of samples that are only x; a y that `obj` gives stays as it is.
+            called for all samples here. They become y of samples that are only x; a y that `obj` returns stays as it is.
         classes: names of all classes, in order. None: if labels are names, those that occur, sorted.
 
     Attributes:
-        classes: names of the classes; label k means `classes[k]`. Empty where labels are numbers and no classes were given.
+        classes: names of the classes; label k means `classes[k]`. Empty if labels are numbers and no classes were given.
 
     Raises:
         ConfigError: `obj` lacks a method, is empty, is indexed by keys, or returns batches, as a Keras PyDataset does.
@@ -86,7 +86,7 @@ class MapSource(Source):
         self._read(indices, out, places.tolist())
 
     def _read(self, indices: Indices, out: Sequence[Array], places: Sequence[int]) -> None:
-        """Read several rows by one call where the object can do that, which costs Hugging Face a tenth (docs/measurements.md)."""
+        """Read several rows by one call if the object can, which takes a tenth of the time for Hugging Face (docs/measurements.md)."""
         if not self._gives_many or type(self).sample is not MapSource.sample:
             self._read_each(indices, out, places)
             return
@@ -115,7 +115,7 @@ class MapSource(Source):
         return self._labels
 
     def __repr__(self) -> str:
-        return f"MapSource({self._obj.__class__.__name__} of {self._length:,})"  # not its type: what stands for it in a worker has another one
+        return f"MapSource({self._obj.__class__.__name__} of {self._length:,})"  # not by its type: its stand-in in a worker has another one
 
 
 _COLUMNS = (
@@ -125,7 +125,7 @@ _COLUMNS = (
 
 
 def _length_of(obj: Any) -> int:
-    """Return how many samples an object has. Raises ConfigError where it is none that a MapSource can take."""
+    """Return how many samples an object has. Raises ConfigError if a MapSource can't take it."""
     kind = type(obj).__name__
     instead = instead_of(obj)
     if instead is not None:
@@ -147,7 +147,7 @@ def _length_of(obj: Any) -> int:
             raise ConfigError(f"MapSource needs the number of samples, but len() of {kind} fails: {error}") from error
     if not length:
         raise ConfigError(f"MapSource got an empty {kind}")
-    if length == sys.maxsize:  # what Grain says of one that is repeated
+    if length == sys.maxsize:  # the length that Grain gives a repeated one
         raise ConfigError(f"MapSource needs the number of samples of one epoch; {kind} has no end. Leave out what repeats it: the Loader does that")
     return length
 
