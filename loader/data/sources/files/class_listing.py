@@ -51,4 +51,5 @@ def list_classes(root: str, search: FileSearch, maker: str, classes: Iterable[st
     if not paths:
         search.folder(root)  # raises: says what is there instead
     search.log_skipped(root)
+    search.log_stray(root)
     return paths, np.repeat(np.array([numbers[name] for name in folders], np.int32), counts), names

@@ -101,6 +101,18 @@ class FileSearch:
             files = "1 file of another kind" if count == 1 else f"{count:,} files of other kinds"
             _log.warning("%s: skipped %s in %s: %s", self._maker, files, folder, kinds)
 
+    def log_stray(self, folder: str) -> None:
+        """Name the wanted files that lie beside the sub-folders that are classes. Where all files are wanted, nothing is said."""
+        if not self._suffixes:
+            return
+        with os.scandir(folder) as entries:
+            found = [entry.path for entry in entries if not entry.name.startswith(".") and ends_with(entry.name, self._suffixes) and entry.is_file()]
+        stray = [os.path.basename(path) for path in self._keep(found, [], folder)]
+        if stray:
+            files = "1 file" if len(stray) == 1 else f"{len(stray):,} files"
+            shown = ", ".join(stray[:_SHOWN]) + (", ..." if len(stray) > _SHOWN else "")
+            _log.warning("%s.from_folder: left out %s in %s, beside the folders of the classes: %s", self._maker, files, folder, shown)
+
     def _keep(self, found: list[str], others: list[str], own_root: str) -> list[str]:
         """Return the files that are not excluded, sorted, and count the others."""
         if self._exclude is not None:

@@ -45,6 +45,20 @@ def test_files_of_other_kinds_are_counted_in_one_line(folder: Path, caplog: pyte
     assert caplog.records == []
 
 
+def test_files_beside_the_folders_of_the_classes_are_named(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("1.npy", "2.NPY", "labels.csv", ".3.npy"):
+        (folder / name).write_text("")
+    NpyFiles.from_folder(folder)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"NpyFiles.from_folder: left out 2 files in {folder}, beside the folders of the classes: 1.npy, 2.NPY"
+    ]
+    caplog.clear()
+    NpyFiles.from_folder(folder, exclude="?.npy")
+    assert len(caplog.records) == 1
+    ByteFiles.from_folder(folder, decode=of_bytes)
+    assert len(caplog.records) == 1
+
+
 def test_where_all_files_are_meant_nothing_is_said(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "loader")
     NpyFiles(folder)
