@@ -130,7 +130,7 @@ def _try(pipeline: Pipeline, live: Callable[[], None]) -> dict[str, Any]:
         live()
         row_ns = _time_row(pipeline)
     except BadSample as bad:
-        return pipeline.error(bad, 0).to_record()
+        return pipeline.error(bad, 0, first=True).to_record()
     except (ConfigError, PipelineError) as error:
         return error.to_record()
     return {**found.to_json(), "row_ns": row_ns}

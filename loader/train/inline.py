@@ -66,7 +66,7 @@ class Inline(Producer):
                 with kept(True):
                     self._spec = self._pipeline.compile(self._pipeline.probe())
             except BadSample as bad:
-                raise self._pipeline.error(bad) from bad.__cause__
+                raise self._pipeline.error(bad, first=True) from bad.__cause__
             if (draws := self._pipeline.draws_in_words(self._pipeline.draws)) is not None:
                 _log.warning("%s", draws)
         return self._spec

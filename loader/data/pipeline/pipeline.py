@@ -33,6 +33,7 @@ from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineE
 
 # Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
 _CHUNK_BYTES = 1024 * 1024
+_FIRST = ". The first sample must be good, since shapes and dtypes are learned from it"
 
 
 @dataclass(frozen=True)
@@ -248,27 +249,28 @@ class Pipeline:
         """Return the path or ID of a sample as text; None where it has none, or a source of the user's can't tell."""
         return name_or_none(self.source, index)
 
-    def error(self, bad: BadSample, worker: int | None = None) -> LoaderError:
+    def error(self, bad: BadSample, worker: int | None = None, *, first: bool = False) -> LoaderError:
         """Return the error that the user sees for a bad sample: it names the sample and what was wrong with it.
 
         Args:
             bad: raised by `probe` or `fill`.
             worker: number of the worker that met it; the error then carries the traceback, which would be lost otherwise.
+            first: whether the sample is the one that shows what all look like.
         """
-        error, cause = self.sample_error(bad, worker), bad.__cause__
+        error, cause = self.sample_error(bad, worker, _FIRST if first else ""), bad.__cause__
         if not isinstance(cause, PipelineError):
             return error
         # The sample is where it showed; what is wrong is in the source or in a transform. Only the user's own error has lines to look at.
         trace = "" if worker is None or cause.__cause__ is None else f"\n\n{remote_traceback(cause.__cause__).rstrip()}"
         return PipelineError(f"{cause}\n  at {error.which}{trace}")
 
-    def sample_error(self, bad: BadSample, worker: int | None = None) -> SampleError:
+    def sample_error(self, bad: BadSample, worker: int | None = None, remark: str = "") -> SampleError:
         """Return the error of a bad sample as `error` does, also where the pipeline is to blame."""
         cause = bad.__cause__ or bad
         return SampleError(
             index=bad.index,
             name=bad.name or self.name_of(bad.index),
-            reason=in_words(cause) + limit_in_words(cause),
+            reason=in_words(cause) + limit_in_words(cause) + remark,
             worker=worker,
             remote_traceback="" if worker is None else remote_traceback(cause),
             field=bad.field,

@@ -80,7 +80,10 @@ class ByteFiles(LabelledFiles):
         try:
             return SampleSpec.of(first)
         except (TypeError, ValueError) as error:
-            raise PipelineError(f"{self!r}: {self._decoder!r} returns something that is not a sample: {error}") from None
+            raise self._no_sample(error) from None
+
+    def _no_sample(self, error: Exception) -> PipelineError:
+        return PipelineError(f"{self!r}: {self._decoder!r} returns something that is not a sample: {error}")
 
     def header_spec(self) -> SampleSpec | None:
         return None if self._decoder.known_spec() is None else self.spec
@@ -93,12 +96,16 @@ class ByteFiles(LabelledFiles):
         if watch is not None:
             watch.lap(READ)
         try:
-            return as_parts(self._decoder.decode(content))
-        except Undecodable as error:
-            raise DecodeError(path, str(error)) from error
+            decoded = self._decoder.decode(content)
+        except Undecodable as error:  # where it was found out is of interest in a function of the user's only
+            raise DecodeError(path, str(error)) from (error if self._decoder.of_user else None)
         finally:
             if watch is not None:
                 watch.lap(DECODE)
+        try:
+            return as_parts(decoded)
+        except TypeError as error:
+            raise self._no_sample(error) from None
 
     def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
         read, decode_into, spec = self._opened_reader().read, self._decoder.decode_into, self._file_spec

@@ -105,7 +105,7 @@ class TextLines(Source):
                 watch.lap(READ)
             decoded = self._decoder.decode(text)
         except Undecodable as error:
-            raise self._problem(index, error) from error
+            raise self._problem(index, error) from (error if self._decoder.of_user else None)
         if watch is not None:
             watch.lap(DECODE)
         parts = decoded if isinstance(decoded, tuple) else (decoded,)

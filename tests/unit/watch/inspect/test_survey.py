@@ -287,6 +287,18 @@ def test_what_would_not_load_is_named_and_the_script_runs_without_it(tmp_path: P
         assert run(found, monkeypatch) == "(8, 20, 30, 3) uint8"
 
 
+def test_the_script_leaves_out_bad_files_in_front_from_which_shapes_would_be_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("0[1].jpg", "1.jpg"):
+        (tmp_path / name).write_text("<html>not found</html>")
+    for number in range(2, 6):
+        picture(tmp_path / f"{number}.jpg")
+    found = survey(str(tmp_path))
+    assert "exclude=['0[[]1].jpg', '1.jpg']" in found.snippet.replace('"', "'")
+    assert run(found, monkeypatch) == "(4, 20, 30, 3) uint8"
+    (tmp_path / "m.csv").write_text("path\n1.jpg\n2.jpg\n")
+    assert "the first file is bad" in survey(str(tmp_path / "m.csv")).snippet
+
+
 def test_sound_that_would_not_load_is_named(tmp_path: Path) -> None:
     sound(tmp_path / "a.wav")
     sound(tmp_path / "empty.wav", seconds=0)

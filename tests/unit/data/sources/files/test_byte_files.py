@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import ByteFiles, Loader
+from loader import ByteFiles, Loader, decode
 from loader.data.decode.decoder import Decoder
 from loader.data.rows import BadSample
 from loader.data.spec import Leaf, SampleSpec
@@ -91,6 +91,24 @@ def test_what_the_function_raises_is_told_about_its_file(folder: Path) -> None:
     assert caught.value.index == 4
     assert isinstance(caught.value.__cause__, KeyError)
     assert out[0][:4, 0].tolist() == [0, 2, 4, 1]
+
+
+def test_a_function_that_returns_nothing_is_named(folder: Path) -> None:
+    source = ByteFiles(folder, decode=lambda content: None)
+    for ask in (lambda: source.spec, lambda: source[0]):
+        with pytest.raises(PipelineError, match=r"ByteFiles\(6 files .*lambda> returns something that is not a sample: None"):
+            ask()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_error_of_the_first_sample_says_that_it_must_be_good(folder: Path, workers: int) -> None:
+    source = ByteFiles(folder, decode=decode.raw("uint8", (5,)))
+    with (
+        Loader(source, 3, workers=workers, on_error="substitute") as loader,
+        pytest.raises(SampleError, match="The first sample must be good") as caught,
+    ):
+        next(iter(loader))
+    assert "Undecodable" not in str(caught.value)
 
 
 def test_a_large_file_comes_whole(tmp_path: Path) -> None:
