@@ -109,13 +109,6 @@ def labelled_pictures(folder: Path) -> None:
     np.save(folder / "data" / "labels.npy", rng.choice(4, 200, p=[0.6, 0.2, 0.15, 0.05]))
 
 
-def photos(folder: Path) -> None:
-    rng = np.random.default_rng(0)
-    (folder / "data").mkdir()
-    np.save(folder / "data" / "photos.npy", rng.integers(0, 256, (200, 24, 32, 3), np.uint8))
-    np.save(folder / "data" / "labels.npy", np.arange(200) % 4)
-
-
 PAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "larger_than_memory.md": (rows, ["(x: (7,) float32, y: () int32)"]),
     "my_data_is_a_time_series.md": (series, ["(x: (48, 3) float32, y: (6, 3) float32)", "(x: (48, 3) float32, y: (6,) float32)"]),
@@ -129,10 +122,6 @@ PAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
         ["(x: (16000,) float32, y: () int32)", "(x: (8000,) float32, y: () int32)", "(x: (98, 201) float32, y: () int32)"],
     ),
     "my_files_are_batches.md": (batch_files, ["(x: (7,) float32, y: () int32)"]),
-    "statistics.md": (
-        photos,
-        ["(x: (24, 32, 3) float32, y: () int64, sample_weight: () float32)", "(x: (12, 16, 3) float32, y: () int64)"],
-    ),
     "statistics.md": (
         labelled_pictures,
         ["(x: (24, 32, 3) float32, y: () int64, sample_weight: () float32)", "(x: (12, 16, 3) float32, y: () int64)"],
