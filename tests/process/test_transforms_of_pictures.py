@@ -21,6 +21,9 @@ CHAIN: list[Any] = [
     T.Crop((16, 24), fields=["image", "mask"]),
     T.Brightness(0.3, fields="image"),
     T.Contrast(0.3, fields="image"),
+    T.Noise((1, 20), fields="image"),
+    T.Erase(fields=["image", "mask"]),
+    T.Rotate90((0, 2), fields=["image", "mask"]),
     T.Resize(16, "area", fields="image"),
 ]
 

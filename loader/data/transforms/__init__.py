@@ -11,6 +11,8 @@ from loader.data.transforms.colour import Brightness, Contrast
 from loader.data.transforms.flip import Flip
 from loader.data.transforms.frames import Crop, Pad
 from loader.data.transforms.leaf_transform import LeafTransform, RowError
+from loader.data.transforms.noise import Erase, Noise
+from loader.data.transforms.rotate90 import Rotate90
 from loader.data.transforms.sizes import RandomResizedCrop, Resize
 from loader.data.transforms.values import Cast, Normalize, OneHot, Rescale
 
@@ -20,13 +22,16 @@ __all__ = [
     "Cast",
     "Contrast",
     "Crop",
+    "Erase",
     "Flip",
     "LeafTransform",
+    "Noise",
     "Normalize",
     "OneHot",
     "Pad",
     "RandomResizedCrop",
     "Rescale",
     "Resize",
+    "Rotate90",
     "RowError",
 ]

@@ -23,8 +23,7 @@ def number_of(value: Any, name: str) -> float:
     """Return one finite number. Raises ConfigError for anything else."""
     number = value[()] if isinstance(value, np.ndarray) and not value.shape else value
     if not isinstance(number, Real) or isinstance(number, bool) or not math.isfinite(number):
-        arrays = ", or use Normalize, which takes arrays" if isinstance(value, np.ndarray | list | tuple) else ""
-        raise ConfigError(f"{name}={value!r}; give one finite number{arrays}")
+        raise ConfigError(f"{name}={value!r}; give one finite number")
     return float(number)
 
 
@@ -43,18 +42,40 @@ def range_of(value: Any, name: str, around: float = 0.0) -> tuple[float, float]:
     return around - width, around + width
 
 
+def positive_pair_of(value: Any, name: str) -> tuple[float, float]:
+    """Return a pair (low, high) of numbers above 0. Raises ConfigError for anything else."""
+    if not isinstance(value, tuple | list):
+        raise ConfigError(f"{name}={value!r}; give a pair (low, high)")
+    low, high = range_of(value, name)
+    if low <= 0:
+        raise ConfigError(f"{name}={value!r}; both must be above 0")
+    return low, high
+
+
+def shares_of(value: Any, name: str) -> tuple[float, float]:
+    """Return a pair (low, high) of shares of an area. Raises ConfigError for anything else."""
+    low, high = positive_pair_of(value, name)
+    if high > 1:
+        raise ConfigError(f"{name}={value!r}; a part has at most the whole area, 1")
+    return low, high
+
+
+def probability_of(value: Any, name: str) -> float:
+    """Return a number from 0 to 1. Raises ConfigError for anything else."""
+    probability = number_of(value, name)
+    if not 0 <= probability <= 1:
+        raise ConfigError(f"{name}={probability}; give a probability from 0 to 1")
+    return probability
+
+
 def shape_of(value: Any, name: str, axes: int | None = None) -> tuple[int, ...]:
     """Return a shape. Raises ConfigError for anything but positive whole numbers, as many as there are `axes`.
 
     One number is one axis; or, where `axes` are given, a square or cube.
     """
     sizes = (value,) * (axes or 1) if is_whole(value) else value
-    if (
-        not isinstance(sizes, tuple | list)
-        or not sizes
-        or not all(is_whole(size) and size > 0 for size in sizes)
-        or len(sizes) != (axes or len(sizes))
-    ):
+    valid = isinstance(sizes, tuple | list) and len(sizes) > 0 and all(is_whole(size) and size > 0 for size in sizes)
+    if not valid or (axes is not None and len(sizes) != axes):
         wanted = "positive whole numbers, such as (224, 224)" if axes is None else "(height, width), or one number for a square"
         raise ConfigError(f"{name}={value!r}; give {wanted}")
     return tuple(int(size) for size in sizes)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from loader.data.spec import Array, Leaf
-from loader.data.transforms.arguments import is_whole, number_of
+from loader.data.transforms.arguments import is_whole, probability_of
 from loader.data.transforms.leaf_transform import Fields, LeafTransform
 from loader.errors import ConfigError
 
@@ -31,9 +31,7 @@ class Flip(LeafTransform):
         if not named and not is_whole(direction):
             raise ConfigError(f"Flip: direction={direction!r}; give 'horizontal', 'vertical' or an axis; for both directions, use two Flips")
         self.direction = direction if isinstance(direction, str) else int(direction)
-        self.p = number_of(p, "Flip: p")
-        if not 0 <= self.p <= 1:
-            raise ConfigError(f"Flip: p={p}; give a probability from 0 to 1")
+        self.p = probability_of(p, "Flip: p")
 
     def result(self, leaf: Leaf) -> Leaf:
         dimensions = len(leaf.shape)

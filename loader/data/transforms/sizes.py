@@ -9,10 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from loader.data.spec import Array, Leaf
-from loader.data.transforms.arguments import choice_of, range_of, shape_of
+from loader.data.transforms.arguments import choice_of, positive_pair_of, shape_of, shares_of
 from loader.data.transforms.leaf_transform import Fields
 from loader.data.transforms.opencv import INTERPOLATIONS, MovingTransform, OpenCvTransform
-from loader.errors import ConfigError
 
 Resample = Literal["area", "linear", "cubic", "nearest"]
 Window = tuple[int, int, int, int]
@@ -75,10 +74,8 @@ class RandomResizedCrop(MovingTransform):
     ) -> None:
         super().__init__(fields, masks)
         self.size = shape_of(size, "RandomResizedCrop: size", axes=2)
-        self.scale = _pair_of(scale, "RandomResizedCrop: scale")
-        if self.scale[1] > 1:
-            raise ConfigError(f"RandomResizedCrop: scale={scale!r}; a part has at most the whole area, 1")
-        self.ratio = _pair_of(ratio, "RandomResizedCrop: ratio")
+        self.scale = shares_of(scale, "RandomResizedCrop: scale")
+        self.ratio = positive_pair_of(ratio, "RandomResizedCrop: ratio")
         self.resample = choice_of(resample, INTERPOLATIONS, "RandomResizedCrop: resample")
 
     def result(self, leaf: Leaf) -> Leaf:
@@ -125,12 +122,3 @@ def window_of(height: int, width: int, drawn: Sequence[Sequence[float]], ratio: 
 
 def _resized(leaf: Leaf, shape: tuple[int, ...]) -> Leaf:
     return Leaf(leaf.part, leaf.key, (*shape, *leaf.shape[2:]), leaf.dtype)
-
-
-def _pair_of(value: Any, name: str) -> tuple[float, float]:
-    if not isinstance(value, tuple | list):
-        raise ConfigError(f"{name}={value!r}; give a pair (low, high)")
-    low, high = range_of(value, name)
-    if low <= 0:
-        raise ConfigError(f"{name}={value!r}; both must be above 0")
-    return low, high

@@ -27,6 +27,8 @@ class Rescale(LeafTransform):
 
     def __init__(self, scale: float, offset: float = 0.0, dtype: npt.DTypeLike = np.float32, fields: Fields = "x") -> None:
         super().__init__(fields)
+        if isinstance(scale, tuple | list) or isinstance(offset, tuple | list) or np.ndim(scale) or np.ndim(offset):
+            raise ConfigError(f"Rescale: scale={scale!r}, offset={offset!r}; give one finite number for each, or use Normalize, which takes arrays")
         self.scale = number_of(scale, "Rescale: scale")
         self.offset = number_of(offset, "Rescale: offset")
         self.dtype = float_dtype(dtype, "Rescale")

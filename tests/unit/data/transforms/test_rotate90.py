@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loader.data.spec import Leaf
+from loader.data.transforms import Rotate90
+from loader.errors import ConfigError
+
+RNG = np.random.default_rng(0)
+DTYPES = ["bool", "int8", "uint8", "uint16", "float16", "int32", "float32", "int64", "float64", "complex64"]
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(6, 6), (6, 6, 1), (6, 6, 2), (6, 6, 3), (6, 6, 4), (6, 6, 7), (1, 1, 3)], ids=str)
+def test_a_turn_is_that_of_numpy(shape: Any, dtype: str, turn: int) -> None:
+    picture = RNG.integers(0, 100, shape).astype(dtype)
+    out = np.full((1, *shape), 77, dtype)
+    Rotate90().apply(picture[None], out, [turn])
+    assert np.array_equal(out[0], np.rot90(picture, turn))
+
+
+def test_bits_are_moved_whatever_they_mean() -> None:
+    odd = RNG.integers(0, 2**32, (5, 5), np.uint32).view("f4")
+    out = np.zeros((1, 5, 5), "f4")
+    Rotate90().apply(odd[None], out, [1])
+    assert np.array_equal(out[0].view("u4"), np.rot90(odd).view("u4"))
+
+
+def test_each_turn_is_as_likely() -> None:
+    turns = [Rotate90((0, 1, 3)).draw(RNG) for _ in range(900)]
+    assert [turns.count(turn) in range(240, 360) for turn in (0, 1, 3)] == [True] * 3
+    assert 2 not in turns
+
+
+def test_image_and_mask_are_turned_together() -> None:
+    picture = RNG.integers(0, 256, (6, 6, 3)).astype(np.uint8)
+    x, y = Rotate90((1, 2, 3), fields=("image", "mask"))(({"image": picture}, {"mask": picture[..., 0]}), RNG)
+    assert np.array_equal(x["image"][..., 0], y["mask"])
+
+
+def test_half_turns_need_no_square() -> None:
+    leaf = Leaf(0, None, (4, 6, 3), np.dtype("uint8"))
+    assert Rotate90((0, 2)).result(leaf) == leaf
+    with pytest.raises(ConfigError, match=r"x: \(4, 6, 3\) uint8 is not square\. .* turns=\(0, 2\)"):
+        Rotate90().result(leaf)
+
+
+@pytest.mark.parametrize("turns", [(), 1, (4,), (-1,), (0.5,), None, (True,), "13"])
+def test_nonsense_is_refused(turns: Any) -> None:
+    with pytest.raises(ConfigError, match="Rotate90: turns="):
+        Rotate90(turns)
