@@ -209,7 +209,7 @@ def check_size(height: int, width: int) -> None:
         raise Undecodable(f"is a picture without pixels: its header says {_pixels(height, width)}")
     if height * width > _MOST_PIXELS:
         raise Undecodable(
-            f"is said by its header to be {_pixels(height, width)}, {3 * height * width / 1e9:,.1f} GB when decoded; "
+            f"is {_pixels(height, width)} according to its header, {3 * height * width / 1e9:,.1f} GB when decoded; "
             f"at most {_MOST_PIXELS:,} pixels are decoded. Likely cause: a damaged header, or a file made to exhaust memory"
         )
     nbytes = 3 * height * width

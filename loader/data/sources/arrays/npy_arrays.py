@@ -89,7 +89,7 @@ class NpyArrays(ColumnSource):
         bad = [part for part in files if part.shape[0] != rows]
         if bad:
             others = ", ".join(f"{os.path.basename(part.path)} ({part.shape[0]:,})" for part in bad[1:_SHOWN])
-            more = f". Others of the {len(files):,} files that differ: {others}{', ...' if len(bad) > _SHOWN else ''}" if others else ""
+            more = f". Of the {len(files):,} files, these differ too: {others}{', ...' if len(bad) > _SHOWN else ''}" if others else ""
             raise NpyError(bad[0].path, f"has {bad[0].shape[0]:,} rows, but rows_per_file={rows:,}; perhaps its writing was cut off{more}")
 
     def _check_rows(self) -> None:

@@ -40,7 +40,7 @@ def _compiled(expression: str | re.Pattern[str]) -> re.Pattern[str]:
     try:
         pattern = re.compile(expression)
     except re.error as error:
-        raise ConfigError(f"label={expression!r} is no regular expression: {error}") from None
+        raise ConfigError(f"label={expression!r} is not a regular expression: {error}") from None
     if not isinstance(pattern.pattern, str):
         raise ConfigError(f"label={pattern.pattern!r} is a pattern of bytes; IDs are text: give a str")
     if not pattern.groups:

@@ -150,7 +150,7 @@ def _paths(values: Sequence[Any], numbers: Sequence[int], root: str, bad: BadRow
     if not all(map(str.strip, paths)):
         for number, path, value in zip(numbers, paths, values, strict=True):
             if not path.strip():
-                bad.add(number, "has no path" if is_missing(value) else f"its path is {value!r}, no text")
+                bad.add(number, "has no path" if is_missing(value) else f"its path is {value!r}, which is not text")
     backslashed = next((path for path in paths if "\\" in path), None)
     if backslashed is not None and not os.path.lexists(os.path.join(root, backslashed)):  # written on Windows; here a name may hold a backslash
         for number, path in zip(numbers, paths, strict=True):

@@ -135,7 +135,7 @@ class _TextTable(Table):
         for number, line in self._lines:
             path, *label = [line] if self._whole else line.rsplit(None, 1)
             if not label and not self._whole:
-                bad.add(number, f"{line!r} is no 'path label'; if all lines are paths without labels: label_columns=()")
+                bad.add(number, f"{line!r} is not of the form 'path label'; if all lines are paths without labels: label_columns=()")
                 continue
             numbers.append(number)
             paths.append(path)

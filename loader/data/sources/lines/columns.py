@@ -90,7 +90,7 @@ def choose_rows(
     """
     if not len(index):
         more = f" and {len(index.paths) - 1:,} more" if len(index.paths) > 1 else ""
-        raise DataNotFoundError(f"{index.paths[0]}{more}: no line is in it that is not empty; it has {int(index.sizes.sum()):,} bytes")
+        raise DataNotFoundError(f"{index.paths[0]}{more}: there are no lines, or only empty ones; it has {int(index.sizes.sum()):,} bytes")
     if not isinstance(header, bool):
         raise ConfigError(f"header={header!r}: must be True or False; the columns are named by text_column= and label_columns=")
     given = [*([] if text is None else [text]), *labels]
@@ -102,7 +102,7 @@ def choose_rows(
         return index, None
     for column in given:
         if isinstance(column, bool) or not isinstance(column, str | int if kind.is_csv else str):
-            raise ConfigError(f"{column!r} is no column: it must be a name{', or a number from 0 up' if kind.is_csv else ''}")
+            raise ConfigError(f"{column!r} is not a column: it must be a name{', or a number from 0 up' if kind.is_csv else ''}")
     if not kind.is_csv:
         return index, (_json(index, files, text, labels, whole_rows),) * len(index.paths)
     formats = _csv(kind.delimiter, index, files, text, labels, header, whole_rows)

@@ -55,7 +55,7 @@ class CsvRows(RowFormat):
         fields = split_csv(bytes(row), self._delimiter.encode())
         if len(fields) != self._width:
             more = f"more than the {self._width}" if len(fields) > self._width else f"of {self._width}"
-            hint = f". A field that holds a {self._delimiter!r} must stand in quotes" if len(fields) > self._width else ""
+            hint = f". A field that holds a {self._delimiter!r} must be in quotes" if len(fields) > self._width else ""
             raise Undecodable(f"has {len(fields)} columns, {more} of the first row{hint}")
         return fields
 
@@ -76,8 +76,8 @@ def split_csv(row: bytes, delimiter: bytes) -> list[bytes]:
         match = pattern.match(row, place)
         if match is None:
             raise Undecodable(
-                f"is no row of a CSV file: column {len(fields) + 1} has a quote that does not fit. A field with quotes in it stands in quotes, "
-                'and each of those in it is written twice: "5"" disk"'
+                f"is not a row of a CSV file: column {len(fields) + 1} has an unmatched quote. A field that contains quotes must be in quotes, "
+                'and each quote in it is written twice: "5"" disk"'
             )
         quoted, plain, more = match.groups()
         fields.append((plain or b"") if quoted is None else quoted.replace(b'""', b'"'))
@@ -107,7 +107,7 @@ class JsonRows(RowFormat):
         try:
             return memoryview(value.encode())
         except UnicodeEncodeError as error:
-            raise Undecodable(f"has a text at {self._text!r} that is none: {error.reason}") from None
+            raise Undecodable(f"has at {self._text!r} a string that is not valid Unicode: {error.reason}") from None
 
     def labels(self, row: memoryview) -> list[Any]:
         found = _object(row)
@@ -127,9 +127,9 @@ def _object(row: memoryview) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise Undecodable(f"is no JSON: {error}{_if_array(text)}") from None
+        raise Undecodable(f"is not JSON: {error}{_if_array(text)}") from None
     if not isinstance(found, dict):
-        raise Undecodable(f"is no JSON object, but {found!r:.40}{_if_array(text)}")
+        raise Undecodable(f"is not a JSON object but {found!r:.40}{_if_array(text)}")
     return found
 
 

@@ -67,4 +67,4 @@ def _odd(texts: Sequence[str], classes: tuple[str, ...] | None, parse: bool) -> 
         unknown = [(row, f"the label {text!r} is not in classes") for row, text in enumerate(texts) if text not in known]
         return [] if parse and len(unknown) == len(texts) else unknown  # all may be numbers of classes
     odd = odd_numbers(texts) if parse else []
-    return [(row, f"the label {texts[row]!r} is no number, as most are; if all are names, give classes=") for row in odd]
+    return [(row, f"the label {texts[row]!r} is not a number, but most are; if all are names, give classes=") for row in odd]

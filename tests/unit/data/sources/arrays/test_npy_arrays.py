@@ -358,7 +358,7 @@ def test_files_that_must_have_so_many_rows_are_checked_by_name(tmp_path: Path) -
     with pytest.raises(NpyError) as caught:
         NpyArrays(paths, rows_per_file=4)
     assert str(caught.value).startswith(f"{paths[2]}: has 3 rows, but rows_per_file=4; ")
-    assert "Others of the 5 files that differ: 4.npy (5)" in str(caught.value)
+    assert "Of the 5 files, these differ too: 4.npy (5)" in str(caught.value)
     with pytest.raises(NpyError, match=r"2\.npy: has 3 rows, but rows_per_file=4; perhaps its writing was cut off$"):
         NpyArrays({"a": np.zeros((8, 1)), "b": paths[:2]}, y=[paths[1], paths[2]], rows_per_file=4)
     with pytest.raises(ConfigError, match="no array is in a file"):

@@ -52,7 +52,7 @@ def test_bytes_files_and_manifests_without_labels_have_them_too(folder: Path) ->
         (lambda name: {}[name], LabelError, "label= fails for the ID 'cat_01': KeyError"),
         (lambda name: re.match("c", name) or 1, LabelError, "types Match, int"),
         (r"dog", ConfigError, "has no group"),
-        (r"(dog", ConfigError, "is no regular expression"),
+        (r"(dog", ConfigError, "is not a regular expression"),
         (re.compile(b"(a)"), ConfigError, "a pattern of bytes"),
         ({"cat_01": 1}, ConfigError, "give a regular expression .*did you mean labels="),
     ],

@@ -212,7 +212,7 @@ def test_a_bad_line_is_named(source: Callable[..., ByteFiles], text: str, option
         ("{", "line 2: no JSON: "),
         ("[1]", "line 2: a JSON list, not an object"),
         ('{"label": 1}', "line 2: has no path"),
-        ('{"path": 3, "label": 1}', "line 2: its path is 3, no text"),
+        ('{"path": 3, "label": 1}', "line 2: its path is 3, which is not text"),
         ('{"path": "a/img 1.png"}', "line 2: .* has no label"),
     ],
 )

@@ -171,9 +171,9 @@ def test_a_bad_line_is_named_and_can_be_substituted(write: Write, workers: int) 
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("9,too,long,1", "has 4 columns, more than the 3 of the first row. A field that holds a ',' must stand in quotes"),
+        ("9,too,long,1", "has 4 columns, more than the 3 of the first row. A field that holds a ',' must be in quotes"),
         ("9,1", "has 2 columns, of 3 of the first row"),
-        ('9,"a"b,1', "column 2 has a quote that does not fit"),
+        ('9,"a"b,1', "column 2 has an unmatched quote"),
     ],
 )
 def test_a_row_that_does_not_fit_is_named(write: Write, row: str, problem: str) -> None:
@@ -191,17 +191,17 @@ def test_a_row_that_does_not_fit_is_named(write: Write, row: str, problem: str) 
 def test_a_quote_that_is_never_closed_is_an_error_of_its_row(write: Write) -> None:
     source = TextLines(write("a.csv", 'text,label\na,0\n"b,1\nc,0\n'), decode=CODES, text_column="text")
     assert len(source) == 2
-    with pytest.raises(DecodeError, match=r"line 3, .* has a quote that does not fit"):
+    with pytest.raises(DecodeError, match=r"line 3, .* has an unmatched quote"):
         source[1]
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("text,label\na,1\nb,2\nc,three\n", "line 4: the label 'three' is no number, as most are; if all are names, give classes="),
+        ("text,label\na,1\nb,2\nc,three\n", "line 4: the label 'three' is not a number, but most are; if all are names, give classes="),
         ("text,label\na,1\nb,\nc,\n", "labels of 2 of 3 rows can't be used:"),
         ("text,label\na,1\nb,\n", "line 3: has no label"),
-        ("text,label\na,1\nb,NA\nc,2\n", "line 3: the label 'NA' is no number"),
+        ("text,label\na,1\nb,NA\nc,2\n", "line 3: the label 'NA' is not a number"),
     ],
 )
 def test_labels_that_are_wrong_are_told_with_their_lines(write: Write, content: str, problem: str) -> None:
@@ -222,17 +222,17 @@ def test_labels_that_are_in_no_class_are_told_with_their_lines(write: Write) -> 
 @pytest.mark.parametrize("line", ['{"text": "b"', "[1]", '{"y": 1}', '{"text": null, "y": 1}'])
 def test_a_line_that_is_no_such_json_is_named(write: Write, line: str) -> None:
     path = write("a.jsonl", f'{{"text": "a", "y": 0}}\n{line}\n')
-    with pytest.raises(DecodeError, match=r"a\.jsonl: line 2, which begins at byte 22: (is no JSON|has no )"):
+    with pytest.raises(DecodeError, match=r"a\.jsonl: line 2, which begins at byte 22: (is not (a )?JSON|has no )"):
         TextLines(path, decode=CODES, text_column="text")[1]
     if '"y": 1' not in line:
-        with pytest.raises(LabelError, match=r"line 2: (is no JSON|has no )"):
+        with pytest.raises(LabelError, match=r"line 2: (is not (a )?JSON|has no )"):
             TextLines(path, decode=CODES, text_column="text", label_columns="y")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "arguments", "message"),
     [
-        ("a.txt", "", {}, r"a\.txt: no line is in it that is not empty; it has 0 bytes"),
+        ("a.txt", "", {}, r"a\.txt: there are no lines, or only empty ones; it has 0 bytes"),
         ("a.txt", "\n\n", {}, "it has 2 bytes"),
         ("a.csv", "text\n", {}, "a row that names the columns, and no other"),
         ("a.csv", "a,b\n1,2\n", {}, r"which column of .*a\.csv has the text\? It has 'a', 'b'"),
@@ -241,12 +241,12 @@ def test_a_line_that_is_no_such_json_is_named(write: Write, line: str) -> None:
         ("a.csv", "a,b\n1,2\n", {"text_column": 2}, "has no column 2: its first row has 2, 0 to 1"),
         ("a.csv", "a,b\n1,2\n", {"text_column": -1}, "has no column -1"),
         ("a.csv", "a,b\n1,2\n", {"text_column": "a", "header": False}, "with header=False columns have none"),
-        ("a.csv", "a,b\n1,2\n", {"text_column": ["a"]}, "is no column: it must be a name, or a number"),
+        ("a.csv", "a,b\n1,2\n", {"text_column": ["a"]}, "is not a column: it must be a name, or a number"),
         ("a.csv", "a,b\n1,2\n", {"text_column": "a", "header": "b"}, "must be True or False"),
         ("a.csv", "a,b\n1,2\n", {"text_column": "a", "label_columns": "c"}, "no column 'c'"),
         ("a.csv", "a,b\n1,2\n", {"text_column": "a", "delimiter": ";;"}, "must be one ASCII character"),
         ("a.jsonl", '{"a": 1}\n', {}, "which key of each line of .* The first line has 'a'"),
-        ("a.jsonl", '{"a": 1}\n', {"text_column": 1}, "1 is no column: it must be a name"),
+        ("a.jsonl", '{"a": 1}\n', {"text_column": 1}, "1 is not a column: it must be a name"),
         ("a.txt", "a\n", {"text_column": "a"}, "is read as lines"),
         ("a.txt", "a\n", {"delimiter": ","}, "is for CSV files"),
         ("a.txt", "a\n", {"format": "xml"}, "must be one of 'lines', 'csv', 'jsonl'"),
