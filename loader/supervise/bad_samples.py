@@ -6,6 +6,7 @@ import logging
 from typing import Any, NamedTuple
 
 from loader.data.pipeline.substitution import last_attempt, no_substitute
+from loader.data.sources.source import is_in_order
 from loader.errors import ProtocolError, SampleError, SampleTimeout, from_record, in_words
 from loader.ipc.bad_sample_log import BadSampleLog
 from loader.ipc.board import Board, SupervisorCell
@@ -17,6 +18,11 @@ from loader.supervise.schedule.suspects import DEATHS_TO_ACCUSE, Accused
 from loader.supervise.threads_at_fork import ThreadsAtFork
 
 _log = logging.getLogger("loader.supervisor")
+
+_RUN_THROUGH = (
+    ". A generator begins again when an epoch is resumed or its worker is replaced, and runs through what was delivered before, which may be what "
+    "took so long. What to do: give sample_timeout_s the time of a whole epoch"
+)
 
 
 class OverBudget(NamedTuple):
@@ -103,6 +109,8 @@ class BadSampleTracker:
         reason = f"it {how}, {DEATHS_TO_ACCUSE} times in a row while it was the only one in its ticket; the last worker: {death}"
         if accused.timed_out:
             reason += self._threads.remark()
+            if is_in_order(self._context.pipeline.source):
+                reason += _RUN_THROUGH
         return self._accused(accused, worker, SampleTimeout if accused.timed_out else SampleError, reason, last_words)
 
     def accused_of_exhausting(self, accused: Accused, worker: int, told: dict[str, Any], why: str) -> dict[str, Any] | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from loader import ConfigError, IterSource, Loader, PipelineError
+from loader import ConfigError, IterSource, Loader, PipelineError, SampleTimeout
 from loader import transforms as T
 from tests.batches import assert_same, copied, inline, take
 from tests.processes import supervisor_of, workers_of
@@ -58,6 +59,21 @@ def test_an_epoch_of_a_generator_is_resumed_in_the_middle() -> None:
     with Loader(IterSource(walk, SAMPLES), BATCH) as loader:
         loader.load_state_dict(state)
         assert_same(take(loader), inline(IterSource(walk, SAMPLES), BATCH)[3:])
+
+
+def test_a_generator_that_takes_too_long_to_come_back_to_its_place_is_told_so() -> None:
+    def slow() -> Iterator[Any]:
+        for sample in walk():
+            time.sleep(0.02)
+            yield sample
+
+    with Loader(IterSource(walk, SAMPLES), BATCH, workers=0) as loader:
+        for _ in zip(range(5), loader, strict=False):
+            state = loader.state_dict()
+    with Loader(IterSource(slow, SAMPLES), BATCH, sample_timeout_s=0.2) as loader:
+        loader.load_state_dict(state)
+        with pytest.raises(SampleTimeout, match=r"runs through what was delivered before.*sample_timeout_s the time of a whole epoch"):
+            next(iter(loader))
 
 
 def test_a_generator_has_no_second_worker() -> None:

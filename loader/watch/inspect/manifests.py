@@ -105,6 +105,8 @@ class Manifest:
             tried = [_as_path(value) for value in values[:_TRIED] if isinstance(value, str) and value.strip()]
             for root in roots:
                 there = sum(os.path.isfile(os.path.join(root, value)) or os.path.isfile(os.path.join(root, value + ".npy")) for value in tried)
+                if 2 * there < len(tried) and root != roots[0]:
+                    continue  # numbers that a few files happen to be called, too
                 if there > best[0]:
                     best = (there, name, None if root == roots[0] else root.removeprefix("./"))
                 if there == len(tried):

@@ -299,6 +299,15 @@ def test_the_script_leaves_out_bad_files_in_front_from_which_shapes_would_be_lea
     assert "the first file is bad" in survey(str(tmp_path / "m.csv")).snippet
 
 
+def test_a_table_of_texts_beside_a_folder_with_a_few_files_called_like_its_numbers_is_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "npy").mkdir()
+    for number in range(3):
+        np.save(tmp_path / f"npy/{number}.npy", np.zeros(2))
+    rows = "".join(f"{number},film {number} was good,{number % 2}\n" for number in range(10))
+    (tmp_path / "reviews.csv").write_text(f"id,review,liked\n{rows}")
+    assert "TextLines" in survey(str(tmp_path / "reviews.csv")).snippet
+
+
 def test_sound_that_would_not_load_is_named(tmp_path: Path) -> None:
     sound(tmp_path / "a.wav")
     sound(tmp_path / "empty.wav", seconds=0)
