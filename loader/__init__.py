@@ -1,4 +1,4 @@
-"""Training never waits for data: a multiprocess loader for Keras, from `.npy` files into shared memory, without a copy to the model."""
+"""Training never waits for data: a multiprocess loader for Keras, from files of any kind into shared memory, without a copy to the model."""
 
 from loader.data import decode, transforms
 from loader.data.sources.arrays.npy_arrays import NpyArrays

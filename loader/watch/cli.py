@@ -16,7 +16,7 @@ from loader.watch.tune import tune
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(loader.__version__, prog_name="loader")
 def main() -> None:
-    """Feed Keras from .npy files: tools around the Python package `loader`."""
+    """Look at data and at running loaders: tools around the Python package `loader`."""
 
 
 main.add_command(status)

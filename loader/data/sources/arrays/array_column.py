@@ -96,19 +96,19 @@ class ArrayColumn:
                 self._copy(part, indices[found], rows, out, found if places is None else places[found])
 
     def will_read(self, indices: Indices) -> None:
-        """Ask the kernel to fetch rows of files, as `Source.will_read` says; small ones here and there only where memory can't hold all."""
+        """Ask the kernel to fetch rows of files, as `Source.will_read` says; scattered small ones only if memory can't hold all rows."""
         for number, rows, _ in by_part(self.ends, indices):
             part = self.parts[number]
             if isinstance(part, StoredArray):
                 if self._exceeds_memory and number in self._known and isinstance(mapping := self._known[number][0].base, mmap.mmap):
-                    # What lies around a row would push out what was asked for: 1,500 rows/s instead of 5,900 (docs/measurements.md).
+                    # Data read around a row would push out what was asked for: 1,500 rows/s instead of 5,900 (docs/measurements.md).
                     mapping.madvise(mmap.MADV_RANDOM)
                 spans = part.spans(rows)
                 if self._row_bytes >= _FETCHED_ALONE_BYTES or 2 * len(spans) <= len(rows) or self._exceeds_memory:
                     will_read(part.path, spans)
 
     def row(self, index: int) -> Any:
-        """Return a copy of one row: an array, or a scalar where rows have the shape (). Raises NpyError, OSError."""
+        """Return a copy of one row: an array, or a scalar if rows have the shape (). Raises NpyError, OSError."""
         part = int(np.searchsorted(self.ends, index, side="right")) if len(self.parts) > 1 else 0
         value = self._part(part)[0][index - self.ends.item(part)]  # counted from the part's end, so negative
         return np.array(value, self.dtype, order="C") if self.shape else value  # a scalar is native and nobody's to change
