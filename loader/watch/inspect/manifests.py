@@ -103,6 +103,8 @@ class Manifest:
         best: tuple[int, str | None, str | None] = (0, None, None)
         for name, values in self.columns.items():
             tried = [_as_path(value) for value in values[:_TRIED] if isinstance(value, str) and value.strip()]
+            if is_number(tried) and len(set(tried)) < len(tried):
+                continue  # numbers that repeat are classes, although files may be called so
             for root in roots:
                 there = sum(os.path.isfile(os.path.join(root, value)) or os.path.isfile(os.path.join(root, value + ".npy")) for value in tried)
                 if 2 * there < len(tried) and root != roots[0]:
@@ -122,6 +124,8 @@ class Manifest:
         endings = [ending for kind in (Kind.PICTURES, Kind.SOUND, Kind.NPZ) for ending in SUFFIXES[kind]]
         for name, values in self.columns.items():
             tried = [_as_path(value) for value in values[:_TRIED_WITHOUT_ENDING]]
+            if is_number(tried) and len(set(tried)) < len(tried):
+                continue
             for root in self._roots():
                 for ending in endings:
                     there = sum(os.path.isfile(os.path.join(root, value + ending)) for value in tried)
