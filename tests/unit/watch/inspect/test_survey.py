@@ -388,7 +388,7 @@ def test_files_beside_folders_are_no_classes(tmp_path: Path) -> None:
         ("a.csv", b"\n\n", "no row"),
         ("a.csv", b'a,"b\n', "quote"),
         ("a.jsonl", b"{}\n", "no row"),
-        ("a.jsonl", b"[1]\n", "no JSON object"),
+        ("a.jsonl", b"[1]\n", "JSON object"),
     ],
 )
 def test_what_nothing_here_can_load_is_an_error_that_says_what_it_is(name: str, content: bytes, words: str, tmp_path: Path) -> None:
