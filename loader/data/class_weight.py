@@ -66,7 +66,7 @@ class ClassWeight:
         return cls(_balanced(source) if isinstance(given, str) else given)
 
     def result(self, spec: SampleSpec) -> SampleSpec:
-        """Return the spec with a weight in it. Raises ConfigError where the labels are not class numbers or one-hot vectors."""
+        """Return the spec with a weight in it. Raises ConfigError if the labels are not class numbers or one-hot vectors."""
         labels = [leaf for leaf in spec.leaves if leaf.part == 1]
         if len(labels) != 1 or len(labels[0].shape) > 1 or labels[0].dtype.kind == "c":
             raise ConfigError(f"class_weight needs samples (x, y) whose y is one class number or one-hot vector; these are {spec}")

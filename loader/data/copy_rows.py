@@ -38,7 +38,7 @@ def gather(array: Array, items: Array | None, rows: Indices, out: Array) -> None
 
 
 def items_of(array: Array) -> Array | None:
-    """Return the rows of an array as flat bytes, one item a row. None where that does not help, or can't be done.
+    """Return the rows of an array as flat bytes, one item a row. None if that does not help, or can't be done.
 
     The items may lie apart, or overlap as windows do. Then `take` would first copy all of them, and an index does not.
     """

@@ -55,7 +55,7 @@ def set_at_random() -> None:
 
 
 def _numpy_state() -> tuple[Any, ...] | None:
-    """Return the state of NumPy's generator; None where the user has put another kind in its place, which no seed can set."""
+    """Return the state of NumPy's generator; None if the user has put another kind in its place, which no seed can set."""
     state: Any = np.random.get_state(legacy=False)
     if state["bit_generator"] != "MT19937":
         return None

@@ -42,7 +42,7 @@ class Leaf:
 
     Attributes:
         part: place in the sample's tuple; 0 is x, 1 is y, 2 is sample_weight.
-        key: key in the part's dict, or None where the part is a single array.
+        key: key in the part's dict, or None if the part is a single array.
         shape: shape of one sample's array, without the batch axis.
         dtype: native byte order.
     """

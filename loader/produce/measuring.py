@@ -44,7 +44,7 @@ class SampleMeasure:
         self._measure = RowMeasure(spec)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Return the measures. Raises ValueError where the sample differs in more than its sizes."""
+        """Return the measures. Raises ValueError if the sample differs in more than its sizes."""
         for leaf, first in zip(SampleSpec.of(sample).leaves, self._first.leaves, strict=False):  # another number of them is the pipeline's to report
             if _form(leaf) != _form(first):
                 raise ValueError(f"{leaf}, but the first sample has {first}; statistics need one dtype, number of dimensions and number of channels")

@@ -105,7 +105,7 @@ class ImageDecoder(Decoder):
         return np.dtype(np.uint16 if self.mode.endswith("16") else np.uint8)
 
     def _read(self, content: memoryview) -> tuple[Array, int | None]:
-        """Return a picture in its own size, and OpenCV's code of the conversion that makes it one of `mode`; None where it is."""
+        """Return a picture in its own size, and OpenCV's code for the conversion to `mode`; None if none is needed."""
         if not len(content):
             raise Undecodable(not_a("a picture", b""))
         header = read_header(content)
@@ -140,7 +140,7 @@ class ImageDecoder(Decoder):
         return next((factor for factor in _FACTORS if header.height >= factor * height and header.width >= factor * width), 1)
 
     def _by_opencv(self, content: memoryview, factor: int) -> Array | None:
-        """Return a picture as OpenCV has it: grey, or blue, green, red. None where it can't be decoded."""
+        """Return a picture as OpenCV has it: grey, or blue, green, red. None if it can't be decoded."""
         import cv2
 
         grey = self.mode.startswith("L")

@@ -78,7 +78,7 @@ def is_descriptor_limit(error: BaseException | None) -> bool:
 
 
 def limit_in_words(error: BaseException) -> str:
-    """Return how many files this process may have open, as an addition to the message of `error`; empty where that is not the cause."""
+    """Return how many files this process may have open, as an addition to the message of `error`; empty if that is not the cause."""
     if sys.platform == "win32" or not any(map(is_descriptor_limit, chain_of(error))):
         return ""
     import resource

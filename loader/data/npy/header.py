@@ -121,7 +121,7 @@ def parse_header(raw: bytes, path: str) -> NpyHeader:
 
 
 def read_raw_header(fd: int, path: str) -> bytes:
-    """Return the bytes of an open file up to its data. Raises NpyError where they can't be a header, OSError."""
+    """Return the bytes of an open file up to its data. Raises NpyError if they can't be a header, OSError."""
     raw = pread(fd, _FIRST_READ_BYTES, 0)
     end = _header_bounds(raw, path)[1]
     if end > len(raw) == _FIRST_READ_BYTES:

@@ -65,7 +65,7 @@ def not_a(wanted: str, raw: bytes) -> str:
 
 
 def kind_of(raw: bytes) -> tuple[str, str]:
-    """Return what a file is, from its first bytes, and how to read its arrays; empty where that is not known."""
+    """Return what a file is, from its first bytes, and how to read its arrays; empty if that is not known."""
     for magic, kind, remedy in _FORMATS:
         if raw.startswith(magic):
             return kind, remedy

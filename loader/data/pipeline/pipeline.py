@@ -246,7 +246,7 @@ class Pipeline:
         return self.source
 
     def name_of(self, index: int) -> str | None:
-        """Return the path or ID of a sample as text; None where it has none, or a source of the user's can't tell."""
+        """Return the path or ID of a sample as text; None if it has none, or a source of the user's can't tell."""
         return name_or_none(self.source, index)
 
     def error(self, bad: BadSample, worker: int | None = None, *, first: bool = False) -> LoaderError:

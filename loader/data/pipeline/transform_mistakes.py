@@ -38,7 +38,7 @@ _NEW_NAMES = {
 
 
 def misunderstanding(function: Callable[..., Any], sample: Sample, error: Exception) -> str | None:
-    """Return what `function` got wrong about a sample, to follow its name in a message; None where `error` does not tell.
+    """Return what `function` got wrong about a sample, to follow its name in a message; None if `error` does not tell.
 
     Args:
         function: called as `function(sample, rng)`.

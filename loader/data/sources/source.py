@@ -29,7 +29,7 @@ _SCRATCH_BYTES = 4 << 20
 
 
 def name_or_none(source: Source, index: int) -> str | None:
-    """Return what a source calls a sample, as text; None where it has no name for it, or a source of the user's can't tell."""
+    """Return what a source calls a sample, as text; None if it has no name for it, or a source of the user's can't tell."""
     try:
         name = source.name_of(index)
         return None if name is None else str(name)  # a `Path` of the user's would be no JSON

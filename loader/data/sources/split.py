@@ -37,7 +37,7 @@ class Side(IntEnum):
 
 @dataclass(frozen=True)
 class Shares:
-    """Of validation and test, each between 0 and 1; `test` is None where there is no such side. What is left is for training."""
+    """Of validation and test, each between 0 and 1; `test` is None if there is no such side. What is left is for training."""
 
     validation: float
     test: float | None
@@ -132,7 +132,7 @@ def group_names(groups: object, ids: Sequence[str] | None, count: int) -> list[s
 
     Args:
         groups: one for each sample, in their order; or a dict by ID, or a function of an ID.
-        ids: of the samples; None where they have none.
+        ids: of the samples; None if they have none.
         count: of samples.
 
     Raises:

@@ -24,9 +24,9 @@ class _Input:
 
     Attributes:
         part: place in the sample's tuple; 0 is x, 1 is y, 2 is sample_weight.
-        key: key in the part's dict, or None where the source is the whole part.
+        key: key in the part's dict, or None if the source is the whole part.
         source: where the part, or this entry of it, comes from.
-        places: number in `source` of each sample, of shape `(len(zip),)`; None where they are the same.
+        places: number in `source` of each sample, of shape `(len(zip),)`; None if they are the same.
     """
 
     part: int

@@ -26,7 +26,7 @@ class FieldStatistics:
         name: `x`, `y`, `sample_weight`, or `x['image']` for an entry of a dict.
         dtype: name of the dtype.
         shapes: how many samples have which shape, the commonest first.
-        channels: length of the last axis, or None where the whole array is one channel.
+        channels: length of the last axis, or None if the whole array is one channel.
         count: number of values, int64 of shape `(channels,)`, or `(1,)`, as all that follow.
         nan: how many of them are NaN.
         infinite: how many are infinite.
@@ -118,7 +118,7 @@ class Statistics:
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Statistics:
-        """Return the statistics that `as_dict`, or `loader describe --json`, has told. Raises ConfigError for anything else."""
+        """Return the statistics that `as_dict` returned, or `loader describe --json` printed. Raises ConfigError for anything else."""
         try:
             return cls(int(told["samples"]), tuple(map(FieldStatistics._from_dict, told["fields"])))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

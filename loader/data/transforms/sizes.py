@@ -49,7 +49,7 @@ class Resize(OpenCvTransform):
 class RandomResizedCrop(MovingTransform):
     """Cut a random part out of each picture and stretch it to one size. The usual augmentation for training on photographs, as torchvision has it.
 
-    Ten windows are drawn, and the first one that fits into the picture is taken. Where none does, it is the largest one in the middle whose ratio is
+    Ten windows are drawn, and the first one that fits into the picture is taken. If none does, it is the largest one in the middle whose ratio is
     in `ratio`. All fields of a sample are cut at the same place. For pictures as `Resize` takes them. Needs OpenCV: the extra `image`.
 
     Args:

@@ -62,7 +62,7 @@ class Normalize(LeafTransform):
 
     @classmethod
     def from_statistics(cls, statistics: Statistics, dtype: npt.DTypeLike = np.float32, fields: str = "x") -> Normalize:
-        """Return the transform that gives values mean 0 and deviation 1, each channel by itself where there are channels.
+        """Return the transform that gives values mean 0 and deviation 1, per channel if there are channels.
 
         Args:
             statistics: of `source.statistics()`: of the values as they are when this transform gets them.

@@ -36,7 +36,7 @@ class Place:
     """Where something is in what a function, a transform or a source takes along.
 
     Attributes:
-        scope: the global or the variable that it is in, in words; empty where it is in none.
+        scope: the global or the variable that it is in, in words; empty if it is in none.
         path: from there to it: attributes and items.
     """
 

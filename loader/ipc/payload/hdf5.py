@@ -31,7 +31,7 @@ class Hdf5Reducer:
         return {} if h5py is None else {getattr(h5py, kind): self for kind in _KINDS}
 
     def __call__(self, handle: Any) -> Any:
-        """Return what `__reduce__` would. Raises PipelineError where another process can't open the file."""
+        """Return what `__reduce__` would. Raises PipelineError if another process can't open the file."""
         if not handle:
             raise PipelineError("is of an HDF5 file that has been closed. What to do: keep it open until the Loader is made")
         file, name = handle.file, handle.name

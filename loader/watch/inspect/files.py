@@ -106,7 +106,7 @@ class Files:
         return os.path.join(self.place, path.removeprefix(prefix)) if path.startswith(prefix) else path
 
     def _from_first_good(self, seen: Look) -> Files | None:
-        """Return these files without those in front that can't be read; None where a call can't leave them out."""
+        """Return these files without those in front that can't be read; None if a call can't leave them out."""
         bad = {each["path"] for each in seen.unreadable}
         front = list(takewhile(bad.__contains__, self.paths))
         if not front:
@@ -159,7 +159,7 @@ class Files:
 
 
 def _missing(decoder: Decoder | None) -> str:
-    """Return what has to be installed to decode; empty where all is."""
+    """Return what has to be installed to decode; empty if all is."""
     try:
         if decoder is not None:
             decoder.check()

@@ -34,7 +34,7 @@ class Finding:
     Attributes:
         facts: for JSON.
         lines: for people, by their headings.
-        histogram: samples of each class; empty where there are none.
+        histogram: samples of each class; empty if there are none.
         snippet: a script that loads a batch.
     """
 
@@ -55,7 +55,7 @@ class Contents:
     Attributes:
         facts, lines: as of a `Finding`.
         decoder: that makes samples of them; None for `.npy` files.
-        sample_bytes: of one sample, as the snippet loads it; None where that is not known.
+        sample_bytes: of one sample, as the snippet loads it; None if that is not known.
         code: of the snippet: a function that it takes; may be empty.
         transform: name of that function, where it is the first transform and makes the samples alike.
         function: name of that function, where it is what decodes.
@@ -107,7 +107,7 @@ def look_at(paths: Sequence[str], read: Callable[[str], Any], most: int) -> Look
 
 
 def class_counts(header: NpyHeader, read: Callable[[], Any]) -> dict[str, int]:
-    """Return how many samples each class has, by their labels; nothing where these are no whole numbers, one for each.
+    """Return how many samples each class has, by their labels; nothing if these are not whole numbers, one for each.
 
     Args:
         header: of the labels.
@@ -122,7 +122,7 @@ def class_counts(header: NpyHeader, read: Callable[[], Any]) -> dict[str, int]:
 
 
 def batch_bytes(sample: int | None) -> dict[str, int]:
-    """Return the bytes of a sample and of a batch, for JSON; nothing where they are not known."""
+    """Return the bytes of a sample and of a batch, for JSON; nothing if they are not known."""
     return {} if sample is None else {"bytes of one sample": sample, "bytes of one batch": sample * BATCH}
 
 

@@ -68,7 +68,7 @@ def _files_of(path: str, kinds: Mapping[Kind, list[str]]) -> Files:
 
 
 def _counts(path: str, folders: Sequence[str], paths: Sequence[str]) -> dict[str, int]:
-    """Return how many files each class has; nothing where there are no classes, only one folder, or files beside the folders."""
+    """Return how many files each class has; nothing if there are no classes, only one folder, or files beside the folders."""
     prefix = os.path.abspath(path).rstrip("/") + "/"
     places = Counter(inner.partition("/")[0] if "/" in (inner := found.removeprefix(prefix)) else "" for found in paths)
     return {} if not folders or len(folders) == 1 or places[""] else {name: places[name] for name in folders}

@@ -34,9 +34,9 @@ class Manifest:
         path: of the table.
 
     Attributes:
-        column: name of the column that names files; None where none does: then the table is no manifest.
+        column: name of the column that names files; None if none does: then the table is not a manifest.
         root: folder that the paths are relative to, as a user gives it; None for that of the table.
-        ending: what the paths lack at their end, such as `.jpg`; empty where they are whole.
+        ending: what the paths lack at their end, such as `.jpg`; empty if they are whole.
 
     Raises:
         LoaderError: the table can't be read.
@@ -177,7 +177,7 @@ class Manifest:
         return mostly_numbers([str(value) for value in self.columns[name]])
 
     def _histogram(self, labels: Sequence[str]) -> dict[str, int]:
-        """Return how many samples each class has; nothing where labels are measurements."""
+        """Return how many samples each class has; nothing if labels are measurements."""
         if len(labels) != 1:
             return {}
         values = [str(value) for value in self.columns[labels[0]] if not is_missing(value)]
@@ -191,7 +191,7 @@ class Manifest:
         return " (numbers)" if all(map(self._is_numeric, labels)) else " (names)"
 
     def _problem(self, files: Files) -> str:
-        """Return what is wrong with the manifest as such; empty where nothing is."""
+        """Return what is wrong with the manifest as such; empty if nothing is."""
         try:
             if files.kind is Kind.NPY:
                 NpyFiles.from_manifest(self.path, **files.options)
@@ -203,7 +203,7 @@ class Manifest:
 
 
 def open_manifest(path: str) -> Manifest | None:
-    """Return a table as a manifest; None where it names no files. Raises OSError."""
+    """Return a table as a manifest; None if it names no files. Raises OSError."""
     if os.path.getsize(path) > _LARGEST_BYTES:
         return None
     try:

@@ -65,7 +65,7 @@ def as_array(values: object, count: int | None, what: str = "labels") -> Array:
 
     Args:
         values: an array or anything that can become one, or a sequence of values of one shape.
-        count: of samples; None where any number will do.
+        count: of samples; None if any number will do.
         what: names the values in an error.
 
     Raises:

@@ -134,7 +134,7 @@ def _object(row: memoryview) -> dict[str, Any]:
 
 
 def _if_array(text: str) -> str:
-    """Return what to do with a file that is one array of objects; nothing where the row does not look so."""
+    """Return what to do with a file that is one array of objects; nothing if the row does not look so."""
     if not text.lstrip().startswith("["):
         return ""
     return ". One object per line is read; of one array, pandas.read_json(path).to_json(new, orient='records', lines=True) makes such lines"

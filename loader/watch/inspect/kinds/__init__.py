@@ -1,1 +1,1 @@
-"""What each kind of data says of itself by its headers: one file for each."""
+"""What the headers of each kind of data say: one file for each."""

@@ -59,7 +59,7 @@ def kind_by_name(path: str) -> Kind:
 
 
 def kind_by_content(path: str) -> tuple[Kind, str]:
-    """Return the kind of a file by its first bytes, and what it is in words; empty where that is not known. Raises OSError."""
+    """Return the kind of a file by its first bytes, and what it is in words; empty if that is not known. Raises OSError."""
     with open(path, "rb") as file:
         head = file.read(_HEAD_BYTES)
     words, _ = kind_of(head)

@@ -40,7 +40,7 @@ def contents(seen: Look) -> Contents:
 
 
 def _size(pictures: list[PictureFacts]) -> tuple[int, int] | None:
-    """Return the size to bring pictures to; None where they can stay as they are."""
+    """Return the size to bring pictures to; None if they can stay as they are."""
     sizes = {(found.height, found.width) for found in pictures}
     if len(sizes) == 1 and max(*sizes.pop()) <= _LARGEST:
         return None

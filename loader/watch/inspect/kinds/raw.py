@@ -76,7 +76,7 @@ def _beginning(nbytes: int) -> Callable[[bytes], Any]:
 
 
 def _size_of(path: str) -> int:
-    """Return the size of a file. Raises Undecodable where it is empty, OSError."""
+    """Return the size of a file. Raises Undecodable if it is empty, OSError."""
     size = os.stat(path).st_size
     if not size:
         raise Undecodable(not_a("a file of numbers", b""))

@@ -12,7 +12,7 @@ _USUAL_S = 1.0
 
 
 def look(paths: list[str], most: int) -> Look:
-    """Read the headers of sound files. Raises ConfigError where soundfile is not installed."""
+    """Read the headers of sound files. Raises ConfigError if soundfile is not installed."""
     audio().check()
     return look_at(paths, read_facts, most)
 

@@ -17,7 +17,7 @@ _SHOWN = 20  # arrays
 
 
 def hdf5_file(path: str) -> Finding:
-    """Return which datasets an HDF5 file has. Raises ConfigError where h5py is not installed, OSError."""
+    """Return which datasets an HDF5 file has. Raises ConfigError if h5py is not installed, OSError."""
     _check_installed("h5py", path)
     h5py = importlib.import_module("h5py")
     arrays: dict[str, Any] = {}
@@ -32,7 +32,7 @@ def hdf5_file(path: str) -> Finding:
 
 
 def zarr_folder(path: str) -> Finding:
-    """Return which arrays a Zarr folder has. Raises ConfigError where zarr is not installed, OSError."""
+    """Return which arrays a Zarr folder has. Raises ConfigError if zarr is not installed, OSError."""
     _check_installed("zarr", path)
     opened = importlib.import_module("zarr").open(path, mode="r")
     call = f"zarr.open({path!r}, mode='r')"
