@@ -60,7 +60,7 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import auto, bare, cold, fit, forms, lines, ours, pictures, scale, stats, top
+    from benchmarks import auto, bare, cold, describe, fit, forms, lines, ours, pictures, scale, stats, top
 
     match what["kind"]:
         case "ours":
@@ -93,6 +93,8 @@ def _single(what: Measured, data: Path) -> Measured:
             return scale.epoch_gap(data, what["workers"])
         case "rows":
             return scale.rows(data)
+        case "describe":
+            return describe.measure(data, what["workers"])
         case "lines":
             return lines.measure(data, what["megabytes"], what["workers"], what["seconds"])
         case "stats":
@@ -240,6 +242,17 @@ def _jpeg_large(arguments: argparse.Namespace) -> Measured:
     return _several(arguments, "jpeg_large", figures)
 
 
+def _describe(arguments: argparse.Namespace) -> Measured:
+    WORKLOADS["img224"].write(arguments.data, _note)
+    WORKLOADS["img224"].warm(arguments.data)
+    figures = {
+        "ratio": ("× a bare loop of the same arithmetic, img224", "wanted ≥ 0.85"),
+        "samples_per_s": ("samples/s", ""),
+        "bare_samples_per_s": ("samples/s of the bare loop", ""),
+    }
+    return _several(arguments, "describe", figures, workers=arguments.workers)
+
+
 def _lines(arguments: argparse.Namespace) -> Measured:
     from benchmarks import lines
 
@@ -352,6 +365,7 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "paths": _paths,
     "epoch_gap": _epoch_gap,
     "auto": _auto,
+    "describe": _describe,
     "cold": _cold,
     "rows": _rows,
     "raw": partial(_form, form="raw", wanted=0.95),

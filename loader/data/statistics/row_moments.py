@@ -14,7 +14,7 @@ import numpy as np
 from loader.data.rows import Indices
 from loader.data.spec import Array
 
-_CHUNK_BYTES = 1 << 20  # of values at work, so that they stay in a core's cache
+_CHUNK_BYTES = 1 << 18  # of values at work, so that they stay in a core's cache
 
 
 class Column(IntEnum):
@@ -58,54 +58,61 @@ def measure_rows(rows: Array, out: Indices) -> None:
     shape = rows.shape[1:]
     channels, size = channels_of(shape), math.prod(shape)
     out[:, : len(shape)] = shape
-    figures = out[:, len(shape) :].reshape(len(rows), channels, len(Column))
-    step = max(1, _CHUNK_BYTES // max(1, 8 * size))
+    figures = np.empty((len(rows) * channels, len(Column)), np.int64)
+    values = size // max(channels, 1)
+    step = max(1, _CHUNK_BYTES // max(1, 8 * size))  # rows
     for first in range(0, len(rows), step):
         some = rows[first : first + step]
-        by_channel = np.moveaxis(some.reshape(len(some), size // max(channels, 1), channels), -1, 1)
-        _measure(by_channel, figures[first : first + step])
+        lines = np.ascontiguousarray(np.moveaxis(some.reshape(len(some), values, channels), -1, 1)).reshape(len(some) * channels, values)
+        _measure_lines(lines, figures[first * channels : (first + step) * channels])
     out[:, len(shape) :] = figures.reshape(len(rows), channels * len(Column))
 
 
+def _measure_lines(lines: Array, out: Indices) -> None:
+    """Write the figures of each line (lines, values), all values of a channel, to `out` (lines, columns)."""
+    step = max(1, _CHUNK_BYTES // max(1, 8 * lines.shape[1]))
+    for first in range(0, len(lines), step):
+        _measure(lines[first : first + step], out[first : first + step])
+
+
 def _measure(values: Array, out: Indices) -> None:
-    """Write the figures of `values` (rows, channels, values) to `out` (rows, channels, columns)."""
-    out[..., Column.NAN] = out[..., Column.INFINITE] = 0
+    out[:, Column.NAN] = out[:, Column.INFINITE] = 0
     if values.dtype.kind not in "biu":
         _measure_floats(np.array(values, np.float64, order="C"), out)  # a copy, which is overwritten
         return
-    same = np.ascontiguousarray(values.view(np.uint8) if values.dtype.kind == "b" else values)
-    if is_exact(same.dtype):
-        whole = same.astype(np.int64)
-        out[..., Column.VALUES] = same.shape[-1]
-        out[..., Column.TOTAL] = whole.sum(-1)
-        out[..., Column.SPREAD] = np.einsum("rcv,rcv->rc", whole, whole)
+    whole = values.view(np.uint8) if values.dtype.kind == "b" else values
+    if is_exact(whole.dtype):
+        wide = whole.astype(np.int64)
+        out[:, Column.VALUES] = wide.shape[1]
+        out[:, Column.TOTAL] = wide.sum(1)
+        out[:, Column.SPREAD] = np.multiply(wide, wide, out=wide).sum(1)
     else:
-        _measure_floats(same.astype(np.float64), out)
-    limits = np.iinfo(same.dtype)
-    out[..., Column.LOWEST] = same.min(-1, initial=limits.max).astype(np.int64)
-    out[..., Column.HIGHEST] = same.max(-1, initial=limits.min).astype(np.int64)
+        _measure_floats(whole.astype(np.float64), out)
+    limits = np.iinfo(whole.dtype)
+    out[:, Column.LOWEST] = whole.min(1, initial=limits.max).astype(np.int64)
+    out[:, Column.HIGHEST] = whole.max(1, initial=limits.min).astype(np.int64)
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def _measure_floats(values: Array, out: Indices) -> None:
-    """The same for floats, which are overwritten. A channel with values that are not finite is measured without them."""
-    total = values.sum(-1)
+    """The same for floats, which are overwritten. A line with values that are not finite is measured without them."""
+    total = values.sum(1)
     odd = ~np.isfinite(total)  # a sum with NaN or infinite values is not finite; one of finite values may be too large
     kept = values[odd]
     _measure_finite(values, total, out)
-    for (row, channel), some in zip(np.argwhere(odd), kept, strict=True):
-        finite, cells = some[np.isfinite(some)][None], out[row, channel][None]
-        _measure_finite(finite, finite.sum(-1), cells)
+    for line, some in zip(np.flatnonzero(odd).tolist(), kept, strict=True):
+        finite = some[np.isfinite(some)][None]
+        _measure_finite(finite, finite.sum(1), out[line : line + 1])
         nan = int(np.isnan(some).sum())
-        cells[0, Column.NAN], cells[0, Column.INFINITE] = nan, some.size - finite.size - nan
+        out[line, Column.NAN], out[line, Column.INFINITE] = nan, some.size - finite.size - nan
 
 
 def _measure_finite(values: Array, total: Array, out: Indices) -> None:
     floats = out.view(np.float64)
-    out[..., Column.VALUES] = values.shape[-1]
-    floats[..., Column.LOWEST] = values.min(-1, initial=np.inf)
-    floats[..., Column.HIGHEST] = values.max(-1, initial=-np.inf)
-    mean = total / max(values.shape[-1], 1)
-    values -= mean[..., None]
-    floats[..., Column.TOTAL] = mean
-    floats[..., Column.SPREAD] = np.multiply(values, values, out=values).sum(-1)
+    out[:, Column.VALUES] = values.shape[1]
+    floats[:, Column.LOWEST] = values.min(1, initial=np.inf)
+    floats[:, Column.HIGHEST] = values.max(1, initial=-np.inf)
+    mean = total / max(values.shape[1], 1)
+    values -= mean[:, None]
+    floats[:, Column.TOTAL] = mean
+    floats[:, Column.SPREAD] = np.multiply(values, values, out=values).sum(1)
