@@ -193,13 +193,19 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self._begun, self._epoch = self._trained, epoch
         self._before = self._steps = self._saved = self._loader._steps_before
 
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Note with which batch an execution of several steps begins."""
+        self._first = batch
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count, and save if that is due. The end of the epoch waits for `on_epoch_end`, which follows validation."""
         running = self._loader._keras_epoch
         if running is None:
             raise ConfigError("resume_callback needs fit to be given the loader itself; it was not, so the position of the loader is not known")
-        self._steps = self._before + batch + 1
-        self._trained = min(self._begun + batch + 1, self._batches(self._loader._position.place))
+        # Keras tells the last batch of an execution; old versions (3.7) tell the first one again.
+        done = batch + (self.model.steps_per_execution if batch == self._first else 1)
+        self._steps = self._before + done
+        self._trained = min(self._begun + done, self._batches(self._loader._position.place))
         if self._every is not None and self._steps - self._saved >= self._every and self._steps < running.steps:
             self._save(self._epoch, self._steps)
 
