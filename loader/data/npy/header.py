@@ -4,7 +4,7 @@ numpy's reader evaluates the header as a Python expression, 60-100 µs for each 
 entry, in time linear in its length, and turns whatever is wrong with a file into an `NpyError` that says what and what to do.
 
 Here: bytes to header, and the reading of one whole file. Not here: many files in a row (`reader`), rows of large files
-(`array_column`), what refused files are told (`refusals`).
+(`array_column`), what is said about refused files (`refusals`).
 
 Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 """

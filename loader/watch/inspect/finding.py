@@ -18,7 +18,7 @@ MOST_HEADERS = 4096
 """Headers that are read: all, or as many spread evenly over the files. 4,096 take a fifth of a second where they are cached."""
 
 BATCH = 64
-"""Samples of the batch whose size is told, and that a snippet loads."""
+"""Samples of the batch that a snippet loads, and whose size is shown."""
 
 SHOWN = 5
 """Forms, columns, and files that can't be read, that people are shown."""

@@ -17,7 +17,7 @@ _HEAD_BYTES = 64
 
 
 class Kind(Enum):
-    """Kinds of data; the value is how people are told. Of two equally frequent ones, the first is meant."""
+    """Kinds of data; the value is the name that is shown. Of two equally frequent ones, the first counts."""
 
     NPY = ".npy files"
     """Arrays."""
