@@ -179,6 +179,18 @@ def test_what_takes_the_place_of_a_data_generator(tmp_path: Path, monkeypatch: p
         one.close()
 
 
+def test_an_image_data_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaders: list[loader.Loader]) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(20):
+        picture(tmp_path / "pictures" / "ab"[number % 2] / f"{number}.jpg", 10 * number)
+    made = run("docs/from_image_data_generator.md")
+    assert made["model"].seen == [16, 4]
+    for name, spec in (("one", "(x: (150, 150, 3) float32, y: () int32)"), ("both", "(x: (64, 64, 3) uint8, y: (64, 64) uint8)")):
+        assert str(made[name].spec) == spec
+        assert len(list(made[name])) == len(made[name])
+        made[name].close()
+
+
 def test_labels_in_a_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     names = [f"{'ab'[number % 2]} {number:02d}.jpg" for number in range(20)]

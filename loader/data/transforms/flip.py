@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -46,6 +47,8 @@ class Flip(LeafTransform):
 
     def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
         axis = self._axis(rows.ndim - 1)
+        if rows.flags.c_contiguous and rows.size:
+            rows, out = _as_items(rows, axis), _as_items(out, axis)
         for row, mirrored, target in zip(rows, draws, out, strict=True):
             target[...] = np.flip(row, axis) if mirrored else row
 
@@ -53,3 +56,14 @@ class Flip(LeafTransform):
         if isinstance(self.direction, int):
             return self.direction % dimensions
         return 0 if self.direction == "vertical" else 1
+
+
+def _as_items(rows: Array, axis: int) -> Array:
+    """Return contiguous rows with all that lies behind `axis`, such as the channels of a pixel, as one item.
+
+    NumPy would copy backwards number by number; items are copied four to nine times as fast (docs/measurements.md).
+    """
+    behind = rows.shape[axis + 2 :]
+    if not behind:
+        return rows
+    return rows.reshape(*rows.shape[: axis + 2], -1).view(f"V{rows.itemsize * math.prod(behind)}")[..., 0]

@@ -286,6 +286,21 @@ def test_flip_mirrors_images_without_channels() -> None:
     assert np.array_equal(on_rows(Flip("vertical"), grey, [True] * 9), grey[:, ::-1])
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float32", "complex64"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_flip_mirrors_rows_that_are_not_contiguous_and_those_that_are(axis: int, dtype: str) -> None:
+    rows = IMAGES.astype(dtype)
+    expected = np.flip(rows, axis + 1)
+    assert np.array_equal(on_rows(Flip(axis), rows, [True] * 9), expected)
+    assert np.array_equal(on_rows(Flip(axis), np.asfortranarray(rows), [True] * 9), expected)
+    assert np.array_equal(on_rows(Flip(axis), rows[:, :, ::2], [True] * 9), np.flip(rows[:, :, ::2], axis + 1))
+
+
+def test_flip_of_pictures_without_pixels_or_channels_does_nothing() -> None:
+    for shape in ((2, 3, 4, 0), (2, 0, 4, 3), (0, 3, 4, 3)):
+        assert on_rows(Flip(), np.zeros(shape), [True] * shape[0]).shape == shape
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_image_and_mask_in_different_dicts_get_the_same_decision(seed: int) -> None:
     flip = Flip("horizontal", fields=("image", "mask"))
