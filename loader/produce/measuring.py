@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,13 @@ class SampleMeasure:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Return the measures. Raises ValueError if the sample differs in more than its sizes."""
-        for leaf, first in zip(SampleSpec.of(sample).leaves, self._first.leaves, strict=False):  # another number of them is the pipeline's to report
-            if _form(leaf) != _form(first):
-                raise ValueError(f"{leaf}, but the first sample has {first}; statistics need one dtype, number of dimensions and number of channels")
+        spec = SampleSpec.of(sample)
+        for leaf, first in zip_longest(spec.leaves, self._first.leaves):
+            if leaf is None or first is None or _form(leaf) != _form(first):
+                raise ValueError(
+                    f"it is {spec}, but the first sample is {self._first}; statistics need the same arrays in all samples, each with one dtype, "
+                    "number of dimensions and number of channels"
+                )
         return self._measure(sample, rng)
 
 

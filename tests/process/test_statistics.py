@@ -84,10 +84,15 @@ def test_what_has_no_deviation_can_not_be_normalized() -> None:
         T.Normalize.from_statistics({"mean": 3})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("second", [np.zeros(4), np.zeros((2, 3), np.float32), np.zeros((2, 3, 3))])
+@pytest.mark.parametrize("second", [np.zeros(4), np.zeros((2, 3), np.float32), np.zeros((2, 3, 3)), (np.zeros((2, 3)), 1)])
 def test_a_sample_that_differs_in_more_than_its_size_is_named(second: Any) -> None:
-    with pytest.raises(SampleError, match=r"sample 1: .*but the first sample has x: \(2, 3\) float64"):
-        MapSource([np.zeros((2, 3)), second]).statistics(workers=0)
+    with pytest.raises(SampleError, match=r"sample 1: .*but the first sample is \(x: \(2, 3\) float64\)"):
+        MapSource([(np.zeros((2, 3)),), second if isinstance(second, tuple) else (second,)]).statistics(workers=0)
+
+
+def test_sums_of_sources_may_differ_in_size_as_well() -> None:
+    found = (MapSource([np.zeros(2)] * 3) + MapSource([np.ones(3)] * 2)).statistics(workers=0)
+    assert (found["x"].shapes, found["x"].mean.tolist()) == ({(2,): 3, (3,): 2}, [0.5])
 
 
 def test_complex_values_have_no_statistics() -> None:
