@@ -19,6 +19,7 @@ INTERPOLATIONS = {"nearest": "INTER_NEAREST", "linear": "INTER_LINEAR", "cubic":
 
 _Self = TypeVar("_Self", bound="MovingTransform")
 _CHANNELS = 4  # more, most functions of OpenCV refuse
+_NO_MEMORY = -4  # cv::Error::StsNoMem
 _LARGEST = 2**15 - 1  # OpenCV counts pixels of a side in 16 bits
 
 
@@ -52,6 +53,14 @@ class OpenCvTransform(LeafTransform):
     def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
         import cv2
 
+        try:
+            self._apply(cv2, rows, out, draws)
+        except cv2.error as error:
+            if error.code == _NO_MEMORY:
+                raise MemoryError(str(error)) from error
+            raise
+
+    def _apply(self, cv2: Any, rows: Array, out: Array, draws: Sequence[Any]) -> None:
         channels = rows.shape[3] if rows.ndim == 4 else 1
         if channels <= _CHANNELS:
             self.run(cv2, rows, out, draws)
