@@ -6,12 +6,13 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from loader import ConfigError, IterSource, Loader, PipelineError, SampleTimeout
+from loader import ConfigError, IterSource, Loader, PipelineError, SampleError, SampleTimeout
 from loader import transforms as T
 from tests.batches import assert_same, copied, inline, take
 from tests.processes import supervisor_of, workers_of
@@ -74,6 +75,33 @@ def test_a_generator_that_takes_too_long_to_come_back_to_its_place_is_told_so() 
         loader.load_state_dict(state)
         with pytest.raises(SampleTimeout, match=r"runs through what was delivered before.*sample_timeout_s the time of a whole epoch"):
             next(iter(loader))
+
+
+def test_a_generator_is_begun_no_more_than_needed_before_the_first_batch(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+
+    def begins() -> Iterator[Any]:
+        with begun.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        yield from walk()
+
+    with Loader(IterSource(begins, SAMPLES), BATCH) as loader:
+        next(iter(loader))
+        worker = str(workers_of(loader)[0])
+        pids = begun.read_text().split()
+    assert len([pid for pid in pids if pid != worker]) <= 2  # for the spec, and for the sample
+
+
+def test_a_bad_sample_of_a_generator_that_is_not_the_first_is_told_with_its_batch() -> None:
+    def fails() -> Iterator[Any]:
+        for step, sample in enumerate(walk()):
+            if step == BATCH + 1:
+                raise KeyError("no more")
+            yield sample
+
+    with Loader(IterSource(fails, SAMPLES), BATCH) as loader, pytest.raises(SampleError, match=rf"sample {BATCH + 1}: KeyError") as caught:
+        take(loader)
+    assert "The first sample" not in str(caught.value)
 
 
 def test_a_generator_has_no_second_worker() -> None:
