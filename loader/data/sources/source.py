@@ -80,11 +80,13 @@ class Source(NamedArguments, ABC):
 
     Attributes:
         in_order: whether samples come in ascending order only, and from one process, as those of a generator do.
+        overlap: whether neighbouring samples share data, so that a split at random would put the same data on both sides.
         decodes: whether it makes samples from the content of files, and tells `watch` when that begins and ends.
         watch: is told about the rows that are read now, if they are timed; else None. The pipeline sets it.
     """
 
     in_order: ClassVar[bool] = False
+    overlap: bool = False
     decodes: ClassVar[bool] = False
     watch: Stopwatch | None = None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data.rows import Indices
-from loader.data.sources.source import Source
+from loader.data.sources.source import Source, with_members
 from loader.data.sources.subset import Subset
 from loader.errors import ConfigError
 
@@ -113,6 +114,14 @@ def split(source: Source, shares: Shares, seed: int, stratify: bool, groups: obj
     classes = _classes(source) if stratify else None
     ids = source.ids()
     names = ids if groups is None else group_names(groups, ids, len(source))
+    if groups is None and any(each.overlap for each in with_members(source)):
+        warnings.warn(
+            f"the windows of {source!r} overlap, and a split at random puts windows that share most of their steps on both sides, so "
+            "validation looks better than it is. What to do: cut the series, and make a source of each part: "
+            "Windows(series[:border], ...), Windows(series[border:], ...)",
+            RuntimeWarning,
+            stacklevel=3,  # the caller of source.split(...)
+        )
     if names is None:
         sides = shares.by_rank(_by_lot(len(source), seed, classes), len(source))
     else:

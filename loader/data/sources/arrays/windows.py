@@ -52,6 +52,7 @@ class Windows(ColumnSource):
         _check("stride", stride, 1)
         _check("horizon", horizon, 0)
         self._length, self._stride = int(length), int(stride)
+        self.overlap = stride < length + horizon
         series = ArrayColumn(parts_of(array, "array")).parts
         counts = [_count(part, self._length, self._stride, int(horizon)) for part in series]
         self._columns, self._leaves = [], []

@@ -156,3 +156,16 @@ def test_windows_are_those_of_timeseries_dataset_from_array() -> None:
         assert [int(source[index][0][0]) for index in range(len(source))] == starts.tolist()
         with_targets = Windows(data, length, stride, horizon=1)  # targets = data[length:], of which the last window has none
         assert [int(with_targets[index][1][0]) for index in range(len(with_targets))] == data[length:][starts[starts < len(data) - length]].tolist()
+
+
+def test_a_split_of_windows_that_overlap_warns() -> None:
+    for source in (Windows(SERIES, 4), Windows(SERIES, 2, stride=2, horizon=1), Zip(Windows(SERIES, 3), y=NpyArrays(np.arange(18)))):
+        with pytest.warns(RuntimeWarning, match=r"overlap, and a split at random .*Windows\(series\[:border\], ") as caught:
+            source.split(0.25)
+        assert caught[0].filename == __file__
+
+
+def test_a_split_of_windows_that_do_not_overlap_or_of_groups_is_silent(recwarn: pytest.WarningsRecorder) -> None:
+    Windows(SERIES, 2, stride=2).split(0.25)
+    Windows(SERIES, 4).split(0.5, groups=np.arange(17) // 4)
+    assert not recwarn.list
