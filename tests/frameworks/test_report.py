@@ -92,7 +92,8 @@ def warned(loader, callback, more=(), **fit):
 
 with make(0.002, name="train") as train, make() as quick:
     (words,) = warned(train, ReportCallback(train, 0.1, None, enough_s=1.3))  # the verdict knows after a second
-    assert re.match(r"training waited for the loader 'train' during \\d+% of the last \\d+ s. What its stats\\(\\) say: (the loader|still measuring)", words), words
+    said = r"training waited for the loader 'train' during \\d+% of the last \\d+ s. What its stats\\(\\) say: (the loader|still measuring)"
+    assert re.match(said, words), words
     assert not warned(train, train.report_callback(), steps_per_epoch=4)  # some seconds at most are no evidence
     assert not warned(train, ReportCallback(train, None, None, enough_s=0.3))
     assert not warned(quick, ReportCallback(quick, 0.5, None, enough_s=0.3), [Slow()], validation_data=train)
