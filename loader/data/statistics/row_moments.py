@@ -14,7 +14,7 @@ import numpy as np
 from loader.data.rows import Indices
 from loader.data.spec import Array
 
-_CHUNK_BYTES = 1 << 18  # of values at work, so that they stay in a core's cache
+_CHUNK_BYTES = 1 << 17  # of values at work: they stay in the cache, and their memory in the process (docs/measurements.md)
 
 
 class Column(IntEnum):
@@ -82,10 +82,13 @@ def _measure(values: Array, out: Indices) -> None:
         return
     whole = values.view(np.uint8) if values.dtype.kind == "b" else values
     if is_exact(whole.dtype):
-        wide = whole.astype(np.int64)
-        out[:, Column.VALUES] = wide.shape[1]
-        out[:, Column.TOTAL] = wide.sum(1)
-        out[:, Column.SPREAD] = np.multiply(wide, wide, out=wide).sum(1)
+        out[:, Column.VALUES] = whole.shape[1]
+        out[:, Column.TOTAL] = out[:, Column.SPREAD] = 0
+        step = max(1, _CHUNK_BYTES // (8 * len(whole)))
+        for first in range(0, whole.shape[1], step):  # exact sums may be cut anywhere
+            wide = whole[:, first : first + step].astype(np.int64)
+            out[:, Column.TOTAL] += wide.sum(1)
+            out[:, Column.SPREAD] += np.multiply(wide, wide, out=wide).sum(1)
     else:
         _measure_floats(whole.astype(np.float64), out)
     limits = np.iinfo(whole.dtype)
