@@ -285,7 +285,8 @@ class Loader(KerasTraining, NamedArguments):
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"{len(self):,} batches of {self.batch_size}"
+        count = "1 batch" if len(self) == 1 else f"{len(self):,} batches"
+        state = "closed" if self._closed else f"{count} of {'up to ' if self._config.batch_size is None else ''}{self.batch_size}"
         return f"<Loader {self.name}: {self.source!r}, {state}>"
 
     def _check_open(self) -> None:

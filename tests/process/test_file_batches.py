@@ -123,3 +123,10 @@ def test_a_file_that_does_not_fit_the_limit_is_told_at_the_start(tmp_path: Path)
     too_large = pytest.raises(MemoryLimitError, match="a slot holds the largest file; split it, or allow")
     with Loader(NpyArrays(str(tmp_path / "*.npy")), None, memory_limit="120MiB", workers=1) as loader, too_large:
         next(iter(loader))
+
+
+def test_a_loader_of_files_says_that_its_batches_differ(files: Path) -> None:
+    x = sorted(files.glob("x*.npy"))
+    with Loader(NpyArrays(x), None, workers=0) as loader, Loader(NpyArrays(x[:1]), 2000, workers=0) as one:
+        assert f"{len(x)} batches of up to " in repr(loader)
+        assert "1 batch of 2000" in repr(one)

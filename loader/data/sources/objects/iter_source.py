@@ -118,7 +118,7 @@ class IterSource(Source):
         return self.__dict__ | {"_run": None}
 
     def __repr__(self) -> str:
-        return f"IterSource({self._name}, {self._length:,} samples)"
+        return f"IterSource({self._name}, {self._length:,} sample{'s' if self._length > 1 else ''})"
 
 
 def _rows(batch: Any) -> Iterator[Sample]:
