@@ -101,6 +101,8 @@ def as_path_list(paths: Paths, maker: str) -> list[PathLike]:
         raise ConfigError(f"paths is of type {type(paths).__name__}, a mapping. For several arrays per sample: Zip(x={{'a': {maker}(...), ...}})")
     if isinstance(paths, set | frozenset):
         raise ConfigError("paths is a set, whose order differs from run to run; give sorted(paths)")
+    if hasattr(paths, "columns") and maker != "TextLines":
+        raise ConfigError(f"paths is of type {type(paths).__name__}; for a table that lists files and labels: {maker}.from_manifest(frame)")
     if getattr(paths, "ndim", 1) != 1 or getattr(getattr(paths, "dtype", None), "kind", "U") not in "UOT":
         raise ConfigError(
             f"paths is of type {type(paths).__name__}, not a list of paths; for samples that are the rows of an array: NpyArrays(array)"

@@ -139,6 +139,12 @@ def test_a_folder_in_the_place_of_a_file_is_an_error_of_its_kind(folder: Path) -
         np.save(folder / "b/2.npy", np.zeros(3))
 
 
+def test_a_data_frame_in_the_place_of_paths_is_a_manifest() -> None:
+    frame = pytest.importorskip("pandas").DataFrame({"path": ["a.png"]})
+    with pytest.raises(ConfigError, match=r"of type DataFrame; .* ByteFiles\.from_manifest\(frame\)"):
+        ByteFiles(frame, decode=of_bytes)
+
+
 def test_a_folder_in_the_midst_of_a_list_is_named(folder: Path) -> None:
     with pytest.raises(DataNotFoundError, match="/b is a folder, but the list must contain files"):
         ByteFiles([folder / "a/0.npy", folder / "b"], decode=of_bytes)
