@@ -59,7 +59,6 @@ def test_one_large_file_is_learned_from(forked_script) -> None:
 
 
 @pytest.mark.time_limit(200)
-@on_jax
 def test_an_hdf5_file_is_learned_from(forked_script) -> None:
     result = forked_script(EXAMPLES / "hdf5.py", timeout=180)
     assert result.returncode == 0, result.stderr
@@ -117,7 +116,6 @@ def test_masks_that_are_flipped_with_their_images_are_learned(forked_script) -> 
 
 
 @pytest.mark.time_limit(200)
-@on_jax
 def test_a_flat_folder_is_predicted_to_a_csv(forked_script, tmp_path) -> None:
     result = forked_script(EXAMPLES / "predict_folder.py", "--output", tmp_path / "found.csv", timeout=180)
     assert result.returncode == 0, result.stderr
@@ -130,7 +128,6 @@ def test_a_flat_folder_is_predicted_to_a_csv(forked_script, tmp_path) -> None:
 
 
 @pytest.mark.time_limit(200)
-@on_jax
 def test_targets_of_a_csv_are_learned(forked_script) -> None:
     result = forked_script(EXAMPLES / "csv_targets.py", timeout=180)
     assert result.returncode == 0, result.stderr
@@ -139,7 +136,6 @@ def test_targets_of_a_csv_are_learned(forked_script) -> None:
 
 
 @pytest.mark.time_limit(200)
-@on_jax
 def test_records_without_a_header_are_learned_from(forked_script) -> None:
     result = forked_script(EXAMPLES / "raw_binary.py", "--frames", 4000, timeout=180)
     assert result.returncode == 0, result.stderr
@@ -149,7 +145,6 @@ def test_records_without_a_header_are_learned_from(forked_script) -> None:
 
 
 @pytest.mark.time_limit(200)
-@on_jax
 def test_a_time_series_is_forecast(forked_script) -> None:
     result = forked_script(EXAMPLES / "time_series.py", "--steps", 20_000, timeout=180)
     assert result.returncode == 0, result.stderr
@@ -158,7 +153,6 @@ def test_a_time_series_is_forecast(forked_script) -> None:
 
 
 @pytest.mark.time_limit(200)
-@on_jax
 def test_sounds_are_told_apart(forked_script) -> None:
     result = forked_script(EXAMPLES / "sound.py", "--files", 240, "--epochs", 6, timeout=180)
     assert result.returncode == 0, result.stderr

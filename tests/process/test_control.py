@@ -169,7 +169,7 @@ def test_what_an_operator_has_set_outlives_the_supervisor(running: Loader) -> No
         answer_to(client, b'{"do": "set", "workers": 3, "memory_limit": "300MiB"}\n')
     wait_until(lambda: len(workers_of(running)) == 3, "3 workers run")
     os.kill(supervisor_of(running), signal.SIGKILL)
-    take(running, epochs=2)
+    take_until_replaced(running)
     wait_until(lambda: len(workers_of(running)) == 3, "the next supervisor runs 3 workers, too")
     assert running.stats().supervisor_restarts == 1
     assert running.stats().memory.limit_bytes == 300 * 2**20
@@ -206,7 +206,12 @@ def test_a_killed_supervisors_file_is_removed_by_who_asks_and_by_the_next_start(
         script.close()
 
 
-@pytest.mark.parametrize("use", [lambda loader: take(loader, epochs=3), Loader.close], ids=["which goes on", "which closes the loader"])
+def take_until_replaced(loader: Loader) -> None:
+    """Take batches until another supervisor has been started: first come those that the dead one had filled."""
+    wait_until(lambda: take(loader) and loader.stats().supervisor_restarts, "another supervisor is there")
+
+
+@pytest.mark.parametrize("use", [take_until_replaced, Loader.close], ids=["which goes on", "which closes the loader"])
 def test_a_killed_supervisors_file_is_removed_by_its_trainer(running: Loader, folder: Path, use: Callable[[Loader], object]) -> None:
     pid, workers = supervisor_of(running), workers_of(running)
     os.kill(pid, signal.SIGKILL)

@@ -62,15 +62,16 @@ def _instead_of_loader(thing: object) -> str | None:
         )
     if is_made_by(thing, ("torch",), "DataLoader"):
         return "it is a PyTorch DataLoader, which makes batches, as the Loader does. Give the Dataset behind it: MapSource(data_loader.dataset)"
-    if is_made_by(thing, ("torch",), "IterableDataset"):
-        return (
-            "it is a PyTorch IterableDataset, which can't be read in random order. Give a Dataset with __len__ and __getitem__, MapSource(dataset); "
-            "or read it in its own order, by one worker: IterSource(lambda: dataset)"
-        )
+    # Before that of PyTorch, from which it derives where PyTorch is installed.
     if is_made_by(thing, ("datasets",), "IterableDataset") or is_made_by(thing, ("grain",), "IterDataset", "DataLoader"):
         return (
             f"it is {_IN_ORDER[type(thing).__module__.partition('.')[0]]}, which can't be read in random order. Give what has a length and items, "
             "MapSource(dataset); or read it in its own order, by one worker: IterSource(lambda: dataset), with length= for one that has no end"
+        )
+    if is_made_by(thing, ("torch",), "IterableDataset"):
+        return (
+            "it is a PyTorch IterableDataset, which can't be read in random order. Give a Dataset with __len__ and __getitem__, MapSource(dataset); "
+            "or read it in its own order, by one worker: IterSource(lambda: dataset)"
         )
     if is_made_by(thing, ("tensorflow",), "DatasetV2", "Dataset"):
         return (

@@ -23,6 +23,7 @@ from loader.supervise.schedule.stream import Stream
 from loader.supervise.schedule.suspects import Accused, DiedAt, Suspects
 
 _SMOOTHING = 0.1
+_MOST_TIMES_SLOWER = 10  # than the estimate, that one ticket counts for
 
 
 class Schedule:
@@ -43,7 +44,6 @@ class Schedule:
 
     def __init__(self, plan: EpochPlan, slots: int, capacity: int, blocks: Blocks | None, row_ns: float, epoch: int = 0, batch: int = 0) -> None:
         self.row_ns = row_ns
-        self._recent_ns, self._recent_rows = row_ns, 1.0
         self._batch_size = plan.batch_size
         self._stream = Stream(plan, slots, capacity, blocks, epoch, batch)
         self._again: deque[Ticket] = deque()  # of dead workers, and blocks of the order: before anything else
@@ -89,10 +89,9 @@ class Schedule:
         if ticket.kind is TicketKind.ORDER:
             self._stream.order_made(ticket)
             return
-        # Time and rows are summed up, not the ratios averaged: a ticket of few rows that was held up by other processes counts for few rows.
-        self._recent_ns += report.busy_ns - _SMOOTHING * self._recent_ns
-        self._recent_rows += ticket.rows - _SMOOTHING * self._recent_rows
-        self.row_ns = self._recent_ns / self._recent_rows
+        # A ticket of few rows that other processes held up seems hundreds of times as slow; then all tickets would be tiny for a while.
+        row_ns = min(report.busy_ns / ticket.rows, _MOST_TIMES_SLOWER * self.row_ns)
+        self.row_ns += _SMOOTHING * (row_ns - self.row_ns)
         self._stream.finished(ticket)
 
     def failed(self, report: Failed) -> int | None:

@@ -56,7 +56,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "zeros": (lambda: bytes(1000), "it begins with zeros"),
     "a PNG without pixels": (lambda: png_of_size(0, 0), r"is a picture without pixels: its header says 0 × 0 pixels"),
     "a JPEG without pixels": (lambda: jpeg_of_size(0, 64), r"is a picture without pixels: its header says 0 × 64 pixels"),
-    "a decompression bomb": (lambda: png_of_size(50_000, 50_000), r"50,000 × 50,000 pixels \(height × width\), 7\.5 GB when decoded; at most 1,073,"),
+    "a decompression bomb": (lambda: png_of_size(50_000, 50_000), r"50,000 × 50,000 pixels .*7\.5 GB when decoded; at most 1,073,"),
     "a JPEG with a header that lies": (lambda: jpeg_of_size(60_000, 60_000), r"60,000 × 60,000 pixels"),
     "32-bit numbers": (lambda: cv2.imencode(".tif", np.zeros((4, 4), np.float32))[1].tobytes(), "holds numbers of 32 bits.*decode it by a function"),
 }
