@@ -43,7 +43,7 @@ def test_bad_samples_are_counted_reported_and_tried_once_per_loader_not_per_supe
     settings: dict[str, Any] = {"on_error": "substitute", "max_errors": 3}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        expected = inline(SOURCE, BATCH, 8, transforms=[bad(marks, kills=False)], **settings)
+        expected = inline(SOURCE, BATCH, 80, transforms=[bad(marks, kills=False)], **settings)
         found, tries = [], []
         with Loader(SOURCE, BATCH, workers=1, quarantine=report, transforms=[bad(marks)], **settings) as loader:
             batches = loader.batches()

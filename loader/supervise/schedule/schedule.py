@@ -23,7 +23,6 @@ from loader.supervise.schedule.stream import Stream
 from loader.supervise.schedule.suspects import Accused, DiedAt, Suspects
 
 _SMOOTHING = 0.1
-_MOST_TIMES_SLOWER = 10  # than the estimate, that one ticket counts for
 
 
 class Schedule:
@@ -89,9 +88,7 @@ class Schedule:
         if ticket.kind is TicketKind.ORDER:
             self._stream.order_made(ticket)
             return
-        # A ticket of few rows that other processes held up seems hundreds of times as slow; then all tickets would be tiny for a while.
-        row_ns = min(report.busy_ns / ticket.rows, _MOST_TIMES_SLOWER * self.row_ns)
-        self.row_ns += _SMOOTHING * (row_ns - self.row_ns)
+        self.row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self.row_ns)
         self._stream.finished(ticket)
 
     def failed(self, report: Failed) -> int | None:
