@@ -128,7 +128,7 @@ class ReadAhead:
         known = first in self._asked
         self._asked = range(first, end)
         start, end = (end - ticket.rows, end) if known else (first, min(end, first + ticket.rows + self._rows_at_once))
-        while start < end:
+        while start < end and self._useful:
             epoch, row = divmod(start, self._plan.rows)
             stop = min(row + end - start, self._plan.rows)
             self._ask(self._indices(ticket, epoch, row, stop))

@@ -153,14 +153,16 @@ def test_data_in_memory_are_asked_for_until_the_first_look_only() -> None:
 
 
 def test_a_source_that_fails_when_it_is_asked_is_asked_once(caplog: pytest.LogCaptureFixture) -> None:
+    calls = []
+
     class Failing(Wanted):
         def will_read(self, indices: Indices) -> None:
-            super().will_read(indices)
+            calls.append(indices)
             raise RuntimeError("no idea")
 
-    source = Failing()
-    world = Workers(source, 1)
-    world.deal(0, 0, 0, 10)
+    world = Workers(Failing(), 1)
+    world.deal(0, 0, SAMPLES - 10, 10)  # what comes next is in the next epoch, and would be asked for by a second call
+    assert len(calls) == 1
     assert not world.workers[0].active
     world.workers[0].look()
     assert not world.workers[0].active
