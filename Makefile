@@ -27,7 +27,7 @@ PROJECT := --editable '.[audio,image,tensorflow,jax,dev]'
 TESTED := PIP_CONSTRAINT=constraints/tested.txt PIP_BUILD_CONSTRAINT=constraints/tested.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch test-all test-latest test-oldest faults soak lint bench bench-auto bench-cold fuzz docs pictures clean
+.PHONY: help demo test test-torch test-all test-latest test-oldest faults soak lint bench bench-auto bench-cold bench-scale fuzz docs pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench-auto: $(READY) ## measure workers="auto" against fixed numbers of workers
 
 bench-cold: $(READY) ## measure data that come from the disk against bare loops of 1 to 32 reads at a time
 	@$(BIN)/python -m benchmarks cold $(BENCH_ARGS)
+
+bench-scale: $(READY) ## measure 16 to 128 workers whose reads wait, against the ideal
+	@$(BIN)/python -m benchmarks many_workers $(BENCH_ARGS)
 
 fuzz: $(READY) ## feed damaged .npy files to the reader (FUZZ_ARGS="1000000 --seed 1")
 	@$(BIN)/python -m tests.fuzz.npy_header $(FUZZ_ARGS)

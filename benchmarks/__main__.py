@@ -60,7 +60,7 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import auto, bare, cold, describe, fit, forms, lines, ours, pictures, scale, stats, top
+    from benchmarks import auto, bare, cold, describe, fit, forms, lines, many_workers, ours, pictures, scale, stats, top
 
     match what["kind"]:
         case "ours":
@@ -95,6 +95,12 @@ def _single(what: Measured, data: Path) -> Measured:
             return scale.rows(data)
         case "describe":
             return describe.measure(data, what["workers"])
+        case "many_workers":
+            return many_workers.share(what["workers"], what["wait_ms"], what["seconds"])
+        case "paced":
+            return many_workers.paced(what["seconds"])
+        case "first_of_many":
+            return many_workers.first_batch()
         case "lines":
             return lines.measure(data, what["megabytes"], what["workers"], what["seconds"])
         case "stats":
@@ -253,6 +259,34 @@ def _describe(arguments: argparse.Namespace) -> Measured:
     return _several(arguments, "describe", figures, workers=arguments.workers)
 
 
+def _many_workers(arguments: argparse.Namespace) -> Measured:
+    from benchmarks import many_workers
+
+    found: Measured = {"name": "many_workers"}
+    for (workers, wait_ms), wanted in many_workers.CASES.items():
+        rounds = []
+        for number in range(arguments.rounds):
+            _note(f"many_workers, {workers} × {wait_ms:g} ms: round {number + 1} of {arguments.rounds}")
+            rounds.append(_fresh(arguments, kind="many_workers", workers=workers, wait_ms=wait_ms, seconds=arguments.seconds))
+        ratios = [measured["ratio"] for measured in rounds]
+        rate, supervisor = (statistics.median(measured[key] for measured in rounds) for key in ("samples_per_s", "supervisor"))
+        share = f"{statistics.median(ratios):6.1%} ({min(ratios):.1%} to {max(ratios):.1%}) of the ideal   wanted {wanted:.0%}"
+        _line("many_workers", f"{rate:>9,.0f} samples/s   {share}   {workers} workers × {wait_ms:g} ms, supervisor {supervisor:.0%} of a core")
+        found[f"{workers} × {wait_ms:g} ms"] = {"samples_per_s": rate, "ratios": ratios, "wanted": wanted, "supervisor": supervisor}
+    pace = {"share": ("of a core for the supervisor at 20,000 rows/s of 5 ms", "wanted ≤ 0.3"), "samples_per_s": ("samples/s of it", "")}
+    found["paced"] = _several(arguments, "paced", pace, seconds=arguments.seconds)
+    first = {
+        "ratio": ("× the start and one row, for the first batch of 64 rows of 5 ms with 64 workers", "wanted ≤ 1.3"),
+        "seconds": ("s, all in all", ""),
+    }
+    found["first_of_many"] = _several(arguments, "first_of_many", first)
+    rates = {workers: many_workers.schedule(workers) for workers in many_workers.SIMULATED_WORKERS}
+    listed = ", ".join(f"{workers} workers: {rate:,.0f}" for workers, rate in rates.items())
+    _line("schedule", f"{listed} events per second of CPU time   wanted ≥ 100,000, however many workers")
+    found["schedule"] = rates
+    return found
+
+
 def _lines(arguments: argparse.Namespace) -> Measured:
     from benchmarks import lines
 
@@ -372,6 +406,7 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "windows": partial(_form, form="windows", wanted=0.95),
     "sound": partial(_form, form="sound", wanted=0.9),
     "lines": _lines,
+    "many_workers": _many_workers,
     "stats": _stats,
     "top": _top,
 }

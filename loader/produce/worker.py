@@ -32,6 +32,7 @@ from loader.ipc.channels import read_records
 from loader.ipc.line_file import LineFile, flush_stdout
 from loader.ipc.logs import LogWriter
 from loader.ipc.records import TICKET_BYTES, Done, Exhausted, Failed, Resource, Ticket, TicketKind, unpack_tickets
+from loader.produce.allocator import keep_freed_memory
 from loader.produce.failures import BadRows, ResourceExhausted, exhaustion
 from loader.produce.read_ahead import ReadAhead
 
@@ -84,6 +85,7 @@ def run(number: int, context: WorkerContext, cells: Cells, tickets: int, last_wo
         supervisor: pid of the supervisor; the worker ends when it is no longer its child.
     """
     die_with(supervisor)
+    keep_freed_memory()
     fork_guard.count()
     last_words.leave_in(last_words_fd)
     set_at_random()

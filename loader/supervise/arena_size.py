@@ -7,6 +7,7 @@ from loader.data.layout import SlotLayout
 from loader.data.plan import EpochPlan
 from loader.data.spec import SampleSpec
 from loader.ipc.arena import ArenaLayout
+from loader.machine import available_cores
 from loader.supervise.memory import budget
 from loader.supervise.schedule import sizing
 
@@ -41,9 +42,8 @@ def lay_out(config: Config, plan: EpochPlan, spec: SampleSpec, row_ns: float, pa
 
 
 def _default_slots(config: Config, batch_rows: int, row_ns: int, slot_bytes: int) -> int:
-    if config.workers == "auto":
-        return sizing.auto_slots(batch_rows, row_ns, config.worker_count, config.worker_ceiling, slot_bytes)
-    return sizing.default_slots(batch_rows, row_ns, config.worker_count)
+    most_workers = config.worker_ceiling if config.workers == "auto" else config.worker_count
+    return sizing.slots(batch_rows, row_ns, config.worker_count, most_workers, available_cores(), slot_bytes)
 
 
 def _arena(config: Config, plan: EpochPlan, spec: SampleSpec, slots: int, capacity: int) -> ArenaLayout:

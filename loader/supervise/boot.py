@@ -213,7 +213,7 @@ def _likely_cause(error: BaseException) -> str:
 
 def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float) -> Schedule:
     blocks = Blocks(plan, layout.block_rows, layout.blocks) if layout.blocks else None
-    return Schedule(plan, layout.slots, layout.slot.capacity, blocks, row_ns, inherited.epoch, inherited.batch)
+    return Schedule(plan, layout.slots, layout.slot.capacity, blocks, row_ns, available_cores(), inherited.epoch, inherited.batch)
 
 
 def _announce(board: Board, ready: Outlet, phase: Phase) -> None:

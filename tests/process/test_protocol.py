@@ -17,7 +17,7 @@ SCHEDULE = """
 from tests.plans import sample_batches
 from loader.ipc.records import Done, Failed
 from loader.supervise.schedule.schedule import Schedule
-schedule = Schedule(sample_batches(64, 16), 3, 1, None, row_ns=1e6)
+schedule = Schedule(sample_batches(64, 16), 3, 1, None, row_ns=1e6, cores=2)
 schedule.worker_joined(0)
 numbers = [command.ticket.number for command in schedule.commands()]
 """

@@ -97,7 +97,7 @@ class World:
         self.capacity = capacity
         self.slots = slots
         self.shuffled = block_rows > 0
-        self.schedule = Schedule(plan, slots, capacity, Blocks(plan, block_rows, places) if block_rows else None, row_ns, *start)
+        self.schedule = Schedule(plan, slots, capacity, Blocks(plan, block_rows, places) if block_rows else None, row_ns, 2, *start)
         self.held: dict[int, deque[Ticket]] = {}
         self.leaving: set[int] = set()
         self.fillings: dict[int, Filling] = {}

@@ -306,7 +306,7 @@ def test_a_second_ticket_comes_only_when_everyone_has_one() -> None:
 
 
 def test_everyone_works_on_the_first_slot() -> None:
-    schedule = Schedule(sample_batches(64, 16), 3, 1, None, row_ns=10.0)
+    schedule = Schedule(sample_batches(64, 16), 3, 1, None, row_ns=10.0, cores=2)
     for worker in range(4):
         schedule.worker_joined(worker)
     tickets = [command.ticket for command in schedule.commands() if isinstance(command, SendTicket)]
@@ -329,7 +329,7 @@ def test_the_slot_that_was_released_last_is_filled_next() -> None:
 
 
 def test_the_time_per_row_follows_what_is_measured() -> None:
-    schedule = Schedule(sample_batches(1_000, 10), 3, 1, None, row_ns=1_000_000.0)
+    schedule = Schedule(sample_batches(1_000, 10), 3, 1, None, row_ns=1_000_000.0, cores=2)
     schedule.worker_joined(0)
     for _ in range(100):
         for command in schedule.commands():

@@ -41,6 +41,7 @@ class Assignments:
     def __init__(self) -> None:
         self.taken = 0
         self._held: dict[int, deque[Ticket]] = {}
+        self._wanting: list[dict[int, None]] = [{} for _ in range(TICKETS_PER_WORKER)]  # by the number of tickets held; in their order
         self._leaving: set[int] = set()
 
     def __contains__(self, worker: int) -> bool:
@@ -58,14 +59,17 @@ class Assignments:
     def join(self, worker: int) -> None:
         """Add a worker."""
         self._held[worker] = deque()
+        self._wanting[0][worker] = None
 
     def retire(self, worker: int) -> None:
         """Give a worker nothing more."""
         self._leaving.add(worker)
+        self._want_nothing(worker)
 
     def leave(self, worker: int) -> deque[Ticket]:
         """Remove a worker; return what it held."""
         self._leaving.discard(worker)
+        self._want_nothing(worker)
         return self._held.pop(worker)
 
     def finished(self) -> list[int]:
@@ -74,17 +78,18 @@ class Assignments:
 
     def next_worker(self) -> int | None:
         """Return the worker with the fewest tickets, or None if all have as many as they may."""
-        best, fewest = None, TICKETS_PER_WORKER
-        for worker, held in self._held.items():
-            if len(held) < fewest and worker not in self._leaving:
-                best, fewest = worker, len(held)
-                if not fewest:
-                    break
-        return best
+        for wanting in self._wanting:
+            for worker in wanting:
+                return worker
+        return None
 
     def give(self, worker: int, ticket: Ticket) -> None:
-        """Put a ticket into a worker's hands."""
-        self._held[worker].append(ticket)
+        """Put a ticket into the hands of the worker that is next."""
+        held = self._held[worker]
+        del self._wanting[len(held)][worker]
+        held.append(ticket)
+        if len(held) < TICKETS_PER_WORKER:
+            self._wanting[len(held)][worker] = None
 
     def take(self, worker: int, number: int) -> Ticket:
         """Take back the ticket `number`. Raises ProtocolError unless it is the oldest one of the worker."""
@@ -92,7 +97,15 @@ class Assignments:
         if not held or held[0].number != number:
             raise ProtocolError(f"worker {worker} reported ticket {number}, which is not what it has to do first; it holds: {list(held or ())}")
         self.taken += 1
+        if worker not in self._leaving:
+            if len(held) < TICKETS_PER_WORKER:
+                del self._wanting[len(held)][worker]
+            self._wanting[len(held) - 1][worker] = None
         return held.popleft()
+
+    def _want_nothing(self, worker: int) -> None:
+        for wanting in self._wanting:
+            wanting.pop(worker, None)
 
     def slack_ns(self, row_ns: float) -> float:
         """Return for how long, by estimate, no worker will run dry even if nothing is dealt: 0 unless each of them has a second ticket."""

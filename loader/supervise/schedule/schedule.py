@@ -34,6 +34,7 @@ class Schedule:
         capacity: batches that a slot can hold.
         blocks: blocks of the order, or None where it is sequential.
         row_ns: a first estimate of the time that one row takes.
+        cores: that the workers share.
         epoch: to begin with.
         batch: of that epoch to begin with.
 
@@ -41,10 +42,12 @@ class Schedule:
         row_ns: the estimate, as it is now.
     """
 
-    def __init__(self, plan: EpochPlan, slots: int, capacity: int, blocks: Blocks | None, row_ns: float, epoch: int = 0, batch: int = 0) -> None:
+    def __init__(
+        self, plan: EpochPlan, slots: int, capacity: int, blocks: Blocks | None, row_ns: float, cores: int, epoch: int = 0, batch: int = 0
+    ) -> None:
         self.row_ns = row_ns
         self._batch_size = plan.batch_size
-        self._stream = Stream(plan, slots, capacity, blocks, epoch, batch)
+        self._stream = Stream(plan, slots, capacity, blocks, cores, epoch, batch)
         self._again: deque[Ticket] = deque()  # of dead workers, and blocks of the order: before anything else
         self._hands = Assignments()
         self._numbers = count(1)

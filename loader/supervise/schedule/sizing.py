@@ -1,13 +1,18 @@
 """How large tickets and slots are: pure functions of sizes and of the measured time per row.
 
-A ticket costs 20 to 35 µs over all processes, whatever is in it (docs/measurements.md). At 1.5 ms of work that is 2 %; larger ones gain
-nothing and make the workers wait for each other at the end of a batch.
+A ticket costs 20 to 35 µs over all processes where nothing else runs, and some 250 µs where the workers' data empty the caches, whatever is in it
+(docs/measurements.md). So it holds as much work as it can without making the first batches late, or the arena large.
 """
 
 from __future__ import annotations
 
+# What a ticket holds where slots are dear, so that few of them do. Shorter ones are not worth their cost.
 TICKET_NS = 1_500_000
 SHORTEST_TICKET_NS = 500_000
+
+# What a ticket holds where there are slots for it, times the number of workers per core: their tickets share the cores.
+LONG_TICKET_NS = 8_000_000
+LONGEST_TICKET_NS = 64_000_000
 
 # Several batches share a slot only while that keeps it in the caches and hides from no one that a batch is ready.
 _SHARED_SLOT_BYTES = 4 * 1024 * 1024
@@ -16,8 +21,7 @@ _SHARED_SLOT_BATCHES = 64
 # One block of the order is one ticket of about 0.2 ms; larger ones make the start of an epoch slower, smaller ones cost more per row.
 _BLOCK_ROWS = 8_192
 
-
-# How much memory slots are worth for workers that may or may not come.
+# How much memory slots are worth for longer tickets, and for workers that may or may not come.
 _GROWTH_BYTES = 64 * 1024 * 1024
 
 
@@ -26,46 +30,47 @@ def slot_capacity(batch_bytes: int, batches: int) -> int:
     return max(1, min(_SHARED_SLOT_BYTES // max(batch_bytes, 1), _SHARED_SLOT_BATCHES, batches))
 
 
-def default_slots(batch_rows: int, row_ns: int, workers: int) -> int:
-    """Return how many slots keep every worker busy while the trainer uses one.
+def slots(batch_rows: int, row_ns: int, workers: int, most_workers: int, cores: int, slot_bytes: int) -> int:
+    """Return how many slots to allocate; the arena can't grow.
 
-    Each worker holds up to two tickets. They lie in `2 × workers / tickets per batch` slots; two more are ready or with the trainer.
+    Each worker holds up to two tickets. They lie in `2 × workers / tickets per batch` slots; two more are ready or with the trainer. So many are
+    there for the first `workers` at 1.5 ms a ticket, whatever they take. As far as 64 MiB do, there are enough for long tickets, and for
+    `most_workers`.
     """
-    tickets_per_batch = max(1, min(batch_rows, batch_rows * row_ns // TICKET_NS))
+    least = _slots_of_tickets(batch_rows, row_ns, workers, TICKET_NS)
+    most = _slots_of_tickets(batch_rows, row_ns, most_workers, _long_ticket_ns(most_workers, cores))
+    return max(least, min(most, _GROWTH_BYTES // max(slot_bytes, 1)))
+
+
+def _slots_of_tickets(batch_rows: int, row_ns: int, workers: int, ticket_ns: int) -> int:
+    tickets_per_batch = max(1, min(batch_rows, batch_rows * row_ns // ticket_ns))
     return -(-2 * workers // tickets_per_batch) + 2
 
 
-def auto_slots(batch_rows: int, row_ns: int, workers: int, most_workers: int, slot_bytes: int) -> int:
-    """Return how many slots to allocate where the number of workers will change: the arena can't grow.
-
-    Enough for the first `workers`, and for `most_workers` if they share slots by short tickets, as far as that takes at most 64 MiB. A batch of
-    much work is cut into tickets for all, so that 3 or 4 slots do; only batches of little work need two slots for each worker.
-    """
-    tickets_per_batch = max(1, min(batch_rows, batch_rows * row_ns // SHORTEST_TICKET_NS))
-    most = -(-2 * most_workers // tickets_per_batch) + 2
-    return max(default_slots(batch_rows, row_ns, workers), min(most, _GROWTH_BYTES // max(slot_bytes, 1)))
+def _long_ticket_ns(workers: int, cores: int) -> int:
+    return min(LONG_TICKET_NS * max(workers, cores) // cores, LONGEST_TICKET_NS)
 
 
 def batches_per_slot(capacity: int, batch_rows: int, row_ns: float) -> int:
-    """Return how many batches to put into the next slot, so that filling it is about one ticket's worth of work."""
+    """Return how many batches to put into the next slot, so that filling it is about 1.5 ms of work."""
     return max(1, min(capacity, round(TICKET_NS / max(1.0, batch_rows * row_ns))))
 
 
-def ticket_rows(slot_rows: int, row_ns: float, workers: int, slots: int) -> int:
-    """Return the rows of each ticket of a slot: 1.5 ms of work.
+def ticket_rows(slot_rows: int, row_ns: float, workers: int, slots: int, cores: int) -> int:
+    """Return the rows of each ticket of a slot: 8 ms of work, and up to 64 ms if there are many workers for each core.
 
     Less, down to 0.5 ms, where there are so few slots that workers have to share them: two tickets for each worker must fit into the slots
     that are neither ready nor with the trainer.
     """
     work_ns = slot_rows * row_ns
     shared = -(-2 * workers // max(1, slots - 2))
-    tickets = max(round(work_ns / TICKET_NS), min(shared, int(work_ns / SHORTEST_TICKET_NS)), 1)
+    tickets = max(round(work_ns / _long_ticket_ns(workers, cores)), min(shared, int(work_ns / SHORTEST_TICKET_NS)), 1)
     return -(-slot_rows // min(tickets, slot_rows))
 
 
-def first_ticket_rows(slot_rows: int, row_ns: float, workers: int, slots: int) -> int:
-    """Return the rows of each ticket of the very first slot: everyone works on it."""
-    return min(ticket_rows(slot_rows, row_ns, workers, slots), -(-slot_rows // workers))
+def first_ticket_rows(slot_rows: int, workers: int, filled: int) -> int:
+    """Return the most rows of a ticket when `filled` slots were begun before: everyone works on the first slot, half of all on the next."""
+    return -(-slot_rows // workers) * (filled + 1)
 
 
 def block_rows(batch_size: int, epoch_rows: int) -> int:

@@ -25,6 +25,7 @@ class Stream:
         slots: number of slots.
         capacity: batches that a slot can hold.
         blocks: blocks of the order, or None where it is sequential.
+        cores: that the workers share.
         epoch: to begin with.
         batch: of that epoch to begin with.
 
@@ -34,13 +35,14 @@ class Stream:
         order_is_due: whether a block of the order may have to be begun.
     """
 
-    def __init__(self, plan: EpochPlan, slots: int, capacity: int, blocks: Blocks | None, epoch: int, batch: int) -> None:
+    def __init__(self, plan: EpochPlan, slots: int, capacity: int, blocks: Blocks | None, cores: int, epoch: int, batch: int) -> None:
         self.slots = [Slot(number) for number in range(slots)]
         self.latest: Slot | None = None
         self.order_is_due = blocks is not None
         self._plan = plan
         self._capacity = capacity
         self._blocks = blocks
+        self._cores = cores
         self._free = [slot.number for slot in reversed(self.slots)]  # last in, first out: the most recent one is still in the cache
         self._filling: deque[Slot] = deque()  # in the order of their batches
         self._handed = 0
@@ -91,8 +93,9 @@ class Stream:
         if block is not None and first + rows == block.first + block.rows:  # the cursor enters the next one
             self.order_is_due = True
         slot.begin(self._deliveries, self._term, self._epoch, self._batch, batches, rows, block)
-        size_tickets = sizing.first_ticket_rows if self._deliveries == 1 else sizing.ticket_rows
-        slot.ticket_rows = size_tickets(rows, row_ns, max(1, workers), len(self.slots))
+        workers = max(1, workers)
+        early = sizing.first_ticket_rows(rows, workers, self._deliveries - 1)
+        slot.ticket_rows = min(early, sizing.ticket_rows(rows, row_ns, workers, len(self.slots), self._cores))
         self._filling.append(slot)
         self.latest = slot
         self._batch += batches

@@ -9,7 +9,7 @@ from tests.plans import sample_batches
 
 
 def test_the_very_first_slot_holds_one_batch_however_fast_rows_seem_to_be() -> None:
-    schedule = Schedule(sample_batches(100_000, 64), slots=4, capacity=64, blocks=None, row_ns=1.0)
+    schedule = Schedule(sample_batches(100_000, 64), slots=4, capacity=64, blocks=None, row_ns=1.0, cores=1)
     schedule.worker_joined(0)
     handed = []
     for _ in range(3):

@@ -58,7 +58,7 @@ class Loop(Supervisor):
 
 @pytest.fixture
 def loop():
-    schedule = Schedule(sample_batches(10_000, 1_000), 6, 1, None, ROW_NS)
+    schedule = Schedule(sample_batches(10_000, 1_000), 6, 1, None, ROW_NS, 2)
     for worker in range(2):
         schedule.worker_joined(worker)
     loop = Loop(schedule)

@@ -10,48 +10,55 @@ ROWS = st.integers(1, 5_000)
 ROW_NS = st.floats(1, 1e10)
 WORKERS = st.integers(1, 64)
 SLOTS = st.integers(2, 130)
+CORES = st.integers(1, 64)
 
 
 def tickets(slot_rows: int, rows: int) -> int:
     return -(-slot_rows // rows)
 
 
-@given(slot_rows=ROWS, row_ns=ROW_NS, workers=WORKERS, slots=SLOTS)
-def test_tickets_cover_the_slot_and_none_is_empty(slot_rows: int, row_ns: float, workers: int, slots: int) -> None:
-    for rows in (sizing.ticket_rows(slot_rows, row_ns, workers, slots), sizing.first_ticket_rows(slot_rows, row_ns, workers, slots)):
-        assert 1 <= rows <= slot_rows
+@given(slot_rows=ROWS, row_ns=ROW_NS, workers=WORKERS, slots=SLOTS, cores=CORES)
+def test_tickets_cover_the_slot_and_none_is_empty(slot_rows: int, row_ns: float, workers: int, slots: int, cores: int) -> None:
+    assert 1 <= sizing.ticket_rows(slot_rows, row_ns, workers, slots, cores) <= slot_rows
 
 
-@given(slot_rows=ROWS, row_ns=ROW_NS, workers=WORKERS, slots=SLOTS)
-def test_a_ticket_is_worth_its_way_unless_it_is_a_whole_slot(slot_rows: int, row_ns: float, workers: int, slots: int) -> None:
-    rows = sizing.ticket_rows(slot_rows, row_ns, workers, slots)
+@given(slot_rows=ROWS, row_ns=ROW_NS, workers=WORKERS, slots=SLOTS, cores=CORES)
+def test_a_ticket_is_worth_its_way_unless_it_is_a_whole_slot(slot_rows: int, row_ns: float, workers: int, slots: int, cores: int) -> None:
+    rows = sizing.ticket_rows(slot_rows, row_ns, workers, slots, cores)
     assert rows == slot_rows or rows * row_ns >= sizing.SHORTEST_TICKET_NS * 0.99
 
 
-@given(slot_rows=ROWS, row_ns=ROW_NS, workers=WORKERS, slots=SLOTS)
-def test_a_ticket_is_not_much_more_than_a_tickets_worth_of_work(slot_rows: int, row_ns: float, workers: int, slots: int) -> None:
-    rows = sizing.ticket_rows(slot_rows, row_ns, workers, slots)
-    assert (rows - 1) * row_ns <= 1.5 * sizing.TICKET_NS
+@given(slot_rows=ROWS, row_ns=ROW_NS, workers=WORKERS, slots=SLOTS, cores=CORES)
+def test_a_ticket_grows_with_the_workers_for_each_core_and_ends(slot_rows: int, row_ns: float, workers: int, slots: int, cores: int) -> None:
+    rows = sizing.ticket_rows(slot_rows, row_ns, workers, slots, cores)
+    longest = min(sizing.LONG_TICKET_NS * max(1, workers / cores), sizing.LONGEST_TICKET_NS)
+    assert (rows - 1) * row_ns <= 1.5 * longest
 
 
-@given(slot_rows=ROWS, row_ns=ROW_NS, workers=WORKERS, slots=SLOTS)
-def test_everyone_gets_a_part_of_the_very_first_slot(slot_rows: int, row_ns: float, workers: int, slots: int) -> None:
-    assert tickets(slot_rows, sizing.first_ticket_rows(slot_rows, row_ns, workers, slots)) >= min(workers, slot_rows) / 2
+@given(slot_rows=ROWS, workers=WORKERS)
+def test_everyone_gets_a_part_of_the_very_first_slot_and_half_of_them_one_of_the_second(slot_rows: int, workers: int) -> None:
+    parts = [tickets(slot_rows, sizing.first_ticket_rows(slot_rows, workers, filled)) for filled in range(2)]
+    assert parts[0] >= min(workers, slot_rows) / 2
+    assert parts[1] <= -(-parts[0] // 2)
 
 
 @pytest.mark.parametrize(
     ("slot_rows", "row_ns", "workers", "slots", "rows"),
     [
-        (64, 100_000, 4, 4, 16),  # 6.4 ms of work: four tickets
-        (64, 1_000_000, 4, 3, 2),  # 64 ms: 1.5 ms each
+        (64, 100_000, 4, 4, 16),  # 6.4 ms of work: four tickets, since all must work on two slots
+        (64, 1_000_000, 2, 3, 8),  # 64 ms: 8 ms each
+        (64, 1_000_000, 4, 3, 8),  # the same, since all must work on one slot
+        (64, 1_000_000, 4, 5, 16),  # the same with slots for longer ones
+        (64, 5_000_000, 128, 34, 8),  # workers that wait: 8 rows of 5 ms each, two for each of them in 32 slots
+        (64, 5_000_000, 128, 100, 13),  # the longest ones
         (64, 20_000, 2, 6, 64),  # 1.3 ms: one, since there are slots for everyone
         (64, 20_000, 2, 3, 32),  # 1.3 ms: two of more than 0.5 ms, since all must work on one slot
         (128, 1_000, 4, 3, 128),  # 0.1 ms: not worth cutting
-        (8, 10_000_000, 2, 3, 1),  # a row is more than a ticket
+        (8, 70_000_000, 2, 3, 1),  # a row is more than a ticket
     ],
 )
-def test_tickets_of_ordinary_batches(slot_rows: int, row_ns: float, workers: int, slots: int, rows: int) -> None:
-    assert sizing.ticket_rows(slot_rows, row_ns, workers, slots) == rows
+def test_tickets_of_ordinary_batches_on_two_cores(slot_rows: int, row_ns: float, workers: int, slots: int, rows: int) -> None:
+    assert sizing.ticket_rows(slot_rows, row_ns, workers, slots, cores=2) == rows
 
 
 @given(capacity=st.integers(1, 64), batch_rows=ROWS, row_ns=ROW_NS)
@@ -76,10 +83,12 @@ def test_the_capacity_of_ordinary_slots(batch_bytes: int, batches: int, capacity
     assert sizing.slot_capacity(batch_bytes, batches) == capacity
 
 
-@given(batch_rows=ROWS, row_ns=st.integers(1, 10**10), workers=WORKERS)
-def test_the_slots_hold_two_tickets_for_each_worker_and_two_batches_more(batch_rows: int, row_ns: int, workers: int) -> None:
-    slots = sizing.default_slots(batch_rows, row_ns, workers)
-    per_slot = tickets(batch_rows, sizing.ticket_rows(batch_rows, row_ns, workers, slots))
+@given(batch_rows=ROWS, row_ns=st.integers(1, 10**10), workers=WORKERS, cores=CORES, slot_bytes=st.integers(1, 10**9))
+def test_the_slots_hold_two_tickets_for_each_worker_and_two_batches_more(
+    batch_rows: int, row_ns: int, workers: int, cores: int, slot_bytes: int
+) -> None:
+    slots = sizing.slots(batch_rows, row_ns, workers, workers, cores, slot_bytes)
+    per_slot = tickets(batch_rows, sizing.ticket_rows(batch_rows, row_ns, workers, slots, cores))
     assert 3 <= slots <= 2 * workers + 2
     assert (slots - 2) * per_slot >= 2 * workers * 0.6  # two estimates of the same number, each rounded its own way
 
@@ -107,12 +116,18 @@ def test_there_are_places_for_the_blocks_of_all_slots_and_one_ahead(slots: int, 
 @pytest.mark.parametrize(
     ("batch_rows", "row_ns", "workers", "most", "slot_bytes", "slots"),
     [
-        (64, 600_000, 2, 16, 38_000_000, 3),  # 38 ms of work: tickets for all in one batch
-        (64, 100_000, 2, 16, 38_000_000, 3),  # 6.4 ms: 5 would be shared by 16 workers, but they would take 190 MB
-        (64, 100_000, 2, 16, 1_000_000, 5),
-        (128, 1_000, 2, 16, 400_000, 34),  # 0.1 ms: two for each worker
+        (64, 100_000, 2, 2, 38_000_000, 3),  # 6.4 ms of work: four tickets in one batch, since two more slots would take 76 MB
+        (64, 100_000, 2, 2, 1_000_000, 6),  # a batch is a ticket
+        (64, 600_000, 2, 2, 1_000_000, 3),  # 38 ms: tickets for all in one batch
+        (64, 5_000_000, 128, 128, 64_000, 54),  # workers that wait: two tickets of 13 rows for each
+        (64, 600_000, 2, 16, 38_000_000, 3),
+        (64, 100_000, 2, 16, 1_000_000, 34),  # two for each worker that may come
+        (64, 100_000, 2, 16, 10_000_000, 6),  # as many of them as 64 MiB hold
+        (128, 1_000, 2, 16, 400_000, 34),
         (1, 50_000_000, 8, 16, 38_000_000, 18),  # one row a batch: two for each of the first workers, and no more
     ],
 )
-def test_slots_for_workers_that_may_come(batch_rows: int, row_ns: int, workers: int, most: int, slot_bytes: int, slots: int) -> None:
-    assert sizing.auto_slots(batch_rows, row_ns, workers, most, slot_bytes) == slots
+def test_slots_for_workers_that_are_there_or_may_come_on_two_cores(
+    batch_rows: int, row_ns: int, workers: int, most: int, slot_bytes: int, slots: int
+) -> None:
+    assert sizing.slots(batch_rows, row_ns, workers, most, 2, slot_bytes) == slots
