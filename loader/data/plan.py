@@ -45,6 +45,15 @@ class EpochPlan(ABC):
     one_size: bool = field(init=False)
 
     @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Rows of a full batch, for each layout that batches can have."""
+        return (self.batch_size,)
+
+    def layout_of(self, epoch: int, batch: int) -> int:
+        """Return the number of the layout that a batch has."""
+        return 0
+
+    @property
     @abstractmethod
     def samples(self) -> int:
         """Number of samples in the source."""

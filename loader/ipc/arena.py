@@ -34,17 +34,19 @@ class ArenaLayout:
     """Sizes and offsets of everything in an arena.
 
     Attributes:
-        slot: layout of each slot.
+        layouts: those that a slot can have; a ticket names the one that its slot has.
         slots: how many.
         block_rows: rows in a block of the order.
         blocks: places for blocks; 0 where the order is sequential.
+        slot_nbytes: of a slot: those of the largest layout.
         nbytes: of the arena, without the layout itself.
     """
 
-    slot: SlotLayout
+    layouts: tuple[SlotLayout, ...]
     slots: int
     block_rows: int
     blocks: int
+    slot_nbytes: int = field(init=False)
     nbytes: int = field(init=False)
     _texts: int = field(init=False, repr=False)
     _first_slot: int = field(init=False, repr=False)
@@ -53,16 +55,18 @@ class ArenaLayout:
     def __post_init__(self) -> None:
         texts = align(self.blocks * self.block_rows * 8, _PAGE_BYTES)
         first_slot = texts + self.slots * _TEXT_BYTES
-        stride = align(self.slot.nbytes, _PAGE_BYTES)
+        slot_nbytes = max(layout.nbytes for layout in self.layouts)
+        stride = align(slot_nbytes, _PAGE_BYTES)
         object.__setattr__(self, "_texts", texts)
         object.__setattr__(self, "_first_slot", first_slot)
         object.__setattr__(self, "_slot_stride", stride)
+        object.__setattr__(self, "slot_nbytes", slot_nbytes)
         object.__setattr__(self, "nbytes", first_slot + self.slots * stride)
 
     def slot_bytes(self, number: int) -> slice:
         """Return where slot `number` lies."""
         start = self._first_slot + number * self._slot_stride
-        return slice(start, start + self.slot.nbytes)
+        return slice(start, start + self.slot_nbytes)
 
     def text_bytes(self, number: int) -> slice:
         """Return where the text of slot `number` lies."""
@@ -72,9 +76,7 @@ class ArenaLayout:
     def to_json(self) -> dict[str, Any]:
         """Return the layout as JSON-able data."""
         return {
-            "spec": self.slot.spec.to_json(),
-            "batch_size": self.slot.batch_size,
-            "capacity": self.slot.capacity,
+            "layouts": [{"spec": layout.spec.to_json(), "batch_size": layout.batch_size, "capacity": layout.capacity} for layout in self.layouts],
             "slots": self.slots,
             "block_rows": self.block_rows,
             "blocks": self.blocks,
@@ -92,8 +94,8 @@ class ArenaLayout:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ArenaLayout:
         """Build the layout that `to_json` described."""
-        slot = SlotLayout(SampleSpec.from_json(data["spec"]), data["batch_size"], data["capacity"])
-        return cls(slot, data["slots"], data["block_rows"], data["blocks"])
+        layouts = tuple(SlotLayout(SampleSpec.from_json(one["spec"]), one["batch_size"], one["capacity"]) for one in data["layouts"])
+        return cls(layouts, data["slots"], data["block_rows"], data["blocks"])
 
 
 class Arena:

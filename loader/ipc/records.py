@@ -44,6 +44,7 @@ class Ticket(NamedTuple):
         block: place of the order block that holds them, which begins at row `block_first` (ROWS of a shuffled epoch).
         block_first: see `block`.
         attempt: 0 means the rows' own samples; k, for a ticket of one row, that the k-th one in its place is to be tried first.
+        layout: number of the layout that the slot has (ROWS).
     """
 
     number: int
@@ -56,13 +57,14 @@ class Ticket(NamedTuple):
     block: int = 0
     block_first: int = 0
     attempt: int = 0
+    layout: int = 0
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
         return _TICKET.pack(*self)
 
 
-_TICKET = struct.Struct("<QIIQQIIQQQ")
+_TICKET = struct.Struct("<QIIQQIIQQQI")
 TICKET_BYTES = _TICKET.size
 
 
@@ -210,7 +212,7 @@ class Look(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _READY.pack(_LOOK_KIND, 0, 0, 0, 0, 0, 0, 0, 0)
+        return _READY.pack(_LOOK_KIND, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class Ready(NamedTuple):
@@ -225,6 +227,7 @@ class Ready(NamedTuple):
         batches: how many are in it, complete.
         failed: whether the batch after those is due to fail, with the error in the slot's text area.
         last_rows: of the last of its batches; the others are full.
+        layout: number of the layout that they have.
     """
 
     slot: int
@@ -235,6 +238,7 @@ class Ready(NamedTuple):
     batches: int
     failed: bool
     last_rows: int
+    layout: int = 0
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
@@ -247,7 +251,7 @@ class Ready(NamedTuple):
 
 ReadyRecord = Ready | Look
 
-_READY = struct.Struct("<IIQQQQIIQ")
+_READY = struct.Struct("<IIQQQQIIII")
 READY_BYTES = _READY.size
 _READY_KIND, _LOOK_KIND = range(2)
 
@@ -255,9 +259,9 @@ _READY_KIND, _LOOK_KIND = range(2)
 def unpack_ready(raw: bytes) -> list[ReadyRecord]:
     """Return the records in `raw`, a whole number of them. Raises ProtocolError for what is none."""
     found: list[ReadyRecord] = []
-    for kind, slot, delivery, term, epoch, first, batches, failed, last_rows in _READY.iter_unpack(raw):
+    for kind, slot, delivery, term, epoch, first, batches, failed, last_rows, layout in _READY.iter_unpack(raw):
         if kind == _READY_KIND:
-            found.append(Ready(slot, delivery, term, epoch, first, batches, bool(failed), last_rows))
+            found.append(Ready(slot, delivery, term, epoch, first, batches, bool(failed), last_rows, layout))
         elif kind == _LOOK_KIND:
             found.append(Look())
         else:

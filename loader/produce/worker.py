@@ -130,7 +130,7 @@ class _Worker:
         self._pipeline = context.pipeline
         self._plan = context.plan
         self._arena = context.arena
-        self._layout = context.arena.layout.slot
+        self._layouts = context.arena.layout.layouts
         self._cells = cells
         self._progress = cells.cell(WorkerCell.ROW_GAUGE)
         self._fresh = True
@@ -205,7 +205,7 @@ class _Worker:
     def _fill(self, ticket: Ticket) -> None:
         indices = self._indices(ticket)
         done = 0
-        for rows, leaves in self._layout.runs(self._arena.slot(ticket.place), ticket.slot_row, ticket.rows):
+        for rows, leaves in self._layouts[ticket.layout].runs(self._arena.slot(ticket.place), ticket.slot_row, ticket.rows):
             self._fill_run(indices[done : done + rows], ticket, leaves, ticket.slot_row + done)
             done += rows
 
@@ -223,7 +223,8 @@ class _Worker:
     def _good_rows(self, ticket: Ticket, bad: BadSample) -> int:
         """Produce what comes before the bad sample again, batch by batch, so that the batches before its own are complete; return their end."""
         row = self._row(ticket, bad)
-        batch_start = (ticket.slot_row + row) // self._layout.batch_size * self._layout.batch_size
+        size = self._layouts[ticket.layout].batch_size
+        batch_start = (ticket.slot_row + row) // size * size
         rows = batch_start - ticket.slot_row
         if rows <= 0:
             return ticket.slot_row

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from loader.config import Config
 from loader.data.layout import SlotLayout
 from loader.data.plan import EpochPlan
@@ -12,13 +14,13 @@ from loader.supervise.memory import budget
 from loader.supervise.schedule import sizing
 
 
-def lay_out(config: Config, plan: EpochPlan, spec: SampleSpec, row_ns: float, payload_bytes: int, changed: int) -> tuple[ArenaLayout, int]:
+def lay_out(config: Config, plan: EpochPlan, specs: Sequence[SampleSpec], row_ns: float, payload_bytes: int, changed: int) -> tuple[ArenaLayout, int]:
     """Return the layout of the arena and the memory limit that it was made for.
 
     Args:
         config: settings; slots and memory limit may be None.
         plan: batches of an epoch.
-        spec: of a sample.
+        specs: of a sample, one for each layout of the plan's batches.
         row_ns: time that a row takes, roughly.
         payload_bytes: of arrays that travelled from the trainer.
         changed: the limit that was set while running, for the supervisor before this one; 0 if it was not.
@@ -27,15 +29,16 @@ def lay_out(config: Config, plan: EpochPlan, spec: SampleSpec, row_ns: float, pa
         MemoryLimitError: it can't fit.
     """
     workers, size = config.worker_count, plan.batch_size
-    capacity = sizing.slot_capacity(spec.nbytes * size, plan.batches) if plan.one_size else 1  # all in a slot are full, but for the last one
-    wanted = config.slots or _default_slots(config, size, round(row_ns), spec.nbytes * size * capacity)
-    least = _need(_arena(config, plan, spec, config.slots or 2, 1), payload_bytes, workers)
+    batch_bytes = max(spec.nbytes * rows for spec, rows in zip(specs, plan.batch_sizes, strict=True))
+    capacity = sizing.slot_capacity(batch_bytes, plan.batches) if plan.one_size else 1  # all in a slot are full, but for the last one
+    wanted = config.slots or _default_slots(config, size, round(row_ns), batch_bytes * capacity)
+    least = _need(_arena(plan, specs, config.slots or 2, 1), payload_bytes, workers)
     limit = changed or config.memory_limit_bytes or budget.default_limit(least)
-    layout = _arena(config, plan, spec, wanted, capacity)
+    layout = _arena(plan, specs, wanted, capacity)
     if capacity > 1 and budget.fitting_slots(_need(layout, payload_bytes, workers), limit) < wanted:
-        layout = _arena(config, plan, spec, wanted, 1)
+        layout = _arena(plan, specs, wanted, 1)
     if config.slots is None:
-        layout = _arena(config, plan, spec, budget.fitting_slots(_need(layout, payload_bytes, workers), limit), layout.slot.capacity)
+        layout = _arena(plan, specs, budget.fitting_slots(_need(layout, payload_bytes, workers), limit), layout.layouts[0].capacity)
     need = _need(layout, payload_bytes, workers)
     budget.check(need, config.memory_limit_bytes, config.batch_size)
     return layout, max(limit, need.total)
@@ -46,12 +49,13 @@ def _default_slots(config: Config, batch_rows: int, row_ns: int, slot_bytes: int
     return sizing.slots(batch_rows, row_ns, config.worker_count, most_workers, available_cores(), slot_bytes)
 
 
-def _arena(config: Config, plan: EpochPlan, spec: SampleSpec, slots: int, capacity: int) -> ArenaLayout:
+def _arena(plan: EpochPlan, specs: Sequence[SampleSpec], slots: int, capacity: int) -> ArenaLayout:
     rows = sizing.block_rows(plan.batch_size, plan.rows)
     places = sizing.block_places(slots, capacity, plan.batch_size, rows) if plan.in_blocks else 0
-    return ArenaLayout(SlotLayout(spec, plan.batch_size, capacity), slots, rows, places)
+    layouts = tuple(SlotLayout(spec, size, capacity) for spec, size in zip(specs, plan.batch_sizes, strict=True))
+    return ArenaLayout(layouts, slots, rows, places)
 
 
 def _need(layout: ArenaLayout, payload_bytes: int, workers: int) -> budget.Need:
-    slots_bytes = layout.slots * layout.slot.nbytes
-    return budget.Need(layout.slots, layout.slot.nbytes, layout.nbytes - slots_bytes, payload_bytes, workers)
+    slots_bytes = layout.slots * layout.slot_nbytes
+    return budget.Need(layout.slots, layout.slot_nbytes, layout.nbytes - slots_bytes, payload_bytes, workers)

@@ -149,7 +149,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     pipeline.compile(probed.found)
     plan = plan_of(pipeline.source, config)
     payload_bytes = os.fstat(inherited.payload).st_size
-    layout, limit = lay_out(config, plan, pipeline.spec, probed.row_ns, payload_bytes, inherited.limit)
+    layout, limit = lay_out(config, plan, pipeline.specs, probed.row_ns, payload_bytes, inherited.limit)
     board.supervisor[SupervisorCell.ARENA_BYTES_GAUGE] = layout.nbytes
     board.supervisor[SupervisorCell.PAYLOAD_BYTES_GAUGE] = payload_bytes
     memfd.allocate(inherited.arena, layout.nbytes)
@@ -213,7 +213,7 @@ def _likely_cause(error: BaseException) -> str:
 
 def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float) -> Schedule:
     blocks = Blocks(plan, layout.block_rows, layout.blocks) if layout.blocks else None
-    return Schedule(plan, layout.slots, layout.slot.capacity, blocks, row_ns, available_cores(), inherited.epoch, inherited.batch)
+    return Schedule(plan, layout.slots, layout.layouts[0].capacity, blocks, row_ns, available_cores(), inherited.epoch, inherited.batch)
 
 
 def _announce(board: Board, ready: Outlet, phase: Phase) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from loader.data.pipeline.pipeline import FirstSample, Pipeline
+from loader.data.pipeline.pipeline import Pipeline
+from loader.data.pipeline.told_specs import FirstSample
 from loader.data.rows import BadSample, Indices
 from loader.data.sources.source import is_in_order
 from loader.errors import ConfigError, PipelineError, SampleTimeout, from_record

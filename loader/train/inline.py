@@ -40,7 +40,7 @@ class Inline(Producer):
         self._pipeline = pipeline
         self._plan = plan
         self._progress = memoryview(bytearray(8)).cast("q")
-        self._spec: SampleSpec | None = None
+        self._specs: tuple[SampleSpec, ...] = ()
         self._quarantine = config.quarantine
         self._known = ErrorBudget(plan.samples, config.max_errors, config.quarantine)
         self._substitution = Substitution(pipeline, self, KnownKillers()) if config.on_error == "substitute" else None
@@ -61,22 +61,28 @@ class Inline(Producer):
     @property
     def spec(self) -> SampleSpec:
         """Spec of a finished sample, by running the first one."""
-        if self._spec is None:
+        return self._known_specs()[-1]
+
+    def _known_specs(self) -> tuple[SampleSpec, ...]:
+        """Return the specs that the pipeline has, by layout, once the first sample has been run."""
+        if not self._specs:
             try:
                 with kept(True):
-                    self._spec = self._pipeline.compile(self._pipeline.probe())
+                    self._pipeline.compile(self._pipeline.probe())
             except BadSample as bad:
                 raise self._pipeline.error(bad, first=True) from bad.__cause__
+            self._specs = self._pipeline.specs
             if (draws := self._pipeline.draws_in_words(self._pipeline.draws)) is not None:
                 _log.warning("%s", draws)
-        return self._spec
+        return self._specs
 
     def take(self, leased: bool) -> tuple[Array, ...]:
         """Make the batch at the cursor. Raises SampleError."""
         epoch, batch = self.cursor.epoch, self.cursor.batch
         started = time.perf_counter_ns()
         rows = self._plan.rows_of(epoch, batch)
-        out = [aligned_empty((rows, *leaf.shape), leaf.dtype) for leaf in self.spec.leaves]
+        spec = self._known_specs()[self._plan.layout_of(epoch, batch)]
+        out = [aligned_empty((rows, *leaf.shape), leaf.dtype) for leaf in spec.leaves]
         first = batch * self._plan.batch_size
         indices = self._plan.indices(epoch, first, first + rows)
         watch = self._pipeline.watch = self._stopwatch.begin(time.monotonic_ns(), rows)

@@ -8,7 +8,6 @@ touches an array writes it into the slot, and an array that nothing touches is r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -21,7 +20,7 @@ from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGener
 from loader.data.pipeline.global_rng_seeding import in_words as draws_in_words
 from loader.data.pipeline.io_retries import may_pass, pause
 from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, read_rows
-from loader.data.pipeline.told_specs import known_specs, tell_specs
+from loader.data.pipeline.told_specs import FirstSample, known_specs, tell_specs
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.rows import UNKNOWN_ROW, BadSample, Indices, RowGauge, is_fault_of_sample
 from loader.data.sources.joined import check_sums
@@ -34,38 +33,6 @@ from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineE
 # Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
 _CHUNK_BYTES = 1024 * 1024
 _FIRST = ". The first sample must be good, since shapes and dtypes are learned from it"
-
-
-@dataclass(frozen=True)
-class FirstSample:
-    """What the first sample told.
-
-    Attributes:
-        sources: specs of the source and of those that it is made of, as far as they are known (`told_specs`).
-        specs: of what each segment of callables makes of it.
-        draws: which places draw from which global generators.
-    """
-
-    sources: Sequence[SampleSpec | None]
-    specs: Sequence[SampleSpec]
-    draws: Draws
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON-able data."""
-        return {
-            "sources": [spec and spec.to_json() for spec in self.sources],
-            "specs": [spec.to_json() for spec in self.specs],
-            "draws": [[place, *names] for place, names in self.draws.items()],
-        }
-
-    @classmethod
-    def from_json(cls, told: dict[str, Any]) -> FirstSample:
-        """Build what `to_json` described."""
-        return cls(
-            [spec and SampleSpec.from_json(spec) for spec in told["sources"]],
-            [SampleSpec.from_json(spec) for spec in told["specs"]],
-            {place: names for place, *names in told["draws"]},
-        )
 
 
 class Pipeline:
@@ -82,11 +49,13 @@ class Pipeline:
 
     Attributes:
         spec: of a finished sample; see `compile`.
+        specs: the same, one for each layout that batches can have, in the order of the plan; the last one is `spec`.
         draws: what source and transforms draw from global generators; see `compile`.
         watch: to be told how long each stage of the next `fill` takes, or None.
     """
 
     spec: SampleSpec
+    specs: tuple[SampleSpec, ...]
     draws: Draws
     watch: Stopwatch | None = None
 
@@ -188,6 +157,7 @@ class Pipeline:
     def _finish(self, spec: SampleSpec) -> None:
         self._own_leaves = len(spec.leaves)
         self.spec = spec if self.class_weight is None else self.class_weight.result(spec)
+        self.specs = (self.spec,)
         scratch = max((segment.scratch_bytes for segment in self._segments), default=0)
         self._chunk_rows = max(1, _CHUNK_BYTES // scratch) if scratch else 0
 

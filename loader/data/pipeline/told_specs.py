@@ -6,9 +6,44 @@ A supervisor reads no sample: that is code of the user's, and what it opens or s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from loader.data.pipeline.global_rng_seeding import Draws
 from loader.data.sources.source import Source, with_members
 from loader.data.spec import SampleSpec
+
+
+@dataclass(frozen=True)
+class FirstSample:
+    """What the first sample told.
+
+    Attributes:
+        sources: specs of the source and of those that it is made of, as far as they are known (`told_specs`).
+        specs: of what each segment of callables makes of it.
+        draws: which places draw from which global generators.
+    """
+
+    sources: Sequence[SampleSpec | None]
+    specs: Sequence[SampleSpec]
+    draws: Draws
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON-able data."""
+        return {
+            "sources": [spec and spec.to_json() for spec in self.sources],
+            "specs": [spec.to_json() for spec in self.specs],
+            "draws": [[place, *names] for place, names in self.draws.items()],
+        }
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> FirstSample:
+        """Build what `to_json` described."""
+        return cls(
+            [spec and SampleSpec.from_json(spec) for spec in told["sources"]],
+            [SampleSpec.from_json(spec) for spec in told["specs"]],
+            {place: names for place, *names in told["draws"]},
+        )
 
 
 def known_specs(source: Source) -> list[SampleSpec | None]:

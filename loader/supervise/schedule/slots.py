@@ -49,6 +49,7 @@ class Slot:
         state: see `SlotState`.
         delivery: number of its latest filling; the trainer sends it back with the release.
         term, epoch, first, batches: what it is filled with; `first` is the number of its first batch.
+        layout: number of the layout of these batches.
         rows: to fill.
         issued: rows that have been put into tickets.
         outstanding: rows that are not reported done or failed.
@@ -66,6 +67,7 @@ class Slot:
     epoch: int = 0
     first: int = 0
     batches: int = 0
+    layout: int = 0
     rows: int = 0
     issued: int = 0
     outstanding: int = 0
@@ -75,10 +77,10 @@ class Slot:
     stale: bool = False
     past: deque[tuple[int, SlotState]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
-    def begin(self, delivery: int, term: int, epoch: int, first: int, batches: int, rows: int, block: Block | None) -> None:
+    def begin(self, delivery: int, term: int, epoch: int, first: int, batches: int, layout: int, rows: int, block: Block | None) -> None:
         """Start to fill the slot."""
         self.become(SlotState.FILLING)
-        self.delivery, self.term, self.epoch, self.first, self.batches, self.block = delivery, term, epoch, first, batches, block
+        self.delivery, self.term, self.epoch, self.first, self.batches, self.layout, self.block = delivery, term, epoch, first, batches, layout, block
         self.rows = self.outstanding = rows
         self.issued, self.good_rows, self.stale = 0, None, False
 
@@ -87,7 +89,7 @@ class Slot:
         rows = min(self.ticket_rows, self.rows - self.issued)
         place, block_first = (0, 0) if self.block is None else (self.block.place, self.block.first)
         first = self.first * batch_size + self.issued
-        ticket = Ticket(number, TicketKind.ROWS, self.number, self.epoch, first, rows, self.issued, place, block_first)
+        ticket = Ticket(number, TicketKind.ROWS, self.number, self.epoch, first, rows, self.issued, place, block_first, 0, self.layout)
         self.issued += rows
         return ticket
 

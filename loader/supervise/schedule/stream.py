@@ -92,7 +92,8 @@ class Stream:
         rows = (batches - 1) * plan.batch_size + plan.rows_of(self._epoch, self._batch + batches - 1)
         if block is not None and first + rows == block.first + block.rows:  # the cursor enters the next one
             self.order_is_due = True
-        slot.begin(self._deliveries, self._term, self._epoch, self._batch, batches, rows, block)
+        layout = plan.layout_of(self._epoch, self._batch)
+        slot.begin(self._deliveries, self._term, self._epoch, self._batch, batches, layout, rows, block)
         workers = max(1, workers)
         early = sizing.first_ticket_rows(rows, workers, self._deliveries - 1)
         slot.ticket_rows = min(early, sizing.ticket_rows(rows, row_ns, workers, len(self.slots), self._cores))
@@ -130,7 +131,7 @@ class Stream:
             size, failed = self._plan.batch_size, slot.good_rows is not None
             batches = slot.batches if slot.good_rows is None else slot.good_rows // size
             last_rows = size if failed else slot.rows - (batches - 1) * size
-            handed.append(Ready(slot.number, slot.delivery, slot.term, slot.epoch, slot.first, batches, failed, last_rows))
+            handed.append(Ready(slot.number, slot.delivery, slot.term, slot.epoch, slot.first, batches, failed, last_rows, slot.layout))
         return handed
 
     # From the trainer.

@@ -184,13 +184,13 @@ class Remote(Producer):
             self._receive()
         supervisor = self._supervisor
         record, memory, self._error = supervisor.lend(self.cursor)
-        layout, lent = self._layout, supervisor.outbox.lent
-        if len(lent) < layout.slots:
+        layout, slots, lent = self._layouts[record.layout], self._slots, supervisor.outbox.lent
+        if len(lent) < slots:
             self._starvation.copying = False
-        elif self._starvation.persists(lent, layout.slots):
+        elif self._starvation.persists(lent, slots):
             self.cells.add(TrainerCell.COPIES, 1)
-            memory = aligned_copy(memory)
-        self._batches = layout.slot.batches(memory, record.batches, record.last_rows, () if leased else self._small)
+            memory = aligned_copy(memory[: layout.nbytes])
+        self._batches = layout.batches(memory, record.batches, record.last_rows, () if leased else self._small[record.layout])
         self._batches.reverse()
 
     def _forget_slot(self) -> None:
@@ -221,13 +221,14 @@ class Remote(Producer):
             self._replace(reason)
 
     def _meet(self, supervisor: SupervisorProcess, layout: ArenaLayout) -> None:
-        spec = layout.slot.spec
+        spec = layout.layouts[-1].spec
         if self._spec not in (None, spec):
             supervisor.kill()
             supervisor.end()
             raise PipelineError(f"a sample was {self._spec} when the loader started, and is {spec} now that its supervisor was replaced")
         self._met, self._spec = supervisor, spec
-        self._layout, self._small = layout, layout.slot.small_leaves(_SMALL_BYTES)
+        self._layouts, self._slots = layout.layouts, layout.slots
+        self._small = [each.small_leaves(_SMALL_BYTES) for each in layout.layouts]
 
     def _replace(self, reason: str = "") -> None:
         """Replace a supervisor that has died by another one, which continues with the batch that is due.

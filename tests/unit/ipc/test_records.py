@@ -26,6 +26,7 @@ TICKETS = st.builds(
     block=WORD,
     block_first=WORD,
     attempt=WORD,
+    layout=HALF,
 )
 INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Done: st.builds(r.Done, worker=HALF, ticket=WORD, busy_ns=WORD, substituted=WORD),
@@ -37,7 +38,18 @@ INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Close: st.builds(r.Close),
 }
 READY: dict[type[Any], st.SearchStrategy[Any]] = {
-    r.Ready: st.builds(r.Ready, slot=HALF, delivery=WORD, term=WORD, epoch=WORD, first=WORD, batches=HALF, failed=st.booleans(), last_rows=WORD),
+    r.Ready: st.builds(
+        r.Ready,
+        slot=HALF,
+        delivery=WORD,
+        term=WORD,
+        epoch=WORD,
+        first=WORD,
+        batches=HALF,
+        failed=st.booleans(),
+        last_rows=HALF,
+        layout=HALF,
+    ),
     r.Look: st.builds(r.Look),
 }
 
@@ -85,7 +97,7 @@ def test_no_delivery_has_the_number_that_means_any() -> None:
     from loader.supervise.schedule.stream import Stream
     from tests.plans import sample_batches
 
-    slot = Stream(sample_batches(4, 4), 2, 1, None, 0, 0).begin_slot(1e9, 1)
+    slot = Stream(sample_batches(4, 4), 2, 1, None, 1, 0, 0).begin_slot(1e9, 1)
     assert slot is not None
     assert slot.delivery != r.ANY_BEFORE_TERM
 

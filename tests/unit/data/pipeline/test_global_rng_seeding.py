@@ -10,7 +10,8 @@ import pytest
 
 from loader.data.global_rng import NUMPY, PYTHON, TORCH, kept, restore, states
 from loader.data.pipeline.global_rng_seeding import Detector, GlobalGenerators, SeededSource, _scattered
-from loader.data.pipeline.pipeline import FirstSample, Pipeline
+from loader.data.pipeline.pipeline import Pipeline
+from loader.data.pipeline.told_specs import FirstSample
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.objects.map_source import MapSource
