@@ -119,7 +119,12 @@ PAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "my_data_is_one_raw_file.md": (raw_file, ["(x: (24, 24) float32, y: () int32)", "(x: (3, 32, 32) uint8, y: () uint8)"]),
     "my_data_is_sound.md": (
         sounds,
-        ["(x: (16000,) float32, y: () int32)", "(x: (8000,) float32, y: () int32)", "(x: (98, 201) float32, y: () int32)"],
+        [
+            "(x: (16000,) float32, y: () int32)",
+            "(x: (8000,) float32, y: () int32)",
+            "(x: (51, 64) float32, y: () int32)",
+            "(x: (98, 201) float32, y: () int32)",
+        ],
     ),
     "my_files_are_batches.md": (batch_files, ["(x: (7,) float32, y: () int32)"]),
     "statistics.md": (

@@ -14,6 +14,9 @@ from loader.data.transforms.leaf_transform import LeafTransform, RowError
 from loader.data.transforms.noise import Erase, Noise
 from loader.data.transforms.rotate90 import Rotate90
 from loader.data.transforms.sizes import RandomResizedCrop, Resize
+from loader.data.transforms.sound.excerpt import Excerpt
+from loader.data.transforms.sound.gain import Gain
+from loader.data.transforms.sound.log_mel import LogMel
 from loader.data.transforms.values import Cast, Normalize, OneHot, Rescale
 
 __all__ = [
@@ -23,8 +26,11 @@ __all__ = [
     "Contrast",
     "Crop",
     "Erase",
+    "Excerpt",
     "Flip",
+    "Gain",
     "LeafTransform",
+    "LogMel",
     "Noise",
     "Normalize",
     "OneHot",

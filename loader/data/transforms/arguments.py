@@ -27,6 +27,21 @@ def number_of(value: Any, name: str) -> float:
     return float(number)
 
 
+def positive_of(value: Any, name: str) -> float:
+    """Return one finite number above 0. Raises ConfigError for anything else."""
+    number = number_of(value, name)
+    if number <= 0:
+        raise ConfigError(f"{name}={value!r}; give a number above 0")
+    return number
+
+
+def count_of(value: Any, name: str) -> int:
+    """Return a whole number from 1. Raises ConfigError for anything else."""
+    if not is_whole(value) or value < 1:
+        raise ConfigError(f"{name}={value!r}; give a whole number, 1 or more")
+    return int(value)
+
+
 def range_of(value: Any, name: str, around: float = 0.0) -> tuple[float, float]:
     """Return what a random number is drawn from: `(around - value, around + value)` for one number, else `value` itself, a pair (low, high)."""
     if isinstance(value, tuple | list):

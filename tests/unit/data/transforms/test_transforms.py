@@ -20,8 +20,11 @@ from loader.data.transforms import (
     Contrast,
     Crop,
     Erase,
+    Excerpt,
     Flip,
+    Gain,
     LeafTransform,
+    LogMel,
     Noise,
     Normalize,
     OneHot,
@@ -90,6 +93,11 @@ TRANSFORMS: dict[str, tuple[LeafTransform, Array]] = {
     "rotate six channels": (Rotate90(), RNG.standard_normal((9, 5, 5, 6))),
     "affine": (Affine(30, 0.2, 0.1, 0.3, "reflect"), IMAGES),
     "affine of six channels": (Affine(30, 0.2, 0.1, 0.3, value=0.5), RNG.standard_normal((9, 5, 7, 6)).astype("f4")),
+    "excerpt": (Excerpt(0.5, 8), RNG.standard_normal((9, 10, 2)).astype("f4")),
+    "excerpt that is filled up": (Excerpt(3, 8), RNG.integers(0, 9, (9, 10))),
+    "gain": (Gain(6), RNG.standard_normal((9, 10, 2)).astype("f4")),
+    "log mel": (LogMel(8_000, mels=40), RNG.standard_normal((9, 1_000)).astype("f4")),
+    "log mel of two channels": (LogMel(8_000, mels=40, center=False), RNG.standard_normal((9, 1_000, 2)).astype("f4")),
 }
 
 
