@@ -56,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; what the tests start would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="loader-tests-")  # control sockets of this run only
+    os.environ["XDG_CACHE_HOME"] = os.path.join(os.environ["XDG_RUNTIME_DIR"], "cache")
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # tests abort processes on purpose
     config.stash[terminal] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)  # output is not captured yet
 

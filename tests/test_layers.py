@@ -23,7 +23,7 @@ LINES_OF_A_FUNCTION = 50
 FILES_OF_A_FOLDER = 15
 FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "jax", "torch"}
 EVERYWHERE = {"config", "errors", "machine"}
-ASKING_THE_POOL = {"data/sources/source.py": {"train"}}  # `source.statistics()`, in the user's process only
+ASKING_THE_POOL = {"data/sources/whole_pass.py": {"train"}}  # `source.statistics()` and `source.shapes()`, in the user's process only
 
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data.decode.decoder import Decoder, Undecodable
-from loader.data.npy.header import NpyHeader, array_in, parse_header
+from loader.data.npy.header import NpyHeader, array_in, inspect_file, parse_header
 from loader.data.npy.headerless import checked_dtype, checked_shape, shape_of
 from loader.data.spec import PART_NAMES, Array, Leaf, SampleSpec
 from loader.errors import ConfigError, NpyError
@@ -132,6 +132,14 @@ class NpyDecoder(ArrayDecoder):
 
     suffixes = (".npy",)
 
+    def shapes_in(self, path: str) -> Sequence[tuple[int, ...]]:
+        try:
+            header, nbytes = inspect_file(path)
+            header.check_size(nbytes, path)
+        except NpyError as error:
+            raise Undecodable(error.problem) from error
+        return (header.shape,)
+
     def view(self, content: memoryview) -> Array:
         return _parsed(content, "array", "")
 
@@ -182,6 +190,14 @@ class NpzDecoder(ArrayDecoder):
             )
         self._keys = keys
         self._parts = tuple(map(_checked_part, parts))
+
+    def shapes_in(self, path: str) -> Sequence[tuple[int, ...]]:
+        headers = read_headers(path)
+        names = [name for part in self._parts for name in ([part] if isinstance(part, str) else part.values())]
+        missing = [name for name in names if name.removesuffix(_ENTRY) not in headers]
+        if missing:
+            raise Undecodable(f"has no array {missing[0]!r} that can be read; it has {', '.join(map(repr, list(headers)[:_SHOWN]))}")
+        return [headers[name.removesuffix(_ENTRY)].shape for name in names]
 
     def view(self, content: memoryview) -> Any:
         try:

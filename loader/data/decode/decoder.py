@@ -46,6 +46,17 @@ class Decoder(ABC):
         """Return the spec of what `decode` returns if the arguments determine it, so that no file has to be decoded for it; else None."""
         return None
 
+    def shapes_in(self, path: str) -> Sequence[tuple[int, ...]] | None:
+        """Return the shapes of what `decode` makes of a file, from its header; None if only decoding tells them.
+
+        `repr` of a decoder that has this says all that they depend on: they are remembered by it.
+
+        Raises:
+            Undecodable: the header says that the file can't be decoded.
+            OSError: with the path in it.
+        """
+        return None
+
     @abstractmethod
     def decode(self, content: memoryview) -> Any:
         """Return what a file holds: an array, a dict of arrays, or a tuple `(x, y)` of those, which the caller may keep and change.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import index
@@ -12,6 +11,8 @@ import numpy as np
 
 from loader.data.decode.decoder import Decoder, Undecodable
 from loader.data.decode.image_header import JPEG, PNG, ImageHeader, read_header
+from loader.data.decode.picture_facts import read_facts
+from loader.data.decode.picture_size import check_size, in_pixels
 from loader.data.decode.pillow_pictures import check_whole, is_for_opencv, open_picture, pixels, why_damaged
 from loader.data.npy.refusals import not_a
 from loader.data.spec import Array, Leaf, SampleSpec
@@ -21,8 +22,6 @@ _CHANNELS = {"RGB": 3, "L": 1, "RGBA": 4, "RGB16": 3, "L16": 1}
 _INTERPOLATIONS = {"area": "INTER_AREA", "linear": "INTER_LINEAR", "nearest": "INTER_NEAREST", "cubic": "INTER_CUBIC"}
 _FACTORS = (8, 4, 2)
 _TO_16_BITS = 257  # white stays white: 255 × 257 = 65,535
-_MOST_PIXELS = 2**30  # of OpenCV: CV_IO_MAX_IMAGE_PIXELS
-_UNDOUBTED_BYTES = 64 << 20  # for so little, memory is not asked for
 _NO_MEMORY = -4  # cv::Error::StsNoMem
 _WORST_BYTES_OF_A_PIXEL = 9  # of a progressive JPEG: three coefficients of 16 bits (jdcoefct.c of libjpeg), and the picture
 
@@ -84,6 +83,10 @@ class ImageDecoder(Decoder):
     def known_spec(self) -> SampleSpec | None:
         return None if self.size is None else SampleSpec((Leaf(0, None, (*self.size, _CHANNELS[self.mode]), self._dtype),))
 
+    def shapes_in(self, path: str) -> Sequence[tuple[int, ...]]:
+        facts = read_facts(path)
+        return ((*(self.size or (facts.height, facts.width)), _CHANNELS[self.mode]),)
+
     def decode(self, content: memoryview) -> Array:
         picture, conversion = self._read(content)
         out = np.empty((*(self.size or picture.shape[:2]), _CHANNELS[self.mode]), self._dtype)
@@ -95,7 +98,7 @@ class ImageDecoder(Decoder):
         (target,) = out
         if self.size is None and picture.shape[:2] != target.shape[:2]:
             raise Undecodable(
-                f"is {_pixels(*picture.shape[:2])}, but the first picture is {_pixels(*target.shape[:2])}. What to do: "
+                f"is {in_pixels(*picture.shape[:2])}, but the first picture is {in_pixels(*target.shape[:2])}. What to do: "
                 "decode.image(size=(height, width)), or a function as the first transform that makes them alike"
             )
         self._put(picture, conversion, target)
@@ -196,38 +199,3 @@ def _as_size(given: Any) -> tuple[int, int]:
     if isinstance(height, bool) or isinstance(width, bool) or not (1 <= index(height) < 2**15 and 1 <= index(width) < 2**15):
         raise ValueError
     return index(height), index(width)
-
-
-def check_size(height: int, width: int) -> None:
-    """Refuse a picture because of the size in its header, before memory is taken for it.
-
-    Raises:
-        Undecodable: it has no pixels, or more than are ever decoded: a decompression bomb, or a damaged header.
-        MemoryError: this process may not have so much memory; another one, or this one later, may.
-    """
-    if not height or not width:
-        raise Undecodable(f"is a picture without pixels: its header says {_pixels(height, width)}")
-    if height * width > _MOST_PIXELS:
-        raise Undecodable(
-            f"is {_pixels(height, width)} according to its header, {3 * height * width / 1e9:,.1f} GB when decoded; "
-            f"at most {_MOST_PIXELS:,} pixels are decoded. Likely cause: a damaged header, or a file made to exhaust memory"
-        )
-    nbytes = 3 * height * width
-    if nbytes > _UNDOUBTED_BYTES and nbytes > (allowed := _allowance()):
-        raise MemoryError(
-            f"a picture of {_pixels(height, width)} takes {nbytes / 1e6:,.0f} MB to decode, but the process may have {allowed / 1e6:,.0f} MB"
-        )
-
-
-def _allowance() -> float:
-    """Return how many bytes this process may have; a worker's share of `memory_limit` is set so (RLIMIT_DATA)."""
-    if sys.platform == "win32":
-        return float("inf")
-    import resource
-
-    limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
-    return float("inf") if limit == resource.RLIM_INFINITY else limit
-
-
-def _pixels(height: int, width: int) -> str:
-    return f"{height:,} × {width:,} pixels (height × width)"

@@ -13,6 +13,8 @@ PNG = "PNG"
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER = struct.Struct(">4sII")
+_PNG_CHUNK = struct.Struct(">I4s")
+_PNG_FIRST_CHUNK = 8
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15; what lies between them are tables
 _FRAME = struct.Struct(">BHHB")
 _BARE = frozenset(range(0xD0, 0xD8)) | {0x01}  # markers that no length follows
@@ -59,7 +61,20 @@ def _read_png(content: memoryview) -> ImageHeader:
         raise Undecodable(_cut_header(content)) from None
     if name != b"IHDR":
         raise Undecodable("is a damaged PNG: it does not begin with an image header")
-    return ImageHeader(PNG, height, width, 0)
+    return ImageHeader(PNG, *((width, height) if _orientation_of_png(content) in _SIDEWAYS else (height, width)), 0)
+
+
+def _orientation_of_png(content: memoryview) -> int:
+    """Go from chunk to chunk until the pixels; return which way up they are."""
+    at = _PNG_FIRST_CHUNK
+    while at + 8 <= len(content):
+        length, name = _PNG_CHUNK.unpack_from(content, at)
+        if name == b"IDAT":
+            break
+        if name == b"eXIf":
+            return _orientation(content[at + 8 : at + 8 + length])
+        at += 12 + length
+    return 1
 
 
 def _read_jpeg(content: memoryview) -> ImageHeader | None:

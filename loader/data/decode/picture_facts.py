@@ -6,16 +6,14 @@ import mmap
 from typing import NamedTuple
 
 from loader.data.decode.decoder import Undecodable
-from loader.data.decode.image_decoder import check_size
 from loader.data.decode.image_header import JPEG, PNG, read_header
-from loader.data.decode.pillow_pictures import open_file
+from loader.data.decode.picture_size import check_size
+from loader.data.decode.pillow_pictures import open_file, upright_size
 from loader.data.npy.refusals import not_a
 
 _MODES_OF_JPEG = {1: "L", 3: "RGB", 4: "CMYK"}
 _MODES_OF_PNG = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _DEPTH, _COLOUR = 24, 25  # places of these bytes in a PNG (its specification, 11.2.2)
-_ORIENTATION = 0x0112
-_SIDEWAYS = range(5, 9)
 
 
 class PictureFacts(NamedTuple):
@@ -48,8 +46,7 @@ def read_facts(path: str) -> PictureFacts:
         if facts is None:
             file.seek(0)
             with open_file(file) as image:
-                upright = image.getexif().get(_ORIENTATION, 1) not in _SIDEWAYS
-                facts = PictureFacts(image.format or "", image.mode, *((image.height, image.width) if upright else (image.width, image.height)))
+                facts = PictureFacts(image.format or "", image.mode, *upright_size(image))
     check_size(facts.height, facts.width)
     return facts
 

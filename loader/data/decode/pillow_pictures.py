@@ -14,6 +14,8 @@ from loader.data.spec import Array
 
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError)  # what Pillow raises
 _ORIENTATION = 0x0112
+_SIDEWAYS = range(5, 9)  # orientations that swap height and width
+_WIDTH, _LENGTH = 256, 257  # tags of a TIFF
 _BY_FUNCTION = "such as decode=lambda content: np.asarray(PIL.Image.open(io.BytesIO(content)))"
 _OPENCV_READS = {
     "BMP": frozenset(("1", "L", "P", "RGB")),
@@ -46,6 +48,13 @@ def open_file(file: IO[bytes]) -> Any:
 def is_for_opencv(image: Any) -> bool:
     """Whether OpenCV reads a picture correctly. Not all of its versions turn pictures upright if their format is not JPEG or PNG."""
     return image.mode in _OPENCV_READS.get(image.format, ()) and image.getexif().get(_ORIENTATION, 1) == 1
+
+
+def upright_size(image: Any) -> tuple[int, int]:
+    """Return the height and width of a picture as it stands upright."""
+    # Of a TIFF, some versions of Pillow give the upright size as they open it.
+    height, width = (image.tag_v2[_LENGTH], image.tag_v2[_WIDTH]) if image.format == "TIFF" else (image.height, image.width)
+    return (width, height) if image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS else (height, width)
 
 
 def pixels(image: Any, mode: str) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import chain
 
@@ -99,6 +99,21 @@ class Joined(Source):
         for source in self._sources:
             source.open()
 
+    def shape_of(self, index: int) -> Sequence[tuple[int, ...]]:
+        source, inner = self._locate(index)
+        return source.shape_of(inner)
+
+    def shapes_at(self, indices: Indices, look: Callable[[Source, Indices], list[Indices]]) -> list[Indices]:
+        axes = [len(leaf.shape) for leaf in self.spec.leaves]
+        shapes = [np.empty((len(indices), count), np.int64) for count in axes]
+        for number, inner, places in by_part(self._ends, indices):
+            source = self._sources[number]
+            if [len(leaf.shape) for leaf in source.spec.leaves] != axes:
+                raise ConfigError(_unlike(self, source, source.spec, self._sources[0], self.spec))
+            for table, found in zip(shapes, source.shapes_at(inner, look), strict=True):
+                table[places] = found
+        return shapes
+
     def file_rows(self) -> Indices | None:
         rows = [source.file_rows() for source in self._sources]
         known = [array for array in rows if array is not None]
@@ -128,10 +143,14 @@ def check_sums(source: Source, *, reading: bool) -> None:
     for member, spec in known[1:]:
         first, expected = known[0]
         if spec != expected:
-            raise ConfigError(
-                f"{source!r}: the samples of {member!r} are {spec}, those of {first!r} are {expected}. What is added must have samples of one kind, "
-                "unless the first transform is a function that makes them alike"
-            )
+            raise ConfigError(_unlike(source, member, spec, first, expected))
+
+
+def _unlike(source: Source, member: Source, spec: SampleSpec, first: Source, expected: SampleSpec) -> str:
+    return (
+        f"{source!r}: the samples of {member!r} are {spec}, those of {first!r} are {expected}. What is added must have samples of one kind, "
+        "unless the first transform is a function that makes them alike"
+    )
 
 
 def _known_spec(source: Source, reading: bool) -> SampleSpec | None:

@@ -10,7 +10,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Literal, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,8 @@ from loader.data.copy_rows import put
 from loader.data.global_rng import kept
 from loader.data.named_arguments import NamedArguments
 from loader.data.rows import BadSample, Indices, gauge_of, is_fault_of_sample
+from loader.data.sources.whole_pass import WholePass
 from loader.data.spec import Array, Sample, SampleSpec
-from loader.data.statistics.statistics import Statistics
 from loader.data.stopwatch import Stopwatch
 from loader.errors import PipelineError
 
@@ -75,7 +75,7 @@ def paths_of(source: Source) -> list[str]:
     return paths
 
 
-class Source(NamedArguments, ABC):
+class Source(WholePass, NamedArguments, ABC):
     """A sequence of samples that workers can read.
 
     Attributes:
@@ -242,32 +242,18 @@ class Source(NamedArguments, ABC):
 
         return split(self, Shares.of(validation, test), seed, stratify, groups)
 
-    def statistics(
-        self,
-        transforms: Sequence[Callable[[Sample, np.random.Generator], Sample]] = (),
-        *,
-        seed: int = 0,
-        workers: int | Literal["auto"] = "auto",
-        progress: bool = True,
-    ) -> Statistics:
-        """Read all samples once, with the worker pool of a loader, and return what their values are like. Blocks until that is done.
+    def shape_of(self, index: int) -> Sequence[tuple[int, ...]]:
+        """Return the shapes of the arrays of one sample, reading as little of it as possible."""
+        return [leaf.shape for leaf in SampleSpec.of(self.sample(index)).leaves]
 
-        Mean, deviation, extremes, NaN and infinite values of each array of a sample; shapes; how often each label occurs. Arrays of three or more
-        dimensions have figures for each index of their last axis, the channels. The result is the same, bit for bit, for any number of workers.
+    def shapes_at(self, indices: Indices, look: Callable[[Source, Indices], list[Indices]]) -> list[Indices]:
+        """Return the shapes of some samples: for each array, int64 of shape `(len(indices), axes)`.
 
         Args:
-            transforms: that the samples go through before, as in a Loader; samples may differ in size, with transforms and without.
-            seed: of the transforms, which draw as in the first epoch.
-            workers: processes; 0 does it all in this process.
-            progress: draw a progress bar, if standard error is a terminal.
-
-        Raises:
-            SampleError: a sample can't be made, or has another dtype, number of dimensions or number of channels than the first.
-            ConfigError: there are no samples, or their values are complex.
+            indices: of shape `(n,)`.
+            look: finds them out by `shape_of`, for a source and samples of it.
         """
-        from loader.train.statistics import measure  # the only call from here to the trainer: the pool is his
-
-        return measure(self, transforms, seed=seed, workers=workers, progress=progress)
+        return look(self, indices)
 
     def file_rows(self) -> Indices | None:
         """Return the number of rows of each file, of shape `(files,)`; None if samples are not rows of files.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -84,6 +84,12 @@ class Subset(Source):
 
     def open(self) -> None:
         self._source.open()
+
+    def shape_of(self, index: int) -> Sequence[tuple[int, ...]]:
+        return self._source.shape_of(int(self._indices[index]))
+
+    def shapes_at(self, indices: Indices, look: Callable[[Source, Indices], list[Indices]]) -> list[Indices]:
+        return self._source.shapes_at(self._indices[indices], look)
 
     def labels(self) -> Array | None:
         labels = self._source.labels()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -185,6 +185,9 @@ class Zip(Source):
     def open(self) -> None:
         for entry in self._inputs:
             entry.source.open()
+
+    def shapes_at(self, indices: Indices, look: Callable[[Source, Indices], list[Indices]]) -> list[Indices]:
+        return [shapes for entry in self._inputs for shapes in entry.source.shapes_at(entry.inner(indices), look)]
 
     def labels(self) -> Array | None:
         found = [entry for entry in self._inputs if entry.part == 1]

@@ -9,6 +9,7 @@ import numpy as np
 
 from loader.data.rows import BadSample, Indices
 from loader.data.sources.arrays.array_column import ArrayColumn
+from loader.data.sources.shapes.shape_table import same_shapes
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
 
@@ -54,6 +55,9 @@ class ColumnSource(Source):
                 column.read(indices, target, places)
             except BadSample as bad:
                 raise BadSample(bad.index, leaf.name, column.name_of(bad.index)) from bad.__cause__
+
+    def shapes_at(self, indices: Indices, look: object) -> list[Indices]:
+        return same_shapes(self.spec.leaves, len(indices))
 
     def will_read(self, indices: Indices) -> None:
         for column in self._columns:

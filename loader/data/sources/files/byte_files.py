@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from loader.data import fork_guard
-from loader.data.decode.decoder import Undecodable, as_decoder
+from loader.data.decode.decoder import Decoder, Undecodable, as_decoder
 from loader.data.global_rng import kept
 from loader.data.npy.header import name_path
 from loader.data.rows import BadSample, Indices, RowGauge, is_fault_of_sample
 from loader.data.sources.files.file_listing import PathLike, Paths
 from loader.data.sources.files.file_reader import FileReader
 from loader.data.sources.files.labelled_files import Label, LabelledFiles
+from loader.data.sources.shapes.shape_table import same_shapes
+from loader.data.sources.source import Source
 from loader.data.spec import Array, Leaf, Sample, SampleSpec, as_parts
 from loader.data.stopwatch import DECODE, READ
 from loader.errors import DecodeError, PipelineError
@@ -90,6 +92,23 @@ class ByteFiles(LabelledFiles):
 
     def _leaves_of(self, path: str) -> Sequence[Leaf]:
         return self._file_spec.leaves
+
+    def shapes_at(self, indices: Indices, look: Callable[[Source, Indices], list[Indices]]) -> list[Indices]:
+        if self._decoder.known_spec() is not None:
+            return same_shapes(self.spec.leaves, len(indices))
+        return super().shapes_at(indices, look)
+
+    def _shapes_in(self, path: str) -> Sequence[tuple[int, ...]]:
+        try:
+            shapes = self._decoder.shapes_in(path)
+        except Undecodable as error:
+            raise DecodeError(path, str(error)) from None
+        if shapes is not None:
+            return shapes
+        return [leaf.shape for leaf in SampleSpec.of(self._read_file(path)).leaves]
+
+    def _shapes_known_by(self) -> str | None:
+        return repr(self._decoder) if type(self._decoder).shapes_in is not Decoder.shapes_in else None
 
     def _read_file(self, path: str) -> Sample:
         watch, content = self.watch, self._opened_reader().read(path)

@@ -21,6 +21,8 @@ from loader.data.sources.files.path_index import PathIndex
 from loader.data.sources.labels.file_name_labels import labels_of_names
 from loader.data.sources.labels.labels import check_classes, read_labels
 from loader.data.sources.labels.manifest import Columns, check_options, read_manifest
+from loader.data.sources.shapes.shape_cache import remembered
+from loader.data.sources.shapes.shape_table import same_shapes, split_by_leaf, width_of
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError, DecodeError, LabelError
@@ -210,6 +212,26 @@ class LabelledFiles(Source):
     def labels(self) -> Array | None:
         return self._columns[0] if self._columns else None
 
+    def shape_of(self, index: int) -> Sequence[tuple[int, ...]]:
+        path = self._index.path(index)
+        try:
+            shapes = self._shapes_in(path)
+        except OSError as error:
+            raise unreadable(path, error, type(self).__name__, self.file_error) from None
+        return [*shapes, *(column.shape[1:] for column in self._columns)]
+
+    def shapes_at(self, indices: Indices, look: Callable[[Source, Indices], list[Indices]]) -> list[Indices]:
+        reader = self._shapes_known_by()
+        if reader is None:
+            return look(self, indices)
+        leaves = self.spec.leaves[: len(self.spec.leaves) - len(self._columns)]
+
+        def find(places: Indices) -> Indices:
+            return np.concatenate(look(self, indices[places])[: len(leaves)], axis=1)
+
+        table = remembered(self._index.raw_paths(indices), reader, width_of(leaves), find)
+        return [*split_by_leaf(table, leaves), *same_shapes(self.spec.leaves[len(leaves) :], len(indices))]
+
     def __repr__(self) -> str:
         files = f"{len(self):,} file{'s' if len(self) > 1 else ''}"
         classes = f", {len(self.classes)} classes" if self.classes else ""
@@ -218,6 +240,14 @@ class LabelledFiles(Source):
     @abstractmethod
     def _leaves_of(self, path: str) -> Sequence[Leaf]:
         """Return the arrays that a file holds, reading as little of it as possible: x, and more parts where a file has them."""
+
+    def _shapes_in(self, path: str) -> Sequence[tuple[int, ...]]:
+        """Return the shapes of the arrays that a file holds, reading as little of it as possible."""
+        return [leaf.shape for leaf in self._leaves_of(path)]
+
+    def _shapes_known_by(self) -> str | None:
+        """Return what tells the shapes of a file, if they may be remembered: words that change whenever it would tell others."""
+        return None
 
     @abstractmethod
     def _read_file(self, path: str) -> Sample:

@@ -39,6 +39,14 @@ class NpyFiles(LabelledFiles):
         header, _ = inspect_file(path)
         return (Leaf(0, None, header.shape, header.native),)
 
+    def _shapes_in(self, path: str) -> Sequence[tuple[int, ...]]:
+        header, nbytes = inspect_file(path)
+        header.check_size(nbytes, path)
+        return (header.shape,)
+
+    def _shapes_known_by(self) -> str:
+        return type(self).__name__
+
     def _read_file(self, path: str) -> Sample:
         return (read_array(path),)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +22,7 @@ from loader.data.sources.lines.copy_lines import copy_lines
 from loader.data.sources.lines.line_index import find_lines
 from loader.data.sources.lines.mapped_files import MappedFiles
 from loader.data.sources.lines.row_labels import number_labels, refuse, vectors
+from loader.data.sources.shapes.shape_table import same_shapes
 from loader.data.sources.source import Source, spec_of_first
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
 from loader.data.stopwatch import DECODE, READ
@@ -135,6 +136,9 @@ class TextLines(Source):
             except (DecodeError, OSError):
                 pass  # reading them one by one shows which one can't be read
         self._decode_each(indices, out[:texts], gauge_of(out))
+
+    def shapes_at(self, indices: Indices, look: Callable[[Source, Indices], list[Indices]]) -> list[Indices]:
+        return super().shapes_at(indices, look) if self.header_spec() is None else same_shapes(self.spec.leaves, len(indices))
 
     def name_of(self, index: int) -> str:
         return f"{self._path(index)}, {self._line(index)}"

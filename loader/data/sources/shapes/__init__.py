@@ -1,0 +1,1 @@
+"""The shapes of samples that differ in size: found out once, from headers where there are some, and remembered."""
