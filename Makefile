@@ -7,8 +7,8 @@ BENCH_ARGS ?=
 FUZZ_ARGS ?= 100000
 SOAK_ARGS ?=
 
-# Many tests wait for processes, so one more of them runs at a time than there are cores.
-PYTEST := -m pytest --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 --dist worksteal
+# Many tests wait for processes, so more of them run at a time than there are cores.
+PYTEST := -m pytest --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) '*' 2) --maxprocesses 4 --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,23 +35,23 @@ help: ## list the targets
 demo: $(READY) ## train a small network on handwritten digits, fed by the loader (DEMO_ARGS="--epochs 5")
 	@$(BIN)/python examples/digits.py $(DEMO_ARGS)
 
-test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order"), except those that need PyTorch
-	@$(BIN)/python $(PYTEST) -m "not torch and not faults" $(PYTEST_ARGS)
+test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order"), but for those that need PyTorch or gigabytes of memory
+	@$(BIN)/python $(PYTEST) -m "not torch and not faults and not large" $(PYTEST_ARGS)
 
 test-torch: $(TORCH) ## run the tests that need PyTorch, which it installs
 	@$(BIN)/python $(PYTEST) -m torch $(PYTEST_ARGS)
 
-test-all: $(TORCH) ## run the tests of both
+test-all: $(TORCH) ## run all tests
 	@$(BIN)/python $(PYTEST) -m "not faults" $(PYTEST_ARGS)
 
 test-latest: ## run the tests with the newest version of everything, in .venv-latest
 	@test -x $(LATEST)/bin/python || $(PYTHON) -m venv $(LATEST)
 	@echo "Installing the newest of everything in $(LATEST) ..."
 	@$(LATEST)/bin/python $(PIP) --upgrade --upgrade-strategy eager $(PROJECT)
-	@$(LATEST)/bin/python $(PYTEST) -m "not torch and not faults" $(PYTEST_ARGS)
+	@$(LATEST)/bin/python $(PYTEST) -m "not torch and not faults and not large" $(PYTEST_ARGS)
 
 test-oldest: $(OLDEST)/.ready ## run the tests with the oldest versions that pyproject.toml allows, in .venv-oldest (PYTHON=python3.10)
-	@$(OLDEST)/bin/python $(PYTEST) -m "not torch and not faults" $(PYTEST_ARGS)
+	@$(OLDEST)/bin/python $(PYTEST) -m "not torch and not faults and not large" $(PYTEST_ARGS)
 
 faults: $(READY) ## make every fault happen at every moment, and print the table of docs/faults.md (five to ten minutes)
 	@$(BIN)/python -m pytest -v tests/faults/test_table.py $(PYTEST_ARGS)

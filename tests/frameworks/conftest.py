@@ -143,7 +143,9 @@ def zygotes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         if importlib.util.find_spec(backend) is None:
             pytest.skip(f"{backend} is not installed")
         if backend not in started:
-            started[backend] = Zygote(backend, tmp_path_factory.mktemp(backend))
+            base = tmp_path_factory.getbasetemp()
+            common = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+            started[backend] = Zygote(backend, tmp_path_factory.mktemp(backend), common)
         return started[backend]
 
     yield zygote

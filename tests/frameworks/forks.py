@@ -1,7 +1,11 @@
-"""Processes that have imported a framework when they start: forks of `zygote.py`, so that it is imported once and not for each of them."""
+"""Processes that have imported a framework when they start: forks of `zygote.py`, so that it is imported once and not for each of them.
+
+All processes of a test run share one zygote of each backend: the first one that needs it starts it.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -13,36 +17,60 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import kill_with_stacks, script_environment
+from tests.conftest import RUN_MARK, kill_with_stacks, script_environment
 
 
 class Zygote:
-    """The process that has imported one backend of Keras, and forks."""
+    """The process that has imported one backend of Keras, and forks.
 
-    def __init__(self, backend: str, folder: Path) -> None:
+    Args:
+        backend: of Keras.
+        folder: for what this process writes.
+        common: folder of all processes of the test run.
+    """
+
+    def __init__(self, backend: str, folder: Path, common: Path) -> None:
         self.folder = folder
+        self._backend = backend
         self._runs = 0
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        more = {"KERAS_BACKEND": backend, "OPENBLAS_NUM_THREADS": "1"}  # with more, importing NumPy starts threads
+        address = str(common / f"{backend}.zygote")
+        with open(f"{address}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(address):
+                self._start(backend, address)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.connect(address)
+
+    @staticmethod
+    def _start(backend: str, address: str) -> None:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(address)
+        listener.listen()
+        more = {"OPENBLAS_NUM_THREADS": "1"}  # with more, importing NumPy starts threads
         more["JE_ARROW_MALLOC_CONF"] = "background_thread:false"  # as importing pyarrow does, which TensorFlow imports by way of pandas
-        if backend == "jax":  # most tests compile the same small model
-            more["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
+        if backend == "jax":
             more["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
             more["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-        if backend == "torch":
-            more["OMP_NUM_THREADS"] = "1"  # with more, its threads spin while they wait for each other, at the cost of all other tests
-        command = [sys.executable, str(Path(__file__).with_name("zygote.py")), str(theirs.fileno())]
-        self._process = subprocess.Popen(command, env=script_environment(more), pass_fds=[theirs.fileno()], start_new_session=True)
-        theirs.close()
+        command = [sys.executable, str(Path(__file__).with_name("zygote.py")), str(listener.fileno())]
+        environment = _environment(backend, more)
+        del environment[RUN_MARK[0]]  # what it forks belongs to whom it is forked for
+        subprocess.run(command, env=environment, pass_fds=[listener.fileno()], start_new_session=True, check=True)
+        listener.close()
 
     def fork(self, argv: list[str], folder: Path, descriptors: list[int], environment: dict[str, str] | None = None) -> Fork:
         """Start a script with these descriptors as 0, 1 and 2; the numbers of others come after its arguments."""
-        return Fork(self, self.ask({"argv": argv, "folder": str(folder), "environment": environment or {}}, descriptors))
+        request = {
+            "argv": argv,
+            "folder": str(folder),
+            "compiled": str(self.folder / "compiled"),
+            "environment": _environment(self._backend, environment or {}),
+        }
+        return Fork(self, self.ask(request, descriptors))
 
     def ask(self, request: dict[str, Any], descriptors: list[int] | None = None) -> int:
         socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors or [])
         answer = self._socket.recv(64)
-        assert answer, f"the process that has imported the framework ended with {self._process.wait()}"
+        assert answer, "the process that has imported the framework has ended"
         return int(answer)
 
     def run(
@@ -71,7 +99,13 @@ class Zygote:
 
     def close(self) -> None:
         self._socket.close()
-        self._process.wait(20)
+
+
+def _environment(backend: str, more: dict[str, str]) -> dict[str, str]:
+    """Return what a process with this backend has as its environment."""
+    # With more threads, those of PyTorch spin while they wait for each other, at the cost of all other tests.
+    threads = {"OMP_NUM_THREADS": "1"} if backend == "torch" else {}
+    return script_environment({"KERAS_BACKEND": backend, **threads, **more})
 
 
 class Fork:

@@ -10,17 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import datasets
-import grain.python as grain
 import h5py
 import numpy as np
 import pytest
-import zarr
 
 from loader import Loader, MapSource, PipelineError, Source, Zip
 from loader.ipc.payload.pickler import weigh
 from tests.batches import assert_same, inline, take
+from tests.lazily import lazily
 from tests.processes import workers_of
+
+datasets = lazily("datasets")
+grain = lazily("grain.python")
+zarr = lazily("zarr")
 
 SAMPLES, BATCH = 40, 8
 X = np.arange(SAMPLES * 12, dtype=np.float32).reshape(SAMPLES, 4, 3)

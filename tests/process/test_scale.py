@@ -133,6 +133,7 @@ def test_batches_of_one_sample_of_one_byte(npy_folder: Callable[..., Path]) -> N
             assert first_numbers(take(loader, 2)) == [*order_of(150, 150), *order_of(150, 150, epoch=1)]
 
 
+@pytest.mark.large
 @pytest.mark.time_limit(200)
 def test_a_batch_of_more_than_four_gigabytes(tmp_path: Path) -> None:
     need_memory(12 * GIB)
@@ -150,6 +151,7 @@ def test_a_batch_of_more_than_four_gigabytes(tmp_path: Path) -> None:
         del x
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("kind", [NpyFiles, NpyArrays])
 def test_a_sample_of_one_gigabyte(kind: Any, tmp_path: Path) -> None:
     need_memory(6 * GIB)
@@ -164,6 +166,7 @@ def test_a_sample_of_one_gigabyte(kind: Any, tmp_path: Path) -> None:
         assert np.flatnonzero(flat[::4096]).tolist() == [0, GIB // 2 // 4096]
 
 
+@pytest.mark.large
 def test_a_file_of_more_than_one_read_of_linux_is_whole_and_read_once(tmp_path: Path) -> None:
     """`preadv` moves at most 2 GiB less a page (read(2)). The file is read first as one of a new kind, then as one like the first."""
     edge = 0x7FFFF000

@@ -203,4 +203,4 @@ def test_a_broken_file_can_be_substituted(folder: Path) -> None:
     with Loader(ByteFiles(folder, decode=decode.audio(RATE, 0.5)), 5, workers=1, on_error="substitute") as loader:
         with pytest.warns(RuntimeWarning, match=r"4\.wav.* is cut off"):
             assert [x.shape for (x,) in take(loader)] == [(5, 4000)] * 2
-        assert loader.stats().errors == 1
+        assert loader.stats().errors >= 1  # one in each epoch that was begun

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 
 from loader import ByteFiles, Loader, NpyFiles
 from loader.errors import ConfigError, DataNotFoundError, LabelError
+from tests.lazily import lazily
+
+pd = lazily("pandas")
+pl = lazily("polars")
 
 COUNT = 4
 

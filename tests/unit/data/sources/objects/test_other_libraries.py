@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import datasets
-import grain.python as grain
 import h5py
 import numpy as np
 import pytest
-import zarr
 
 from loader import ConfigError, MapSource, NpyArrays, PipelineError
 from loader.data.sources.source import Source
 from loader.train.checks import checked_source
+from tests.lazily import lazily
+
+datasets = lazily("datasets")
+grain = lazily("grain.python")
+zarr = lazily("zarr")
 
 ROWS = {"x": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], "label": [0, 1, 0], "text": ["a", "b", "c"]}
 
