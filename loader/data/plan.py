@@ -15,7 +15,7 @@ from loader.config import Config
 from loader.data.order import Order
 from loader.data.rows import Indices
 from loader.data.sources.source import Source
-from loader.errors import ConfigError
+from loader.errors import ConfigError, LoaderError
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def plan_of(source: Source, config: Config) -> EpochPlan:
     """Return the batches of an epoch. Raises ConfigError if files are to be batches, and the source has none that can be."""
     rank, world = config.shard
     if config.batch_size is not None:
-        order = Order.as_set(len(source), config.seed, config.shuffle, lambda: _sample_bytes(source))
+        order = Order.as_set(len(source), config.seed, config.shuffle, lambda: _sample_bytes(source, config.on_error == "substitute"))
         return SampleBatches(order, config.batch_size, config.drop_last, rank, world)
     rows = source.file_rows()
     if rows is None:
@@ -176,6 +176,12 @@ def plan_of(source: Source, config: Config) -> EpochPlan:
     return FileBatches(order, int(rows.max()), False, rank, world, ends=np.cumsum(rows, dtype=np.int64))
 
 
-def _sample_bytes(source: Source) -> int | None:
-    spec = source.header_spec()
+def _sample_bytes(source: Source, may_be_bad: bool) -> int | None:
+    """Return the bytes of a sample; None if no header tells them, or the first one can't be read, which may be if the first sample may be bad."""
+    try:
+        spec = source.header_spec()
+    except (LoaderError, OSError):
+        if not may_be_bad:
+            raise
+        return None
     return None if spec is None else spec.nbytes

@@ -145,9 +145,9 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     prepare_to_fork()
     threads = ThreadsAtFork()
     child = UserCodeChild(trainer.pidfd, inherited.close_private, threads.look)
-    probed = probe(pipeline, child, threads, logs, config.sample_timeout_s, inherited.probed)
+    plan = plan_of(pipeline.source, config)  # as the trainer made it: of a source that has learned nothing yet
+    probed = probe(pipeline, config, child, threads, logs, inherited.probed)
     pipeline.compile(probed.found)
-    plan = plan_of(pipeline.source, config)
     payload_bytes = os.fstat(inherited.payload).st_size
     layout, limit = lay_out(config, plan, pipeline.specs, probed.row_ns, payload_bytes, inherited.limit)
     board.supervisor[SupervisorCell.ARENA_BYTES_GAUGE] = layout.nbytes

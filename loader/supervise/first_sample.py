@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from loader.config import Config
+from loader.data.pipeline.first_good import first_good, must_be_good
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.told_specs import FirstSample
 from loader.data.rows import BadSample, Indices
@@ -51,21 +53,22 @@ class ProbeResult:
     row_ns: float
 
 
-def probe(pipeline: Pipeline, child: UserCodeChild, threads: ThreadsAtFork, logs: LogWriter, timeout_s: float, kept: int) -> ProbeResult:
+def probe(pipeline: Pipeline, config: Config, child: UserCodeChild, threads: ThreadsAtFork, logs: LogWriter, kept: int) -> ProbeResult:
     """Run the first sample in a child and return what it showed; or what it showed to the supervisor before this one.
 
-    It may have become a bad sample meanwhile, which is no reason why a supervisor could not follow another.
+    It may have become a bad sample meanwhile, which is no reason why a supervisor could not follow another. If bad samples are substituted, a good
+    one is looked for.
 
     Runs in: the supervisor, while it boots.
-    Blocks: until the child answers or dies, the trainer dies, or the sample has had `timeout_s` each time that it was run. A child that was killed
-    is replaced as often as a worker would be.
+    Blocks: until the child answers or dies, the trainer dies, or a sample has had `sample_timeout_s` each time that it was run. A child that was
+    killed is replaced as often as a worker would be.
 
     Args:
         pipeline: not compiled yet.
+        config: settings.
         child: how the child is asked.
         threads: of this process, which may be why the sample hangs.
         logs: what the child writes its log to.
-        timeout_s: see above.
         kept: memory of the trainer's, for what the sample told.
 
     Raises:
@@ -74,7 +77,12 @@ def probe(pipeline: Pipeline, child: UserCodeChild, threads: ThreadsAtFork, logs
         SampleTimeout: no answer in time.
     """
     known = os.pread(kept, os.fstat(kept).st_size, 0)
-    told = json.loads(known) if known.endswith(END) else _ask(lambda tell: _answer(pipeline, logs, tell), child, threads, timeout_s)
+    substitute = config.on_error == "substitute"
+    told = (
+        json.loads(known)
+        if known.endswith(END)
+        else _ask(lambda tell: _answer(pipeline, substitute, logs, tell), child, threads, config.sample_timeout_s)
+    )
     if "error" in told:
         raise from_record(told)
     found = FirstSample.from_json(told)
@@ -89,14 +97,14 @@ def _ask(question: Question, child: UserCodeChild, threads: ThreadsAtFork, timeo
     deaths = 0
     while True:
         answer = child.ask(question, _RUNS_IN_A_STEP * timeout_s)
-        name, *told = answer.text.split(b"\n")
+        *lines, _ = answer.text.split(b"\n")
         if answer.complete:
-            return dict(json.loads(told[-2]))
-        known = json.loads(name) if told else None
+            return dict(json.loads(lines[-1]))
+        index, known = json.loads(next(filter(None, reversed(lines)), b"[0, null]"))
         if answer.silent:
             reason = f"the first sample took more than {timeout_s} s (sample_timeout_s){threads.remark()}"
-            raise SampleTimeout(index=0, name=known, reason=reason, remote_traceback=answer.stack)
-        which, how = known or "sample 0", death_in_words(answer.status)
+            raise SampleTimeout(index=index, name=known, reason=reason, remote_traceback=answer.stack)
+        which, how = known or f"sample {index}", death_in_words(answer.status)
         if answer.mute:
             reason = "the source or a transform has closed descriptors that are not its own, for example by os.closerange"
             raise PipelineError(f"the process that tried the first sample ({which}) can't answer: {reason}")
@@ -117,22 +125,25 @@ def refuse_tensorflow(pipeline: Pipeline) -> None:
         raise PipelineError(f"{' and '.join(users)} runs TensorFlow operations, which can't run in the workers; {captured_objects.INSTEAD}")
 
 
-def _answer(pipeline: Pipeline, logs: LogWriter, tell: Tell) -> None:
-    """Write the sample's name, a sign of life, and the result, each as a line. Runs in: the child."""
-    logs.enter("first sample", lambda: {"sample": 0, "path": pipeline.name_of(0)})
-    tell(json.dumps(pipeline.name_of(0)).encode() + b"\n")
-    tell(json.dumps(_try(pipeline, lambda: tell(b"\n"))).encode() + b"\n")
+def _answer(pipeline: Pipeline, substitute: bool, logs: LogWriter, tell: Tell) -> None:
+    """Write number and name of each sample that is tried, a sign of life, and the result, each as a line. Runs in: the child."""
+
+    def trying(index: int) -> None:
+        logs.enter("first sample", lambda: {"sample": index, "path": pipeline.name_of(index)})
+        tell(json.dumps([index, pipeline.name_of(index)]).encode() + b"\n")
+
+    tell(json.dumps(_try(pipeline, substitute, trying, lambda: tell(b"\n"))).encode() + b"\n")
 
 
-def _try(pipeline: Pipeline, live: Callable[[], None]) -> dict[str, Any]:
+def _try(pipeline: Pipeline, substitute: bool, trying: Callable[[int], None], live: Callable[[], None]) -> dict[str, Any]:
     try:
-        found = pipeline.probe()
+        found = first_good(pipeline, substitute, trying)
         refuse_tensorflow(pipeline)
         pipeline.compile(found)
         live()
         row_ns = _time_row(pipeline)
     except BadSample as bad:
-        return pipeline.error(bad, 0, first=True).to_record()
+        return pipeline.error(bad, 0, must_be_good(pipeline, substitute)).to_record()
     except (ConfigError, PipelineError) as error:
         return error.to_record()
     return {**found.to_json(), "row_ns": row_ns}
@@ -143,7 +154,7 @@ def _time_row(pipeline: Pipeline) -> float:
 
     Of a generator it is the time of the samples after the first one: for that one again it would begin anew, and what it does then takes long.
     """
-    indices = np.zeros(2 + _REPEATED_ROWS, np.int64)
+    indices = np.full(2 + _REPEATED_ROWS, pipeline.source._example, np.int64)
     goes_on = is_in_order(pipeline.source) and len(pipeline.source) > len(indices)
     if goes_on:
         indices += np.arange(1, 1 + len(indices))

@@ -12,6 +12,7 @@ import time
 from loader.config import Config
 from loader.data.global_rng import kept
 from loader.data.layout import aligned_empty
+from loader.data.pipeline.first_good import first_good, must_be_good
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.substitution import KnownKillers, Substitution
 from loader.data.plan import EpochPlan
@@ -68,9 +69,9 @@ class Inline(Producer):
         if not self._specs:
             try:
                 with kept(True):
-                    self._pipeline.compile(self._pipeline.probe())
+                    self._pipeline.compile(first_good(self._pipeline, self._substitution is not None, lambda index: None))
             except BadSample as bad:
-                raise self._pipeline.error(bad, first=True) from bad.__cause__
+                raise self._pipeline.error(bad, remark=must_be_good(self._pipeline, self._substitution is not None)) from bad.__cause__
             self._specs = self._pipeline.specs
             if (draws := self._pipeline.draws_in_words(self._pipeline.draws)) is not None:
                 _log.warning("%s", draws)

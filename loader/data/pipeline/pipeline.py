@@ -32,7 +32,6 @@ from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineE
 
 # Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
 _CHUNK_BYTES = 1024 * 1024
-_FIRST = ". The first sample must be good, since shapes and dtypes are learned from it"
 
 
 class Pipeline:
@@ -119,7 +118,7 @@ class Pipeline:
         tell_specs(self.source, found.sources)
         self.draws = found.draws
         generator = GlobalGenerators(self.seed, len(self.source), found.draws) if found.draws else SampleGenerator(self.seed)
-        self._build(generator, found.sources[0] or self.source.spec, found.specs)
+        self._build(generator, found.sources[0].spec or self.source.spec, found.specs)
         return self.spec
 
     def _probe(self, index: int) -> FirstSample:
@@ -219,15 +218,15 @@ class Pipeline:
         """Return the path or ID of a sample as text; None if it has none, or a source of the user's can't tell."""
         return name_or_none(self.source, index)
 
-    def error(self, bad: BadSample, worker: int | None = None, *, first: bool = False) -> LoaderError:
+    def error(self, bad: BadSample, worker: int | None = None, remark: str = "") -> LoaderError:
         """Return the error that the user sees for a bad sample: it names the sample and what was wrong with it.
 
         Args:
             bad: raised by `probe` or `fill`.
             worker: number of the worker that met it; the error then carries the traceback, which would be lost otherwise.
-            first: whether the sample is the one that shows what all look like.
+            remark: follows what was wrong.
         """
-        error, cause = self.sample_error(bad, worker, _FIRST if first else ""), bad.__cause__
+        error, cause = self.sample_error(bad, worker, remark), bad.__cause__
         if not isinstance(cause, PipelineError):
             return error
         # The sample is where it showed; what is wrong is in the source or in a transform. Only the user's own error has lines to look at.

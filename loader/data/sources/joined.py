@@ -10,6 +10,7 @@ import numpy as np
 
 from loader.data.copy_rows import by_part
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
+from loader.data.sources.examples import places_of_examples
 from loader.data.sources.source import Source, paths_of, read_into
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError
@@ -33,8 +34,13 @@ class Joined(Source):
 
     @cached_property
     def spec(self) -> SampleSpec:
-        """Names, shapes and dtypes of a sample: those of the first source."""
-        return self._sources[0].spec
+        """Names, shapes and dtypes of a sample: those of the first source, or of the one with the sample to learn from."""
+        return self._locate(self._example)[0].spec
+
+    def learn_from(self, index: int) -> None:
+        super().learn_from(index)
+        source, inner = self._locate(index)
+        source.learn_from(inner)
 
     def _start(self, number: int) -> int:
         return int(self._ends[number - 1]) if number else 0
@@ -76,7 +82,7 @@ class Joined(Source):
             self._sources[number].will_read(inner)
 
     def header_spec(self) -> SampleSpec | None:
-        return self._sources[0].header_spec()
+        return self._locate(self._example)[0].header_spec()
 
     def members(self) -> Sequence[Source]:
         return self._sources
@@ -133,7 +139,8 @@ def check_sums(source: Source, *, reading: bool) -> None:
 
     Args:
         source: to look at.
-        reading: also read first samples, of sources that tell their spec in no other way. What can't be read is left to whoever needs it.
+        reading: also read first samples, of sources that tell their spec in no other way, or others where these are bad. What can't be read is left
+            to whoever needs it.
     """
     for member in source.members():
         check_sums(member, reading=reading)
@@ -154,9 +161,13 @@ def _unlike(source: Source, member: Source, spec: SampleSpec, first: Source, exp
 
 
 def _known_spec(source: Source, reading: bool) -> SampleSpec | None:
-    try:
-        return source.spec if reading else source.header_spec()
-    except BaseException as error:
-        if not is_fault_of_sample(error):
-            raise
-        return None
+    others = places_of_examples(len(source)) if reading else []
+    for place in dict.fromkeys([source._example, *others]):
+        if place != source._example:
+            source.learn_from(place)
+        try:
+            return source.spec if reading else source.header_spec()
+        except BaseException as error:
+            if not is_fault_of_sample(error):
+                raise
+    return None

@@ -49,10 +49,10 @@ def is_in_order(source: Source) -> bool:
     return any(each.in_order for each in with_members(source))
 
 
-def spec_of_first(source: Source) -> SampleSpec:
-    """Return the spec of a source's first sample. Raises PipelineError if it can't be a sample."""
+def spec_of_example(source: Source) -> SampleSpec:
+    """Return the spec of a source's first sample, or of the one to learn from. Raises PipelineError if it can't be a sample."""
     with kept(True):  # it may be run in the midst of another sample
-        first = source[0]
+        first = source[source._example]
     try:
         return SampleSpec.of(first)
     except (TypeError, ValueError) as error:
@@ -89,6 +89,7 @@ class Source(WholePass, NamedArguments, ABC):
     overlap: bool = False
     decodes: ClassVar[bool] = False
     watch: Stopwatch | None = None
+    _example: int = 0  # the sample that shows what all are like: the first one, unless that is bad
 
     @abstractmethod
     def __len__(self) -> int:
@@ -108,7 +109,12 @@ class Source(WholePass, NamedArguments, ABC):
     @cached_property
     def spec(self) -> SampleSpec:
         """Names, shapes and dtypes of a sample, from the first one. Raises PipelineError if that is not a sample."""
-        return spec_of_first(self)
+        return spec_of_example(self)
+
+    def learn_from(self, index: int) -> None:
+        """Let sample `index` show what all are like, and let the sources that this one is made of do the same. Reads nothing."""
+        vars(self)["_example"] = index  # a source of the user's may be frozen
+        vars(self).pop("spec", None)
 
     def read(self, indices: Indices, out: Sequence[Array]) -> None:
         """Read the samples `indices` into the rows of `out`.

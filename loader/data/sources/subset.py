@@ -47,6 +47,10 @@ class Subset(Source):
     def spec(self) -> SampleSpec:
         return self._source.spec
 
+    def learn_from(self, index: int) -> None:
+        super().learn_from(index)
+        self._source.learn_from(int(self._indices[index]))
+
     def header_spec(self) -> SampleSpec | None:
         return self._source.header_spec()
 

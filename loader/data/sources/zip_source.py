@@ -141,6 +141,12 @@ class Zip(Source):
         """Names, shapes and dtypes of a sample, from those of all sources."""
         return SampleSpec(tuple(leaf for leaves in self._leaves for leaf in leaves))
 
+    def learn_from(self, index: int) -> None:
+        super().learn_from(index)
+        vars(self).pop("_leaves", None)
+        for entry in self._inputs:
+            entry.source.learn_from(index if entry.places is None else int(entry.places[index]))
+
     def header_spec(self) -> SampleSpec | None:
         return self.spec if all(entry.source.header_spec() is not None for entry in self._inputs) else None
 

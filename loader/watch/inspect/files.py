@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from glob import escape
-from itertools import takewhile
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -105,18 +103,6 @@ class Files:
         prefix = os.path.abspath(self.place).rstrip("/") + "/"
         return os.path.join(self.place, path.removeprefix(prefix)) if path.startswith(prefix) else path
 
-    def _from_first_good(self, seen: Look) -> Files | None:
-        """Return these files without those in front that can't be read; None if a call can't leave them out."""
-        bad = {each["path"] for each in seen.unreadable}
-        front = list(takewhile(bad.__contains__, self.paths))
-        if not front:
-            return self
-        if self.given or not isinstance(self.place, str) or not os.path.isdir(self.place) or len(front) == len(self.paths):
-            return None
-        root = os.path.abspath(self.place)
-        excluded = [escape(os.path.relpath(os.path.abspath(path), root)) for path in front]
-        return replace(self, options={**self.options, "exclude": excluded})
-
     def finding(self, path: str, more_facts: Mapping[str, Any], more_lines: Mapping[str, str], most: int, remarks: Sequence[str] = ()) -> Finding:
         """Return what is known of them.
 
@@ -139,15 +125,10 @@ class Files:
             facts["needs"] = lines["needs"] = needs
         bad = bool(seen.unreadable) or contents.some_stay_bad
         remarks = (*contents.remarks, *remarks, *(["bad files: others take their place"] if bad else []))
-        called = self._from_first_good(seen)
-        if called is None:
-            remarks = (*remarks, "the first file is bad, and shapes are learned from the first: leave it out")
-        elif called is not self:
-            remarks = (*remarks, "shapes are learned from the first file, so bad ones in front of it are left out")
         parts = contents.parts if len(self.parts) == 1 else self.parts
         names = ["NpyFiles"] if contents.decoder is None else ["ByteFiles"] + ["decode"] * (not contents.function)
         script = write(
-            (called or self).call(contents),
+            self.call(contents),
             *names,
             code="\n".join(filter(None, [contents.code, self.code])),
             parts=parts,

@@ -14,8 +14,7 @@ from loader.data.pipeline.pipeline import Pipeline
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.files.labelled_files import LabelledFiles
 from loader.data.sources.source import Source
-from loader.data.sources.subset import Subset
-from loader.data.spec import Array, Sample, SampleSpec
+from loader.data.spec import Array, Sample
 from loader.errors import LoaderError, NpyError
 from loader.ipc import memfd
 from loader.ipc.quarantine import BadEntry, Quarantine, utc_now
@@ -103,21 +102,6 @@ class FileCheck:
             raise BadItem(error.strerror or str(error)) from error
 
 
-class _Learned(Subset):
-    """All samples of a source whose first one is bad: what they are like is learned from another one, and each is read by itself.
-
-    Args:
-        source: of the samples.
-        index: of the one to learn from, which is read here.
-    """
-
-    def __init__(self, source: Source, index: int) -> None:
-        super().__init__(source, range(len(source)))
-        self.spec = SampleSpec.of(source[index])
-
-    read = Source.read
-
-
 class SampleCheck:
     """Samples, made by source and transforms as in the first epoch of training.
 
@@ -158,8 +142,7 @@ class SampleCheck:
         """Make a sample; return how it failed, or None. The first good one shows what a finished sample is."""
         try:
             if not self._out:
-                source = self._readable(index)
-                self._pipeline = Pipeline(source, **self._settings)
+                self._learn(index)
                 spec = self._pipeline.compile(self._pipeline.probe(index))
                 self._out = [aligned_empty((1, *leaf.shape), leaf.dtype) for leaf in spec.leaves]
             self._pipeline.fill(np.array([index]), 0, self._out, memoryview(bytearray(8)).cast("q"))
@@ -169,21 +152,14 @@ class SampleCheck:
             raise BadItem(str(error)) from error
         return None
 
-    def _readable(self, index: int) -> Source:
-        """Return a source that knows what its samples are like. Raises BadSample if neither the first sample nor sample `index` shows it."""
+    def _learn(self, index: int) -> None:
+        """Find out what samples are like, from the first one or, if that is bad, from sample `index`."""
         try:
             _ = self._source.spec
         except BaseException as error:
             if not is_fault_of_sample(error):
                 raise
-        else:
-            return self._source
-        try:
-            return _Learned(self._source, index)
-        except BaseException as error:
-            if not is_fault_of_sample(error):
-                raise
-            raise BadSample(index) from error
+            self._source.learn_from(index)  # `probe` reads it
 
 
 class Column(IntEnum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 from loader.data import fork_guard
@@ -68,19 +67,11 @@ class ByteFiles(LabelledFiles):
     def open(self) -> None:
         self._decoder.open()
 
-    @cached_property
-    def _file_spec(self) -> SampleSpec:
-        """What every file holds, according to the decoder or else to the first file: the sample without the labels of the source."""
-        spec = self._decoder.known_spec() or self._spec_of_first()
-        if len(spec.parts) > 1 and self._columns:
-            raise PipelineError(f"{self!r}: {self._decoder!r} returns {len(spec.parts)} parts, so labels= can't be given as well")
-        return spec
-
-    def _spec_of_first(self) -> SampleSpec:
+    def _spec_of(self, path: str) -> SampleSpec:
         with kept(True):  # a function of the user's may draw random numbers
-            first = self._read_file(self._index.path(0))
+            sample = self._read_file(path)
         try:
-            return SampleSpec.of(first)
+            return SampleSpec.of(sample)
         except (TypeError, ValueError) as error:
             raise self._no_sample(error) from None
 
@@ -91,7 +82,10 @@ class ByteFiles(LabelledFiles):
         return None if self._decoder.known_spec() is None else self.spec
 
     def _leaves_of(self, path: str) -> Sequence[Leaf]:
-        return self._file_spec.leaves
+        spec = self._decoder.known_spec() or self._spec_of(path)
+        if len(spec.parts) > 1 and self._columns:
+            raise PipelineError(f"{self!r}: {self._decoder!r} returns {len(spec.parts)} parts, so labels= can't be given as well")
+        return spec.leaves
 
     def shapes_at(self, indices: Indices, look: Callable[[Source, Indices], list[Indices]]) -> list[Indices]:
         if self._decoder.known_spec() is not None:
@@ -127,7 +121,7 @@ class ByteFiles(LabelledFiles):
             raise self._no_sample(error) from None
 
     def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
-        read, decode_into, spec = self._opened_reader().read, self._decoder.decode_into, self._file_spec
+        read, decode_into, spec = self._opened_reader().read, self._decoder.decode_into, SampleSpec(self.spec.leaves[: len(out)])
         watch, depth = self.watch, fork_guard.depth()
         cell, first = gauge
         for index, path, place in zip(indices.tolist(), paths, places, strict=True):

@@ -171,7 +171,7 @@ class LabelledFiles(Source):
     @cached_property
     def spec(self) -> SampleSpec:
         """Names, shapes and dtypes of a sample: those of the first file, and of the labels. Raises DataNotFoundError, DecodeError, OSError."""
-        path = self._index.path(0)
+        path = self._index.path(self._example)
         try:
             leaves = self._leaves_of(path)
         except OSError as error:

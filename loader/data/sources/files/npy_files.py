@@ -32,6 +32,10 @@ class NpyFiles(LabelledFiles):
     file_error = NpyError
     _reader: NpyReader | None = None  # of this process
 
+    def learn_from(self, index: int) -> None:
+        super().learn_from(index)
+        self._reader = None
+
     def header_spec(self) -> SampleSpec:
         return self.spec
 
@@ -53,7 +57,7 @@ class NpyFiles(LabelledFiles):
     def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
         if self._reader is None:
             leaf = self.spec.leaves[0]
-            self._reader = NpyReader(leaf.shape, leaf.dtype, self._index.path(0))
+            self._reader = NpyReader(leaf.shape, leaf.dtype, self._index.path(self._example))
         self._reader.read(indices, paths, out[0], places, gauge)
 
     def __getstate__(self) -> dict[str, Any]:

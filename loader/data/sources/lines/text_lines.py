@@ -23,7 +23,7 @@ from loader.data.sources.lines.line_index import find_lines
 from loader.data.sources.lines.mapped_files import MappedFiles
 from loader.data.sources.lines.row_labels import number_labels, refuse, vectors
 from loader.data.sources.shapes.shape_table import same_shapes
-from loader.data.sources.source import Source, spec_of_first
+from loader.data.sources.source import Source, spec_of_example
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
 from loader.data.stopwatch import DECODE, READ
 from loader.errors import DecodeError, PipelineError
@@ -119,7 +119,7 @@ class TextLines(Source):
         """Names, shapes and dtypes of a sample, as the decoder knows them, or else from the first one."""
         known = self._decoder.known_spec()
         if known is None:
-            return spec_of_first(self)
+            return spec_of_example(self)
         columns = [Leaf(part, None, column.shape[1:], column.dtype) for part, column in enumerate(self._columns, len(known.parts))]
         return SampleSpec((*known.leaves, *columns))
 

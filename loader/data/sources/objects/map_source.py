@@ -10,7 +10,7 @@ from typing import Any
 from loader.data import fork_guard
 from loader.data.rows import Indices
 from loader.data.sources.labels.labels import as_array, check_classes, number_classes
-from loader.data.sources.source import Source, spec_of_first
+from loader.data.sources.source import Source, spec_of_example
 from loader.data.sources.source_mistakes import instead_of, is_made_by
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError, LabelError, PipelineError
@@ -62,7 +62,7 @@ class MapSource(Source):
     def spec(self) -> SampleSpec:
         """Names, shapes and dtypes of a sample, from the first one. Raises PipelineError if that is not a sample, or is a batch."""
         try:
-            spec = spec_of_first(self)
+            spec = spec_of_example(self)
         except PipelineError as error:
             if is_made_by(self._obj, ("datasets",), "Dataset"):
                 raise PipelineError(f"{error}. {_COLUMNS}") from None

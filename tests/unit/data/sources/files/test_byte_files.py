@@ -104,7 +104,7 @@ def test_a_function_that_returns_nothing_is_named(folder: Path) -> None:
 def test_the_error_of_the_first_sample_says_that_it_must_be_good(folder: Path, workers: int) -> None:
     source = ByteFiles(folder, decode=decode.raw("uint8", (5,)))
     with (
-        Loader(source, 3, workers=workers, on_error="substitute") as loader,
+        Loader(source, 3, workers=workers) as loader,
         pytest.raises(SampleError, match="The first sample must be good") as caught,
     ):
         next(iter(loader))
