@@ -69,7 +69,7 @@ def ticket_rows(slot_rows: int, row_ns: float, workers: int, slots: int, cores: 
 
 
 def first_ticket_rows(slot_rows: int, workers: int, filled: int) -> int:
-    """Return the most rows of a ticket when `filled` slots were begun before: everyone works on the first slot, half of all on the next."""
+    """Return the most rows of a ticket, `filled` slots after the start or a jump: everyone works on the first slot, half of all on the next."""
     return -(-slot_rows // workers) * (filled + 1)
 
 

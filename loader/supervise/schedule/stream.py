@@ -47,6 +47,7 @@ class Stream:
         self._filling: deque[Slot] = deque()  # in the order of their batches
         self._handed = 0
         self._deliveries = 0
+        self._before_jump = 0  # deliveries that were begun before the latest jump
         self._epoch, self._batch, self._term = epoch, batch, 0
 
     def counts(self) -> tuple[int, int, int]:
@@ -95,7 +96,7 @@ class Stream:
         layout = plan.layout_of(self._epoch, self._batch)
         slot.begin(self._deliveries, self._term, self._epoch, self._batch, batches, layout, rows, block)
         workers = max(1, workers)
-        early = sizing.first_ticket_rows(rows, workers, self._deliveries - 1)
+        early = sizing.first_ticket_rows(rows, workers, self._deliveries - self._before_jump - 1)
         slot.ticket_rows = min(early, sizing.ticket_rows(rows, row_ns, workers, len(self.slots), self._cores))
         self._filling.append(slot)
         self.latest = slot
@@ -147,6 +148,7 @@ class Stream:
         """Jump elsewhere. Rows of stale slots that are in tickets, in a worker's hands or waiting, must still be said to be finished."""
         self._term, self._epoch, self._batch = record.term, record.epoch, record.batch
         self.latest = None
+        self._before_jump = self._deliveries
         self.order_is_due = True
         filling, self._filling = self._filling, deque()
         for slot in filling:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loader.ipc.records import Done, Ready
+from loader.ipc.records import Done, Ready, Skip
 from loader.supervise.schedule.assignments import SendTicket
 from loader.supervise.schedule.schedule import Schedule
 from tests.plans import sample_batches
@@ -19,3 +19,26 @@ def test_the_very_first_slot_holds_one_batch_however_fast_rows_seem_to_be() -> N
             elif isinstance(command, SendTicket):
                 schedule.done(Done(0, command.ticket.number, 1))
     assert handed[:2] == [1, 64]
+
+
+def test_everyone_works_on_the_first_batch_half_of_them_on_the_second_and_so_again_after_a_jump() -> None:
+    workers, rows = 16, 64
+    schedule = Schedule(sample_batches(100_000, rows), slots=18, capacity=1, blocks=None, row_ns=5e6, cores=2)
+    for worker in range(workers):
+        schedule.worker_joined(worker)
+
+    def sizes_of_tickets() -> dict[int, set[int]]:
+        sizes: dict[int, set[int]] = {}
+        for command in schedule.commands():
+            assert isinstance(command, SendTicket)
+            sizes.setdefault(command.ticket.first // rows, set()).add(command.ticket.rows)
+        return sizes
+
+    started = sizes_of_tickets()
+    assert (started[0], started[1]) == ({4}, {8})
+    for worker in range(workers):
+        for ticket in schedule.tickets(worker):
+            schedule.done(Done(worker, ticket.number, 5_000_000 * ticket.rows))
+    schedule.skip(Skip(1, 0, 500))
+    jumped = sizes_of_tickets()
+    assert (jumped[500], jumped[501]) == ({4}, {8})
