@@ -84,6 +84,7 @@ docs: $(READY) ## write docs/settings.md and docs/faults.md from the code
 	@PYTHONPATH=. $(BIN)/python docs/make_faults.py
 
 pictures: $(READY) ## draw docs/pictures from real runs (some minutes, on a machine that does nothing else)
+	@PYTHONPATH=. $(BIN)/python docs/make_gallery.py
 	@PYTHONPATH=. $(BIN)/python docs/make_pictures.py
 
 clean: ## remove the environments, caches and what was built

@@ -182,7 +182,7 @@ def test_frameworks_are_imported_in_the_trainers_adapters_only() -> None:
 
 def test_images_are_decoded_and_transformed_behind_one_door_for_each_library() -> None:
     assert importers("cv2") == {"data/decode/image_decoder.py", "data/transforms/opencv.py"}
-    assert importers("PIL") == {"data/decode/pillow_pictures.py"}
+    assert importers("PIL") == {"data/decode/pillow_pictures.py", "train/show/sheet.py"}
 
 
 def test_files_of_hdf5_are_opened_in_one_place_and_looked_into_in_another() -> None:

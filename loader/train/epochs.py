@@ -56,6 +56,11 @@ class Epochs(ABC):
         """Batches that a new iterator would hand out: fewer than in an epoch after `load_state_dict`."""
         return self.plan.batches - self._position.upcoming[1]
 
+    @property
+    def left_out(self) -> int:
+        """Samples (or files that are batches) at the end of an epoch that nobody gets: `drop_last`, or ranks can't share them equally."""
+        return self.plan.left_out
+
     def epoch_iterator(self, *, leased: bool, peek: bool = False) -> EpochIterator:
         """Return an iterator over one epoch, as `iter` does.
 

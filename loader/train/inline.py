@@ -82,21 +82,25 @@ class Inline(Producer):
         epoch, batch = self.cursor.epoch, self.cursor.batch
         started = time.perf_counter_ns()
         rows = self._plan.rows_of(epoch, batch)
-        spec = self._known_specs()[self._plan.layout_of(epoch, batch)]
-        out = [aligned_empty((rows, *leaf.shape), leaf.dtype) for leaf in spec.leaves]
         first = batch * self._plan.batch_size
         indices = self._plan.indices(epoch, first, first + rows)
         watch = self._pipeline.watch = self._stopwatch.begin(time.monotonic_ns(), rows)
+        out = self.make(indices, epoch, self._plan.layout_of(epoch, batch))
+        elapsed = time.perf_counter_ns() - started
+        self.cells.add(TrainerCell.WAIT_NS, elapsed)
+        if watch is not None:
+            watch.end(elapsed, rows)
+        return out
+
+    def make(self, indices: Indices, epoch: int, layout: int) -> tuple[Array, ...]:
+        """Return these samples as they are in an epoch, as one batch of a layout. Raises SampleError."""
+        out = [aligned_empty((len(indices), *leaf.shape), leaf.dtype) for leaf in self._known_specs()[layout].leaves]
         try:
             with kept(bool(self._pipeline.draws)):
                 self._fill(indices, epoch, out)
         except BadSample as bad:
             self._note(bad)
             raise self._pipeline.error(bad) from bad.__cause__
-        elapsed = time.perf_counter_ns() - started
-        self.cells.add(TrainerCell.WAIT_NS, elapsed)
-        if watch is not None:
-            watch.end(elapsed, rows)
         if self._substitution is not None and self._known.first is not None and not self._warned:
             self._warned = True
             warn_of_first_bad(self._known.first.fields(), self._quarantine)

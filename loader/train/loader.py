@@ -28,10 +28,11 @@ from loader.train.inline import Inline
 from loader.train.keras.adapter import KerasTraining
 from loader.train.position import Position
 from loader.train.producer import Producer
+from loader.train.show.showing import Showing
 from loader.train.state import State, fingerprint
 
 
-class Loader(KerasTraining, NamedArguments):
+class Loader(KerasTraining, Showing, NamedArguments):
     """Batches of samples, made by a pool of worker processes and handed out without a copy.
 
     Returns at once: the supervisor and its workers start in the background, and the first use raises what went wrong there. Pass it to
@@ -141,11 +142,6 @@ class Loader(KerasTraining, NamedArguments):
     def shuffles(self) -> bool:
         """Whether the order is new in every epoch."""
         return self._config.shuffle is not False
-
-    @property
-    def left_out(self) -> int:
-        """Samples (or files that are batches) at the end of an epoch that nobody gets: `drop_last`, or ranks can't share them equally."""
-        return self.plan.left_out
 
     @property
     def worker_ceiling(self) -> int:

@@ -44,7 +44,7 @@ def describe(target: str, as_json: bool, jobs: int | None) -> None:
     """
     began = time.monotonic()
     try:
-        source, loader = _meant(target)
+        source, loader = meant(target)
         transforms, seed = ((), 0) if loader is None else (loader.transforms, loader._config.seed)
         found = measure(source, transforms, seed=seed, workers="auto" if jobs is None else jobs)
     except (LoaderError, OSError) as error:
@@ -59,8 +59,8 @@ def describe(target: str, as_json: bool, jobs: int | None) -> None:
         click.echo(f"{found}\n{time.monotonic() - began:.1f} s")
 
 
-def _meant(target: str) -> tuple[Source, Loader | None]:
-    """Return the source that is meant, and the loader, closed, where a script makes one."""
+def meant(target: str) -> tuple[Source, Loader | None]:
+    """Return the source that PATH or SCRIPT:FUNCTION means, and the loader, closed, where a script makes one."""
     path = Path(target)
     if path.exists():
         return _source_at(path), None

@@ -127,6 +127,7 @@ PAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
         ],
     ),
     "my_files_are_batches.md": (batch_files, ["(x: (7,) float32, y: () int32)"]),
+    "what_the_model_sees.md": (labelled_pictures, ["(x: (24, 32, 3) float32, y: () int64)"]),
     "statistics.md": (
         labelled_pictures,
         ["(x: (24, 32, 3) float32, y: () int64, sample_weight: () float32)", "(x: (12, 16, 3) float32, y: () int64)"],

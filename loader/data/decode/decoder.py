@@ -77,6 +77,10 @@ class Decoder(ABC):
         for target, leaf in zip(out, leaves, strict=True):
             target[...] = leaf
 
+    def text_of(self, numbers: Array) -> str | None:
+        """Return the text that numbers of a sample stand for, to show it; None if they stand for none, or nobody knows."""
+        return None
+
 
 class FunctionDecoder(Decoder):
     """A function of the user's, `bytes -> array`, or a tuple or dict of arrays."""

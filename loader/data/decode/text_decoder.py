@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.decode.decoder import Decoder, Undecodable
-from loader.data.decode.vocabulary import is_layer, vocabulary
+from loader.data.decode.vocabulary import Vocabulary, is_layer, vocabulary
 from loader.data.spec import Array, Leaf, SampleSpec
 from loader.errors import ConfigError, PipelineError
 
@@ -74,6 +74,11 @@ class ByteDecoder(Decoder):
         row[:kept] = content[:kept]
         row[kept:] = self.pad
 
+    def text_of(self, numbers: Array) -> str | None:
+        if numbers.dtype != np.uint8 or numbers.shape != (self.length,):
+            return None
+        return numbers.tobytes().rstrip(bytes([self.pad])).decode("utf-8", "replace")
+
     def __repr__(self) -> str:
         return f"decode.text(None, {self.length})"
 
@@ -101,6 +106,12 @@ class TokenDecoder(Decoder):
         row = out[0]
         row[: len(kept)] = kept
         row[len(kept) :] = self._pad
+
+    def text_of(self, numbers: Array) -> str | None:
+        if numbers.dtype != np.int32 or numbers.shape != (self._length,):
+            return None
+        kept = np.trim_zeros(numbers - self._pad, "b").size
+        return _decoded(self._encode, numbers[:kept].tolist())
 
     def __repr__(self) -> str:
         return f"decode.text({getattr(self._encode, '__qualname__', None) or repr(self._encode)}, {self._length})"
@@ -148,6 +159,15 @@ def _as_function(tokenizer: Any) -> Callable[[str], Any]:
     raise ConfigError(
         f"tokenizer={tokenizer!r}: give a function that takes a str and returns whole numbers, an object with such a method encode, or None for bytes"
     )
+
+
+def _decoded(encode: Callable[[str], Any], numbers: list[int]) -> str | None:
+    """Return the text that a tokenizer made numbers of, if it can say so: a vocabulary, or an object that has `decode` beside its `encode`."""
+    if isinstance(encode, Vocabulary):
+        return encode.text_of(numbers)
+    decode = getattr(getattr(encode, "__self__", None), "decode", None)
+    text = decode(numbers) if callable(decode) else None
+    return text if isinstance(text, str) else None
 
 
 def _filled(decoder: Decoder, content: memoryview) -> Array:

@@ -45,6 +45,12 @@ class Vocabulary:
         find = self._numbers.get
         return [find(word, _UNKNOWN) for word in words]
 
+    def text_of(self, numbers: Sequence[int]) -> str:
+        """Return the words of these numbers, with spaces between them, or nothing where each sign is a word."""
+        words = list(self._numbers)
+        named = [words[number].decode("utf-8", "replace") if 0 <= number < len(words) else f"<{number}>" for number in numbers]
+        return ("" if self._split == "character" else " ").join(named)
+
     def __repr__(self) -> str:
         return f"vocabulary({len(self._numbers):,} words)"
 

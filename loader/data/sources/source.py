@@ -186,6 +186,10 @@ class Source(WholePass, NamedArguments, ABC):
         """Return the path or ID of a sample, to name it in an error; None if it has none."""
         return None
 
+    def text_of(self, numbers: Array) -> str | None:
+        """Return the text that an array of a sample stands for, to show it; None if it stands for none, or nobody knows."""
+        return next((text for member in self.members() if (text := member.text_of(numbers)) is not None), None)
+
     def ids(self) -> list[str] | None:
         """Return the IDs of all samples, in order; None if they have none."""
         return None

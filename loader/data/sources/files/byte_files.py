@@ -78,6 +78,9 @@ class ByteFiles(LabelledFiles):
     def _no_sample(self, error: Exception) -> PipelineError:
         return PipelineError(f"{self!r}: {self._decoder!r} returns something that is not a sample: {error}")
 
+    def text_of(self, numbers: Array) -> str | None:
+        return self._decoder.text_of(numbers)
+
     def header_spec(self) -> SampleSpec | None:
         return None if self._decoder.known_spec() is None else self.spec
 

@@ -123,6 +123,9 @@ class TextLines(Source):
         columns = [Leaf(part, None, column.shape[1:], column.dtype) for part, column in enumerate(self._columns, len(known.parts))]
         return SampleSpec((*known.leaves, *columns))
 
+    def text_of(self, numbers: Array) -> str | None:
+        return self._decoder.text_of(numbers)
+
     def header_spec(self) -> SampleSpec | None:
         return None if self._decoder.known_spec() is None else self.spec
 
