@@ -189,6 +189,10 @@ def test_files_of_hdf5_are_opened_in_one_place_and_looked_into_in_another() -> N
     assert importers("h5py", "zarr", "datasets", "grain") == {"ipc/payload/hdf5.py", "watch/inspect/kinds/stores.py"}
 
 
+def test_volumes_are_moved_behind_one_door() -> None:
+    assert importers("scipy") == {"data/transforms/volumes/volume_affine.py"}
+
+
 def test_sound_is_decoded_behind_one_door() -> None:
     assert importers("soundfile", "soxr") == {"data/decode/audio_decoder.py"}
 

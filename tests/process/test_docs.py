@@ -114,7 +114,13 @@ PAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "my_data_is_a_time_series.md": (series, ["(x: (48, 3) float32, y: (6, 3) float32)", "(x: (48, 3) float32, y: (6,) float32)"]),
     "my_data_is_images.md": (
         classes_of_pictures,
-        ["(x: (224, 224, 3) float32, y: () int32)", "(x: (224, 224, 3) float32, y: () int32)", "(x: (128, 128, 3) uint8, y: () int32)"],
+        [
+            "(x: (224, 224, 3) float32, y: () int32)",
+            "(x: (224, 224, 3) float32, y: () int32)",
+            "(x: (128, 128, 3) uint8, y: () int32)",
+            "(x['image']: (80, 80, 3) uint8, y['boxes']: (20, 4) float32, y['points']: (5, 2) float32)",
+            "(x: (12, 28, 28, 1) float32, y: (12, 28, 28, 1) uint8)",
+        ],
     ),
     "my_data_is_one_raw_file.md": (raw_file, ["(x: (24, 24) float32, y: () int32)", "(x: (3, 32, 32) uint8, y: () uint8)"]),
     "my_data_is_sound.md": (

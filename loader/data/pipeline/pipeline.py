@@ -131,9 +131,6 @@ class Pipeline:
 
     def _build(self, generator: SampleGenerator, spec: SampleSpec, specs: Sequence[SampleSpec] | None, probed: int = 0) -> list[SampleSpec]:
         self._generator = generator
-        for transform in self.transforms:
-            if isinstance(transform, LeafTransform):
-                transform.open()
         self._segments: list[Segment] = []
         self._decoding = [member for member in with_members(self.source) if member.decodes]
         found: list[SampleSpec] = []

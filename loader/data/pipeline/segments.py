@@ -104,10 +104,10 @@ class LeafSegment(Segment):
         self._chains: list[list[tuple[int, LeafTransform, Any]]] = [[] for _ in spec.leaves]
         leaves = list(spec.leaves)
         for place, transform in transforms:
-            for number in SampleSpec(tuple(leaves)).select(transform.fields):
-                leaf = leaves[number]
-                leaves[number] = transform.result(leaf)
-                self._chains[number].append((place, transform.for_leaf(leaf), leaves[number]))
+            for number, step, leaf in transform.steps(SampleSpec(tuple(leaves))):
+                step.open()
+                leaves[number] = leaf
+                self._chains[number].append((place, step, leaf))
         self._random = [(place, transform) for place, transform in transforms if transform.random]
         self._spec = spec
         self.result = SampleSpec(tuple(leaves))

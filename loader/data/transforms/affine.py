@@ -1,4 +1,4 @@
-"""Pictures that are turned, shifted, sheared and zoomed at random."""
+"""Pictures and volumes that are turned, shifted, sheared and zoomed at random."""
 
 from __future__ import annotations
 
@@ -10,37 +10,48 @@ import numpy as np
 
 from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import check_fits, choice_of, number_of, range_of
-from loader.data.transforms.leaf_transform import Fields
-from loader.data.transforms.opencv import INTERPOLATIONS, MovingTransform
+from loader.data.transforms.leaf_transform import Fields, LeafTransform
+from loader.data.transforms.moving import MovingTransform
+from loader.data.transforms.opencv import INTERPOLATIONS, OpenCvTransform
+from loader.data.transforms.places.moved_places import Matrix
+from loader.data.transforms.volumes.volume import is_volume
+from loader.data.transforms.volumes.volume_affine import VolumeAffine
 from loader.errors import ConfigError
 
 _FILLS = {"constant": "BORDER_CONSTANT", "nearest": "BORDER_REPLICATE", "reflect": "BORDER_REFLECT", "wrap": "BORDER_WRAP"}
 
 Range = float | tuple[float, float]
-Draw = tuple[float, float, float, float, float, float]
+Draw = Sequence[float]
 
 
-class Affine(MovingTransform):
+class Affine(OpenCvTransform, MovingTransform):
     """Turn, shift, shear and zoom each sample about its centre, each by a random amount, in one step, as OpenCV's `warpAffine` does it.
 
     The picture is zoomed, then sheared, then turned, then shifted. All fields of a sample are moved by the same amounts, so an image and its mask
     stay aligned. For pictures (height, width) or (height, width, channels), as uint8, uint16, int16, float32 or float64. Needs OpenCV: the extra
     `image`.
 
+    An array with four axes is a volume, (depth, height, width, channels), of the same dtypes. It is turned and sheared in the plane of height and
+    width, and zoomed and shifted along all three axes, as SciPy's `affine_transform` does it. Needs SciPy: the extra `volume`.
+
     Args:
         rotation: degrees: 10 draws from -10 to 10; or a pair (low, high). Positive is counterclockwise.
-        shift: fraction of the picture: 0.1 moves it by up to a tenth of its height, up or down, and by up to a tenth of its width, left or right.
-            A pair is (of the height, of the width).
+        shift: fraction of the picture: 0.1 moves it by up to a tenth of its height, up or down, and by up to a tenth of its width, left or right;
+            a volume also by up to a tenth of its depth. A pair is (of the height, of the width); three have that of the depth first.
         shear: how far a row is moved sideways for each row that it lies below the centre: 0.1 draws from -0.1 to 0.1; or a pair (low, high).
             It is the tangent of the angle.
-        zoom: 0.1 draws one factor from 0.9 to 1.1 for the height and another one for the width; or a pair (low, high). Above 1 is larger.
+        zoom: 0.1 draws one factor from 0.9 to 1.1 for the height, another one for the width, and for volumes one for the depth; or a pair
+            (low, high). Above 1 is larger.
         fill: what is seen beyond the edge. `"constant"`: `value`; `"nearest"`: the pixel at the edge; `"reflect"`: the picture mirrored;
             `"wrap"`: its other side. As in Keras.
         value: with `fill="constant"`, in each channel.
-        interpolation: `"linear"`, `"nearest"` or `"cubic"`.
+        interpolation: `"linear"`, `"nearest"` or `"cubic"`. For volumes, the last one is a spline of order 3.
         fields: the arrays to move.
         masks: more arrays, moved by the same amounts, that hold class numbers: each pixel of theirs is that of the nearest one, never a mixture.
         mask_value: `value` for `masks`.
+        tilt: for volumes: degrees, as `rotation`, about the axis of the width, and as many about the axis of the height.
+        boxes: arrays of boxes in the pictures that are moved with them: float, (..., 4), as (left, top, right, bottom). See `Flip`.
+        points: arrays of points in the pictures that are moved with them: float, (..., 2), as (column, row). See `Flip`.
 
     Example:
         >>> from loader import transforms as T
@@ -48,11 +59,12 @@ class Affine(MovingTransform):
     """
 
     random = True
+    volumes = True
 
     def __init__(
         self,
         rotation: Range = 0,
-        shift: Range = 0,
+        shift: float | tuple[float, float] | tuple[float, float, float] = 0,
         shear: Range = 0,
         zoom: Range = 0,
         fill: Literal["constant", "nearest", "reflect", "wrap"] = "constant",
@@ -61,8 +73,11 @@ class Affine(MovingTransform):
         fields: Fields = "x",
         masks: Fields = (),
         mask_value: float = 0,
+        tilt: Range = 0,
+        boxes: Fields = (),
+        points: Fields = (),
     ) -> None:
-        super().__init__(fields, masks)
+        super().__init__(fields, masks=masks, boxes=boxes, points=points)
         self.rotation = range_of(rotation, "Affine: rotation")
         self.shift = _shift_of(shift)
         self.shear = range_of(shear, "Affine: shear")
@@ -73,20 +88,33 @@ class Affine(MovingTransform):
         self.value = number_of(value, "Affine: value")
         self.interpolation = choice_of(interpolation, ("linear", "nearest", "cubic"), "Affine: interpolation")
         self.mask_value = number_of(mask_value, "Affine: mask_value")
+        self.tilt = range_of(tilt, "Affine: tilt")
+
+    def for_leaf(self, leaf: Leaf) -> LeafTransform:
+        own = self.treated(leaf)
+        return VolumeAffine(own.fill, own.value, own.interpolation) if is_volume(leaf) else own
 
     def treat_as_mask(self) -> None:
         self.interpolation, self.value = "nearest", self.mask_value
 
     def result(self, leaf: Leaf) -> Leaf:
-        own = self.for_leaf(leaf)
+        own = self.treated(leaf)
         check_fits(own.value, leaf, "Affine: value" if own is self else "Affine: mask_value")
-        return super().result(leaf)
+        return self.for_leaf(leaf).result(leaf) if is_volume(leaf) else super().result(leaf)
 
     def draw(self, rng: np.random.Generator) -> Draw:
-        """Return degrees, shift of the height, shift of the width, shear, zoom of the height, zoom of the width."""
-        ranges = (self.rotation, *((-share, share) for share in self.shift), self.shear, self.zoom, self.zoom)
-        rotation, down, right, shear, tall, wide = (low + (high - low) * u for (low, high), u in zip(ranges, rng.random(6).tolist(), strict=True))
-        return rotation, down, right, shear, tall, wide
+        """Return degrees, shift of the height and of the width, shear, zoom of the height and of the width.
+
+        For volumes there follow the degrees about the axis of the width and about that of the height, shift and zoom of the depth.
+        """
+        deep, down, right = ((-share, share) for share in self.shift)
+        ranges = (self.rotation, down, right, self.shear, self.zoom, self.zoom, self.tilt, self.tilt, deep, self.zoom)
+        return [low + (high - low) * u for (low, high), u in zip(ranges, rng.random(10).tolist(), strict=True)]
+
+    def motion(self, shape: tuple[int, ...], drawn: Draw) -> Matrix:
+        (a, b, c), (d, e, f) = affine_matrix(shape[0], shape[1], drawn)
+        # That one is for the middles of pixels, whose whole numbers lie half a pixel further from the edge.
+        return (a, b, c + (1 - a - b) / 2), (d, e, f + (1 - d - e) / 2)
 
     def run(self, cv2: Any, rows: Array, out: Array, draws: Sequence[Draw]) -> None:
         height, width = rows.shape[1:3]
@@ -105,7 +133,7 @@ def affine_matrix(height: int, width: int, drawn: Draw) -> list[list[float]]:
         width: of the picture.
         drawn: as `Affine.draw` returns it.
     """
-    rotation, down, right, shear, tall, wide = drawn
+    rotation, down, right, shear, tall, wide = drawn[:6]
     angle = math.radians(rotation)
     cosine, sine = math.cos(angle), math.sin(angle)
     a, b = cosine * wide, (cosine * shear + sine) * tall
@@ -114,11 +142,12 @@ def affine_matrix(height: int, width: int, drawn: Draw) -> list[list[float]]:
     return [[a, b, x + right * width - a * x - b * y], [c, d, y + down * height - c * x - d * y]]
 
 
-def _shift_of(shift: Any) -> tuple[float, float]:
-    shares = tuple(shift) if isinstance(shift, tuple | list) else (shift, shift)
-    if len(shares) != 2:
-        raise ConfigError(f"Affine: shift={shift!r}; give one fraction, or a pair: (of the height, of the width)")
-    down, right = (number_of(share, "Affine: shift") for share in shares)
-    if down < 0 or right < 0:
+def _shift_of(shift: Any) -> tuple[float, float, float]:
+    """Return the fractions of depth, height and width."""
+    shares = tuple(shift) if isinstance(shift, tuple | list) else (shift,) * 3
+    if len(shares) not in (2, 3):
+        raise ConfigError(f"Affine: shift={shift!r}; give one fraction, a pair (of the height, of the width), or three, with the depth's first")
+    deep, down, right = (number_of(share, "Affine: shift") for share in (shares if len(shares) == 3 else (0, *shares)))
+    if min(deep, down, right) < 0:
         raise ConfigError(f"Affine: shift={shift!r}; give fractions that are not negative: each is drawn in both directions")
-    return down, right
+    return deep, down, right

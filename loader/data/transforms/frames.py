@@ -9,11 +9,14 @@ import numpy as np
 
 from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import check_fits, choice_of, number_of, shape_of
-from loader.data.transforms.leaf_transform import Fields, LeafTransform
+from loader.data.transforms.leaf_transform import Fields
+from loader.data.transforms.moving import MovingTransform
+from loader.data.transforms.places.moved_places import Matrix
+from loader.data.transforms.volumes.volume import is_volume
 from loader.errors import ConfigError
 
 
-class Crop(LeafTransform):
+class Crop(MovingTransform):
     """Cut a window of one shape out of each sample. All fields of a sample are cut at the same place, so an image and its mask stay aligned.
 
     Args:
@@ -21,14 +24,23 @@ class Crop(LeafTransform):
             So `(length,)` cuts sequences, and three numbers cut volumes.
         position: `"random"`, each place as likely; or `"center"`.
         fields: the arrays to cut.
+        boxes: arrays of boxes in the pictures that are moved with them: float, (..., 4), as (left, top, right, bottom). See `Flip`.
+        points: arrays of points in the pictures that are moved with them: float, (..., 2), as (column, row). See `Flip`.
 
     Example:
         >>> from loader import transforms as T
         >>> training, validation = [T.Crop((224, 224))], [T.Crop((224, 224), "center")]
     """
 
-    def __init__(self, shape: int | Sequence[int], position: Literal["random", "center"] = "random", fields: Fields = "x") -> None:
-        super().__init__(fields)
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        position: Literal["random", "center"] = "random",
+        fields: Fields = "x",
+        boxes: Fields = (),
+        points: Fields = (),
+    ) -> None:
+        super().__init__(fields, boxes=boxes, points=points)
         self.shape = shape_of(shape, "Crop: shape")
         self.position = choice_of(position, ("random", "center"), "Crop: position")
 
@@ -52,13 +64,21 @@ class Crop(LeafTransform):
         if not self.random:
             np.copyto(out, rows[(slice(None), *_window(sizes, self.shape))])
             return
-        places = [size - wanted + 1 for size, wanted in zip(sizes, self.shape, strict=True)]
         for row, target, drawn in zip(rows, out, draws, strict=True):
-            starts = [int(share * count) for share, count in zip(drawn, places, strict=True)]
-            np.copyto(target, row[tuple(slice(start, start + wanted) for start, wanted in zip(starts, self.shape, strict=True))])
+            np.copyto(target, row[self._cut(sizes, drawn)])
+
+    def motion(self, shape: tuple[int, ...], drawn: Any) -> Matrix:
+        sizes = shape[: len(self.shape)]
+        rows, columns, *_ = self._cut(sizes, drawn) if self.random else _window(sizes, self.shape)
+        return (1, 0, -columns.start), (0, 1, -rows.start)
+
+    def _cut(self, sizes: Sequence[int], drawn: Sequence[float]) -> tuple[slice, ...]:
+        """Return the window that was drawn."""
+        starts = [int(share * (size - wanted + 1)) for share, size, wanted in zip(drawn, sizes, self.shape, strict=True)]
+        return tuple(slice(start, start + wanted) for start, wanted in zip(starts, self.shape, strict=True))
 
 
-class Pad(LeafTransform):
+class Pad(MovingTransform):
     """Set each sample into an array of one larger shape, which is `value` elsewhere.
 
     Args:
@@ -67,10 +87,20 @@ class Pad(LeafTransform):
         value: what is added.
         position: where it is added. `"end"`: behind the sample, which begins at the first element; `"center"`: around it.
         fields: the arrays to pad.
+        boxes: arrays of boxes in the pictures that are moved with them: float, (..., 4), as (left, top, right, bottom). See `Flip`.
+        points: arrays of points in the pictures that are moved with them: float, (..., 2), as (column, row). See `Flip`.
     """
 
-    def __init__(self, shape: int | Sequence[int], value: float = 0, position: Literal["end", "center"] = "end", fields: Fields = "x") -> None:
-        super().__init__(fields)
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        value: float = 0,
+        position: Literal["end", "center"] = "end",
+        fields: Fields = "x",
+        boxes: Fields = (),
+        points: Fields = (),
+    ) -> None:
+        super().__init__(fields, boxes=boxes, points=points)
         self.shape = shape_of(shape, "Pad: shape")
         self.value = number_of(value, "Pad: value")
         self.position = choice_of(position, ("end", "center"), "Pad: position")
@@ -83,16 +113,24 @@ class Pad(LeafTransform):
         return Leaf(leaf.part, leaf.key, shape, leaf.dtype)
 
     def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
-        sizes = rows.shape[1 : 1 + len(self.shape)]
-        inside = _window(self.shape, sizes) if self.position == "center" else tuple(slice(0, size) for size in sizes)
         out[...] = self.value
-        out[(slice(None), *inside)] = rows
+        out[(slice(None), *self._inside(rows.shape[1 : 1 + len(self.shape)]))] = rows
+
+    def motion(self, shape: tuple[int, ...], drawn: Any) -> Matrix:
+        rows, columns, *_ = self._inside(shape[: len(self.shape)])
+        return (1, 0, columns.start), (0, 1, rows.start)
+
+    def _inside(self, sizes: Sequence[int]) -> tuple[slice, ...]:
+        """Return where the sample lies in the result."""
+        return _window(self.shape, sizes) if self.position == "center" else tuple(slice(0, size) for size in sizes)
 
 
 def _replaced(leaf: Leaf, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
     """Return the shape of `leaf` with its first axes as in `shape`. Raises ConfigError if it has not so many."""
     if len(leaf.shape) < len(shape):
         raise ConfigError(f"{name}: {leaf} has {len(leaf.shape)} axes, fewer than shape={shape}")
+    if len(shape) == 2 and is_volume(leaf):
+        raise ConfigError(f"{name}: shape={shape} names two axes of {leaf}; give (depth, height, width), or all four sizes")
     if len(shape) == 1 and len(leaf.shape) == 3:
         raise ConfigError(f"{name}: shape={shape} names one axis of {leaf}; give (height, width), or all three sizes to change the first axis alone")
     return (*shape, *leaf.shape[len(shape) :])

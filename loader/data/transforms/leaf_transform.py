@@ -15,6 +15,10 @@ from loader.errors import ConfigError
 Fields = str | Sequence[str]
 
 
+Step = tuple[int, "LeafTransform", Leaf]
+"""The number of an array in a sample's spec, what changes it, and what it becomes."""
+
+
 class RowError(ValueError):
     """A transform of many rows failed at one of them."""
 
@@ -53,6 +57,14 @@ class LeafTransform(NamedArguments, ABC):
     def open(self) -> None:
         """Import what `apply` takes. Runs in: the supervisor, before it forks the workers; or the trainer with `workers=0`."""
 
+    def steps(self, spec: SampleSpec) -> list[Step]:
+        """Return what is done to which arrays of a sample. Raises ConfigError if there are no such arrays, or this transform can't handle one."""
+        return [self.step(number, spec.leaves[number]) for number in spec.select(self.fields)]
+
+    def step(self, number: int, leaf: Leaf) -> Step:
+        """Return what is done to the array `number`."""
+        return number, self.for_leaf(leaf), self.result(leaf)
+
     def for_leaf(self, leaf: Leaf) -> LeafTransform:
         """Return the transform that does this to `leaf`: itself, unless it treats some of its fields differently."""
         return self
@@ -80,10 +92,9 @@ class LeafTransform(NamedArguments, ABC):
         spec = SampleSpec.of(sample)
         leaves = spec.flatten(sample)
         draws = [self.draw(rng)] if self.random else []
-        for number in spec.select(self.fields):
-            result = self.result(spec.leaves[number])
+        for number, step, result in self.steps(spec):
             out = np.empty((1, *result.shape), result.dtype)
-            self.for_leaf(spec.leaves[number]).apply(leaves[number][None], out, draws)
+            step.apply(leaves[number][None], out, draws)
             leaves[number] = out[0]
         return spec.unflatten(leaves)
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import importlib
 import importlib.util
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from loader.data.spec import PART_NAMES, Array, Leaf
+from loader.data.spec import Array, Leaf
 from loader.data.transforms.leaf_transform import Fields, LeafTransform
 from loader.errors import ConfigError
 
 INTERPOLATIONS = {"nearest": "INTER_NEAREST", "linear": "INTER_LINEAR", "cubic": "INTER_CUBIC", "area": "INTER_AREA"}
 
-_Self = TypeVar("_Self", bound="MovingTransform")
+_OR_VOLUME = ", or a volume, (depth, height, width, channels)"
 _CHANNELS = 4  # more, most functions of OpenCV refuse
 _NO_MEMORY = -4  # cv::Error::StsNoMem
 _LARGEST = 2**15 - 1  # OpenCV counts pixels of a side in 16 bits
@@ -28,14 +27,17 @@ class OpenCvTransform(LeafTransform):
 
     Attributes:
         dtypes: what it takes.
+        volumes: whether it takes volumes, too, for which it needs no OpenCV.
     """
 
     dtypes: tuple[str, ...] = ("uint8", "uint16", "int16", "float32", "float64")
 
-    def __init__(self, fields: Fields) -> None:
-        super().__init__(fields)
-        if importlib.util.find_spec("cv2") is None:
-            raise ConfigError(f"{type(self).__name__} needs OpenCV, not installed here. What to do: pip install 'npy-loader[image]'")
+    volumes = False
+
+    def __init__(self, fields: Fields, **moving: Fields) -> None:
+        super().__init__(fields, **moving)
+        if not self.volumes:
+            self._check_installed()
 
     def open(self) -> None:
         importlib.import_module("cv2")
@@ -43,11 +45,12 @@ class OpenCvTransform(LeafTransform):
     def result(self, leaf: Leaf) -> Leaf:
         name = type(self).__name__
         if len(leaf.shape) not in (2, 3) or 0 in leaf.shape:
-            raise ConfigError(f"{name}: {leaf} is not a picture, (height, width) or (height, width, channels)")
+            raise ConfigError(f"{name}: {leaf} is not a picture, (height, width) or (height, width, channels){_OR_VOLUME if self.volumes else ''}")
         if max(leaf.shape[:2]) > _LARGEST:
             raise ConfigError(f"{name}: {leaf} is larger than OpenCV allows, {_LARGEST:,} pixels a side")
         if leaf.dtype.name not in self.dtypes:
             raise ConfigError(f"{name}: {leaf}; it takes {', '.join(self.dtypes)}. What to do: put a Cast before it, such as Cast('float32')")
+        self._check_installed()
         return leaf
 
     def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
@@ -59,6 +62,10 @@ class OpenCvTransform(LeafTransform):
             if error.code == _NO_MEMORY:
                 raise MemoryError(str(error)) from error
             raise
+
+    def _check_installed(self) -> None:
+        if importlib.util.find_spec("cv2") is None:
+            raise ConfigError(f"{type(self).__name__} needs OpenCV, not installed here. What to do: pip install 'npy-loader[image]'")
 
     def _apply(self, cv2: Any, rows: Array, out: Array, draws: Sequence[Any]) -> None:
         channels = rows.shape[3] if rows.ndim == 4 else 1
@@ -81,27 +88,3 @@ class OpenCvTransform(LeafTransform):
             out: as there.
             draws: as there.
         """
-
-
-class MovingTransform(OpenCvTransform):
-    """One that gives pixels a new place, with fields that hold class numbers: those take the nearest pixel, never a mixture.
-
-    Args:
-        fields: the arrays to change.
-        masks: more of them, which hold class numbers.
-    """
-
-    def __init__(self, fields: Fields, masks: Fields) -> None:
-        self.masks = self.names(masks, "masks")
-        super().__init__((*self.names(fields, "fields"), *self.masks))
-
-    def for_leaf(self: _Self, leaf: Leaf) -> _Self:
-        if not {PART_NAMES[leaf.part], leaf.key, leaf.name} & set(self.masks):
-            return self
-        changed = copy.copy(self)
-        changed.treat_as_mask()
-        return changed
-
-    @abstractmethod
-    def treat_as_mask(self) -> None:
-        """Change the settings to those for masks."""

@@ -11,7 +11,9 @@ import numpy as np
 from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import choice_of, positive_pair_of, shape_of, shares_of
 from loader.data.transforms.leaf_transform import Fields
-from loader.data.transforms.opencv import INTERPOLATIONS, MovingTransform, OpenCvTransform
+from loader.data.transforms.moving import MovingTransform
+from loader.data.transforms.opencv import INTERPOLATIONS, OpenCvTransform
+from loader.data.transforms.places.moved_places import Matrix
 
 Resample = Literal["area", "linear", "cubic", "nearest"]
 Window = tuple[int, int, int, int]
@@ -19,7 +21,7 @@ Window = tuple[int, int, int, int]
 _TRIES = 10
 
 
-class Resize(OpenCvTransform):
+class Resize(OpenCvTransform, MovingTransform):
     """Stretch each picture to one size, as OpenCV's `resize` does it.
 
     For pictures (height, width) or (height, width, channels), as uint8, uint16, int16, float32 or float64. Needs OpenCV: the extra `image`.
@@ -29,15 +31,27 @@ class Resize(OpenCvTransform):
         shape: `(height, width)`, or a number for a square.
         resample: `"area"` (the mean of the pixels; for smaller pictures), `"linear"`, `"cubic"` or `"nearest"` (for masks).
         fields: the arrays to stretch.
+        boxes: arrays of boxes in the pictures that are moved with them: float, (..., 4), as (left, top, right, bottom). See `Flip`.
+        points: arrays of points in the pictures that are moved with them: float, (..., 2), as (column, row). See `Flip`.
     """
 
-    def __init__(self, shape: int | tuple[int, int], resample: Resample = "linear", fields: Fields = "x") -> None:
-        super().__init__(fields)
+    def __init__(
+        self,
+        shape: int | tuple[int, int],
+        resample: Resample = "linear",
+        fields: Fields = "x",
+        boxes: Fields = (),
+        points: Fields = (),
+    ) -> None:
+        super().__init__(fields, boxes=boxes, points=points)
         self.shape = shape_of(shape, "Resize: shape", axes=2)
         self.resample = choice_of(resample, INTERPOLATIONS, "Resize: resample")
 
     def result(self, leaf: Leaf) -> Leaf:
         return _resized(super().result(leaf), self.shape)
+
+    def motion(self, shape: tuple[int, ...], drawn: Any) -> Matrix:
+        return _stretched((0, 0, shape[0], shape[1]), self.shape)
 
     def run(self, cv2: Any, rows: Array, out: Array, draws: Sequence[Any]) -> None:
         height, width = self.shape
@@ -46,7 +60,7 @@ class Resize(OpenCvTransform):
             cv2.resize(row, (width, height), dst=target, interpolation=interpolation)
 
 
-class RandomResizedCrop(MovingTransform):
+class RandomResizedCrop(OpenCvTransform, MovingTransform):
     """Cut a random part out of each picture and stretch it to one size. The usual augmentation for training on photographs, as torchvision has it.
 
     Ten windows are drawn, and the first one that fits into the picture is taken. If none does, it is the largest one in the middle whose ratio is
@@ -59,6 +73,8 @@ class RandomResizedCrop(MovingTransform):
         resample: as for `Resize`.
         fields: the arrays to cut. Those of a sample must have one height and width.
         masks: more arrays, cut at the same place, that hold class numbers: each pixel is that of the nearest one, never a mixture.
+        boxes: arrays of boxes in the pictures that are moved with them: float, (..., 4), as (left, top, right, bottom). See `Flip`.
+        points: arrays of points in the pictures that are moved with them: float, (..., 2), as (column, row). See `Flip`.
     """
 
     random = True
@@ -71,8 +87,10 @@ class RandomResizedCrop(MovingTransform):
         resample: Resample = "linear",
         fields: Fields = "x",
         masks: Fields = (),
+        boxes: Fields = (),
+        points: Fields = (),
     ) -> None:
-        super().__init__(fields, masks)
+        super().__init__(fields, masks=masks, boxes=boxes, points=points)
         self.size = shape_of(size, "RandomResizedCrop: size", axes=2)
         self.scale = shares_of(scale, "RandomResizedCrop: scale")
         self.ratio = positive_pair_of(ratio, "RandomResizedCrop: ratio")
@@ -89,6 +107,9 @@ class RandomResizedCrop(MovingTransform):
         drawn = rng.random((_TRIES, 4)).tolist()
         (least, most), (low, high) = self.scale, (math.log(end) for end in self.ratio)
         return [[least + (most - least) * a, math.exp(low + (high - low) * b), top, left] for a, b, top, left in drawn]
+
+    def motion(self, shape: tuple[int, ...], drawn: list[list[float]]) -> Matrix:
+        return _stretched(window_of(shape[0], shape[1], drawn, self.ratio), self.size)
 
     def run(self, cv2: Any, rows: Array, out: Array, draws: Sequence[list[list[float]]]) -> None:
         height, width = self.size
@@ -118,6 +139,13 @@ def window_of(height: int, width: int, drawn: Sequence[Sequence[float]], ratio: 
     elif width / height > ratio[1]:
         wide = max(1, min(width, round(height * ratio[1])))
     return (height - tall) // 2, (width - wide) // 2, tall, wide
+
+
+def _stretched(window: Window, shape: tuple[int, ...]) -> Matrix:
+    """Return how places move where a window is stretched to `shape`."""
+    top, left, tall, wide = window
+    down, across = shape[0] / tall, shape[1] / wide
+    return (across, 0, -left * across), (0, down, -top * down)
 
 
 def _resized(leaf: Leaf, shape: tuple[int, ...]) -> Leaf:

@@ -77,12 +77,12 @@ def test_a_zoom_above_one_makes_larger() -> None:
 
 
 def test_amounts_are_drawn_from_their_ranges() -> None:
-    affine = Affine((5, 10), (0.1, 0.4), 0.3, (0.5, 2))
+    affine = Affine((5, 10), (0.1, 0.4), 0.3, (0.5, 2), tilt=3)
     drawn = np.array([affine.draw(RNG) for _ in range(500)])
-    low, high = np.array([5, -0.1, -0.4, -0.3, 0.5, 0.5]), np.array([10, 0.1, 0.4, 0.3, 2, 2])
+    low, high = np.array([5, -0.1, -0.4, -0.3, 0.5, 0.5, -3, -3, 0, 0.5]), np.array([10, 0.1, 0.4, 0.3, 2, 2, 3, 3, 0, 2])
     assert (drawn >= low).all()
     assert (drawn <= high).all()
-    assert (drawn.max(0) - drawn.min(0) > 0.9 * (high - low)).all()
+    assert (drawn.max(0) - drawn.min(0) >= 0.9 * (high - low)).all()
 
 
 def test_image_and_mask_are_moved_alike_and_the_mask_gets_no_new_classes() -> None:
@@ -104,7 +104,9 @@ def test_image_and_mask_are_moved_alike_and_the_mask_gets_no_new_classes() -> No
         ({"rotation": (10, -10)}, "the lower end comes first"),
         ({"rotation": (1, 2, 3)}, "give a number, or a pair"),
         ({"shift": -0.1}, "shift=-0.1; give fractions that are not negative"),
-        ({"shift": (0.1, 0.1, 0.1)}, "shift=.* give one fraction, or a pair"),
+        ({"shift": (0.1,) * 4}, "shift=.* give one fraction, a pair .*, or three"),
+        ({"shift": (-0.1, 0, 0)}, "shift=.* give fractions that are not negative"),
+        ({"tilt": "much"}, "tilt='much'; give one finite number"),
         ({"shear": math.nan}, "shear=nan"),
         ({"zoom": 1}, "zoom=1; give a number below 1"),
         ({"zoom": (0, 2)}, "zoom=.* factors above 0"),
@@ -125,7 +127,10 @@ def test_nonsense_is_refused(arguments: Any, problem: str) -> None:
     [
         ((5,), "uint8", {}, "is not a picture"),
         ((0, 5), "uint8", {}, "is not a picture"),
-        ((3, 4, 5, 3), "uint8", {}, "is not a picture"),
+        ((3, 4, 5, 3, 2), "uint8", {}, r"is not a picture, .*, or a volume, \(depth, height, width, channels\)"),
+        ((3, 4, 0, 3), "uint8", {}, "is a volume without values"),
+        ((3, 4, 5, 3), "float16", {}, "put a Cast before it"),
+        ((3, 4, 5, 3), "uint8", {"value": 256}, "value=256 does not fit"),
         ((4, 40_000), "uint8", {}, "larger than OpenCV allows"),
         ((4, 5), "float16", {}, "put a Cast before it"),
         ((4, 5), "bool", {}, "put a Cast before it"),
@@ -139,7 +144,8 @@ def test_arrays_that_it_can_not_move_are_refused(shape: Any, dtype: str, argumen
         Affine(10, **arguments).result(Leaf(0, None, shape, np.dtype(dtype)))
 
 
-def test_without_opencv_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("shape", "library", "extra"), [((4, 5), "OpenCV", "image"), ((3, 4, 5, 1), "SciPy for volumes", "volume")])
+def test_without_its_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, shape: Any, library: str, extra: str) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"Affine needs OpenCV, not installed here\. What to do: pip install 'npy-loader\[image\]'"):
-        Affine(10)
+    with pytest.raises(ConfigError, match=rf"Affine needs {library}, not installed here\. What to do: pip install 'npy-loader\[{extra}\]'"):
+        Affine(10).result(Leaf(0, None, shape, np.dtype("uint8")))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import numpy as np
@@ -53,3 +54,34 @@ def test_half_turns_need_no_square() -> None:
 def test_nonsense_is_refused(turns: Any) -> None:
     with pytest.raises(ConfigError, match="Rotate90: turns="):
         Rotate90(turns)
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+@pytest.mark.parametrize("axes", [(1, 2), (2, 1), (0, 2), (0, 1)])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float32", "complex128"])
+def test_a_turn_of_a_volume_is_that_of_numpy(dtype: str, axes: Any, turn: int) -> None:
+    volume = RNG.integers(0, 100, (5, 5, 5, 3)).astype(dtype)
+    for given in (volume, volume[..., ::-1], np.asfortranarray(volume)):
+        out = np.full((1, *volume.shape), 77, dtype)
+        Rotate90(axes=axes).apply(given[None], out, [turn])
+        assert np.array_equal(out[0], np.rot90(given, turn, axes))
+
+
+def test_the_plane_that_is_turned_is_square() -> None:
+    leaf = Leaf(0, None, (4, 6, 6, 3), np.dtype("uint8"))
+    assert Rotate90().result(leaf) == leaf
+    with pytest.raises(ConfigError, match=r"x: \(4, 6, 6, 3\) uint8 is not of one size along the axes 0 and 2\."):
+        Rotate90(axes=(0, 2)).result(leaf)
+
+
+def test_volumes_need_no_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert Rotate90().result(Leaf(0, None, (4, 6, 6, 3), np.dtype("uint8")))
+    with pytest.raises(ConfigError, match=r"Rotate90 needs OpenCV, not installed here\. What to do: pip install 'npy-loader\[image\]'"):
+        Rotate90().result(Leaf(0, None, (6, 6), np.dtype("uint8")))
+
+
+@pytest.mark.parametrize("axes", [(1,), (1, 1), (1, 3), (-1, 0), None, 1, (0, 1, 2), (0, 1.0)])
+def test_axes_that_are_none_are_refused(axes: Any) -> None:
+    with pytest.raises(ConfigError, match=r"Rotate90: axes=.*; give two of 0 \(depth\), 1 \(height\) and 2 \(width\)"):
+        Rotate90(axes=axes)

@@ -39,6 +39,7 @@ from loader.errors import ConfigError
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (9, 4, 6, 3)).astype(np.uint8)
+VOLUMES = RNG.integers(0, 256, (9, 4, 5, 5, 2)).astype(np.uint8)
 LABELS = RNG.integers(0, 5, 9).astype(np.int32)
 
 
@@ -50,7 +51,7 @@ def on_rows(transform: LeafTransform, rows: Array, draws: Any = ()) -> Array:
     result = transform.result(leaf_of(rows))
     out = np.full((len(rows), *result.shape), 77, result.dtype)
     kept = rows.copy()
-    transform.apply(rows, out, draws)
+    transform.for_leaf(leaf_of(rows)).apply(rows, out, draws)
     assert np.array_equal(rows, kept, equal_nan=rows.dtype.kind == "f"), "the input was changed"
     return out
 
@@ -93,6 +94,12 @@ TRANSFORMS: dict[str, tuple[LeafTransform, Array]] = {
     "rotate six channels": (Rotate90(), RNG.standard_normal((9, 5, 5, 6))),
     "affine": (Affine(30, 0.2, 0.1, 0.3, "reflect"), IMAGES),
     "affine of six channels": (Affine(30, 0.2, 0.1, 0.3, value=0.5), RNG.standard_normal((9, 5, 7, 6)).astype("f4")),
+    "flip the depth": (Flip("depth"), VOLUMES),
+    "crop volumes": (Crop((2, 3, 4)), VOLUMES),
+    "noise on volumes": (Noise(5.0), VOLUMES),
+    "rotate volumes": (Rotate90(), VOLUMES),
+    "rotate volumes by a half": (Rotate90((0, 2), axes=(0, 2)), VOLUMES),
+    "affine of volumes": (Affine(30, 0.2, 0.1, 0.3, tilt=10), VOLUMES),
     "excerpt": (Excerpt(0.5, 8), RNG.standard_normal((9, 10, 2)).astype("f4")),
     "excerpt that is filled up": (Excerpt(3, 8), RNG.integers(0, 9, (9, 10))),
     "gain": (Gain(6), RNG.standard_normal((9, 10, 2)).astype("f4")),
@@ -288,6 +295,11 @@ def test_flip_mirrors_the_samples_that_were_drawn(direction: Any, axis: int) -> 
         assert np.array_equal(made[row], np.flip(image, axis - 1) if drawn else image)
 
 
+@pytest.mark.parametrize(("direction", "axis"), [("depth", 0), ("vertical", 1), ("horizontal", 2), (0, 0)])
+def test_flip_mirrors_volumes(direction: Any, axis: int) -> None:
+    assert np.array_equal(on_rows(Flip(direction), VOLUMES, [True] * 9), np.flip(VOLUMES, axis + 1))
+
+
 def test_flip_mirrors_images_without_channels() -> None:
     grey = IMAGES[..., 0]
     assert np.array_equal(on_rows(Flip("horizontal"), grey, [True] * 9), grey[:, :, ::-1])
@@ -338,7 +350,8 @@ def test_flip_refuses_other_directions_and_probabilities(direction: Any, p: floa
     ("direction", "shape", "problem"),
     [
         ("horizontal", (5,), "is not an image"),
-        ("vertical", (2, 3, 4, 5), "is not an image"),
+        ("vertical", (2, 3, 4, 5, 6), "is not an image, .*, nor a volume"),
+        ("depth", (4, 6, 3), "is not a volume"),
         (2, (4, 6), "has no axis 2"),
         (-3, (4, 6), "has no axis -3"),
         (0, (), "no axis 0"),

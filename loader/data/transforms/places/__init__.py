@@ -1,0 +1,1 @@
+"""Boxes and key points: places in a picture, which move with it."""

@@ -1,0 +1,1 @@
+"""Volumes: arrays (depth, height, width, channels)."""
