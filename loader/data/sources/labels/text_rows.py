@@ -8,12 +8,13 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from loader.errors import ConfigError, DataNotFoundError
+from loader.errors import ConfigError, DataNotFoundError, LabelError
 
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SHOWN = 6  # columns that a message lists
 _COMMENT = "#"
+_QUOTES = '. Is a quote missing, or one too many? A field that contains quotes must be in quotes, and each quote in it is written twice: "5"" disk"'
 
 
 def read_text(path: str) -> str:
@@ -39,18 +40,45 @@ def text_lines(path: str) -> Iterator[tuple[int, str]]:
 
 
 def csv_rows(path: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a `.csv` or `.tsv` that are neither empty nor a comment, with the number of their (last) line."""
+    """Yield the rows of a `.csv` or `.tsv` that are neither empty nor a comment, with the number of their first line.
+
+    Raises:
+        LabelError: a quote is not closed in its field, so that lines are taken for a part of the row before them.
+        ConfigError: a field is too long.
+    """
     text = read_text(path)
     comments = _Comments()
     lines = io.StringIO(text, newline="")  # `str.splitlines` would also split at characters that a field may hold
-    reader = csv.reader(comments.left_out(lines) if _COMMENT in text else lines, delimiter=separator_of(path))
+    separator = separator_of(path)
+    reader = csv.reader(comments.left_out(lines) if _COMMENT in text else lines, delimiter=separator)
+    before = begin = 0
     try:
         for row in reader:
+            more = reader.line_num - before - 1
+            number = reader.line_num + comments.count - more
+            if more > 0:
+                _check_quotes(text[begin : lines.tell()], separator, f"{path}, line {number}", number + more)
             if any(map(str.strip, row)):
-                yield reader.line_num + comments.count, row
+                yield number, row
+            before, begin = reader.line_num, lines.tell()
             comments.row_begins = True
     except csv.Error as error:
-        raise ConfigError(f"{path}, line {reader.line_num + comments.count}: {error}") from None
+        raise ConfigError(f"{path}, line {before + 1 + comments.count}: {error}{_QUOTES if reader.line_num > before + 1 else ''}") from None
+
+
+def _check_quotes(text: str, separator: str, where: str, last: int) -> None:
+    """Raise LabelError unless the lines of a row belong together by the rules: a lenient reader takes all lines up to any other quote for one field.
+
+    Args:
+        text: of the row, and of comments before it.
+        separator: of the columns.
+        where: the row begins, in words.
+        last: number of its last line.
+    """
+    try:
+        next(csv.reader(_Comments().left_out(io.StringIO(text, newline="")), delimiter=separator, strict=True))
+    except csv.Error:
+        raise LabelError(f"{where}: has a quote that is not closed, so all lines up to line {last} would belong to this row{_QUOTES}") from None
 
 
 def separator_of(path: str) -> str:

@@ -18,16 +18,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from loader.data.npy.file_io import OPEN_FLAGS, pread, preadv
+from loader.data.decode.decoder import Undecodable
+from loader.data.npy.file_io import OPEN_FLAGS, map_file, pread, preadv
 from loader.data.npy.header import name_path
 from loader.data.npy.refusals import not_a
 from loader.data.rows import Indices
 from loader.data.sources.files.file_listing import unreadable
+from loader.data.sources.lines.quotes import QuoteScan
+from loader.data.sources.lines.row_formats import quoted_fields
 from loader.data.spec import Array
 from loader.errors import DecodeError
 
 _CHUNK_BYTES = 256 * 1024  # stays in a core's second-level cache; one core finds lines at 1.5 GB/s: docs/measurements.md
-_LF, _CR, _QUOTE = b'\n\r"'
+_LF, _CR = b"\n\r"
 _MARK = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
@@ -85,19 +88,19 @@ class LineIndex:
         return LineIndex(self.paths, self.sizes, ends, self.starts[kept], self.lengths[kept], self.newlines)
 
 
-def find_lines(paths: Sequence[str], *, quoted: bool) -> LineIndex:
+def find_lines(paths: Sequence[str], *, delimiter: str | None = None) -> LineIndex:
     """Find the lines of text files, reading each file once.
 
     Args:
         paths: absolute.
-        quoted: a line end between two double quotes does not end a line, as in a CSV file.
+        delimiter: between the columns, if the files are CSV; a line end between two double quotes does not end a line then.
 
     Raises:
         DataNotFoundError, OSError: a file can't be read.
-        DecodeError: a file is not text, or has a line of 4 GiB or more.
+        DecodeError: a file is not text, or has a line of 4 GiB or more, or lines that only a stray quote holds together.
     """
     progress = _Progress()
-    found = [_find_in(path, quoted, progress) for path in paths]
+    found = [_find_in(path, delimiter, progress) for path in paths]
     progress.finish(sum(len(starts) for _, starts, _, _ in found))
     sizes, starts, lengths, newlines = zip(*found, strict=True)
     ends = np.cumsum([len(some) for some in starts], dtype=np.int64)
@@ -105,12 +108,12 @@ def find_lines(paths: Sequence[str], *, quoted: bool) -> LineIndex:
     return LineIndex(tuple(paths), np.array(sizes, np.int64), ends, *joined)
 
 
-def _find_in(path: str, quoted: bool, progress: _Progress) -> tuple[int, Indices, npt.NDArray[np.uint32], Indices]:
+def _find_in(path: str, delimiter: str | None, progress: _Progress) -> tuple[int, Indices, npt.NDArray[np.uint32], Indices]:
     """Return the size of one file, where its lines begin, their lengths, and the line ends before each chunk."""
     try:
         fd = os.open(path, OPEN_FLAGS)
         try:
-            scan = _Scan(quoted)
+            scan = _Scan(None if delimiter is None else QuoteScan(delimiter))
             buffer = np.empty(1 + _CHUNK_BYTES, np.uint8)
             buffer[0] = 0
             while count := _fill(fd, memoryview(buffer)[1:], scan.size):
@@ -119,15 +122,34 @@ def _find_in(path: str, quoted: bool, progress: _Progress) -> tuple[int, Indices
                 scan.add(buffer[: 1 + count])
                 buffer[0] = buffer[count]
                 progress.add(count, path)
+            starts, lengths, to_check = scan.lines()
+            if delimiter is not None and len(to_check):
+                _check_rows(path, memoryview(map_file(fd, scan.size)), starts[to_check], lengths[to_check], delimiter.encode())
         finally:
             os.close(fd)
     except OSError as error:
         named = name_path(error, path)
         raise (unreadable(path, named) if isinstance(named, OSError) else named) from None
-    starts, lengths = scan.lines()
     if len(lengths) and int(lengths.max()) > _LONGEST:
         raise DecodeError(path, f"has a line of {int(lengths.max()):,} bytes; 4 GiB is the most. Is it a text file?")
     return scan.size, starts, lengths.astype(np.uint32), np.array(scan.newlines, np.int64)
+
+
+def _check_rows(path: str, content: memoryview, starts: Indices, lengths: Indices, delimiter: bytes) -> None:
+    """Raise DecodeError unless these are rows of a CSV file."""
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+        row = content[start : start + length]
+        try:
+            quoted_fields(row, delimiter)
+        except Undecodable as error:
+            first = 1 + _line_ends(content[:start])
+            last = first + _line_ends(row[:-1])
+            reach = f". So all lines up to line {last:,} would belong to this row" if last > first else ""
+            raise DecodeError(path, f"line {first:,}: {error}{reach}") from None
+
+
+def _line_ends(content: memoryview) -> int:
+    return sum(bytes(content[start : start + _CHUNK_BYTES]).count(_LF) for start in range(0, len(content), _CHUNK_BYTES))
 
 
 class _Scan:
@@ -138,13 +160,12 @@ class _Scan:
         newlines: line ends before each chunk.
     """
 
-    def __init__(self, quoted: bool) -> None:
+    def __init__(self, quotes: QuoteScan | None) -> None:
         self.size = 0
         self.newlines: list[int] = []
-        self._quoted = quoted
+        self._quotes = quotes
         self._first = 0  # offset of the first line
         self._seen = 0  # line ends so far
-        self._open = 0  # 1 between two quotes
         self._ends: list[Indices] = []
         self._returns: list[npt.NDArray[np.bool_]] = []  # whether a carriage return stands before the line end
         self._last = _LF
@@ -157,35 +178,28 @@ class _Scan:
             self._first = len(_MARK)
         places = np.flatnonzero(content == _LF)
         self._seen += len(places)
-        if self._quoted:
-            places = self._outside_quotes(content, places)
+        if self._quotes is not None:
+            places = self._quotes.outside(chunk, places, self.size, self._first)
         self._ends.append(places + self.size)
         self._returns.append(chunk[places] == _CR)
         self.size += len(content)
         self._last = int(chunk[-1])
 
-    def _outside_quotes(self, content: Array, places: Indices) -> Indices:
-        """Return the places that have an even number of quotes before them; a quote within quotes is doubled."""
-        quotes = np.flatnonzero(content == _QUOTE)
-        if len(quotes) or self._open:
-            places = places[(np.searchsorted(quotes, places) + self._open) % 2 == 0]
-            self._open = (self._open + len(quotes)) % 2
-        return places
-
-    def lines(self) -> tuple[Indices, Indices]:
-        """Return where the lines that are not empty begin, and how long they are."""
+    def lines(self) -> tuple[Indices, Indices, Indices]:
+        """Return where the lines that are not empty begin, how long they are, and the numbers of those that may be no rows of a CSV file."""
         ends = np.concatenate([*self._ends, np.zeros(0, np.int64)])
         returns = np.concatenate([*self._returns, np.zeros(0, bool)])
         if self.size > (ends[-1] + 1 if len(ends) else self._first):  # the last line has no end
             ends, returns = np.append(ends, self.size), np.append(returns, self._last == _CR)
         starts = np.empty_like(ends)
         starts[:1], starts[1:] = self._first, ends[:-1] + 1
+        to_check = np.zeros(0, np.int64) if self._quotes is None else self._quotes.to_check(starts, ends)
         lengths = ends - starts
         lengths -= returns & (lengths > 0)
         if len(lengths) and not lengths.min():
             kept = lengths > 0
-            return starts[kept], lengths[kept]
-        return starts, lengths
+            starts, lengths, to_check = starts[kept], lengths[kept], (np.cumsum(kept) - 1)[to_check]
+        return starts, lengths, to_check
 
 
 def _fill(fd: int, buffer: memoryview, offset: int) -> int:

@@ -66,8 +66,11 @@ def split_csv(row: bytes, delimiter: bytes) -> list[bytes]:
     Raises:
         Undecodable: quotes are not as they should be.
     """
-    if b'"' not in row:
-        return row.split(delimiter)
+    return quoted_fields(row, delimiter) if b'"' in row else row.split(delimiter)
+
+
+def quoted_fields(row: bytes | memoryview, delimiter: bytes) -> list[bytes]:
+    """Return the fields of a row of CSV in which there are quotes. Raises Undecodable as `split_csv` does."""
     other = re.escape(delimiter)
     pattern = re.compile(rb'(?:"([^"]*(?:""[^"]*)*)"|([^"\n' + other + rb"][^\n" + other + rb"]*)?)(?:(" + other + rb")|\Z)")
     fields: list[bytes] = []

@@ -82,7 +82,7 @@ class TextLines(Source):
         names = None if classes is None else check_classes(classes)
         files = _files(paths)
         kind = format_of(files, format, delimiter)
-        index = find_lines(files, quoted=kind.is_csv)
+        index = find_lines(files, delimiter=kind.delimiter if kind.is_csv else None)
         self._files = MappedFiles(files, index.sizes.tolist())
         labels = as_columns(label_columns)
         whole_rows = isinstance(self._decoder, FunctionDecoder)

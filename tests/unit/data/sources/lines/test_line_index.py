@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loader.data.decode.decoder import Undecodable
 from loader.data.sources.lines import line_index
 from loader.data.sources.lines.line_index import LineIndex, find_lines
+from loader.data.sources.lines.row_formats import split_csv
 from loader.errors import DataNotFoundError, DecodeError, LoaderError
 
 
@@ -29,11 +31,11 @@ def lines_in(index: LineIndex) -> list[bytes]:
     return found
 
 
-def find(folder: Path, *contents: bytes, quoted: bool = False) -> LineIndex:
+def find(folder: Path, *contents: bytes, delimiter: str | None = None) -> LineIndex:
     paths = [folder / f"{number}.txt" for number in range(len(contents))]
     for path, content in zip(paths, contents, strict=True):
         path.write_bytes(content)
-    return find_lines([str(path) for path in paths], quoted=quoted)
+    return find_lines([str(path) for path in paths], delimiter=delimiter)
 
 
 @pytest.mark.usefixtures("chunk")
@@ -71,7 +73,7 @@ def test_lines_of_random_texts_are_those_that_python_finds(tmp_path: Path) -> No
 @pytest.mark.usefixtures("chunk")
 def test_a_line_end_in_quotes_ends_no_row(tmp_path: Path) -> None:
     content = b'a,"b\n\nc"\n"d ""e""\n",f\n'
-    assert lines_in(find(tmp_path, content, quoted=True)) == [b'a,"b\n\nc"', b'"d ""e""\n",f']
+    assert lines_in(find(tmp_path, content, delimiter=",")) == [b'a,"b\n\nc"', b'"d ""e""\n",f']
 
 
 @pytest.mark.usefixtures("chunk")
@@ -81,8 +83,45 @@ def test_rows_of_random_csv_files_are_those_that_python_finds(tmp_path: Path) ->
         rows = [["".join(rng.choice(list('ab,"\n\r'), rng.integers(0, 6))) for _ in range(3)] for _ in range(6)]
         with (tmp_path / "a.csv").open("w", newline="") as file:
             csv.writer(file).writerows(rows)
-        index = find_lines([str(tmp_path / "a.csv")], quoted=True)
+        index = find_lines([str(tmp_path / "a.csv")], delimiter=",")
         assert [next(csv.reader([line.decode()])) for line in lines_in(index)] == rows
+
+
+def rows_of(content: bytes) -> list[bytes]:
+    """Return the rows of a CSV file: a line goes on in the next one if it has an odd number of quotes."""
+    rows: list[bytes] = []
+    for line in content.split(b"\n"):
+        if rows and rows[-1].count(b'"') % 2:
+            rows[-1] += b"\n" + line
+        else:
+            rows.append(line)
+    return rows
+
+
+def is_row(row: bytes) -> bool:
+    try:
+        split_csv(row, b",")
+    except Undecodable:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("chunk")
+def test_rows_of_several_lines_that_no_quotes_hold_together_are_an_error(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    refused = 0
+    for number in range(300):
+        start = b"\xef\xbb\xbf" if number % 3 == 0 else b""
+        text = rng.choice(np.frombuffer(b'aa,,""""\n\n', np.uint8), rng.integers(1, 16)).tobytes()
+        bad = [row for row in rows_of(text) if b"\n" in row and not is_row(row)]
+        if bad:
+            refused += 1
+            before = rows_of(text)[: rows_of(text).index(bad[0])]
+            with pytest.raises(DecodeError, match=rf": line {1 + sum(1 + row.count(10) for row in before)}: .*unmatched quote"):
+                find(tmp_path, start + text, delimiter=",")
+        else:
+            assert lines_in(find(tmp_path, start + text, delimiter=",")) == [row for row in rows_of(text) if row]
+    assert 50 < refused < 250
 
 
 @pytest.mark.usefixtures("chunk")
@@ -99,7 +138,7 @@ def test_files_follow_one_another_and_empty_ones_count_for_nothing(tmp_path: Pat
 def test_lines_are_numbered_as_editors_number_them(tmp_path: Path) -> None:
     index = find(tmp_path, b"a\n\nb\r\n\r\n\nc", b"\n\n\nd\ne\n")
     assert [index.line_number(line) for line in range(len(index))] == [1, 3, 6, 4, 5]
-    quoted = find(tmp_path, b'a,"b\n\n"\nc\n', quoted=True)
+    quoted = find(tmp_path, b'a,"b\n\n"\nc\n', delimiter=",")
     assert [quoted.line_number(line) for line in range(2)] == [1, 4]
 
 
@@ -127,9 +166,9 @@ def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes, message: str
 
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match="gone"):
-        find_lines([str(tmp_path / "gone")], quoted=False)
+        find_lines([str(tmp_path / "gone")])
     with pytest.raises(LoaderError, match="is a folder"):
-        find_lines([str(tmp_path)], quoted=False)
+        find_lines([str(tmp_path)])
 
 
 def test_a_long_search_says_how_far_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

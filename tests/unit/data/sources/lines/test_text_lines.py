@@ -188,11 +188,30 @@ def test_a_row_that_does_not_fit_is_named(write: Write, row: str, problem: str) 
     assert f"labels of 1 of 2 rows can't be used:\n  {path}, line 3: " in str(told.value)
 
 
-def test_a_quote_that_is_never_closed_is_an_error_of_its_row(write: Write) -> None:
-    source = TextLines(write("a.csv", 'text,label\na,0\n"b,1\nc,0\n'), decode=CODES, text_column="text")
-    assert len(source) == 2
-    with pytest.raises(DecodeError, match=r"line 3, .* has an unmatched quote"):
-        source[1]
+STRAY = {
+    "before a text": ('a,0\n"b,1\nc,0\n', 4),
+    "in a text": ('a,0\n5" disk,1\nb,"c"\nd,0\n', 5),
+    "in a text with quotes": ('a,0\n"a "b c",1\n"d",0\n', 4),
+    "after a text": ('a,0\nb",1\n"c\nd",0\n', 4),
+    "twice": ('a,0\n5" disk,1\nc,0\nd,0\n3" tape,1\ne,0\n', 6),
+    "behind a good row of two lines": ('"a\n",0\nb,"1\nc,0\n', 5),
+}
+
+
+@pytest.mark.parametrize("kind", STRAY)
+@pytest.mark.parametrize("decoder", [CODES, len], ids=["a column", "whole rows"])
+def test_a_stray_quote_is_an_error_that_names_its_line_and_how_far_it_would_reach(write: Write, kind: str, decoder: Any) -> None:
+    rows, last = STRAY[kind]
+    path = write("a.csv", "text,label\n" + rows)
+    first = 4 if "good" in kind else 3
+    words = rf"a\.csv: line {first}: .* has an unmatched quote.*So all lines up to line {last} would belong to this row"
+    with pytest.raises(DecodeError, match=words):
+        TextLines(path, decode=decoder, text_column=None if decoder is len else "text")
+
+
+def test_quotes_within_a_text_without_quotes_are_part_of_it_if_its_line_has_an_even_number(write: Write) -> None:
+    source = TextLines(write("a.csv", 'text,label\n5"x3",0\n"a\n""b""",1\n'), decode=CODES, text_column="text", label_columns="label")
+    assert [text_of(source[place][0]) for place in range(2)] == ['5"x3"', 'a\n"b"']
 
 
 @pytest.mark.parametrize(
