@@ -23,6 +23,7 @@ LINES_OF_A_FUNCTION = 50
 FILES_OF_A_FOLDER = 15
 FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "jax", "torch"}
 EVERYWHERE = {"config", "errors", "machine"}
+TORCHVISION = "data/transforms/libraries/torchvision_pipeline.py"
 ASKING_THE_POOL = {"data/sources/whole_pass.py": {"train"}}  # `source.statistics()` and `source.shapes()`, in the user's process only
 
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
@@ -176,8 +177,10 @@ print(json.dumps(sorted({name.split(".")[0] for name in new} - set(sys.stdlib_mo
     assert set(json.loads(result.stdout)) <= {"loader", "numpy", "cloudpickle"}
 
 
-def test_frameworks_are_imported_in_the_trainers_adapters_only() -> None:
-    assert {name.split("/")[0] for name in importers(*FRAMEWORKS)} <= {"train"}
+def test_frameworks_are_imported_in_the_trainers_adapters_only_and_pytorch_where_a_pipeline_of_torchvision_is_called() -> None:
+    assert {name if name.startswith("data") else name.split("/")[0] for name in importers(*FRAMEWORKS)} == {TORCHVISION, "train"}
+    assert importers("torchvision") == {TORCHVISION}
+    assert not importers("albumentations", "audiomentations")
 
 
 def test_images_are_decoded_and_transformed_behind_one_door_for_each_library() -> None:

@@ -203,6 +203,18 @@ def test_an_image_data_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         made[name].close()
 
 
+def test_functions_of_one_array_and_of_several_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaders: list[loader.Loader]) -> None:
+    monkeypatch.chdir(tmp_path)
+    labelled_pictures(tmp_path)
+    source = loader.NpyArrays("data/photos.npy", "data/labels.npy")
+    made = run("docs/transforms_of_other_libraries.md", slice(-2, None), T=loader.transforms, source=source, Loader=loader.Loader)
+    mapped = run("docs/transforms_of_other_libraries.md", slice(-2, -1), T=loader.transforms)["steps"]
+    with loader.Loader(source, 32, transforms=mapped) as one:
+        assert str(one.spec) == "(x: (24, 32, 3) float32, y: () int32)"
+    with made["train"] as one:
+        assert len(list(one)) == 7
+
+
 def test_labels_in_a_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     names = [f"{'ab'[number % 2]} {number:02d}.jpg" for number in range(20)]

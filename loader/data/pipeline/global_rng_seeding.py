@@ -16,10 +16,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from loader.data.global_rng import NUMPY, PYTHON, TORCH, states, torch_module
+from loader.data.pipeline.segments import Transform, describe
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.rows import Indices, RowGauge, Targets, gauge_of
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Sample
+from loader.data.transforms import From
 
 Draws = Mapping[int, Sequence[str]]
 """By the place of a transform, or SOURCE_PLACE: the global generators that it draws from."""
@@ -112,15 +114,31 @@ class SeededSource(Source):
             self._source.read(indices[row : row + 1], Targets((leaf[row : row + 1] for leaf in out), RowGauge(cell, first + row)))
 
 
-def in_words(draws: Draws, names: Mapping[int, str]) -> str:
-    """Return what is to be known about a pipeline that draws from global generators.
+def with_declared(draws: Draws, transforms: Sequence[object]) -> Draws:
+    """Return what draws from which generators, with what is known of libraries: with the first sample, not all that may draw has to."""
+    declared = _declared(transforms)
+    return {place: list(dict.fromkeys((*declared.get(place, ()), *draws.get(place, ())))) for place in sorted({*draws, *declared})}
 
-    Args:
-        draws: at least one.
-        names: of the transforms, and of the source, by place.
-    """
-    said = "; ".join(f"{names[place]} draws from {' and '.join(_SHOWN[name] for name in generators)}" for place, generators in draws.items())
-    return f"{said}. They are set for each sample, so that batches stay the same. Better: draw from the rng that a transform is given"
+
+def _without_declared(draws: Draws, transforms: Sequence[object]) -> Draws:
+    """Return what draws from generators without that being known of it beforehand."""
+    declared = _declared(transforms)
+    rest = {place: [name for name in names if name not in declared.get(place, ())] for place, names in draws.items()}
+    return {place: names for place, names in rest.items() if names}
+
+
+def _declared(transforms: Sequence[object]) -> Draws:
+    return {place: transform.draws for place, transform in enumerate(transforms) if isinstance(transform, From) and transform.draws}
+
+
+def in_words(draws: Draws, transforms: Sequence[Transform]) -> str | None:
+    """Return who draws from which generator without that being known of it, and what to do; None if nobody does."""
+    unexpected = _without_declared(draws, transforms)
+    names = {SOURCE_PLACE: "the source"} | {place: describe(place, transforms[place]).rstrip(",") for place in unexpected if place != SOURCE_PLACE}
+    said = "; ".join(f"{names[place]} draws from {' and '.join(_SHOWN[name] for name in generators)}" for place, generators in unexpected.items())
+    return (
+        f"{said}. They are set for each sample, so that batches stay the same. Better: draw from the rng that a transform is given" if said else None
+    )
 
 
 _SHOWN = {NUMPY: "NumPy's global generator", PYTHON: "that of the module random", TORCH: "PyTorch's"}

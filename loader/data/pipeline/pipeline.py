@@ -1,14 +1,13 @@
 """From sample numbers to finished rows: the source, the transforms and the class weights, as one thing that travels to the workers.
 
-The list of transforms is cut into segments. Neighbouring built-in transforms form a segment that works array by array on many rows; all
-other callables form segments that work sample by sample. Between segments the rows lie in scratch memory of the worker; the last thing that
-touches an array writes it into the slot, and an array that nothing touches is read into the slot directly.
+The list of transforms is cut into segments. Neighbouring built-in transforms form a segment that works array by array on many rows; a `Batch`
+is one that gets many rows, too; all other callables form segments that work sample by sample. Between segments the rows lie in scratch memory of
+the worker; the last thing that touches an array writes it into the slot, and an array that nothing touches is read into the slot directly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,11 @@ import numpy as np
 from loader.data import fork_guard
 from loader.data.class_weight import ClassWeight
 from loader.data.npy.file_io import limit_in_words
-from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGenerators, SeededSource
+from loader.data.pipeline.batch_segment import BatchSegment, check_draws
+from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGenerators, SeededSource, with_declared
 from loader.data.pipeline.global_rng_seeding import in_words as draws_in_words
 from loader.data.pipeline.io_retries import may_pass, pause
-from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, read_rows
+from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, grouped, read_rows
 from loader.data.pipeline.told_specs import FirstSample, known_specs, tell_specs
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.rows import UNKNOWN_ROW, BadSample, Indices, RowGauge, is_fault_of_sample
@@ -27,11 +27,13 @@ from loader.data.sources.joined import check_sums
 from loader.data.sources.source import Source, name_or_none, with_members
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_names
-from loader.data.transforms import LeafTransform, RowError
+from loader.data.transforms import Batch, LeafTransform, RowError
 from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineError, SampleError, in_words, remote_traceback
 
 # Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
 _CHUNK_BYTES = 1024 * 1024
+# Where a function of the user's wants several at once, that counts for more.
+_BATCH_CHUNK_BYTES = 16 * _CHUNK_BYTES
 
 
 class Pipeline:
@@ -73,13 +75,12 @@ class Pipeline:
 
     def check_sums(self, *, reading: bool = False) -> None:
         """Raise ConfigError where the source adds samples of different kinds, and nothing would make them alike before they are read together."""
-        if not self.transforms or isinstance(self.transforms[0], LeafTransform):
+        if not self.transforms or isinstance(self.transforms[0], LeafTransform | Batch):
             check_sums(self.source, reading=reading)
 
     def draws_in_words(self, draws: Draws) -> str | None:
         """Return who draws from a global generator, and what to do; None if nobody does."""
-        names = {SOURCE_PLACE: "the source"} | {place: describe(place, transform).rstrip(",") for place, transform in enumerate(self.transforms)}
-        return draws_in_words(draws, names) if draws else None
+        return draws_in_words(draws, self.transforms)
 
     def stage_names(self) -> list[str]:
         """Return a name for each stage that `watch` is told of."""
@@ -127,7 +128,8 @@ class Pipeline:
         self.check_sums(reading=True)
         specs = self._build(detector, self.source.spec, None, index)
         detector.finish()
-        return FirstSample(known_specs(self.source), specs, detector.draws)
+        check_draws(detector.draws, self.transforms)
+        return FirstSample(known_specs(self.source), specs, with_declared(detector.draws, self.transforms))
 
     def _build(self, generator: SampleGenerator, spec: SampleSpec, specs: Sequence[SampleSpec] | None, probed: int = 0) -> list[SampleSpec]:
         self._generator = generator
@@ -135,14 +137,13 @@ class Pipeline:
         self._decoding = [member for member in with_members(self.source) if member.decodes]
         found: list[SampleSpec] = []
         sample: Any = self.source[probed] if specs is None else None
-        for built_in, group in groupby(enumerate(self.transforms), key=lambda item: isinstance(item[1], LeafTransform)):
-            members: list[tuple[int, Any]] = list(group)
-            if built_in:
+        for kind, members in grouped(self.transforms):
+            if kind is LeafTransform:
                 segment: Segment = LeafSegment(members, spec, generator)
                 for place, transform in members if specs is None else ():
                     sample = transform(sample, generator.at(0, 0, place))
             else:
-                segment = call = CallSegment(members, spec, generator)
+                segment = call = CallSegment(members, spec, generator) if kind is None else BatchSegment(*members[0], spec, generator)
                 sample, call.result = call.probe(sample) if specs is None else (None, specs[len(found)])
                 found.append(segment.result)
             spec = segment.result
@@ -155,7 +156,8 @@ class Pipeline:
         self.spec = spec if self.class_weight is None else self.class_weight.result(spec)
         self.specs = (self.spec,)
         scratch = max((segment.scratch_bytes for segment in self._segments), default=0)
-        self._chunk_rows = max(1, _CHUNK_BYTES // scratch) if scratch else 0
+        chunk = _BATCH_CHUNK_BYTES if any(isinstance(segment, BatchSegment) for segment in self._segments) else _CHUNK_BYTES
+        self._chunk_rows = max(1, chunk // scratch) if scratch else 0
 
     def fill(self, indices: Indices, epoch: int, out: list[Array], progress: memoryview, first: int = 0) -> None:
         """Produce the samples `indices` of `epoch` in the rows of `out`.

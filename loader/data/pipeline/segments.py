@@ -6,8 +6,9 @@ Source and transforms may be the user's own and raise what they like; here it is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from loader.data.rows import UNKNOWN_ROW, BadSample, Indices, RowGauge, Targets,
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_of
-from loader.data.transforms import LeafTransform, RowError
+from loader.data.transforms import Batch, LeafTransform, RowError
 from loader.errors import PipelineError
 
 
@@ -237,6 +238,19 @@ class CallSegment(Segment):
 
     def _describe(self, place: int) -> str:
         return describe(place, dict(self._transforms)[place])
+
+
+def grouped(transforms: Sequence[Transform]) -> Iterator[tuple[type | None, list[tuple[int, Any]]]]:
+    """Yield transforms that make a segment together, each with its place, and what they are: `LeafTransform`, `Batch`, or None for any callable."""
+
+    def kind(item: tuple[int, Transform]) -> tuple[type | None, int]:
+        place, transform = item
+        if isinstance(transform, Batch):
+            return Batch, place
+        return (LeafTransform if isinstance(transform, LeafTransform) else None), -1
+
+    for (found, _), members in groupby(enumerate(transforms), key=kind):
+        yield found, list(members)
 
 
 def describe(place: int, function: Transform) -> str:

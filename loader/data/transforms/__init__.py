@@ -1,7 +1,7 @@
 """Transforms: what happens to a sample between its file and the batch.
 
-A transform is any callable `f(sample, rng) -> sample`. Those in this room also work on many rows at once, from an array to an array, so that
-the last one writes straight into the slot.
+A transform is any callable `f(sample, rng) -> sample`. Those of this room itself also work on many rows at once, from an array to an array, so
+that the last one writes straight into the slot; those of its inner rooms run a function of the user's or a pipeline of another library.
 
 Each takes `fields`: names of parts (`"x"`, `"y"`, `"sample_weight"`) or of entries of a part's dict (`"image"`).
 """
@@ -10,7 +10,10 @@ from loader.data.transforms.affine import Affine
 from loader.data.transforms.colour import Brightness, Contrast
 from loader.data.transforms.flip import Flip
 from loader.data.transforms.frames import Crop, Pad
+from loader.data.transforms.functions.batch_function import Batch
+from loader.data.transforms.functions.map_function import Map
 from loader.data.transforms.leaf_transform import LeafTransform, RowError
+from loader.data.transforms.libraries.from_library import From
 from loader.data.transforms.noise import Erase, Noise
 from loader.data.transforms.rotate90 import Rotate90
 from loader.data.transforms.sizes import RandomResizedCrop, Resize
@@ -21,6 +24,7 @@ from loader.data.transforms.values import Cast, Normalize, OneHot, Rescale
 
 __all__ = [
     "Affine",
+    "Batch",
     "Brightness",
     "Cast",
     "Contrast",
@@ -28,9 +32,11 @@ __all__ = [
     "Erase",
     "Excerpt",
     "Flip",
+    "From",
     "Gain",
     "LeafTransform",
     "LogMel",
+    "Map",
     "Noise",
     "Normalize",
     "OneHot",

@@ -19,6 +19,16 @@ Step = tuple[int, "LeafTransform", Leaf]
 """The number of an array in a sample's spec, what changes it, and what it becomes."""
 
 
+def names_of_fields(given: Fields, argument: str, *, none: bool = False) -> tuple[str, ...]:
+    """Return names of fields as a tuple. Raises ConfigError for anything else; also for no name, unless there may be `none`."""
+    names = (given,) if isinstance(given, str) else given
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{argument}={given!r}; give names of parts, such as 'x', or of keys in a dict, such as ('image', 'mask')")
+    if not names and not none:
+        raise ConfigError(f"{argument}={given!r} names no array")
+    return tuple(names)
+
+
 class RowError(ValueError):
     """A transform of many rows failed at one of them."""
 
@@ -35,19 +45,12 @@ class LeafTransform(NamedArguments, ABC):
     """
 
     def __init__(self, fields: Fields) -> None:
-        self.fields = self.names(fields, "fields")
-        if not self.fields:
-            raise ConfigError(f"{type(self).__name__}: fields={fields!r} names no array")
+        self.fields = names_of_fields(fields, f"{type(self).__name__}: fields")
 
     @classmethod
     def names(cls, given: Fields, argument: str) -> tuple[str, ...]:
-        """Return names of fields as a tuple. Raises ConfigError for anything else."""
-        names = (given,) if isinstance(given, str) else given
-        if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-            raise ConfigError(
-                f"{cls.__name__}: {argument}={given!r}; give names of parts, such as 'x', or of keys in a dict, such as ('image', 'mask')"
-            )
-        return tuple(names)
+        """Return names of fields as a tuple, which may be empty. Raises ConfigError for anything else."""
+        return names_of_fields(given, f"{cls.__name__}: {argument}", none=True)
 
     @property
     def random(self) -> bool:
