@@ -48,7 +48,7 @@ STEPS = {
 # What `loader show` draws for docs/what_the_model_sees.md.
 TRAIN = """
 import numpy as np
-from loader import Loader, MapSource
+from loader import Loader, MapSource, NpyArrays
 from loader import transforms as T
 from make_gallery import house
 
@@ -58,6 +58,14 @@ def make_loader():
     source = MapSource(pictures, ids=[f"houses/{number:03}.png" for number in range(4)], labels=["sand", "green", "rose", "blue"])
     steps = [T.Flip("horizontal"), T.Affine(rotation=15, shift=0.1, zoom=0.2, fill="nearest"), T.Brightness(0.3), T.Rescale(1 / 255)]
     return Loader(source, 4, shuffle=True, seed=3, transforms=steps, workers=0, name="train")
+
+def make_found():
+    mask = np.zeros((4, 72, 72), np.uint8)
+    mask[:, 30:62, 12:46], mask[:, 48:62, 36:43] = 1, 2
+    places = {"boxes": np.float32([[(12, 14, 46, 62), (49, 5, 65, 21)]] * 4), "points": np.float32([[(28.5, 14), (57, 13)]] * 4)}
+    move = {"fields": "image", "masks": "mask", "boxes": "boxes", "points": "points"}
+    steps = [T.Affine(rotation=20, shift=0.1, zoom=0.2, **move)]
+    return Loader(NpyArrays({"image": np.stack(pictures), "mask": mask}, places), 4, transforms=steps, workers=0, name="found")
 """
 
 
@@ -92,8 +100,9 @@ def shown() -> None:
         script = Path(folder, "train.py")
         script.write_text(TRAIN)
         sys.path.insert(0, str(Path(__file__).parent))
-        words = ["show", f"{script}:make_loader", "--epochs", "5", "--png", str(FOLDER / "show.png")]
-        subprocess.run([sys.executable, "-m", "loader", *words], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+        for function, picture, options in (("make_loader", "show.png", ["--epochs", "5"]), ("make_found", "show_places.png", ["--samples", "2"])):
+            words = ["show", f"{script}:{function}", *options, "--png", str(FOLDER / picture)]
+            subprocess.run([sys.executable, "-m", "loader", *words], check=True, env={"PYTHONPATH": ":".join(sys.path)})
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from loader.train.show.sheet import Block, Page, check_pillow, page, png
 from loader.train.show.tiles import tiles_of
 
 _NAMED = 2  # classes of a label that is a mixture
-_NUMBERS = 4  # of a vector that is told in words
+_NUMBERS = 8  # of a vector that is told in words
+_WORDS_HIGH = 60  # pixels, about, of the words below a picture
 _SHARE = 0.005  # of a class that is named in a mixture
 
 
@@ -118,7 +119,7 @@ def _as_dict(field: Field) -> dict[str, Any]:
         "drawn_from": [field.scale.low, field.scale.high] if field.is_drawn and field.kind not in (Kind.TEXT, Kind.MASK) else None,
         "min": values.low,
         "max": values.high,
-        "mean": values.mean,
+        "mean": values.mean if math.isfinite(values.mean) else None,  # a sum that float64 can't hold
         "nan": values.nan,
         "infinite": values.infinite,
     }
@@ -128,5 +129,5 @@ def _in_rows(blocks: Sequence[Block]) -> list[Sequence[Block]]:
     """Return blocks in rows that make about a square of the page."""
     wide = max(sum(picture.shape[1] for picture in block.pictures) for block in blocks) or 1
     high = max((len(picture) for block in blocks for picture in block.pictures), default=1)
-    columns = max(1, min(len(blocks), round(math.sqrt(len(blocks) * high / wide))))
+    columns = max(1, min(len(blocks), round(math.sqrt(len(blocks) * (high + _WORDS_HIGH) / wide))))
     return [blocks[start : start + columns] for start in range(0, len(blocks), columns)]

@@ -19,14 +19,21 @@ _EDGE = 2  # pixels above and below a curve
 
 
 def curves(array: Array, scale: Scale, width: int, height: int) -> Array:
-    """Return one curve for each channel of `(steps,)` or `(steps, channels)`, and a grey line at zero, as `(height, width, 3)` bytes."""
+    """Return one curve for each channel, and a grey line at zero, as `(height, width, 3)` bytes.
+
+    Args:
+        array: `(steps,)`, or steps and channels in any order: there are fewer channels.
+        scale: the values at the bottom and at the top.
+        width, height: of the picture.
+    """
     paper = np.empty((height, width, 3), np.float32)
     paper[...] = _PAPER
     if scale.low < 0 < scale.high:
         paper[int(_row(np.zeros(1), scale, height)[0])] = _ZERO
-    for number, channel in enumerate(array.reshape(len(array), -1).T[: len(PALETTE)]):
+    channels = array.reshape(len(array), -1)
+    for number, channel in enumerate(channels.T if len(channels) >= channels.shape[1] else channels):
         ink = _ink(channel.astype(np.float64), scale, width, height)[..., None]
-        paper = paper * (1 - ink) + np.array(PALETTE[number], np.float32) * ink
+        paper = paper * (1 - ink) + np.array(PALETTE[number % len(PALETTE)], np.float32) * ink
     return np.rint(paper).astype(np.uint8)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from loader.config import brief_size, plain
 from loader.data.pipeline.pipeline import Pipeline
+from loader.data.pipeline.segments import Transform
 from loader.data.plan import EpochPlan
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.source import Source, is_in_order, name_or_none, with_members
@@ -30,6 +31,7 @@ class Taken:
         epochs: in how many epochs each of them is there, from the first one on.
         leaves: the arrays of a sample. Their shape is that of the first sample; without transforms, others may differ.
         arrays: the arrays themselves: `arrays[leaf][epoch][sample]`.
+        transforms: what the samples went through.
     """
 
     whose: str
@@ -38,6 +40,7 @@ class Taken:
     epochs: int
     leaves: tuple[Leaf, ...]
     arrays: Sequence[Sequence[Sequence[Array]]]
+    transforms: Sequence[Transform] = ()
 
     def name(self, sample: int) -> str | None:
         """Return the path or ID of a sample; None if it has none."""
@@ -49,12 +52,15 @@ class Taken:
         return next((tuple(found) for one in with_members(self.source) if (found := getattr(one, "classes", None))), ())
 
 
-def take_from_loader(whose: str, source: Source, plan: EpochPlan, producer: Inline, samples: Any, epochs: Any) -> Taken:
+def take_from_loader(
+    whose: str, source: Source, transforms: Sequence[Transform], plan: EpochPlan, producer: Inline, samples: Any, epochs: Any
+) -> Taken:
     """Make the first samples of the first epoch, and the same ones as they are in the epochs after it. Raises SampleError, ConfigError.
 
     Args:
         whose: name of the loader.
         source: of the loader.
+        transforms: of the loader.
         plan: batches of an epoch.
         producer: makes the samples, in this process.
         samples: how many, if there are so many.
@@ -69,7 +75,7 @@ def take_from_loader(whose: str, source: Source, plan: EpochPlan, producer: Inli
         for batch, layout in batches:
             for number, array in enumerate(producer.make(batch, epoch, layout)):
                 arrays[number][epoch].extend(map(np.asarray, array))  # of one axis, rows would be no arrays
-    return Taken(whose, source, indices, epochs, leaves, arrays)
+    return Taken(whose, source, indices, epochs, leaves, arrays, transforms)
 
 
 def take_from_source(whose: str, source: Source, samples: Any) -> Taken:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
+import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +20,10 @@ from loader.errors import ConfigError
 _MARGIN, _GAP, _BETWEEN = 12, 14, 4  # around the page, between blocks, between the pictures of a block
 _TEXT_SIZE, _LINE = 12, 15
 _WHITE, _BLACK, _GREY = (255, 255, 255), (30, 30, 30), (120, 120, 120)
-_LEAST_BLOCK, _LEAST_PAGE = 96, 480
+_LEAST_BLOCK, _LEAST_PAGE = 96, 540
+_WIDER = "DejaVuSans.ttf"
+_MOST_PIXELS = 100_000_000  # of a page
+_MOST_SIGNS = 1000  # of a text: more than a picture of it can hold
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,10 @@ def page(title: Sequence[str], heads: Sequence[str], rows: Sequence[Sequence[Blo
     words = [line for paragraph in title for line in _wrapped(paragraph, width - 2 * _MARGIN)]
     top = _MARGIN + len(words) * _LINE + (_GAP if words else 0)
     first = top + (_LINE if heads else 0)
-    image = Image.new("RGB", (width, first + len(rows) * (high + _GAP) - _GAP + _MARGIN), _WHITE)
+    height = first + len(rows) * (high + _GAP) - _GAP + _MARGIN
+    if height * width > _MOST_PIXELS:
+        raise ConfigError(f"{len(blocks):,} samples make a picture of {width:,} × {height:,} pixels; show fewer")
+    image = Image.new("RGB", (width, height), _WHITE)
     draw = ImageDraw.Draw(image)
     for number, line in enumerate(words):
         _write(draw, _MARGIN, _MARGIN + number * _LINE, line, _BLACK)
@@ -117,27 +126,57 @@ def shrunk(picture: Array, height: int, width: int) -> Array:
 
 
 def text_tile(text: str, width: int, height: int) -> Array:
-    """Return a text as a picture of this size. What does not fit is left out, with a mark."""
+    """Return a text as a picture of this width, and at most this height. What does not fit is left out, with a mark."""
     from PIL import Image, ImageDraw
 
-    image = Image.new("RGB", (width, height), _WHITE)
-    draw = ImageDraw.Draw(image)
-    lines, fit = _wrapped(text, width), height // _LINE
+    lines, fit = _wrapped(text[:_MOST_SIGNS], width), height // _LINE
     shown = lines if len(lines) <= fit else [*lines[: fit - 1], _start_of(lines[fit - 1] + " ……", width)]
+    image = Image.new("RGB", (width, max(1, len(shown)) * _LINE), _WHITE)
+    draw = ImageDraw.Draw(image)
     for number, line in enumerate(shown):
         _write(draw, 0, number * _LINE, line, _BLACK)
     return np.asarray(image)
 
 
 @cache
-def _font() -> Any:
+def _own_font() -> Any:
+    """Return the font that Pillow brings: it has the letters of ASCII."""
     from PIL import ImageFont
 
     return ImageFont.load_default(_TEXT_SIZE)
 
 
+@cache
+def _wider_font() -> Any:
+    """Return a font with the letters of more languages, from the system or from matplotlib; None if neither has it."""
+    from PIL import ImageFont
+
+    found = importlib.util.find_spec("matplotlib")
+    folders = found.submodule_search_locations or [] if found else []
+    for place in (_WIDER, *(os.path.join(folder, "mpl-data", "fonts", "ttf", _WIDER) for folder in folders)):
+        with suppress(OSError):
+            return ImageFont.truetype(place, _TEXT_SIZE)
+    return None
+
+
+def _font_of(line: str) -> Any:
+    return (None if line.replace("…", "").isascii() else _wider_font()) or _own_font()
+
+
+def _in_letters(text: str) -> str:
+    """Return a text without its accents where there is no font for them, and with question marks for other letters."""
+    if _wider_font() is not None:
+        return text
+    plain = (letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    return "".join(letter if letter.isascii() else "?" for letter in plain)
+
+
+def _length(line: str) -> float:
+    return float(_font_of(line).getlength(line))
+
+
 def _write(draw: Any, left: int, top: int, line: str, colour: tuple[int, int, int]) -> None:
-    draw.text((left, top), line, fill=colour, font=_font())
+    draw.text((left, top), line, fill=colour, font=_font_of(line))
 
 
 def _end_of(line: str, width: int) -> str:
@@ -147,10 +186,10 @@ def _end_of(line: str, width: int) -> str:
 
 def _start_of(line: str, width: int) -> str:
     """Return as much of the beginning of a line as fits, and a mark where something is left out."""
-    line = " ".join(line.split())
-    if _font().getlength(line) <= width:
+    line = " ".join(_in_letters(line).split())
+    if _length(line) <= width:
         return line
-    while line and _font().getlength(line + "…") > width:
+    while line and _length(line + "…") > width:
         line = line[:-1]
     return line + "…"
 
@@ -158,14 +197,14 @@ def _start_of(line: str, width: int) -> str:
 def _wrapped(text: str, width: int) -> list[str]:
     """Return a text in lines of at most `width` pixels; words that are longer are cut in pieces."""
     lines = [""]
-    for word in text.split():
+    for word in _in_letters(text).split():
         longer = f"{lines[-1]} {word}".lstrip()
-        if _font().getlength(longer) <= width:
+        if _length(longer) <= width:
             lines[-1] = longer
             continue
         lines.append("")
         for sign in word:
-            if _font().getlength(lines[-1] + sign) > width:
+            if _length(lines[-1] + sign) > width:
                 lines.append("")
             lines[-1] += sign
     return [line for line in lines if line]

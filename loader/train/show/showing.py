@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from loader.data.pipeline.segments import Transform
 from loader.data.plan import EpochPlan
 from loader.data.sources.source import Source
 from loader.train.inline import Inline
@@ -20,11 +22,13 @@ class Showing(ABC):
     Attributes:
         name: of the loader.
         source: where its samples come from.
+        transforms: what they go through.
         plan: batches of an epoch.
     """
 
     name: str
     source: Source
+    transforms: Sequence[Transform]
     plan: EpochPlan
     _producer: Producer
 
@@ -54,4 +58,4 @@ class Showing(ABC):
         with self.with_settings(workers=0, quarantine=None) as alike:
             producer = alike._producer
             assert isinstance(producer, Inline)
-            return ContactSheet(take_from_loader(self.name, self.source, self.plan, producer, samples, epochs))
+            return ContactSheet(take_from_loader(self.name, self.source, self.transforms, self.plan, producer, samples, epochs))

@@ -8,7 +8,7 @@ import numpy as np
 
 from loader.data.spec import Array
 from loader.train.show.curves import PALETTE, curves
-from loader.train.show.fields import Field, Kind
+from loader.train.show.fields import CHANNELS_OF_A_VOLUME, Field, Kind
 from loader.train.show.sheet import shrunk, text_tile
 from loader.train.show.values import Scale, heat, mark_not_finite
 
@@ -18,7 +18,8 @@ SIDE = 160
 _SLICE_SIDE = 120
 _WIDE, _HIGH = 240, 120  # of curves, spectrograms and texts
 _GAP = 4  # between slices
-_CHANNELS = 4  # of a volume; more are an axis of their own
+_LINE, _DOT = 2, 3  # pixels of the outline of a box; of half a point
+_FAR = 2**31  # pixels beyond any picture
 _MASK_OPACITY = 0.6
 
 
@@ -38,6 +39,9 @@ def _tile(fields: Sequence[Field], number: int, epoch: int, sample: int) -> Arra
         return np.full((1, 1, 3), 255, np.uint8)
     if field.kind is Kind.MASK:
         return _fit(_mask(field, array, None if field.over is None else fields[field.over], epoch, sample), SIDE)
+    if field.kind in (Kind.BOXES, Kind.POINTS):
+        assert field.over is not None
+        return _marked(field, array, fields[field.over], epoch, sample)
     if field.kind is Kind.SPECTROGRAM:
         grid = array.reshape(array.shape[:2]).T[::-1]
         return shrunk(_enlarged(_hot(grid, field.scale), _HIGH, _WIDE), _HIGH, _WIDE)
@@ -82,11 +86,40 @@ def _mask(field: Field, array: Array, below: Field | None, epoch: int, sample: i
     return np.where(shown[..., None], np.rint(mixed).astype(np.uint8), picture)
 
 
+def _marked(field: Field, array: Array, below: Field, epoch: int, sample: int) -> Array:
+    """Return a picture with boxes, or points, in it. Those without an area, and points that are (-1, -1) or NaN, are none."""
+    picture = _picture(below, below.arrays[epoch][sample])
+    shown = _fit(picture, SIDE).copy()
+    across, down = shown.shape[1] / picture.shape[1], shown.shape[0] / picture.shape[0]
+    places = array.reshape(-1, array.shape[-1]).astype(np.float64).clip(-_FAR, _FAR)
+    for number, place in enumerate(places):
+        colour = PALETTE[(number + 1) % len(PALETTE)]
+        if not np.isfinite(place).all():
+            continue
+        if field.kind is Kind.BOXES:
+            left, top, right, bottom = np.rint(place * (across, down, across, down)).astype(int).tolist()
+            if left < right and top < bottom:
+                _frame(shown, left, top, right, bottom, colour)
+        elif tuple(place) != (-1, -1):
+            x, y = np.rint((place + 0.5) * (across, down)).astype(int).tolist()
+            shown[max(0, y - _DOT) : max(0, y + _DOT), max(0, x - _DOT) : max(0, x + _DOT)] = colour
+    return shown
+
+
+def _frame(picture: Array, left: int, top: int, right: int, bottom: int, colour: tuple[int, int, int]) -> None:
+    """Draw the outline of a box, inside of it."""
+    left, top = max(0, left), max(0, top)
+    inside = picture[top : max(0, bottom), left : max(0, right)]
+    kept = inside[_LINE:-_LINE, _LINE:-_LINE].copy()
+    inside[...] = colour
+    inside[_LINE:-_LINE, _LINE:-_LINE] = kept
+
+
 def _slices(array: Array, scale: Scale) -> list[Array]:
     while array.ndim > 4:
         array = array[len(array) // 2]
-    if array.ndim == 4 and array.shape[-1] > _CHANNELS:
-        array = np.moveaxis(array, 0, -1) if array.shape[0] <= _CHANNELS else array[len(array) // 2]
+    if array.ndim == 4 and array.shape[-1] > CHANNELS_OF_A_VOLUME:
+        array = np.moveaxis(array, 0, -1) if len(array) <= CHANNELS_OF_A_VOLUME else array[len(array) // 2]
     middle = [size // 2 for size in array.shape[:3]]
     return [colours(array[middle[0]], scale), colours(array[:, middle[1]], scale), colours(array[:, :, middle[2]], scale)]
 

@@ -56,13 +56,17 @@ class Values:
                 finite = array[np.isfinite(array)]
             if finite.size:
                 low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-                total += float(finite.sum(dtype=np.float64))
+                with np.errstate(over="ignore", invalid="ignore"):
+                    total += float(finite.sum(dtype=np.float64))
         found = count - nan - infinite
         return cls(low if found else 0.0, high if found else 0.0, total / max(1, found), nan, infinite, count)
 
     def __str__(self) -> str:
+        if not self.count:
+            return "empty"
         words = f"{self.low:.4g} to {self.high:.4g}, mean {self.mean:.4g}" if self.low < self.high else f"all {self.low:.4g}"
         if self.nan or self.infinite:
+            words = "no finite value" if self.nan + self.infinite == self.count else words
             words += f"; {self.nan:,} NaN, {self.infinite:,} infinite"
         return words
 
@@ -93,7 +97,14 @@ def scale_of(values: Values, dtype: np.dtype[Any]) -> Scale:
         return Scale(0, 255)
     if low >= -1 and high <= 1:
         return Scale(-1, 1)
-    return Scale(low, high) if low < high else Scale(low - 1, low + 1)
+    return whole_range(values)
+
+
+def whole_range(values: Values) -> Scale:
+    """Return the scale from the least to the greatest value; if they are the same, it is in the middle."""
+    low, high = values.low, values.high
+    margin = max(1.0, abs(low) * 1e-6) if low == high else 0.0
+    return Scale(low - margin, high + margin)
 
 
 def heat(levels: Array) -> Array:

@@ -61,6 +61,21 @@ def test_the_loader_stays_where_it_is() -> None:
         np.testing.assert_array_equal(next(batches)[0], next(others)[0])
 
 
+def test_what_a_transform_moves_with_the_picture_is_shown_on_it() -> None:
+    source = NpyArrays({"image": PICTURES[:4]}, {"a": np.ones((4, 3, 4), "f4"), "b": np.ones((4, 2), "f4"), "c": np.zeros((4, 20, 20), "f4")})
+    move = T.Affine(rotation=10, fields="image", masks="c", boxes="a", points="b")
+    with Loader(source, 2, transforms=[move], workers=0) as loader:
+        shown = [field["shown_as"] for field in loader.show().as_dict()["fields"]]
+    assert shown == ["picture", "boxes", "points", "mask"]
+
+
+def test_a_row_that_becomes_a_picture_is_no_sound() -> None:
+    rows = np.random.default_rng(0).random((4, 400), np.float32)
+    for transform, kind in ((lambda x: x.reshape(20, 20), "picture"), (lambda x: np.log(x[:380].reshape(20, 19)), "spectrogram")):
+        with Loader(NpyArrays(rows), 2, transforms=[lambda sample, rng, f=transform: (f(sample[0]),)], workers=0) as loader:
+            assert loader.show().as_dict()["fields"][0]["shown_as"] == kind
+
+
 def test_the_words_are_about_each_field() -> None:
     with make(name="train") as loader:
         sheet = loader.show()

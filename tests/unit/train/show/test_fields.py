@@ -30,6 +30,9 @@ def zeros(*shape: int, dtype: str = "f4") -> Array:
         (zeros(4), Kind.VALUE),
         (zeros(5), Kind.CURVES),
         (zeros(1000, 3), Kind.CURVES),
+        (zeros(3, 1000), Kind.CURVES),
+        (zeros(1, 1), Kind.VALUE),
+        (zeros(10, 4), Kind.VALUE),
         (zeros(8, 6), Kind.PICTURE),
         (zeros(28, 28), Kind.PICTURE),
         (zeros(28, 28) + 200, Kind.PICTURE),
@@ -80,6 +83,7 @@ def field(*arrays: Array) -> Values:
         (0, 4095, "u2", (0, 4095)),
         (-2.5, 3, "f4", (-2.5, 3)),
         (7, 7, "f4", (6, 8)),
+        (2**63, 2**63, "u8", (2**63 - 2**63 * 1e-6, 2**63 + 2**63 * 1e-6)),
     ],
 )
 def test_black_and_white_are_those_of_the_range_that_the_values_are_meant_in(low: float, high: float, dtype: str, scale: tuple[float, float]) -> None:
@@ -91,7 +95,8 @@ def test_values_that_are_not_finite_are_counted_beside_the_others() -> None:
     values = Values.of([np.array([1.0, np.nan, 3.0]), np.array([np.inf, np.nan])])
     assert values == Values(1.0, 3.0, 2.0, 2, 1, 5)
     assert str(values) == "1 to 3, mean 2; 2 NaN, 1 infinite"
-    assert Values.of([np.full(2, np.nan)]).low == 0.0
+    assert str(Values.of([np.full(2, np.nan)])) == "no finite value; 2 NaN, 0 infinite"
+    assert str(Values.of([np.zeros(0)])) == "empty"
 
 
 def test_masks_have_few_whole_numbers() -> None:
@@ -112,21 +117,31 @@ def test_a_label_of_the_size_of_the_picture_is_a_mask_over_it() -> None:
     x, y = shown(pictures, np.tile([0, 1, 255], (4, 8, 3)).astype("u1"))
     assert (x.kind, y.kind, y.over, y.levels.tolist()) == (Kind.PICTURE, Kind.MASK, 0, [0, 1, 255])
     assert shown(pictures, pictures[..., 0])[1].kind is Kind.PICTURE  # a target of many values
-    other_size = shown({"image": pictures, "a_mask": np.zeros((4, 3, 3), "u1")})[1]
+    other_size = shown({"image": pictures, "a_mask": np.zeros((4, 6, 6), "u1")})[1]
     assert (other_size.kind, other_size.over) == (Kind.MASK, None)
 
 
 def test_numbers_of_tokens_are_text() -> None:
     (x,) = shown(np.arange(24, dtype="i4").reshape(4, 6))
     assert (x.kind, x.texts[0][1]) == (Kind.TEXT, "6 7 8 9 10 11")
-    assert shown(np.arange(24, dtype="i4").reshape(4, 6) - 3)[0].kind is Kind.CURVES
-    assert shown(np.arange(24, dtype="i2").reshape(4, 6))[0].kind is Kind.CURVES
+    assert shown(np.arange(80, dtype="i4").reshape(4, 20) - 3)[0].kind is Kind.CURVES
+    assert shown(np.arange(24, dtype="i2").reshape(4, 6))[0].kind is Kind.VALUE
+    assert shown(np.arange(80, dtype="i2").reshape(4, 20))[0].kind is Kind.CURVES
+    assert shown(np.zeros((4, 1000), "i8"))[0].kind is Kind.CURVES
 
 
 def test_a_field_says_what_it_is_and_how_it_is_drawn() -> None:
     (x,) = shown(np.linspace(0, 1, 4 * 6 * 5 * 7).reshape(4, 6, 5, 7).astype("f4"))
     assert str(x) == "x: float32 (6, 5, 7), 0 to 1, mean 0.5; picture; black is 0, white is 1, the first three of 7 channels"
     assert str(shown(np.zeros(4))[0]) == "x: float64 (), all 0"
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((17, 18, 20), "white is 1"), ((6, 7, 8, 2), "white is 1, the first of 2 channels"), ((1, 6, 7, 8), "white is 1"), ((5, 6, 7, 8), "white is 1")],
+)
+def test_the_channels_of_a_volume_come_last_or_first(shape: tuple[int, ...], words: str) -> None:
+    assert str(shown(np.zeros((2, *shape)))[0]).endswith(f"black is 0, {words}")
 
 
 def test_complex_numbers_and_small_floats_are_drawn() -> None:

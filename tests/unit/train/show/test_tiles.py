@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import pytest
 
-from loader import NpyArrays
+from loader import ConfigError, NpyArrays
 from loader.data.spec import Array
 from loader.train.show.curves import PALETTE, curves
 from loader.train.show.fields import fields_of
@@ -78,6 +79,21 @@ def test_a_mask_lies_over_its_picture() -> None:
     assert int((shown != below).any(-1).sum()) == 9
 
 
+def test_boxes_are_drawn_inside_their_edges_and_points_around_theirs() -> None:
+    below = np.zeros((1, 16, 16, 3), "u1")
+    boxes = np.array([[[2, 4, 8, 10], [0, 0, 0, 0], [-5, -5, 3, 99], [np.nan, 0, 1, 1], [-1e30, 1e30, 2e30, 3e30]]], "f4")
+    points = np.array([[[7.5, 3.5], [-1, -1], [0, 15]]], "f4")
+    source = NpyArrays({"image": below}, {"boxes": boxes, "points": points})
+    _, framed, dotted = tiles_of(fields_of(take_from_source("it", source, 1)), 0, 0)
+    first, third = PALETTE[1], PALETTE[3]
+    assert [tuple(framed[row, column].tolist()) for row, column in ((40, 40), (98, 78), (50, 20), (60, 60), (0, 0), (159, 29))] == [
+        *(first, first, first, (0, 0, 0), third, third)
+    ]
+    assert int((dotted == PALETTE[1]).all(-1).sum()) == 36
+    assert tuple(dotted[40, 80].tolist()) == PALETTE[1]
+    assert tuple(dotted[155, 5].tolist()) == third
+
+
 def test_a_volume_is_cut_in_the_middle_along_each_axis() -> None:
     volume = np.zeros((20, 30, 40), "u1")
     volume[10], volume[:, 15], volume[:, :, 20] = 50, 100, 200
@@ -146,9 +162,27 @@ def test_a_page_holds_the_pictures_where_it_says() -> None:
     assert found[0][1] == found[2][1] < found[1][1]
 
 
+def test_letters_that_no_font_has_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "Bär, Żółć, ねこ"
+    with_font = text_tile(words, 120, 15)
+    monkeypatch.setattr("loader.train.show.sheet._wider_font", lambda: None)
+    np.testing.assert_array_equal(text_tile(words, 120, 15), text_tile("Bar, Zo?c, ??", 120, 15))
+    assert with_font.shape == (15, 120, 3)
+
+
+def test_a_page_that_is_too_large_is_refused() -> None:
+    block = Block([np.zeros((160, 160, 3), "u1")], [""], "a")
+    with pytest.raises(ConfigError, match=r"5,000 samples make a picture of .* show fewer"):
+        page([], [], [[block]] * 5000)
+
+
+def test_channels_of_curves_may_come_first() -> None:
+    waves = np.sin(np.arange(300).reshape(100, 3) / 20)
+    np.testing.assert_array_equal(curves(waves, Scale(-1, 1), 60, 40), curves(waves.T, Scale(-1, 1), 60, 40))
+
+
 def test_a_text_that_is_too_long_fills_its_place_and_no_more() -> None:
     short, long = text_tile("a few words", 120, 60), text_tile("endless" * 200, 120, 60)
-    assert short.shape == long.shape == (60, 120, 3)
+    assert (short.shape, long.shape) == ((15, 120, 3), (60, 120, 3))
     assert (long[45:] < 255).any()
-    assert (short[30:] == 255).all()
     assert (text_tile("", 120, 60) == 255).all()
