@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from loader.data.spec import Array, Leaf
+from loader.data.spec import PART_NAMES, Array, Leaf
 from loader.data.transforms.leaf_transform import LeafTransform
 from loader.errors import ConfigError
 
@@ -41,7 +41,8 @@ class MovedPlaces(LeafTransform):
         if not leaf.shape or leaf.shape[-1] != self.numbers:
             raise ConfigError(f"{self._name}: {leaf} {self.wanted}")
         if leaf.dtype.kind != "f":
-            raise ConfigError(f"{self._name}: {leaf} can't hold fractions of a pixel. What to do: put a Cast before it, such as Cast('float32')")
+            field = leaf.key or PART_NAMES[leaf.part]
+            raise ConfigError(f"{self._name}: {leaf} can't hold fractions of a pixel. What to do: put Cast('float32', fields={field!r}) before it")
         return leaf
 
     def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:

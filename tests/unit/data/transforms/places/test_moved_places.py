@@ -184,7 +184,7 @@ def spec_of(**shapes: Any) -> SampleSpec:
     [
         ({"image": ((8, 9), "u1"), "boxes": ((3, 5), "f4")}, r"does not hold boxes, \(\.\.\., 4\): left, top, right, bottom"),
         ({"image": ((8, 9), "u1"), "points": ((), "f4")}, r"does not hold points, \(\.\.\., 2\): column, row"),
-        ({"image": ((8, 9), "u1"), "boxes": ((3, 4), "i4")}, r"can't hold fractions of a pixel\. .* Cast\('float32'\)"),
+        ({"image": ((8, 9), "u1"), "boxes": ((3, 4), "i4")}, r"can't hold fractions of a pixel\. .* put Cast\('float32', fields='boxes'\) before it"),
         ({"image": ((8, 9), "u1"), "second": ((9, 9), "u1"), "boxes": ((3, 4), "f4")}, r"must have one size; there are .*\(8, 9\).* and .*\(9, 9\)"),
         ({"image": ((3, 8, 9, 1), "u1"), "boxes": ((3, 4), "f4")}, "boxes and points lie in pictures"),
         ({"boxes": ((3, 4), "f4")}, "must have one size; there are none"),
