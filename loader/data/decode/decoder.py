@@ -98,7 +98,12 @@ class FunctionDecoder(Decoder):
 
 
 def as_decoder(decode: object) -> Decoder:
-    """Return a decoder as given to `ByteFiles`. Raises ConfigError if it is not one, or lacks its library."""
+    """Return a decoder as given to `ByteFiles`. Raises ConfigError if there is none, if it is not one, or if it lacks its library."""
+    if decode is None:
+        raise ConfigError(
+            "decode= is missing, which turns content into arrays. Give decode.image(size=(224, 224)) for pictures, decode.audio(duration_s=1.0) for "
+            "sound, decode.text(tokenizer, 128) for text, decode.npz(keys) or decode.raw(dtype, shape) for arrays, or a function: bytes -> array"
+        )
     if isinstance(decode, Decoder):
         decode.check()
         return decode

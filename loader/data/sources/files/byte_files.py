@@ -33,7 +33,7 @@ class ByteFiles(LabelledFiles):
             tuple `(x, y)` or `(x, y, sample_weight)` of those.
 
     Raises:
-        ConfigError: `decode` is neither, or its library is not installed.
+        ConfigError: `decode` is missing or neither, or its library is not installed.
 
     Example:
         >>> import numpy as np
@@ -51,7 +51,7 @@ class ByteFiles(LabelledFiles):
         root: PathLike | None = None,
         classes: Iterable[str] | None = None,
         *,
-        decode: object,
+        decode: object = None,
         label: Label | None = None,
         exclude: str | Sequence[str] = (),
         sample_weight: object = None,

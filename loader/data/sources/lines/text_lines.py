@@ -70,7 +70,7 @@ class TextLines(Source):
         self,
         paths: Paths,
         *,
-        decode: object,
+        decode: object = None,
         text_column: Column | None = None,
         label_columns: Column | Sequence[Column] | None = None,
         classes: Iterable[str] | None = None,

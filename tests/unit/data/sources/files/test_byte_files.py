@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from loader import ByteFiles, Loader, decode
+from loader import ByteFiles, Loader, TextLines, decode
 from loader.data.decode.decoder import Decoder
 from loader.data.rows import BadSample
 from loader.data.spec import Leaf, SampleSpec
@@ -130,6 +131,19 @@ def test_it_travels_after_it_has_been_read(folder: Path) -> None:
 def test_something_else_than_a_decoder_is_refused(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"decode='image': give a decoder of loader\.decode"):
         ByteFiles(folder, decode="image")
+
+
+def test_a_missing_decoder_is_an_error_that_says_what_to_give(folder: Path) -> None:
+    (folder / "m.csv").write_text("path,label\na/0.bin,1\n")
+    makers: list[Callable[[], object]] = [
+        lambda: ByteFiles(folder),
+        lambda: ByteFiles.from_folder(folder),
+        lambda: ByteFiles.from_manifest(folder / "m.csv"),
+        lambda: TextLines(folder / "m.csv"),
+    ]
+    for make in makers:
+        with pytest.raises(ConfigError, match=r"decode= is missing.* decode\.image\(size=\(224, 224\)\) for pictures.*or a function: bytes -> array"):
+            make()
 
 
 def test_a_file_that_is_missing_is_named(folder: Path) -> None:
