@@ -29,7 +29,7 @@ from loader.train.keras.adapter import KerasTraining
 from loader.train.position import Position
 from loader.train.producer import Producer
 from loader.train.show.showing import Showing
-from loader.train.state import State, fingerprint
+from loader.train.state import State, files_in_words, fingerprint
 
 
 class Loader(KerasTraining, Showing, NamedArguments):
@@ -221,8 +221,8 @@ class Loader(KerasTraining, Showing, NamedArguments):
         differ, if `batch_size` times the number of ranks is the same. Blocks as `spec` does.
 
         Raises:
-            StateError: the state belongs to a loader with other samples, IDs, spec, seed, shuffle, global batch or drop_last (names all that
-                differ), or is none.
+            StateError: the state belongs to a loader with other samples, IDs, spec, seed, shuffle, global batch, drop_last, or rows of the files
+                that are batches (names all that differ), or is none.
         """
         saved = State.from_dict(state)
         saved.check_against(self._state_at(0, 0), self.plan.batches, self.name)
@@ -239,6 +239,7 @@ class Loader(KerasTraining, Showing, NamedArguments):
             shuffle=self._config.shuffle,
             global_batch=self.plan.batch_size * self.plan.world,
             drop_last=self.plan.drop_last,
+            files=files_in_words(self.plan),
         )
 
     @functools.cached_property

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
+
+from loader.data.plan import EpochPlan, FileBatches
 from loader.data.sources.joined import Joined
 from loader.data.sources.source import Source
 from loader.data.sources.subset import Subset
@@ -38,6 +41,7 @@ class State:
         shuffle: the setting: whether the order is random, and in which windows.
         global_batch: rows of a full batch, all ranks together.
         drop_last: whether a last batch that is not full is left out.
+        files: if each file is a batch, how many there are and a hash of their rows; else None. Empty in a state that does not tell.
     """
 
     version: int = VERSION
@@ -50,6 +54,7 @@ class State:
     shuffle: bool | int | str
     global_batch: int
     drop_last: bool
+    files: str | None = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as a dict of plain values."""
@@ -64,10 +69,10 @@ class State:
         if isinstance(version, int) and version > VERSION:
             raise StateError(f"this state has version {version}, but the newest one known here is {VERSION}; update the loader")
         names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in given]
+        missing = [name for name in names if name not in given and name != "files"]  # which states of earlier loaders do not have
         if missing:
             raise StateError(f"this is not a dict that state_dict() returned: it has no {', '.join(missing)}")
-        state = cls(**{name: given[name] for name in names})
+        state = cls(**{name: given[name] for name in names if name in given})
         problems = [f"{name}={given[name]!r}" for name, fine in state._checks().items() if not fine]
         if problems:
             raise StateError(f"this state has values that state_dict() never writes: {', '.join(problems)}")
@@ -85,6 +90,7 @@ class State:
             "shuffle": _is_shuffle(self.shuffle),
             "global_batch": _is_number(self.global_batch),
             "drop_last": isinstance(self.drop_last, bool),
+            "files": self.files is None or isinstance(self.files, str),
         }
 
     def check_against(self, own: State, batches: int, name: str) -> None:
@@ -96,7 +102,8 @@ class State:
             name: of the loader.
         """
         saved, have = asdict(self), asdict(own)
-        lines = [f"{key}: {saved[key]!r}, here {have[key]!r}" for key in saved if key not in _PLACE and saved[key] != have[key]]
+        told = [key for key in saved if key not in _PLACE and (key, saved[key]) != ("files", "")]
+        lines = [f"{key}: {saved[key]!r}, here {have[key]!r}" for key in told if saved[key] != have[key]]
         if not lines and self.batch > batches:
             lines = [f"batch: {self.batch}, but here an epoch has {batches}"]
         if lines:
@@ -120,6 +127,17 @@ def fingerprint(source: Source) -> str | None:
     """
     digest = hashlib.blake2b(digest_size=8)
     return digest.hexdigest() if _add(source, digest) else None
+
+
+def files_in_words(plan: EpochPlan) -> str | None:
+    """Return how many files a plan makes batches of, and how many rows they have: two data sets with the same rows in other files differ in it.
+
+    None where files are not batches.
+    """
+    if not isinstance(plan, FileBatches):
+        return None
+    rows = np.diff(plan.ends, prepend=0)
+    return f"{len(rows)} of {rows.min()} to {rows.max()} rows, {hashlib.blake2b(rows, digest_size=8).hexdigest()}"
 
 
 def _add(source: Source, digest: hashlib.blake2b) -> bool:

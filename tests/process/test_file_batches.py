@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loader import ConfigError, LabelError, Loader, MapSource, MemoryLimitError, NpyArrays
+from loader import ConfigError, LabelError, Loader, MapSource, MemoryLimitError, NpyArrays, StateError
 from loader import transforms as T
 from tests.batches import assert_same, copied, take
 from tests.processes import workers_of
@@ -79,6 +80,38 @@ def test_an_epoch_goes_on_where_it_was_left(files: Path) -> None:
     with Loader(source(files), None, shuffle=True, workers=2) as loader:
         loader.load_state_dict(state)
         assert_same(take(loader, epochs=2), expected[3:])
+
+
+def cut(folder: Path, *rows: int) -> NpyArrays:
+    """The same rows, cut into files of these sizes."""
+    folder.mkdir()
+    for number, part in enumerate(np.split(np.arange(sum(rows)), np.cumsum(rows)[:-1])):
+        np.save(folder / f"{number}.npy", part)
+    return NpyArrays(str(folder / "*.npy"))
+
+
+def test_a_state_of_the_same_rows_in_other_files_is_refused(tmp_path: Path) -> None:
+    with Loader(cut(tmp_path / "a", 3, 5, 2), None, workers=0) as loader:
+        state = {**loader.state_dict(), "batch": 1}
+    for number, rows in enumerate([(5, 3, 2), (5, 5), (5, 2, 2, 1)]):
+        with Loader(cut(tmp_path / str(number), *rows), None, workers=0) as loader:
+            with pytest.raises(StateError, match=rf"files: '3 of 2 to 5 rows, \w+', here '{len(rows)} of {min(rows)} to 5 rows, \w+'") as refusal:
+                loader.load_state_dict(state)
+            assert str(refusal.value).count("\n") == 1
+            with pytest.raises(StateError, match="files: None, here"), Loader(loader.source, 5, workers=0) as other:
+                loader.load_state_dict(other.state_dict())
+            loader.load_state_dict({**loader.state_dict(), "batch": 1})
+    with Loader(cut(tmp_path / "again", 3, 5, 2), None, workers=0) as loader:
+        loader.load_state_dict(json.loads(json.dumps(state)))
+        assert [len(x) for (x,) in loader] == [5, 2]
+
+
+def test_a_state_of_before_that_says_nothing_of_files_is_taken(tmp_path: Path) -> None:
+    with Loader(cut(tmp_path / "a", 3, 5, 2), None, workers=0) as loader:
+        state = loader.state_dict()
+        del state["files"]
+        loader.load_state_dict({**state, "batch": 2})
+        assert [len(x) for (x,) in loader] == [2]
 
 
 def test_ranks_share_the_files_and_are_told_what_is_left_out(files: Path) -> None:
