@@ -60,7 +60,7 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import auto, bare, cold, describe, fit, forms, lines, many_workers, ours, pictures, scale, stats, top
+    from benchmarks import auto, bare, cold, describe, fit, forms, kept, lines, many_workers, ours, pictures, scale, stats, top
 
     match what["kind"]:
         case "ours":
@@ -93,6 +93,8 @@ def _single(what: Measured, data: Path) -> Measured:
             return scale.epoch_gap(data, what["workers"])
         case "rows":
             return scale.rows(data)
+        case "cache":
+            return kept.cache(data, what["workers"], what["seconds"])
         case "describe":
             return describe.measure(data, what["workers"])
         case "many_workers":
@@ -259,6 +261,17 @@ def _describe(arguments: argparse.Namespace) -> Measured:
     return _several(arguments, "describe", figures, workers=arguments.workers)
 
 
+def _cache(arguments: argparse.Namespace) -> Measured:
+    WORKLOADS["jpeg"].write(arguments.data, _note)
+    figures = {
+        "folder": ("× NpyArrays of the decoded pictures, cached in a folder", "wanted ≥ 0.92"),
+        "memory": ("× NpyArrays, cached in memory", "wanted ≥ 0.92"),
+        "first": ("× NpyArrays, first epoch of a later run, with checksums", ""),
+        "samples_per_s": ("samples/s of NpyArrays", ""),
+    }
+    return _several(arguments, "cache", figures, workers=arguments.workers, seconds=arguments.seconds)
+
+
 def _many_workers(arguments: argparse.Namespace) -> Measured:
     from benchmarks import many_workers
 
@@ -400,6 +413,7 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "epoch_gap": _epoch_gap,
     "auto": _auto,
     "describe": _describe,
+    "cache": _cache,
     "cold": _cold,
     "rows": _rows,
     "raw": partial(_form, form="raw", wanted=0.95),

@@ -24,7 +24,10 @@ FILES_OF_A_FOLDER = 15
 FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "jax", "torch"}
 EVERYWHERE = {"config", "errors", "machine"}
 TORCHVISION = "data/transforms/libraries/torchvision_pipeline.py"
-ASKING_THE_POOL = {"data/sources/whole_pass.py": {"train"}}  # `source.statistics()` and `source.shapes()`, in the user's process only
+ASKING_BELOW = {
+    "data/sources/whole_pass.py": {"train"},  # `source.statistics()` and `source.shapes()`, in the user's process only
+    "data/sources/cached/cache_memory.py": {"ipc"},  # memory files are made there only
+}
 
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 
@@ -82,7 +85,7 @@ def test_a_module_imports_from_its_own_folder_and_from_folders_above_it(path: Pa
     ours = {name.split(".")[1] for name in imports(path) if name.startswith("loader.")}
     if folder_of(path):
         allowed = EVERYWHERE | {folder for folder in FOLDERS if folder <= folder_of(path)}
-        allowed |= ASKING_THE_POOL.get(path.relative_to(PACKAGE).as_posix(), set())
+        allowed |= ASKING_BELOW.get(path.relative_to(PACKAGE).as_posix(), set())
     else:
         allowed = {"errors.py": set(), "machine.py": set(), "config.py": {"errors", "machine"}}.get(path.name, ours)
     assert ours <= allowed

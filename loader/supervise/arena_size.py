@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from loader.config import Config
 from loader.data.layout import SlotLayout
 from loader.data.plan import EpochPlan
+from loader.data.sources.source import Source, with_members
 from loader.data.spec import SampleSpec
 from loader.ipc.arena import ArenaLayout
 from loader.machine import available_cores
@@ -14,7 +16,30 @@ from loader.supervise.memory import budget
 from loader.supervise.schedule import sizing
 
 
-def lay_out(config: Config, plan: EpochPlan, specs: Sequence[SampleSpec], row_ns: float, payload_bytes: int, changed: int) -> tuple[ArenaLayout, int]:
+@dataclass(frozen=True)
+class SharedBytes:
+    """Memory that all processes share, beside the arena.
+
+    Attributes:
+        payload: of arrays that travelled from the trainer.
+        cache: of samples that sources keep in memory, once all are there.
+        cached: of those that are there by now.
+    """
+
+    payload: int
+    cache: int
+    cached: int
+
+    @classmethod
+    def of(cls, source: Source, payload: int) -> SharedBytes:
+        """Return it for a source, and the bytes of arrays that travelled."""
+        found = [member.memory_bytes() for member in with_members(source)]
+        return cls(payload, sum(wanted for wanted, _ in found), sum(there for _, there in found))
+
+
+def lay_out(
+    config: Config, plan: EpochPlan, specs: Sequence[SampleSpec], row_ns: float, shared: SharedBytes, changed: int
+) -> tuple[ArenaLayout, int]:
     """Return the layout of the arena and the memory limit that it was made for.
 
     Args:
@@ -22,7 +47,7 @@ def lay_out(config: Config, plan: EpochPlan, specs: Sequence[SampleSpec], row_ns
         plan: batches of an epoch.
         specs: of a sample, one for each layout of the plan's batches.
         row_ns: time that a row takes, roughly.
-        payload_bytes: of arrays that travelled from the trainer.
+        shared: memory beside the arena.
         changed: the limit that was set while running, for the supervisor before this one; 0 if it was not.
 
     Raises:
@@ -32,14 +57,14 @@ def lay_out(config: Config, plan: EpochPlan, specs: Sequence[SampleSpec], row_ns
     batch_bytes = max(spec.nbytes * rows for spec, rows in zip(specs, plan.batch_sizes, strict=True))
     capacity = sizing.slot_capacity(batch_bytes, plan.batches) if plan.one_size else 1  # all in a slot are full, but for the last one
     wanted = config.slots or _default_slots(config, size, round(row_ns), batch_bytes * capacity)
-    least = _need(_arena(plan, specs, config.slots or 2, 1), payload_bytes, workers)
+    least = _need(_arena(plan, specs, config.slots or 2, 1), shared, workers)
     limit = changed or config.memory_limit_bytes or budget.default_limit(least)
     layout = _arena(plan, specs, wanted, capacity)
-    if capacity > 1 and budget.fitting_slots(_need(layout, payload_bytes, workers), limit) < wanted:
+    if capacity > 1 and budget.fitting_slots(_need(layout, shared, workers), limit) < wanted:
         layout = _arena(plan, specs, wanted, 1)
     if config.slots is None:
-        layout = _arena(plan, specs, budget.fitting_slots(_need(layout, payload_bytes, workers), limit), layout.layouts[0].capacity)
-    need = _need(layout, payload_bytes, workers)
+        layout = _arena(plan, specs, budget.fitting_slots(_need(layout, shared, workers), limit), layout.layouts[0].capacity)
+    need = _need(layout, shared, workers)
     budget.check(need, config.memory_limit_bytes, config.batch_size)
     return layout, max(limit, need.total)
 
@@ -56,6 +81,7 @@ def _arena(plan: EpochPlan, specs: Sequence[SampleSpec], slots: int, capacity: i
     return ArenaLayout(layouts, slots, rows, places)
 
 
-def _need(layout: ArenaLayout, payload_bytes: int, workers: int) -> budget.Need:
+def _need(layout: ArenaLayout, shared: SharedBytes, workers: int) -> budget.Need:
     slots_bytes = layout.slots * layout.slot_nbytes
-    return budget.Need(layout.slots, layout.slot_nbytes, layout.nbytes - slots_bytes, payload_bytes, workers)
+    other = layout.nbytes - slots_bytes
+    return budget.Need(layout.slots, layout.slot_nbytes, other, shared.payload, workers, shared.cache, shared.cached)

@@ -33,7 +33,7 @@ from loader.ipc.quarantine import ErrorBudget
 from loader.ipc.records import Look
 from loader.machine import available_cores
 from loader.produce.worker import WorkerContext
-from loader.supervise.arena_size import lay_out
+from loader.supervise.arena_size import SharedBytes, lay_out
 from loader.supervise.bad_samples import BadSampleTracker
 from loader.supervise.first_sample import probe, refuse_tensorflow
 from loader.supervise.loop import Supervisor
@@ -149,7 +149,8 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     probed = probe(pipeline, config, child, threads, logs, inherited.probed)
     pipeline.compile(probed.found)
     payload_bytes = os.fstat(inherited.payload).st_size
-    layout, limit = lay_out(config, plan, pipeline.specs, probed.row_ns, payload_bytes, inherited.limit)
+    shared = SharedBytes.of(pipeline.source, payload_bytes)
+    layout, limit = lay_out(config, plan, pipeline.specs, probed.row_ns, shared, inherited.limit)
     board.supervisor[SupervisorCell.ARENA_BYTES_GAUGE] = layout.nbytes
     board.supervisor[SupervisorCell.PAYLOAD_BYTES_GAUGE] = payload_bytes
     memfd.allocate(inherited.arena, layout.nbytes)
@@ -173,7 +174,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
         workers=inherited.workers,
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=bool(inherited.auto)),
-        memory=MemoryControl(board.supervisor, limit, layout.nbytes + payload_bytes, is_default=not inherited.limit and config.memory_limit is None),
+        memory=_memory_control(board, limit, layout.nbytes + shared.payload + shared.cache, inherited, config),
         bad_samples=BadSampleTracker(
             context=context,
             board=board,
@@ -209,6 +210,10 @@ def _likely_cause(error: BaseException) -> str:
     if is_descriptor_limit(error):
         return "the source or a transform holds more open or mapped files than a process may have (ulimit -n)"
     return "a module that only the script can import, or that fails when it is imported again"
+
+
+def _memory_control(board: Board, limit: int, shared_bytes: int, inherited: BootParameters, config: Config) -> MemoryControl:
+    return MemoryControl(board.supervisor, limit, shared_bytes, is_default=not inherited.limit and config.memory_limit is None)
 
 
 def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float) -> Schedule:

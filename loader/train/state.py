@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.plan import EpochPlan, FileBatches
+from loader.data.sources.cached.cached import Cached
 from loader.data.sources.joined import Joined
 from loader.data.sources.source import Source
 from loader.data.sources.subset import Subset
@@ -146,6 +147,8 @@ def _add(source: Source, digest: hashlib.blake2b) -> bool:
     if ids is not None:
         digest.update("\0".join(ids).encode("utf-8", "surrogateescape"))
         return True
+    if isinstance(source, Cached):
+        return _add(source._source, digest)
     if isinstance(source, Subset):
         digest.update(source._indices)
         _add(source._source, digest)

@@ -123,6 +123,7 @@ PAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
         ],
     ),
     "my_data_is_one_raw_file.md": (raw_file, ["(x: (24, 24) float32, y: () int32)", "(x: (3, 32, 32) uint8, y: () uint8)"]),
+    "my_data_is_slow_to_decode.md": (classes_of_pictures, ["(x: (224, 224, 3) float32, y: () int32)"] * 2),
     "my_data_is_sound.md": (
         sounds,
         [

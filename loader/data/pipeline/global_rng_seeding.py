@@ -19,9 +19,10 @@ from loader.data.global_rng import NUMPY, PYTHON, TORCH, states, torch_module
 from loader.data.pipeline.segments import Transform, describe
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.rows import Indices, RowGauge, Targets, gauge_of
-from loader.data.sources.source import Source
+from loader.data.sources.source import Source, with_members
 from loader.data.spec import Array, Sample
 from loader.data.transforms import From
+from loader.errors import ConfigError
 
 Draws = Mapping[int, Sequence[str]]
 """By the place of a transform, or SOURCE_PLACE: the global generators that it draws from."""
@@ -118,6 +119,15 @@ def with_declared(draws: Draws, transforms: Sequence[object]) -> Draws:
     """Return what draws from which generators, with what is known of libraries: with the first sample, not all that may draw has to."""
     declared = _declared(transforms)
     return {place: list(dict.fromkeys((*declared.get(place, ()), *draws.get(place, ())))) for place in sorted({*draws, *declared})}
+
+
+def check_nothing_random_is_kept(source: Source, draws: Draws) -> None:
+    """Raise ConfigError if `source` draws, and it, or one that it is made of, keeps its samples."""
+    if SOURCE_PLACE in draws and any(member.keeps for member in with_members(source)):
+        raise ConfigError(
+            f"{source!r}: making a sample draws random numbers, and the cache would keep the first draw for ever. "
+            "What to do: draw in a transform of the Loader, f(sample, rng), and cache what comes before"
+        )
 
 
 def _without_declared(draws: Draws, transforms: Sequence[object]) -> Draws:

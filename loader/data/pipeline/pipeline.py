@@ -16,7 +16,7 @@ from loader.data import fork_guard
 from loader.data.class_weight import ClassWeight
 from loader.data.npy.file_io import limit_in_words
 from loader.data.pipeline.batch_segment import BatchSegment, check_draws
-from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGenerators, SeededSource, with_declared
+from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGenerators, SeededSource, check_nothing_random_is_kept, with_declared
 from loader.data.pipeline.global_rng_seeding import in_words as draws_in_words
 from loader.data.pipeline.io_retries import may_pass, pause
 from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, grouped, read_rows
@@ -129,6 +129,7 @@ class Pipeline:
         specs = self._build(detector, self.source.spec, None, index)
         detector.finish()
         check_draws(detector.draws, self.transforms)
+        check_nothing_random_is_kept(self.source, detector.draws)
         return FirstSample(known_specs(self.source), specs, with_declared(detector.draws, self.transforms))
 
     def _build(self, generator: SampleGenerator, spec: SampleSpec, specs: Sequence[SampleSpec] | None, probed: int = 0) -> list[SampleSpec]:

@@ -11,7 +11,8 @@ import numpy as np
 from loader.data.copy_rows import by_part
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.examples import places_of_examples
-from loader.data.sources.source import Source, paths_of, read_into
+from loader.data.sources.members import paths_of, read_into
+from loader.data.sources.source import Source
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError
 

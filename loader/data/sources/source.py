@@ -7,6 +7,7 @@ a slot; anywhere else for one (`source[i]`).
 from __future__ import annotations
 
 import operator
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -59,22 +60,6 @@ def spec_of_example(source: Source) -> SampleSpec:
         raise PipelineError(f"{source!r} returns something that is not a sample: {error}") from None
 
 
-def read_into(source: Source, indices: Indices, out: Sequence[Array], places: Indices | None) -> None:
-    """Read samples into the rows `places` of `out`; None: into all of them, one after the other."""
-    if places is None:
-        source.read(indices, out)
-    else:
-        source.read_at(indices, out, places)
-
-
-def paths_of(source: Source) -> list[str]:
-    """Return the paths of a source whose samples are files, in order. Raises AttributeError for another one."""
-    paths: list[str] | None = getattr(source, "paths", None)
-    if paths is None:
-        raise AttributeError(f"{source!r} has no paths: its samples are not files of their own")
-    return paths
-
-
 class Source(WholePass, NamedArguments, ABC):
     """A sequence of samples that workers can read.
 
@@ -82,12 +67,14 @@ class Source(WholePass, NamedArguments, ABC):
         in_order: whether samples come in ascending order only, and from one process, as those of a generator do.
         overlap: whether neighbouring samples share data, so that a split at random would put the same data on both sides.
         decodes: whether it makes samples from the content of files, and tells `watch` when that begins and ends.
+        keeps: whether it keeps samples for later epochs, so that they must be the same in each.
         watch: is told about the rows that are read now, if they are timed; else None. The pipeline sets it.
     """
 
     in_order: ClassVar[bool] = False
     overlap: bool = False
     decodes: ClassVar[bool] = False
+    keeps: ClassVar[bool] = False
     watch: Stopwatch | None = None
     _example: int = 0  # the sample that shows what all are like: the first one, unless that is bad
 
@@ -209,6 +196,24 @@ class Source(WholePass, NamedArguments, ABC):
 
         return Subset(self, indices)
 
+    def cache(self, folder: str | os.PathLike[str] | None = None, max_bytes: int | str | None = None, *, version: str = "") -> Source:
+        """Return a source of the same samples, each of which is read and decoded once, and then kept: before the transforms of a Loader.
+
+        Any worker that makes a sample adds it. Runs that use one folder at the same time, even if they are killed, fill it together.
+
+        Args:
+            folder: on a fast disk; None: in memory, which counts towards `memory_limit` and is filled anew by each run.
+            max_bytes: that the samples may take, a number or such as "20GiB"; those beyond are read from this source each time. None: all are kept.
+            version: a text that you change when samples change in a way that can't be seen from here: not by paths, sizes and times of files,
+                arguments, or the code of your functions.
+
+        Raises:
+            ConfigError: the folder holds the samples of another source, or of this one before it changed; the message says what has changed.
+        """
+        from loader.data.sources.cached.cached import Cached  # here, as it derives from this class
+
+        return Cached(self, folder, max_bytes, version)
+
     def __add__(self, other: Source) -> Source:
         """Return a source of this one's samples followed by the other's."""
         if not isinstance(other, Source):
@@ -272,6 +277,10 @@ class Source(WholePass, NamedArguments, ABC):
             LabelError: the parts of a sample lie in files with different numbers of rows.
         """
         return None
+
+    def memory_bytes(self) -> tuple[int, int]:
+        """Return the bytes of shared memory that samples are kept in once all are there, and those of them that are taken by now."""
+        return 0, 0
 
     def labels(self) -> Array | None:
         """Return the labels of all samples as one array with a leading axis, without reading samples; None if that can't be done."""

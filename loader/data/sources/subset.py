@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data.rows import BadSample, Indices
-from loader.data.sources.source import Source, is_in_order, paths_of, read_into
+from loader.data.sources.members import paths_of, read_into
+from loader.data.sources.source import Source, is_in_order
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import ConfigError
 

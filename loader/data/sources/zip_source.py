@@ -11,7 +11,8 @@ import numpy as np
 
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.arrays.column_source import ColumnSource
-from loader.data.sources.source import Source, name_or_none, paths_of, read_into
+from loader.data.sources.members import paths_of, read_into
+from loader.data.sources.source import Source, name_or_none
 from loader.data.spec import PART_NAMES, Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError, LabelError
 

@@ -1,8 +1,8 @@
 """Whether a configuration fits into memory, decided before anything is allocated; and the limit, if none was given.
 
-What counts towards `memory_limit`: the arena, arrays that travelled from the trainer, and the anonymous memory of supervisor and workers. What
-does not: the page cache and mapped data files, which the kernel takes back by itself. Covers only the start; later, `control` keeps the workers'
-growth below the limit.
+What counts towards `memory_limit`: the arena, arrays that travelled from the trainer, samples that are kept in memory, and the anonymous memory of
+supervisor and workers. What does not: the page cache and mapped data files, which the kernel takes back by itself. Covers only the start; later,
+`control` keeps the workers' growth below the limit.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Need:
         other_arena_bytes: of the rest of the arena.
         payload_bytes: of arrays that travelled from the trainer.
         workers: number of workers.
+        cache_bytes: of samples that sources keep in memory, once all are there.
+        cached_bytes: of those that are there.
     """
 
     slots: int
@@ -40,22 +42,31 @@ class Need:
     other_arena_bytes: int
     payload_bytes: int
     workers: int
+    cache_bytes: int = 0
+    cached_bytes: int = 0
+
+    @property
+    def there_bytes(self) -> int:
+        """What is allocated already: the arrays from the trainer, and samples in memory."""
+        return self.payload_bytes + self.cached_bytes
 
     @property
     def new_bytes(self) -> int:
-        """What is not allocated yet: the arrays from the trainer are there already."""
-        return self.total - self.payload_bytes
+        """What is not allocated yet."""
+        return self.total - self.there_bytes
 
     @property
     def total(self) -> int:
         """All together."""
-        return self.slots * self.slot_bytes + self.other_arena_bytes + self.payload_bytes + _SUPERVISOR_BYTES + self.workers * WORKER_BYTES
+        shared = self.slots * self.slot_bytes + self.other_arena_bytes + self.payload_bytes + self.cache_bytes
+        return shared + _SUPERVISOR_BYTES + self.workers * WORKER_BYTES
 
     def arithmetic(self) -> str:
         """Return the sum in words."""
         shared = f"{self.slots} slots × {mib(self.slot_bytes)} + {mib(self.other_arena_bytes)} order and texts"
         processes = f"{mib(_SUPERVISOR_BYTES)} supervisor + {self.workers} workers × {mib(WORKER_BYTES)}"
-        return f"{shared} + {mib(self.payload_bytes)} arrays from the script + {processes} = {mib(self.total)}"
+        cache = f" + {mib(self.cache_bytes)} samples kept in memory" if self.cache_bytes else ""
+        return f"{shared} + {mib(self.payload_bytes)} arrays from the script{cache} + {processes} = {mib(self.total)}"
 
 
 def check(need: Need, limit: int | None, batch_size: int | None) -> None:
@@ -67,7 +78,7 @@ def check(need: Need, limit: int | None, batch_size: int | None) -> None:
     reasons = [] if limit is None or need.total <= limit else [f"memory_limit is {mib(limit)}"]
     reasons += [] if need.new_bytes <= available else [f"only {mib(available)} are available now"]
     if reasons:
-        available += need.payload_bytes
+        available += need.there_bytes
         bound = min(available, limit or available)
         raise MemoryLimitError(f"{' and '.join(reasons)}, but {need.arithmetic()}. What to do: {_remedy(need, bound, batch_size)}")
 
@@ -86,7 +97,7 @@ def admit_arrays(nbytes: int, limit: int | None) -> None:
 
 def fitting_slots(need: Need, limit: int | None) -> int:
     """Return how many slots of `need` fit the limit and what is available: at least 2, at most what was asked for."""
-    bound = min(available_bytes() + need.payload_bytes, limit or 2**63)
+    bound = min(available_bytes() + need.there_bytes, limit or 2**63)
     spare = bound - (need.total - need.slots * need.slot_bytes)
     return max(2, min(need.slots, spare // need.slot_bytes))
 
@@ -97,7 +108,7 @@ def default_limit(need: Need) -> int:
     Half of what the loader could take now: the model, and perhaps a second loader, need some too. More if the configuration needs more with 256 MiB
     of growth for each worker; never more than there is, nor less than the configuration needs.
     """
-    could = available_bytes() + need.payload_bytes
+    could = available_bytes() + need.there_bytes
     roomy = need.total + need.workers * _DEFAULT_WORKER_BYTES
     return max(need.total, min(could, max(could // 2, roomy)))
 
@@ -110,6 +121,9 @@ def available_bytes() -> int:
 def _remedy(need: Need, bound: int, batch_size: int | None) -> str:
     fixed = need.total - need.slots * need.slot_bytes
     room = bound - fixed
+    if need.cache_bytes and room < 2 * need.slot_bytes:
+        left = bound - (fixed - need.cache_bytes) - 2 * need.slot_bytes
+        return f"cache fewer samples, max_bytes={left}, or " * (left > 0) + "cache in a folder: source.cache(folder)"
     if room <= 0:
         workers = (bound - need.total) // WORKER_BYTES + need.workers
         if workers > 0:

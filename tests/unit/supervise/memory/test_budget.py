@@ -135,3 +135,14 @@ def test_fewer_workers_are_the_remedy_where_these_are_what_is_too_much(available
     available[0] = PLENTY
     need = need_of(slot=0.01, workers=8)
     assert refusal(need, need.total - 9 * MIB).endswith("What to do: workers=5 would fit")
+
+
+def test_samples_that_are_kept_in_memory_count_and_those_that_are_there_need_no_more(available: list[int]) -> None:
+    without = need_of(slots=2, slot=1, other=0, payload=0, workers=1)
+    need = dataclasses.replace(without, cache_bytes=100 * MIB, cached_bytes=60 * MIB)
+    assert (need.total - without.total, need.new_bytes - without.new_bytes) == (100 * MIB, 40 * MIB)
+    said = refusal(need, 90 * MIB)
+    assert "100.0 MiB samples kept in memory" in said
+    fitting = re.search(r"cache fewer samples, max_bytes=(\d+), or cache in a folder", said)
+    assert fitting is not None
+    budget.check(dataclasses.replace(need, cache_bytes=int(fitting[1])), 90 * MIB, 8)
