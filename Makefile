@@ -16,6 +16,7 @@ READY := $(VENV)/.ready
 TORCH := $(VENV)/.torch
 LATEST := .venv-latest
 OLDEST := .venv-oldest
+PEERS := .venv-peers
 
 # Where this is set, each of the thousand processes that the tests start compiles the loader anew: a third of its CPU time.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,7 +28,7 @@ PROJECT := --editable '.[audio,image,volume,tensorflow,jax,dev]'
 TESTED := PIP_CONSTRAINT=constraints/tested.txt PIP_BUILD_CONSTRAINT=constraints/tested.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch test-all test-latest test-oldest faults soak lint bench bench-auto bench-cold bench-scale fuzz docs pictures clean
+.PHONY: help demo test test-torch test-all test-latest test-oldest faults soak lint bench bench-auto bench-cold bench-scale bench-peers fuzz docs pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +77,9 @@ bench-cold: $(READY) ## measure data that come from the disk against bare loops 
 bench-scale: $(READY) ## measure 16 to 128 workers whose reads wait, against the ideal
 	@$(BIN)/python -m benchmarks many_workers $(BENCH_ARGS)
 
+bench-peers: $(PEERS)/.ready ## measure other loaders on the same work, in .venv-peers (BENCH_ARGS="jpeg --rounds 5")
+	@$(PEERS)/bin/python -m benchmarks.peers $(BENCH_ARGS)
+
 fuzz: $(READY) ## feed damaged .npy files to the reader (FUZZ_ARGS="1000000 --seed 1")
 	@$(BIN)/python -m tests.fuzz.npy_header $(FUZZ_ARGS)
 
@@ -88,7 +92,7 @@ pictures: $(READY) ## draw docs/pictures from real runs (some minutes, on a mach
 	@PYTHONPATH=. $(BIN)/python docs/make_pictures.py
 
 clean: ## remove the environments, caches and what was built
-	@rm -rf $(VENV) $(LATEST) $(OLDEST) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(LATEST) $(OLDEST) $(PEERS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints/tested.txt
@@ -103,6 +107,12 @@ $(OLDEST)/.ready: pyproject.toml constraints/oldest.txt
 	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
 	@echo "Installing the oldest of everything in $(OLDEST) ..."
 	@$(OLDEST)/bin/python $(PIP) --constraint constraints/oldest.txt $(PROJECT)
+	@touch $@
+
+$(PEERS)/.ready: pyproject.toml benchmarks/peers/requirements.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@echo "Installing PyTorch, TensorFlow, Grain, DALI and SPDL in $(PEERS): some gigabytes ..."
+	@$(PEERS)/bin/python $(PIP) --editable '.[image]' --requirement benchmarks/peers/requirements.txt
 	@touch $@
 
 $(TORCH): $(READY)

@@ -1,0 +1,1 @@
+"""The loader beside others on the same work: `make bench-peers`."""
