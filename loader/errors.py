@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Any, ClassVar
 
 _LONGEST_MESSAGE = 2_000
 _LONGEST_TRACEBACK = 16_000
 _LONGEST_CHAIN = 20
+
+_PACKAGE = __name__.partition(".")[0]
 
 
 class LoaderError(Exception):
@@ -177,6 +180,25 @@ def chain_of(error: BaseException | None) -> Iterator[BaseException]:
             return
         yield error
         error = error.__cause__ or error.__context__
+
+
+def drop_own_frames(error: BaseException) -> None:
+    """Let the traceback of an error, and of those that it was raised from, begin where this package called other code, such as the user's.
+
+    Where no other code was called, it stays as it is.
+    """
+    for each in chain_of(error):
+        before, trace = None, each.__traceback__
+        while trace is not None and _is_own(trace):
+            before, trace = trace, trace.tb_next
+        if trace is not None and before is not None:
+            each.with_traceback(before)
+
+
+def _is_own(trace: TracebackType) -> bool:
+    """Whether a frame is this package's, or of the cached properties in between."""
+    module = str(trace.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] == _PACKAGE or module == "functools"
 
 
 def remote_traceback(error: BaseException) -> str:

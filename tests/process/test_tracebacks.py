@@ -6,11 +6,15 @@ import json
 import re
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from loader import ByteFiles, IterSource, Loader, MapSource, NpyArrays, SampleError, Source
 from tests.conftest import script_environment
 
 CODE = """\
@@ -78,3 +82,59 @@ def test_file_line_and_its_text_are_shown_for_code_of_a(place: Callable[[Path], 
             (number,) = {number for number, text in shown if text.startswith(beginning)}
             assert CODE.splitlines()[number - 1].strip().startswith(beginning)
         assert "dynamic-code" not in traces[name]
+
+
+def inner(number: int) -> Any:
+    raise KeyError(number)
+
+
+def step(sample: Any, rng: np.random.Generator) -> Any:
+    return inner(int(sample[0]))
+
+
+def late(sample: Any, rng: np.random.Generator) -> Any:
+    return inner(5) if int(sample[0]) == 5 else sample
+
+
+def chained(sample: Any, rng: np.random.Generator) -> Any:
+    try:
+        return inner(0)
+    except KeyError as error:
+        raise ValueError("no") from error
+
+
+class Items:
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> Any:
+        return inner(index)
+
+
+def items() -> Any:
+    yield inner(0)
+
+
+FAILING: dict[str, tuple[Callable[[Path], Source], list[Any], list[str]]] = {
+    "a decoder": (lambda folder: ByteFiles(folder, decode=lambda content: inner(0)), [], ["<lambda>", "inner"]),
+    "an object": (lambda folder: MapSource(Items()), [], ["__getitem__", "inner"]),
+    "a generator": (lambda folder: IterSource(items, length=3), [], ["items", "inner"]),
+    "a transform": (lambda folder: NpyArrays(np.arange(8)), [step], ["step", "inner"]),
+    "one that raises from another": (lambda folder: NpyArrays(np.arange(8)), [chained], ["chained", "inner", "chained"]),
+    "a later sample": (lambda folder: NpyArrays(np.arange(8)), [late], ["late", "inner"]),
+}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("kind", FAILING)
+def test_above_the_lines_of_the_user_stands_only_the_one_that_called_them(kind: str, workers: int, tmp_path: Path) -> None:
+    make, transforms, names = FAILING[kind]
+    (tmp_path / "a.bin").write_bytes(b"a")
+    with Loader(make(tmp_path), 4, transforms=transforms, workers=workers, io_retries=0) as loader, pytest.raises(SampleError) as caught:
+        list(loader)
+    cause = caught.value.__cause__
+    text = caught.value.remote_traceback if cause is None else "".join(traceback.format_exception(cause))
+    found = re.findall(r'File "(.+)", line \d+, in (.+)', text)
+    assert [name for path, name in found if "/loader/" not in path] == names
+    assert len(found) == len(names) + 1
+    assert "/loader/" in found[2 if kind == "one that raises from another" else 0][0]

@@ -28,7 +28,7 @@ from loader.data.sources.source import Source, name_or_none, with_members
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_names
 from loader.data.transforms import Batch, LeafTransform, RowError
-from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineError, SampleError, in_words, remote_traceback
+from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineError, SampleError, drop_own_frames, in_words, remote_traceback
 
 # Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
 _CHUNK_BYTES = 1024 * 1024
@@ -236,6 +236,7 @@ class Pipeline:
     def sample_error(self, bad: BadSample, worker: int | None = None, remark: str = "") -> SampleError:
         """Return the error of a bad sample as `error` does, also where the pipeline is to blame."""
         cause = bad.__cause__ or bad
+        drop_own_frames(cause)
         return SampleError(
             index=bad.index,
             name=bad.name or self.name_of(bad.index),
