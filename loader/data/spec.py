@@ -28,6 +28,11 @@ _SHOWN = 60  # characters of a text that it shows
 _SAMPLE = "a sample is a tuple (x,), (x, y) or (x, y, sample_weight), where each part is an array, a number or a dict of them"
 _SEVERAL = "For several inputs give a dict, such as ({'image': a, 'age': b}, y)"
 
+MAKE_ALIKE = (
+    "where sizes differ, Resize, Pad, Crop or a function as the first transform, to make samples alike; or bucket_by=, for batches of similar sizes"
+)
+"""What to do about a sample that is not like the first one, to follow a colon or a semicolon."""
+
 # What to do with strings, by what they may be.
 _CLASSES = "give class numbers: classes, labels = np.unique(names, return_inverse=True)"
 _TEXT = (
@@ -108,8 +113,14 @@ class SampleSpec:
                 leaves.append(Leaf(part, key, array.shape, array.dtype))
         return cls(tuple(leaves))
 
-    def flatten(self, sample: object) -> list[Array]:
-        """Return the arrays of `sample` in the order of `leaves`. Raises TypeError or ValueError where it differs from this spec."""
+    def flatten(self, sample: object, *, any_size: bool = False, remedy: str = "") -> list[Array]:
+        """Return the arrays of `sample` in the order of `leaves`. Raises TypeError or ValueError where it differs from this spec.
+
+        Args:
+            sample: to be taken apart.
+            any_size: allow arrays of other lengths, as long as they have as many axes.
+            remedy: end of the message about another shape or dtype.
+        """
         if self.plain and type(sample) is tuple and self._fits(sample):
             return list(sample)
         parts = as_parts(sample)
@@ -119,10 +130,11 @@ class SampleSpec:
         for number, (part, keys) in enumerate(zip(parts, self.parts, strict=True)):
             arrays.extend(self._flatten_part(number, part, keys))
         for leaf, array in zip(self.leaves, arrays, strict=True):
-            if array.shape != leaf.shape or array.dtype != leaf.dtype:
+            same = array.ndim == len(leaf.shape) if any_size else array.shape == leaf.shape
+            if not same or array.dtype != leaf.dtype:
                 raise ValueError(
                     f"{leaf.name} has shape {array.shape} and dtype {array.dtype}, "
-                    f"but the first sample's had shape {leaf.shape} and dtype {leaf.dtype}"
+                    f"but the first sample's had shape {leaf.shape} and dtype {leaf.dtype}{remedy}"
                 )
         return arrays
 

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from loader.data.pipeline.segments import Transform
-from loader.data.sources.arrays.column_source import ColumnSource
-from loader.data.sources.source import Source, with_members
+from loader.data.sources.arrays.column_source import is_of_rows
+from loader.data.sources.source import Source
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.data.statistics.row_moments import width_of
 from loader.data.statistics.statistics import Statistics
@@ -30,7 +30,7 @@ def measure(
     """Return statistics of all samples; see `Source.statistics`. The first sample is made in this process, to see what it is like."""
     with Loader(source, 1, transforms=[*transforms, _as_it_is], seed=seed, workers=0) as first:
         spec = first.spec
-    step = RowMeasure(spec) if not transforms and _is_of_one_shape(source) else SampleMeasure(spec)
+    step = RowMeasure(spec) if not transforms and is_of_rows(source) else SampleMeasure(spec)
     totals = [Totals(leaf) for leaf in spec.leaves]
     rows = _block_rows(spec, len(source))
     with Loader(source, rows, transforms=[*transforms, step], seed=seed, workers=workers, name="statistics") as loader:
@@ -47,11 +47,6 @@ def _as_it_is(sample: Sample, rng: np.random.Generator) -> Sample:
 
 def _arrays_of(batch: Sample) -> list[Array]:
     return [array for part in batch for array in (part.values() if isinstance(part, dict) else (part,))]
-
-
-def _is_of_one_shape(source: Source) -> bool:
-    """Whether all samples are rows of arrays, and so of one shape: then they are measured many at once."""
-    return all(isinstance(member, ColumnSource) for member in with_members(source) if not member.members())
 
 
 def _block_rows(spec: SampleSpec, samples: int) -> int:

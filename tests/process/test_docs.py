@@ -102,6 +102,18 @@ def rows(folder: Path) -> None:
     np.save(folder / "y.npy", np.zeros(100, np.int32))
 
 
+def samples_of_any_size(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    for kind in ("cat", "dog"):
+        (folder / "photos" / kind).mkdir(parents=True)
+        for number in range(8):
+            picture = rng.integers(0, 256, (*rng.integers(100, 300, 2), 3), np.uint8)
+            cv2.imwrite(str(folder / "photos" / kind / f"{number}.jpg"), picture)
+    (folder / "curves").mkdir()
+    for number in range(32):
+        np.save(folder / "curves" / f"{number}.npy", np.zeros((int(rng.integers(10, 101)), 3), np.float32))
+
+
 def labelled_pictures(folder: Path) -> None:
     rng = np.random.default_rng(0)
     (folder / "data").mkdir()
@@ -132,6 +144,10 @@ PAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
             "(x: (51, 64) float32, y: () int32)",
             "(x: (98, 201) float32, y: () int32)",
         ],
+    ),
+    "my_samples_differ_in_size.md": (
+        samples_of_any_size,
+        ["(x: (224, 224, 3) uint8, y: () int32)"] * 2 + ["(x: (100, 3) float32)", "(x: (10, 3) float32)"],
     ),
     "my_files_are_batches.md": (batch_files, ["(x: (7,) float32, y: () int32)"]),
     "what_the_model_sees.md": (labelled_pictures, ["(x: (24, 32, 3) float32, y: () int64)"]),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from loader.data.decode.decoder import Decoder, Undecodable
 from loader.data.npy.header import NpyHeader, array_in, inspect_file, parse_header
 from loader.data.npy.headerless import checked_dtype, checked_shape, shape_of
-from loader.data.spec import PART_NAMES, Array, Leaf, SampleSpec
+from loader.data.spec import MAKE_ALIKE, PART_NAMES, Array, Leaf, SampleSpec
 from loader.errors import ConfigError, NpyError
 
 _ENTRY = ".npy"  # how the names of the arrays in an archive end
@@ -123,7 +123,7 @@ class ArrayDecoder(Decoder):
         return parts if isinstance(view, tuple) else parts[0]
 
     def decode_into(self, content: memoryview, out: Sequence[Array], spec: SampleSpec) -> None:
-        for target, leaf in zip(out, spec.flatten(self.view(content)), strict=True):
+        for target, leaf in zip(out, spec.flatten(self.view(content), remedy=f". What to do: {MAKE_ALIKE}"), strict=True):
             target[...] = leaf
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from loader.data.decode.audio_header import missing_bytes, plain_samples
 from loader.data.decode.decoder import Decoder, Undecodable
 from loader.data.npy.refusals import not_a
-from loader.data.spec import Array, Leaf, SampleSpec
+from loader.data.spec import MAKE_ALIKE, Array, Leaf, SampleSpec
 from loader.errors import ConfigError
 
 _SCALE_16 = np.float32(2**-15)  # libsndfile's
@@ -31,8 +31,8 @@ def audio(sample_rate: int | None = None, duration_s: float | None = None, mono:
 
     Args:
         sample_rate: in Hz; files with other rates are resampled to it. None: each file keeps its own.
-        duration_s: length of a sample, in seconds; None: up to the end of the file. Then all files must be equally long, or the first transform must
-            be a function that makes them alike.
+        duration_s: length of a sample, in seconds; None: up to the end of the file. Where lengths differ, the first transform must be
+            `Excerpt`, `Pad`, `Crop`, or a function that makes them alike.
         mono: the mean of the channels, of shape `(samples,)`; False: all channels, of shape `(samples, channels)`.
         offset_s: seconds to leave out at the start of the file. A file that is no longer than that is a bad sample.
 
@@ -156,7 +156,7 @@ class AudioDecoder(Decoder):
     def _remedy(self) -> str:
         given = {"sample_rate=...": self.sample_rate, "duration_s=...": self.duration_s}
         missing = [name for name, value in given.items() if value is None] or ["mono=True"]
-        return f"What to do: decode.audio({', '.join(missing)}), or a function as the first transform that makes them alike"
+        return f"What to do: decode.audio({', '.join(missing)}); {MAKE_ALIKE}"
 
     def __repr__(self) -> str:
         given = {

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from loader.data.spec import Array, SampleSpec
+from loader.data.spec import MAKE_ALIKE, Array, SampleSpec
 from loader.errors import ConfigError
 
 
@@ -71,7 +71,7 @@ class Decoder(ABC):
     def decode_into(self, content: memoryview, out: Sequence[Array], spec: SampleSpec) -> None:
         """Write what a file holds to `out`, one array for each leaf of `spec`. Raises Undecodable also if it does not fit."""
         try:
-            leaves = spec.flatten(self.decode(content))
+            leaves = spec.flatten(self.decode(content), remedy=f". What to do: {MAKE_ALIKE}")
         except TypeError as error:
             raise Undecodable(str(error)) from error
         for target, leaf in zip(out, leaves, strict=True):

@@ -15,7 +15,7 @@ from loader.data.decode.picture_facts import read_facts
 from loader.data.decode.picture_size import check_size, in_pixels
 from loader.data.decode.pillow_pictures import check_whole, is_for_opencv, open_picture, pixels, why_damaged
 from loader.data.npy.refusals import not_a
-from loader.data.spec import Array, Leaf, SampleSpec
+from loader.data.spec import MAKE_ALIKE, Array, Leaf, SampleSpec
 from loader.errors import ConfigError
 
 _CHANNELS = {"RGB": 3, "L": 1, "RGBA": 4, "RGB16": 3, "L16": 1}
@@ -35,8 +35,8 @@ def image(size: int | tuple[int, int] | None = None, mode: str = "RGB", resample
     Args:
         size: `(height, width)`, or a number for a square. The picture is stretched to it. A JPEG that is at least 2, 4 or 8 times as large is decoded
             at a half, a quarter or an eighth of its size, which is faster; the result differs a little from that of a picture that is decoded whole.
-            The scale depends on the file and on `size` alone, and "nearest" uses none. None: pictures keep their sizes; then all must have the
-            same one, or the first transform must be a function that makes them alike.
+            The scale depends on the file and on `size` alone, and "nearest" uses none. None: pictures keep their sizes; where these
+            differ, the first transform must be `Resize`, `Pad`, `Crop`, or a function that makes them alike.
         mode: `"RGB"`, `"L"` (grey, one channel) or `"RGBA"`, as uint8; pictures with 16 bits keep the upper 8. `"RGB16"` or `"L16"`, as uint16;
             pictures with 8 bits are multiplied by 257. Only `"RGBA"` keeps transparency.
         resample: `"area"` (the mean of the pixels; for smaller pictures), `"linear"`, `"cubic"` or `"nearest"` (for masks), as OpenCV has them.
@@ -98,8 +98,8 @@ class ImageDecoder(Decoder):
         (target,) = out
         if self.size is None and picture.shape[:2] != target.shape[:2]:
             raise Undecodable(
-                f"is {in_pixels(*picture.shape[:2])}, but the first picture is {in_pixels(*target.shape[:2])}. What to do: "
-                "decode.image(size=(height, width)), or a function as the first transform that makes them alike"
+                f"is {in_pixels(*picture.shape[:2])}, but the first picture is {in_pixels(*target.shape[:2])}. "
+                f"What to do: decode.image(size=(height, width)), which is the fastest; {MAKE_ALIKE}"
             )
         self._put(picture, conversion, target)
 

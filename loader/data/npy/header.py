@@ -26,7 +26,7 @@ from loader.data.npy.refusals import MAGIC, foreign, parse_dtype, structured
 from loader.data.spec import Array
 from loader.errors import NpyError
 
-MAKE_ALIKE = "Convert this file, leave it out, or make the samples alike by a function that is the first transform"
+CONVERT = "Convert this file, leave it out, or make the samples alike by a function that is the first transform"
 
 MAX_HEADER_BYTES = 65_536
 """Longest header that is read: all that format 1.0 can express. A supported array needs less than 1,000 bytes; only structured arrays of

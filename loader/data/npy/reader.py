@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from loader.data.npy.file_io import OPEN_FLAGS, preadv
-from loader.data.npy.header import MAKE_ALIKE, NpyHeader, as_stored, name_path, parse_header, read_into, read_raw_header
+from loader.data.npy.header import CONVERT, NpyHeader, as_stored, name_path, parse_header, read_into, read_raw_header
 from loader.data.rows import BadSample, Indices, RowGauge, gauge_of
-from loader.data.spec import Array
+from loader.data.spec import MAKE_ALIKE, Array
 from loader.errors import NpyError
 
 _MAX_FORMS = 256  # headers remembered; a data set has one to four, only a hostile one has more
@@ -130,7 +130,8 @@ class NpyReader:
         """Parse a header seen for the first time; refuse it unless shape and dtype are the expected ones."""
         header, expected = parse_header(raw, path), self._expected
         if header.shape != expected.shape or header.native != expected.dtype:
-            raise NpyError(path, f"has {header}, but the first sample, {self._first}, has {expected}. {MAKE_ALIKE}")
+            remedy = CONVERT if header.native != expected.dtype or len(header.shape) != len(expected.shape) else f"What to do: {MAKE_ALIKE}"
+            raise NpyError(path, f"has {header}, but the first sample, {self._first}, has {expected}. {remedy}")
         if len(self._forms) >= _MAX_FORMS:
             self._forms.clear()
         form = _Form(raw, bytearray(len(raw)), len(raw) + header.nbytes, header)

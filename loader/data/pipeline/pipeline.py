@@ -20,14 +20,16 @@ from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGener
 from loader.data.pipeline.global_rng_seeding import in_words as draws_in_words
 from loader.data.pipeline.io_retries import may_pass, pause
 from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, grouped, read_rows
+from loader.data.pipeline.sizing import SizingSegment, steps_to_one_shape
 from loader.data.pipeline.told_specs import FirstSample, known_specs, tell_specs
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.rows import UNKNOWN_ROW, BadSample, Indices, RowGauge, is_fault_of_sample
-from loader.data.sources.joined import check_sums
+from loader.data.sources.arrays.column_source import is_of_rows
+from loader.data.sources.joined import check_sums, sums_differ
 from loader.data.sources.source import Source, name_or_none, with_members
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_names
-from loader.data.transforms import Batch, LeafTransform, RowError
+from loader.data.transforms import Batch, LeafTransform, RowError, WrongSize
 from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineError, SampleError, drop_own_frames, in_words, remote_traceback
 
 # Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
@@ -76,7 +78,8 @@ class Pipeline:
     def check_sums(self, *, reading: bool = False) -> None:
         """Raise ConfigError where the source adds samples of different kinds, and nothing would make them alike before they are read together."""
         if not self.transforms or isinstance(self.transforms[0], LeafTransform | Batch):
-            check_sums(self.source, reading=reading)
+            _, first = next(grouped(self.transforms), (None, []))
+            check_sums(self.source, reading=reading, any_size=any(getattr(each, "fixed_axes", 0) for _, each in first))
 
     def draws_in_words(self, draws: Draws) -> str | None:
         """Return who draws from a global generator, and what to do; None if nobody does."""
@@ -126,7 +129,12 @@ class Pipeline:
         self.source.open()
         detector = Detector(self.seed)
         self.check_sums(reading=True)
-        specs = self._build(detector, self.source.spec, None, index)
+        try:
+            specs = self._build(detector, self.source.spec, None, index)
+        except WrongSize as error:
+            if is_of_rows(self.source) or not isinstance(self.transforms[0], LeafTransform):  # then all samples have this size
+                raise
+            raise BadSample(index) from ValueError(str(error))
         detector.finish()
         check_draws(detector.draws, self.transforms)
         check_nothing_random_is_kept(self.source, detector.draws)
@@ -140,7 +148,7 @@ class Pipeline:
         sample: Any = self.source[probed] if specs is None else None
         for kind, members in grouped(self.transforms):
             if kind is LeafTransform:
-                segment: Segment = LeafSegment(members, spec, generator)
+                segment: Segment = self._leaf_segment(members, spec, generator)
                 for place, transform in members if specs is None else ():
                     sample = transform(sample, generator.at(0, 0, place))
             else:
@@ -151,6 +159,12 @@ class Pipeline:
             self._segments.append(segment)
         self._finish(spec)
         return found
+
+    def _leaf_segment(self, members: list[tuple[int, Any]], spec: SampleSpec, generator: SampleGenerator) -> LeafSegment:
+        steps = 0 if self._segments else steps_to_one_shape([transform for _, transform in members], spec)
+        if not steps:
+            return LeafSegment(members, spec, generator)
+        return SizingSegment(members, spec, generator, steps, differ=sums_differ(self.source))
 
     def _finish(self, spec: SampleSpec) -> None:
         self._own_leaves = len(spec.leaves)

@@ -98,29 +98,34 @@ class Segment(ABC):
 
 
 class LeafSegment(Segment):
-    """Built-in transforms, applied array by array to all rows at once."""
+    """Built-in transforms, applied array by array to all rows at once.
+
+    Attributes:
+        chains: for each array what is done to it: the place of the transform, the transform, and what it makes.
+        random: the transforms that draw, with their places.
+    """
 
     def __init__(self, transforms: Sequence[tuple[int, LeafTransform]], spec: SampleSpec, generator: SampleGenerator) -> None:
         self._generator = generator
-        self._chains: list[list[tuple[int, LeafTransform, Any]]] = [[] for _ in spec.leaves]
+        self.chains: list[list[tuple[int, LeafTransform, Any]]] = [[] for _ in spec.leaves]
         leaves = list(spec.leaves)
         for place, transform in transforms:
             for number, step, leaf in transform.steps(SampleSpec(tuple(leaves))):
                 step.open()
                 leaves[number] = leaf
-                self._chains[number].append((place, step, leaf))
-        self._random = [(place, transform) for place, transform in transforms if transform.random]
+                self.chains[number].append((place, step, leaf))
+        self.random = [(place, transform) for place, transform in transforms if transform.random]
         self._spec = spec
         self.result = SampleSpec(tuple(leaves))
-        self.scratch_bytes = sum(leaf.nbytes for leaf, chain in zip(spec.leaves, self._chains, strict=True) if chain)
+        self.scratch_bytes = sum(leaf.nbytes for leaf, chain in zip(spec.leaves, self.chains, strict=True) if chain)
 
     def touches(self, leaf: int) -> bool:
-        return bool(self._chains[leaf])
+        return bool(self.chains[leaf])
 
     def run(self, rows: Rows, out: list[Array]) -> None:
         draws = self._draw(rows)
         arrays = rows.arrays if rows.arrays is not None else self._read(rows, out)
-        for number, chain in enumerate(self._chains):
+        for number, chain in enumerate(self.chains):
             if chain:
                 self._run_chain(rows, number, arrays[number], out[number], draws)
             elif arrays[number] is not out[number]:
@@ -131,7 +136,7 @@ class LeafSegment(Segment):
     def _draw(self, rows: Rows) -> dict[int, list[Any]]:
         at, indices = self._generator.at, rows.indices.tolist()
         draws = {}
-        for place, transform in self._random:
+        for place, transform in self.random:
             draws[place] = [transform.draw(at(rows.epoch, index, place)) for index in indices]
             if rows.watch is not None:
                 rows.watch.lap(stage_of(place))
@@ -142,7 +147,7 @@ class LeafSegment(Segment):
         count = len(rows.indices)
         targets = [
             np.empty((count, *leaf.shape), leaf.dtype) if chain else target
-            for leaf, chain, target in zip(self._spec.leaves, self._chains, out, strict=True)
+            for leaf, chain, target in zip(self._spec.leaves, self.chains, out, strict=True)
         ]
         read_rows(rows.source, rows.indices, targets, RowGauge(rows.progress, rows.first))
         if rows.watch is not None:
@@ -150,7 +155,7 @@ class LeafSegment(Segment):
         return targets
 
     def _run_chain(self, rows: Rows, number: int, array: Array, out: Array, draws: dict[int, list[Any]]) -> None:
-        chain = self._chains[number]
+        chain = self.chains[number]
         for step, (place, transform, leaf) in enumerate(chain, 1):
             target = out if step == len(chain) else np.empty((len(rows.indices), *leaf.shape), leaf.dtype)
             try:

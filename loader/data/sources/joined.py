@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 
@@ -13,7 +14,7 @@ from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.examples import places_of_examples
 from loader.data.sources.members import paths_of, read_into
 from loader.data.sources.source import Source
-from loader.data.spec import Array, Sample, SampleSpec
+from loader.data.spec import Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError
 
 
@@ -135,29 +136,42 @@ class Joined(Source):
         return " + ".join(map(repr, self._sources))
 
 
-def check_sums(source: Source, *, reading: bool) -> None:
+def check_sums(source: Source, *, reading: bool, any_size: bool = False) -> None:
     """Raise ConfigError if a sum that `source` is, or is made of, has samples of different specs.
 
     Args:
         source: to look at.
         reading: also read first samples, of sources that tell their spec in no other way, or others where these are bad. What can't be read is left
             to whoever needs it.
+        any_size: allow them to differ in size, as long as they have as many axes.
     """
     for member in source.members():
-        check_sums(member, reading=reading)
+        check_sums(member, reading=reading, any_size=any_size)
     if not isinstance(source, Joined):
         return
     known = [(member, spec) for member in source.members() if (spec := _known_spec(member, reading)) is not None]
     for member, spec in known[1:]:
         first, expected = known[0]
-        if spec != expected:
+        if spec != expected and not (any_size and _without_sizes(spec) == _without_sizes(expected)):
             raise ConfigError(_unlike(source, member, spec, first, expected))
+
+
+def sums_differ(source: Source) -> bool:
+    """Whether a sum that `source` is, or is made of, may have samples of different specs, as far as is known by now: nothing is read."""
+    if any(map(sums_differ, source.members())):
+        return True
+    specs = [vars(member).get("spec") or _known_spec(member, reading=False) for member in source.members()] if isinstance(source, Joined) else []
+    return any(spec is None or spec != specs[0] for spec in specs)
+
+
+def _without_sizes(spec: SampleSpec) -> list[Leaf]:
+    return [replace(leaf, shape=(0,) * len(leaf.shape)) for leaf in spec.leaves]
 
 
 def _unlike(source: Source, member: Source, spec: SampleSpec, first: Source, expected: SampleSpec) -> str:
     return (
         f"{source!r}: the samples of {member!r} are {spec}, those of {first!r} are {expected}. What is added must have samples of one kind, "
-        "unless the first transform is a function that makes them alike"
+        "unless the first transform is a function that makes them alike; or Resize, Pad or Crop, where only sizes differ"
     )
 
 

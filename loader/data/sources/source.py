@@ -22,7 +22,7 @@ from loader.data.global_rng import kept
 from loader.data.named_arguments import NamedArguments
 from loader.data.rows import BadSample, Indices, gauge_of, is_fault_of_sample
 from loader.data.sources.whole_pass import WholePass
-from loader.data.spec import Array, Sample, SampleSpec
+from loader.data.spec import MAKE_ALIKE, Array, Sample, SampleSpec
 from loader.data.stopwatch import Stopwatch
 from loader.errors import PipelineError
 
@@ -148,7 +148,7 @@ class Source(WholePass, NamedArguments, ABC):
         for place, index in zip(places, indices.tolist(), strict=True):
             cell[0] = first + place
             try:
-                leaves = self.spec.flatten(self.sample(index))
+                leaves = self.spec.flatten(self.sample(index), remedy=f". What to do: {MAKE_ALIKE}")
                 fork_guard.exit_if_forked(depth)
                 for target, leaf in zip(out, leaves, strict=True):
                     target[place] = leaf

@@ -12,7 +12,7 @@ from loader.data.transforms.flip import Flip
 from loader.data.transforms.frames import Crop, Pad
 from loader.data.transforms.functions.batch_function import Batch
 from loader.data.transforms.functions.map_function import Map
-from loader.data.transforms.leaf_transform import LeafTransform, RowError
+from loader.data.transforms.leaf_transform import LeafTransform, RowError, WrongSize
 from loader.data.transforms.libraries.from_library import From
 from loader.data.transforms.noise import Erase, Noise
 from loader.data.transforms.rotate90 import Rotate90
@@ -46,4 +46,5 @@ __all__ = [
     "Resize",
     "Rotate90",
     "RowError",
+    "WrongSize",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import check_fits, choice_of, number_of, shape_of
-from loader.data.transforms.leaf_transform import Fields
+from loader.data.transforms.leaf_transform import Fields, WrongSize
 from loader.data.transforms.moving import MovingTransform
 from loader.data.transforms.places.moved_places import Matrix
 from loader.data.transforms.volumes.volume import is_volume
@@ -32,6 +32,8 @@ class Crop(MovingTransform):
         >>> training, validation = [T.Crop((224, 224))], [T.Crop((224, 224), "center")]
     """
 
+    aligns = True
+
     def __init__(
         self,
         shape: int | Sequence[int],
@@ -48,10 +50,14 @@ class Crop(MovingTransform):
     def random(self) -> bool:
         return self.position == "random"
 
+    @property
+    def fixed_axes(self) -> int:
+        return len(self.shape)
+
     def result(self, leaf: Leaf) -> Leaf:
         shape = _replaced(leaf, self.shape, "Crop")
         if any(wanted > size for wanted, size in zip(shape, leaf.shape, strict=True)):
-            raise ConfigError(f"Crop: {leaf} is smaller than shape={self.shape}; put a Pad or Resize before it")
+            raise WrongSize(f"Crop: {leaf} is smaller than shape={self.shape}; put a Pad or Resize before it")
         return Leaf(leaf.part, leaf.key, shape, leaf.dtype)
 
     def draw(self, rng: np.random.Generator) -> list[float]:
@@ -105,11 +111,15 @@ class Pad(MovingTransform):
         self.value = number_of(value, "Pad: value")
         self.position = choice_of(position, ("end", "center"), "Pad: position")
 
+    @property
+    def fixed_axes(self) -> int:
+        return len(self.shape)
+
     def result(self, leaf: Leaf) -> Leaf:
         check_fits(self.value, leaf, "Pad: value")
         shape = _replaced(leaf, self.shape, "Pad")
         if any(wanted < size for wanted, size in zip(shape, leaf.shape, strict=True)):
-            raise ConfigError(f"Pad: {leaf} is larger than shape={self.shape}; put a Crop or Resize before it")
+            raise WrongSize(f"Pad: {leaf} is larger than shape={self.shape}; put a Crop or Resize before it")
         return Leaf(leaf.part, leaf.key, shape, leaf.dtype)
 
     def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:

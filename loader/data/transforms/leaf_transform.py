@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,12 +37,21 @@ class RowError(ValueError):
         self.row = row
 
 
+class WrongSize(ConfigError):
+    """An array is too small or too large for a transform; that of another sample may not be."""
+
+
 class LeafTransform(NamedArguments, ABC):
     """A transform that changes each chosen array separately, many rows at a time.
 
     A subclass says what an array becomes (`result`), does it (`apply`), and, where it is random, draws once per sample (`draw`), so that
     all chosen arrays of a sample get the same decision.
+
+    Attributes:
+        aligns: whether it cuts the chosen arrays of a sample at one place, so that those of one size must have it in every sample.
     """
+
+    aligns: ClassVar[bool] = False
 
     def __init__(self, fields: Fields) -> None:
         self.fields = names_of_fields(fields, f"{type(self).__name__}: fields")
@@ -56,6 +65,11 @@ class LeafTransform(NamedArguments, ABC):
     def random(self) -> bool:
         """Whether it draws a decision for each sample."""
         return False
+
+    @property
+    def fixed_axes(self) -> int:
+        """How many of the first axes of an array have the same lengths after it, whatever they had before."""
+        return 0
 
     def open(self) -> None:
         """Import what `apply` takes. Runs in: the supervisor, before it forks the workers; or the trainer with `workers=0`."""
@@ -97,7 +111,7 @@ class LeafTransform(NamedArguments, ABC):
         draws = [self.draw(rng)] if self.random else []
         for number, step, result in self.steps(spec):
             out = np.empty((1, *result.shape), result.dtype)
-            step.apply(leaves[number][None], out, draws)
+            step.apply(np.asarray(leaves[number], order="C")[None], out, draws)
             leaves[number] = out[0]
         return spec.unflatten(leaves)
 

@@ -47,6 +47,10 @@ class Resize(OpenCvTransform, MovingTransform):
         self.shape = shape_of(shape, "Resize: shape", axes=2)
         self.resample = choice_of(resample, INTERPOLATIONS, "Resize: resample")
 
+    @property
+    def fixed_axes(self) -> int:
+        return 2
+
     def result(self, leaf: Leaf) -> Leaf:
         return _resized(super().result(leaf), self.shape)
 
@@ -78,6 +82,7 @@ class RandomResizedCrop(OpenCvTransform, MovingTransform):
     """
 
     random = True
+    aligns = True
 
     def __init__(
         self,
@@ -95,6 +100,10 @@ class RandomResizedCrop(OpenCvTransform, MovingTransform):
         self.scale = shares_of(scale, "RandomResizedCrop: scale")
         self.ratio = positive_pair_of(ratio, "RandomResizedCrop: ratio")
         self.resample = choice_of(resample, INTERPOLATIONS, "RandomResizedCrop: resample")
+
+    @property
+    def fixed_axes(self) -> int:
+        return 2
 
     def result(self, leaf: Leaf) -> Leaf:
         return _resized(super().result(leaf), self.size)

@@ -29,7 +29,7 @@ _BLANK_S = 0.006
 
 
 _DIFFERENT = (
-    "many files differ in shape or dtype, which is not counted as bad. Training needs a function as the first transform that makes them alike; "
+    "many files differ in shape or dtype, which is not counted as bad. Training needs a first transform that makes them alike; "
     "loader inspect --verify SCRIPT:FUNCTION checks that too"
 )
 

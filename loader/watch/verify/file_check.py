@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from loader.data.npy.file_io import OPEN_FLAGS
-from loader.data.npy.header import MAKE_ALIKE, NpyHeader, inspect_file, name_path, read_header, read_into
+from loader.data.npy.header import CONVERT, NpyHeader, inspect_file, name_path, read_header, read_into
 from loader.data.sources.source import Source
 from loader.errors import NpyError
 
@@ -84,7 +84,7 @@ def check_file(path: str, usual: Usual | None, advance: Callable[[int], None]) -
         header = read_header(fd, path)
         if usual is not None and usual.binding and (header.shape, header.native.str) != (usual.shape, usual.dtype):
             others = NpyHeader(np.dtype(usual.dtype), usual.shape, False, 0)
-            raise NpyError(path, f"has {header}, but other files, such as {usual.path}, have {others}. {MAKE_ALIKE}")
+            raise NpyError(path, f"has {header}, but other files, such as {usual.path}, have {others}. {CONVERT}")
         header.check_size(os.fstat(fd).st_size, path)
         return _read_through(fd, header, path, advance)
     except OSError as error:

@@ -10,8 +10,13 @@ import numpy as np
 from loader.data.rows import BadSample, Indices
 from loader.data.sources.arrays.array_column import ArrayColumn
 from loader.data.sources.shapes.shape_table import same_shapes
-from loader.data.sources.source import Source
+from loader.data.sources.source import Source, with_members
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
+
+
+def is_of_rows(source: Source) -> bool:
+    """Whether all samples of a source are rows of arrays, and so of one shape."""
+    return all(isinstance(member, ColumnSource) for member in with_members(source) if not member.members())
 
 
 class ColumnSource(Source):

@@ -23,8 +23,9 @@ from loader.errors import DecodeError, PipelineError
 class ByteFiles(LabelledFiles):
     """Samples that are files of any kind, one file each, turned into arrays by a decoder.
 
-    The first file states shapes and dtypes, unless the decoder does. A file that differs is a bad sample, unless the first transform is a function.
-    Such a function gets each sample as the decoder makes it and has to make the samples alike, by cropping or padding them.
+    The first file states shapes and dtypes, unless the decoder does. Files may differ in size if the first transforms are built in and
+    give them one shape, as `Resize`, `Pad` and `Crop` do; and in anything if the first transform is a function, which gets each sample as the decoder
+    makes it, and has to make the samples alike. Otherwise a file that differs is a bad sample.
 
     Args:
         paths, labels, root, classes, label, exclude, sample_weight: as for `LabelledFiles`. In a list, paths have their extensions. In folders, files

@@ -16,8 +16,9 @@ from loader.errors import NpyError
 class NpyFiles(LabelledFiles):
     """Samples that are `.npy` files, one file each.
 
-    The header of the first file states shape and dtype. A file that differs in anything but byte order and axis order is a bad sample, unless the
-    first transform is a function. Such a function gets each file as it is and has to make the samples alike, by cropping or padding them.
+    The header of the first file states shape and dtype. Files may differ in byte order and axis order; in size if the first transforms are built in
+    and give them one shape, as `Resize`, `Pad` and `Crop` do; and in anything if the first transform is a function, which gets each file as it is,
+    and has to make the samples alike. Otherwise a file that differs is a bad sample.
 
     Args:
         paths, labels, root, classes, label, exclude, sample_weight: as for `LabelledFiles`.

@@ -43,6 +43,10 @@ class Excerpt(LeafTransform):
     def random(self) -> bool:
         return self.position == "random"
 
+    @property
+    def fixed_axes(self) -> int:
+        return 1
+
     def result(self, leaf: Leaf) -> Leaf:
         if not leaf.shape:
             raise ConfigError(f"Excerpt: {leaf} is one number, without an axis to cut")

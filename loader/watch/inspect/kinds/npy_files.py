@@ -9,7 +9,7 @@ from loader.watch.inspect.finding import SHOWN, Contents, Finding, Look, batch_b
 from loader.watch.inspect.snippet import write
 
 _TRANSFORM = "make_alike"
-_MUST_AGREE = "the samples of a source must all have the same, or a function as the first transform that makes them alike"
+_MUST_AGREE = "the samples of a source must all have the same, or a first transform that makes them alike"
 _ALIKE = '''def {name}(sample, rng):
     """Cut, or pad with zeros, to one shape."""
     x, *others = sample

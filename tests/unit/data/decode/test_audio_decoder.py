@@ -192,9 +192,7 @@ def test_the_bits_are_the_same_for_any_number_of_workers(folder: Path) -> None:
 def test_files_of_another_length_are_bad_samples_that_say_what_to_do(folder: Path) -> None:
     with Loader(ByteFiles(folder, decode=decode.audio(RATE)), 4, workers=0) as loader, pytest.raises(SampleError) as caught:
         take(loader)
-    words = (
-        f"{folder}/1.flac: is 2,400 samples at 8,000 Hz, but the first file is 1,600 samples. What to do: decode.audio(duration_s=...), or a function"
-    )
+    words = f"{folder}/1.flac: is 2,400 samples at 8,000 Hz, but the first file is 1,600 samples. What to do: decode.audio(duration_s=...); where"
     assert words in str(caught.value)
 
 
