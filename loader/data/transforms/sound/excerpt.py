@@ -16,8 +16,8 @@ from loader.errors import ConfigError
 class Excerpt(LeafTransform):
     """Cut a part of one duration out of each sound. A sound that is shorter is kept whole, and zeros are added at its end.
 
-    For arrays (samples,) or (samples, channels) of any dtype, and for anything else that goes on in time along its first axis. The result is
-    `round(seconds * sample_rate)` long. All fields of a sample are cut at the same share of their length.
+    For arrays (samples,) or (samples, channels) of any dtype, and for anything else that goes on in time along its first axis. They may differ in
+    length. The result is `round(seconds * sample_rate)` long. All fields of a sample are cut at the same share of their length.
 
     Args:
         seconds: duration of the result.
