@@ -16,7 +16,7 @@ import psutil
 
 from loader import Loader, MapSource
 from loader.data.order import Order
-from loader.data.plan import SampleBatches
+from loader.data.plans.sample_batches import SampleBatches
 from loader.ipc.records import Done, Ready, Released
 from loader.supervise.schedule.assignments import SendTicket
 from loader.supervise.schedule.schedule import Schedule

@@ -1,6 +1,7 @@
 """Training never waits for data: a multiprocess loader for Keras, from files of any kind into shared memory, without a copy to the model."""
 
 from loader.data import decode, transforms
+from loader.data.plans.buckets import Buckets
 from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.arrays.raw_array import RawArray
 from loader.data.sources.arrays.windows import Windows
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
+    "Buckets",
     "ByteFiles",
     "ConfigError",
     "DataNotFoundError",

@@ -7,7 +7,7 @@ import numbers
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -30,8 +30,11 @@ def _setting(default: Any, *, unit: str, allowed: str, why: str) -> Any:
 class Config:
     """The settings of one loader. `Loader` takes the same names; `docs/settings.md` is made from this class."""
 
-    batch_size: int | None = _setting(
-        None, unit="rows", allowed="1 or more, or None", why="rows per batch, for each rank of `shard`; None makes a batch of each file"
+    batch_size: int | Sequence[int] | None = _setting(
+        None,
+        unit="rows",
+        allowed="1 or more, or None; with bucket_by also a list",
+        why="rows per batch, for each rank of `shard`; None makes a batch of each file; a list has the rows for each bucket of `bucket_by`",
     )
     shuffle: bool | int | Literal["blocks"] = _setting(
         False,
@@ -41,7 +44,13 @@ class Config:
         '"blocks" chooses windows of 256 MiB (see larger_than_memory.md)',
     )
     seed: int = _setting(0, unit="", allowed="0 to 2**64 - 1", why="decides the order and all random draws: same seed, same batches")
-    drop_last: bool = _setting(False, unit="", allowed="True or False", why="leave out the last batch if it is not full")
+    drop_last: bool = _setting(False, unit="", allowed="True or False", why="leave out the last batch if it is not full, of each bucket")
+    bucket_by: Any = _setting(  # noqa: RUF009  as immutable as the others
+        None,
+        unit="",
+        allowed="ascending lengths such as [64, 128, 256], or loader.Buckets(...)",
+        why="samples differ in length: batches of similar length, each padded to the length of its bucket (see my_samples_differ_in_length.md)",
+    )
     workers: int | Literal["auto"] = _setting(
         "auto", unit="processes", allowed='0 or more, or "auto"', why='0 runs everything in the calling process; "auto" finds the fewest that keep up'
     )
@@ -97,7 +106,8 @@ class Config:
     def _problems(self) -> list[tuple[str, str]]:
         given: Any = self  # what a user gave may have any type
         good = {
-            "batch_size": given.batch_size is None or _whole(given.batch_size, 1),
+            "batch_size": given.batch_size is None or _whole(given.batch_size, 1) or _are_sizes(given.batch_size),
+            "bucket_by": given.bucket_by is None or isinstance(given.bucket_by, list | tuple) or hasattr(given.bucket_by, "edges"),
             "seed": _whole(given.seed, 0, 2**64 - 1),
             "workers": _is_text(given.workers, "auto") or _whole(given.workers, 0),
             "max_workers": given.max_workers is None or _whole(given.max_workers, 1),
@@ -121,6 +131,12 @@ class Config:
             problems.append(("drop_last", "with batch_size=None, where each file is a batch, no batch is partial"))
         if not problems and self.batch_size is None and not isinstance(self.shuffle, bool):
             problems.append(("shuffle", "with batch_size=None, where each file is a batch, there are no windows of samples; give True or False"))
+        if not problems and self.bucket_by is None and isinstance(self.batch_size, list | tuple):
+            problems.append(("batch_size", "several sizes are for bucket_by, one for each bucket"))
+        if not problems and self.bucket_by is not None and self.batch_size is None:
+            problems.append(("batch_size", "with bucket_by, give a number of rows, or one for each bucket"))
+        if not problems and self.bucket_by is not None and not isinstance(self.shuffle, bool):
+            problems.append(("shuffle", "with bucket_by, there are no windows of samples; give True or False"))
         if not problems and isinstance(self.workers, int) and self.max_workers is not None and self.workers > self.max_workers:
             problems.append(("workers", f"more than max_workers={self.max_workers}"))
         if not problems and self.max_errors is not None and self.on_error != "substitute":
@@ -185,6 +201,10 @@ def _kind(value: Any) -> str:
 
 def _whole(value: Any, lowest: int, highest: float = math.inf) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
+
+
+def _are_sizes(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(_whole(size, 1) for size in map(plain, value))
 
 
 def _is_text(value: Any, *texts: str) -> bool:

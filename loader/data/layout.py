@@ -11,7 +11,7 @@ them in one call.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,11 @@ def aligned_copy(array: Array) -> Array:
     copy = aligned_empty(array.shape, array.dtype)
     copy[...] = array
     return copy
+
+
+def common_shape(shapes: Iterable[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+    """Return what shapes with as many axes have in common: None for an axis in which they differ."""
+    return tuple(lengths[0] if len(set(lengths)) == 1 else None for lengths in zip(*shapes, strict=True))
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class Order:
         seed: another seed gives other orders.
         shuffle: False keeps the source's order in every epoch.
         window: samples in a window, roughly, if samples are mixed only within windows; 0: all with all.
+        stream: another one gives other orders, too: for things that are ordered side by side.
 
     Attributes:
         window: positions in a window, from the first one on; the last one may have fewer. 0 if there are none.
@@ -59,10 +60,11 @@ class Order:
 
     _whole: _Permutation  # of all samples, or of the blocks; of this epoch
 
-    def __init__(self, samples: int, seed: int, shuffle: bool, window: int = 0) -> None:
+    def __init__(self, samples: int, seed: int, shuffle: bool, window: int = 0, stream: int = 0) -> None:
         self.samples = samples
         self.seed = seed
         self.shuffle = shuffle
+        self._stream = stream
         self.window = -(-samples // max(1, round(samples / window))) if window else 0
         self._block = max(1, self.window // _BLOCKS_PER_WINDOW)
         self._shift = 0
@@ -100,7 +102,7 @@ class Order:
         return self._in_blocks(positions.copy())
 
     def _draw(self, epoch: int) -> None:
-        rng = order_generator(self.seed, epoch)
+        rng = order_generator(self.seed, epoch, self._stream)
         self._whole = _Permutation(self.samples // self._block if self.window else self.samples, rng)
         # Where the first block begins. So other samples are left over (less than a block) in each epoch.
         self._shift = int(rng.integers(self.samples)) if self.window else 0

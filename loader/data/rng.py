@@ -8,8 +8,8 @@ what another one drew:
 
 `place` is the transform's place in the list; the last possible one is the order of the epoch, the one before it the choice of samples that
 stand in for bad ones, and the one before that the source. The counter's second word is, for an order, 0, or the number of a window from 1 up; for
-a sample that stands in for another one, the attempt; for a transform or source, 1 where global generators are set. Drawing advances the
-counter's first word, so each stream has 2⁶⁶ values of its own.
+a sample that stands in for another one, the attempt; for a transform or source, 1 where global generators are set. An order has in the third
+word 0, or the number of a bucket from 1 up. Drawing advances the counter's first word, so each stream has 2⁶⁶ values of its own.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _SUBSTITUTE_PLACE = 2**64 - 2
 SOURCE_PLACE = 2**64 - 3
 
 
-def order_generator(seed: int, epoch: int) -> np.random.Generator:
-    """Return the generator that draws the order of one epoch."""
-    counter = np.array([0, 0, 0, _ORDER_PLACE], np.uint64)
+def order_generator(seed: int, epoch: int, stream: int = 0) -> np.random.Generator:
+    """Return the generator that draws the order of one epoch; another `stream`, for another thing that has an order, draws another one."""
+    counter = np.array([0, 0, stream, _ORDER_PLACE], np.uint64)
     return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter))
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from loader.data.plan import EpochPlan
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.rows import Indices
 from loader.data.sources.source import Source
 from loader.data.stopwatch import Timing

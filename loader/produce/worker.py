@@ -20,8 +20,8 @@ import numpy as np
 from loader.data import fork_guard
 from loader.data.global_rng import set_at_random
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.pipeline.substitution import CAPACITY, KnownKillers, Substitution, substitute
-from loader.data.plan import EpochPlan
+from loader.data.pipeline.substitution import CAPACITY, KnownKillers, Substitution, stand_in
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.rows import UNKNOWN_ROW, BadSample, Indices
 from loader.data.spec import Array
 from loader.data.stopwatch import Stopwatch
@@ -69,7 +69,7 @@ class WorkerContext:
     def sample_at(self, ticket: Ticket, row: int, attempt: int) -> int:
         """Return the index of the sample that is tried in a row of a ticket: its own at attempt 0. Works out the order at that one position."""
         own = int(self.plan.indices(ticket.epoch, ticket.first + row, ticket.first + row + 1)[0])
-        return substitute(self.pipeline.seed, ticket.epoch, own, attempt, self.plan.samples)
+        return stand_in(self.plan, self.pipeline.seed, ticket.epoch, own, attempt)
 
 
 def run(number: int, context: WorkerContext, cells: Cells, tickets: int, last_words_fd: int, inbox: int, supervisor: int) -> None:
@@ -135,7 +135,7 @@ class _Worker:
         self._progress = cells.cell(WorkerCell.ROW_GAUGE)
         self._fresh = True
         self._journal = BadRows(number, context.pipeline, context.journal, cells)
-        self._substitution = Substitution(context.pipeline, self._journal, context.known_killers) if context.substitute else None
+        self._substitution = Substitution(context.pipeline, context.plan, self._journal, context.known_killers) if context.substitute else None
         self._substituted = 0
         self._ticket: Ticket | None = None
         self._stopwatch = Stopwatch(cells.timing(), clocks=True)
@@ -148,7 +148,7 @@ class _Worker:
             return {"worker": self._number}
         sample = int(self._indices(ticket)[row])
         if attempt := self._cells[WorkerCell.ATTEMPT_GAUGE]:
-            sample = substitute(self._pipeline.seed, ticket.epoch, sample, attempt, self._plan.samples)
+            sample = stand_in(self._plan, self._pipeline.seed, ticket.epoch, sample, attempt)
         return {"worker": self._number, "sample": sample, "path": self._pipeline.name_of(sample)}
 
     def work(self, ticket: Ticket) -> Done | Failed | Exhausted:

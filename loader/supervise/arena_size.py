@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loader.config import Config
 from loader.data.layout import SlotLayout
-from loader.data.plan import EpochPlan
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.sources.source import Source, with_members
 from loader.data.spec import SampleSpec
 from loader.ipc.arena import ArenaLayout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
-from loader.data.pipeline.substitution import last_attempt, no_substitute
+from loader.data.pipeline.substitution import last_attempt_at, no_substitute
 from loader.data.sources.source import is_in_order
 from loader.errors import ProtocolError, SampleError, SampleTimeout, from_record, in_words
 from loader.ipc.bad_sample_log import BadSampleLog
@@ -137,7 +137,7 @@ class BadSampleTracker:
         if beyond is None:
             context.known_killers.add(index)
             self._ledger.note_killer(index)
-        if beyond is None and ticket.attempt == last_attempt(context.plan.samples):
+        if beyond is None and ticket.attempt == last_attempt_at(context.plan, own):
             return SampleError(index=own, name=name(own), reason=f"{in_words(no_substitute(None))}. The last failure: {error}").to_record()
         return beyond
 

@@ -19,7 +19,8 @@ from typing import Any
 from loader.config import Config, mib
 from loader.data.npy.file_io import is_descriptor_limit
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.plan import EpochPlan, plan_of
+from loader.data.plans.choice import plan_of
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.errors import LoaderError, PipelineError, ProtocolError
 from loader.ipc import memfd
 from loader.ipc.arena import Arena, ArenaLayout

@@ -9,7 +9,9 @@ from dataclasses import replace
 
 from loader.config import Config, plain
 from loader.data.pipeline.segments import Transform
-from loader.data.plan import EpochPlan, plan_of
+from loader.data.plans.buckets import Buckets
+from loader.data.plans.choice import plan_of
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.sources.source import Source, is_in_order
 from loader.data.sources.source_mistakes import instead_of, instead_of_sequence
 from loader.errors import ConfigError
@@ -24,18 +26,19 @@ def checked_source(source: object) -> Source:
 
 
 def settings_for(source: Source, config: Config) -> Config:
-    """Return the settings, for one process only where the source is read in its own order.
+    """Return the settings: with the lengths of all samples, if there are buckets; and for one process only where the source is read in its own order.
 
     Raises:
         ConfigError: they ask for another order, or more processes; the message lists all that do.
     """
     if not is_in_order(source):
-        return config
+        return config if config.bucket_by is None else _with_lengths(source, config)
     wrong = {
         f"workers={config.workers}": config.workers not in ("auto", 0, 1),
         f"shuffle={config.shuffle!r}": bool(config.shuffle),
         f"shard={config.shard}": config.shard[1] > 1,
         f"on_error={config.on_error!r}": config.on_error != "raise",
+        f"bucket_by={config.bucket_by!r}": config.bucket_by is not None,
     }
     found = [setting for setting, is_wrong in wrong.items() if is_wrong]
     if found:
@@ -44,6 +47,16 @@ def settings_for(source: Source, config: Config) -> Config:
             "or, if the data can be asked for sample i, give an object with __len__ and __getitem__: MapSource(obj)"
         )
     return replace(config, workers=min(config.worker_count, 1), max_workers=1)
+
+
+def _with_lengths(source: Source, config: Config) -> Config:
+    buckets = Buckets.of(config.bucket_by)
+    size = config.batch_size
+    if not isinstance(size, int) and size is not None and len(size) != len(buckets.edges):
+        raise ConfigError(f"batch_size={list(size)} has {len(size)} numbers, but there are {len(buckets.edges)} buckets: {list(buckets.edges)}")
+    if buckets.weights and config.class_weight is not None:
+        raise ConfigError("class_weight is one number for each sample, and Buckets(weights=True) makes one for each step; leave out one of them")
+    return replace(config, bucket_by=buckets.known(source, config.workers))
 
 
 def checked_transforms(transforms: object) -> Sequence[Transform]:
@@ -70,13 +83,16 @@ def checked_plan(source: Source, config: Config) -> EpochPlan:
     if not len(source):
         raise ConfigError("the source has no samples")
     plan, world = plan_of(source, config), config.shard[1]
-    ordered = f"{plan.order.samples} {'samples' if plan.one_size else 'files'}"
+    ordered = f"{plan.shared} {plan.unit}"
     if not plan.batches:
         share = f" on each of {world} ranks" if world > 1 else ""
         settings = f"batch_size={config.batch_size}{share} and drop_last={config.drop_last}"
-        raise ConfigError(f"{settings} leave no batch of {ordered}; give a smaller {'batch_size' if plan.one_size else 'number of ranks'}")
-    if plan.left_out and not config.drop_last:
-        problem = f"the last {plan.left_out} of {ordered} can't be shared equally by {world} ranks"
+        raise ConfigError(f"{settings} leave no batch of {ordered}; give a smaller {'batch_size' if plan.unit == 'samples' else 'number of ranks'}")
+    if plan.dropped:
+        problem = f"{plan.dropped} of {plan.samples} samples are longer than the last bucket"
+        warnings.warn(f"{problem} and are left out of every epoch (longer='drop')", RuntimeWarning, stacklevel=3)
+    if plan.left_out > plan.dropped and not config.drop_last:
+        problem = f"the last {plan.left_out - plan.dropped} of {ordered} can't be shared equally by {world} ranks"
         warnings.warn(f"{problem} and are left out of every epoch", RuntimeWarning, stacklevel=3)  # the caller of Loader(...)
     return plan
 

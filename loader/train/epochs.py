@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from loader.data.plan import EpochPlan
+from loader.data.layout import common_shape
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import IterationError, LoaderClosed
 from loader.train.position import Position, Stage
@@ -26,8 +27,16 @@ class Epochs(ABC):
 
     @property
     @abstractmethod
+    def _specs(self) -> Sequence[SampleSpec]:
+        """Specs of a sample, one for each layout that batches can have. Blocks until the first sample has been run."""
+
+    @property
     def spec(self) -> SampleSpec:
-        """Names, shapes (without the batch axis) and dtypes of the arrays in a batch. Blocks until the first sample has been run."""
+        """Names, shapes (without the batch axis) and dtypes of the arrays in a batch; with `bucket_by`, in one of the last bucket.
+
+        Blocks until the first sample has been run.
+        """
+        return self._specs[-1]
 
     @abstractmethod
     def _check_open(self) -> None:
@@ -49,7 +58,18 @@ class Epochs(ABC):
     @property
     def has_partial_batch(self) -> bool:
         """Whether any batch has fewer rows."""
-        return not self.plan.one_size or self.plan.rows % self.plan.batch_size > 0
+        return self.plan.has_partial
+
+    @property
+    def batch_shapes(self) -> list[tuple[int | None, ...]]:
+        """Shape of each array of a batch, with None for the axes in which batches differ. Blocks as `spec` does."""
+        rows = None if self.has_partial_batch else self.batch_size
+        return [(rows, *common_shape(leaf.shape for leaf in leaves)) for leaves in zip(*(spec.leaves for spec in self._specs), strict=True)]
+
+    @property
+    def by_length(self) -> bool:
+        """Whether samples of similar length come together, and so not in the order of the source."""
+        return len(self.plan.batch_sizes) > 1
 
     @property
     def batches_left(self) -> int:
@@ -58,7 +78,7 @@ class Epochs(ABC):
 
     @property
     def left_out(self) -> int:
-        """Samples (or files that are batches) at the end of an epoch that nobody gets: `drop_last`, or ranks can't share them equally."""
+        """Samples (or files that are batches) that nobody gets in an epoch: `drop_last`, ranks can't share them equally, or too long."""
         return self.plan.left_out
 
     def epoch_iterator(self, *, leased: bool, peek: bool = False) -> EpochIterator:

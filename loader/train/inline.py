@@ -15,7 +15,7 @@ from loader.data.layout import aligned_empty
 from loader.data.pipeline.first_good import first_good, must_be_good
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.substitution import KnownKillers, Substitution
-from loader.data.plan import EpochPlan
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.rows import BadSample, Indices
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import Stopwatch
@@ -44,7 +44,7 @@ class Inline(Producer):
         self._specs: tuple[SampleSpec, ...] = ()
         self._quarantine = config.quarantine
         self._known = ErrorBudget(plan.samples, config.max_errors, config.quarantine)
-        self._substitution = Substitution(pipeline, self, KnownKillers()) if config.on_error == "substitute" else None
+        self._substitution = Substitution(pipeline, plan, self, KnownKillers()) if config.on_error == "substitute" else None
         self._warned = False
         self.board = Board(None, 0)
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0
@@ -60,12 +60,8 @@ class Inline(Producer):
         return self._pid
 
     @property
-    def spec(self) -> SampleSpec:
-        """Spec of a finished sample, by running the first one."""
-        return self._known_specs()[-1]
-
-    def _known_specs(self) -> tuple[SampleSpec, ...]:
-        """Return the specs that the pipeline has, by layout, once the first sample has been run."""
+    def specs(self) -> tuple[SampleSpec, ...]:
+        """Specs of a finished sample, by layout, by running the first one."""
         if not self._specs:
             try:
                 with kept(True):
@@ -90,20 +86,20 @@ class Inline(Producer):
         self.cells.add(TrainerCell.WAIT_NS, elapsed)
         if watch is not None:
             watch.end(elapsed, rows)
+        if self._substitution is not None and self._known.first is not None and not self._warned:
+            self._warned = True
+            warn_of_first_bad(self._known.first.fields(), self._quarantine)
         return out
 
     def make(self, indices: Indices, epoch: int, layout: int) -> tuple[Array, ...]:
         """Return these samples as they are in an epoch, as one batch of a layout. Raises SampleError."""
-        out = [aligned_empty((len(indices), *leaf.shape), leaf.dtype) for leaf in self._known_specs()[layout].leaves]
+        out = [aligned_empty((len(indices), *leaf.shape), leaf.dtype) for leaf in self.specs[layout].leaves]
         try:
             with kept(bool(self._pipeline.draws)):
                 self._fill(indices, epoch, out)
         except BadSample as bad:
             self._note(bad)
             raise self._pipeline.error(bad) from bad.__cause__
-        if self._substitution is not None and self._known.first is not None and not self._warned:
-            self._warned = True
-            warn_of_first_bad(self._known.first.fields(), self._quarantine)
         return tuple(out)
 
     def _fill(self, indices: Indices, epoch: int, out: list[Array]) -> None:

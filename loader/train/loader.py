@@ -15,7 +15,7 @@ from loader.data.class_weight import ClassWeight
 from loader.data.named_arguments import NamedArguments
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.segments import Transform
-from loader.data.sources.files.file_listing import absolute_path
+from loader.data.plans.buckets import Buckets
 from loader.data.sources.source import Source
 from loader.data.spec import Sample, SampleSpec
 from loader.errors import ConfigError, LoaderClosed, PipelineError
@@ -40,12 +40,15 @@ class Loader(KerasTraining, Showing, NamedArguments):
 
     Args:
         source: where the samples come from: `NpyFiles`, `NpyArrays`, `MapSource`, `IterSource`, `Zip`, or a sum, subset or split of them.
-        batch_size: rows per batch, for each rank. None: each file is a batch, with its own number of rows (`NpyArrays` of several files).
+        batch_size: rows per batch, for each rank; a list has them for each bucket. None: each file is a batch, with its own number of rows
+            (`NpyArrays` of several files).
         transforms: from `loader.transforms`, or functions `f(sample, rng) -> sample`; applied in this order.
         shuffle: a new order in every epoch; of the files, where these are batches. A number, or "blocks": a new order within windows of about so
             many samples, or of 256 MiB, that are read in long pieces; for disks that seek slowly, and data that do not fit in memory.
         seed: of the order and of all random draws. The same seed gives the same batches, bit for bit, for any number of workers.
-        drop_last: leave out the last batch if it is not full.
+        drop_last: leave out the last batch if it is not full, of each bucket.
+        bucket_by: for samples that differ in length: lengths such as `[64, 128, 256]`. Batches have samples of similar length, each padded to the
+            first of these that is long enough. `Buckets(...)` says more: axis, arrays, mask, what is too long.
         workers: processes; 0 runs everything in this process. "auto" begins with one per core, at most 8, and finds the fewest with which the trainer
             does not wait. It exceeds the number of cores only if reads wait for storage. `resize` ends auto.
         max_workers: most workers that `resize` and "auto" may ask for; by default 16, or 8 per core if that is more.
@@ -78,12 +81,13 @@ class Loader(KerasTraining, Showing, NamedArguments):
     def __init__(
         self,
         source: Source,
-        batch_size: int | None,
+        batch_size: int | Sequence[int] | None,
         *,
         transforms: Sequence[Transform] = (),
         shuffle: bool | int | Literal["blocks"] = False,
         seed: int = 0,
         drop_last: bool = False,
+        bucket_by: Buckets | Sequence[int] | None = None,
         workers: int | Literal["auto"] = "auto",
         max_workers: int | None = None,
         slots: int | None = None,
@@ -104,7 +108,7 @@ class Loader(KerasTraining, Showing, NamedArguments):
         self.transforms = checked_transforms(transforms)
         self.plan = checked_plan(self.source, config)
         weights = ClassWeight.of(config.class_weight, source)
-        pipeline = Pipeline(source, self.transforms, config.seed, weights, config.io_retries)
+        pipeline = Pipeline(source, self.transforms, config.seed, weights, config.io_retries, config.bucket_by)
         pipeline.check_sums()
         self._closed = False
         self._producer: Producer
@@ -124,10 +128,9 @@ class Loader(KerasTraining, Showing, NamedArguments):
     # One epoch after the other.
 
     @property
-    def spec(self) -> SampleSpec:
-        """Names, shapes (without the batch axis) and dtypes of the arrays in a batch. Blocks until the first sample has been run."""
+    def _specs(self) -> Sequence[SampleSpec]:
         self._check_open()
-        return self._producer.spec
+        return self._producer.specs
 
     @property
     def pid(self) -> int:
@@ -175,34 +178,6 @@ class Loader(KerasTraining, Showing, NamedArguments):
             raise ConfigError("as_tf_dataset() needs TensorFlow: pip install tensorflow") from error
         return dataset(self)
 
-    def resume_callback(self, folder: str | os.PathLike[str], *, every: int | None = None) -> Any:
-        """Return a Keras callback that saves model and position in `folder`, and goes on from there when the script is started again.
-
-        Saves at the end of each epoch and, within one, after `every` steps. See docs/resume.md.
-
-        Example: `model.fit(train, epochs=20, callbacks=[train.resume_callback("runs/digits", every=500)])`
-        """
-        self._check_open()
-        from loader.train.keras.callbacks import ResumeCallback  # and Keras with it
-
-        return ResumeCallback(self, absolute_path(folder), every)
-
-    def report_callback(self, *, warn_above: float | None = 0.1, log_dir: str | os.PathLike[str] | None = None) -> Any:
-        """Return a Keras callback that puts `loader_wait` and `samples_per_s` beside the loss: progress bar, history, TensorBoard.
-
-        `loader_wait` is the share of the time, 0 to 1, that training waited for this loader. See docs/watching.md.
-
-        Args:
-            warn_above: training that waits for a larger share of its time gets one warning, which says what would help; None: never.
-            log_dir: folder for an event file that TensorBoard reads; not needed if a `TensorBoard` callback comes later in the list.
-
-        Example: `model.fit(train, epochs=20, callbacks=[train.report_callback()])`
-        """
-        self._check_open()
-        from loader.train.keras.callbacks import ReportCallback
-
-        return ReportCallback(self, warn_above, None if log_dir is None else absolute_path(log_dir))
-
     # Where it is.
 
     def state_dict(self) -> dict[str, Any]:
@@ -221,8 +196,8 @@ class Loader(KerasTraining, Showing, NamedArguments):
         differ, if `batch_size` times the number of ranks is the same. Blocks as `spec` does.
 
         Raises:
-            StateError: the state belongs to a loader with other samples, IDs, spec, seed, shuffle, global batch, drop_last, or rows of the files
-                that are batches (names all that differ), or is none.
+            StateError: the state belongs to a loader with other samples, IDs, spec, seed, shuffle, global batch, drop_last, buckets, or rows of the
+                files that are batches (names all that differ), or is none.
         """
         saved = State.from_dict(state)
         saved.check_against(self._state_at(0, 0), self.plan.batches, self.name)
@@ -240,6 +215,7 @@ class Loader(KerasTraining, Showing, NamedArguments):
             global_batch=self.plan.batch_size * self.plan.world,
             drop_last=self.plan.drop_last,
             files=files_in_words(self.plan),
+            buckets=self.plan.fingerprint,
         )
 
     @functools.cached_property
@@ -283,7 +259,7 @@ class Loader(KerasTraining, Showing, NamedArguments):
 
     def __repr__(self) -> str:
         count = "1 batch" if len(self) == 1 else f"{len(self):,} batches"
-        state = "closed" if self._closed else f"{count} of {'up to ' if self._config.batch_size is None else ''}{self.batch_size}"
+        state = "closed" if self._closed else f"{count} of {'' if isinstance(self._config.batch_size, int) else 'up to '}{self.batch_size}"
         return f"<Loader {self.name}: {self.source!r}, {state}>"
 
     def _check_open(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from enum import Enum, auto
 
-from loader.data.plan import EpochPlan
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.spec import Array
 from loader.ipc.board import TrainerCell
 from loader.measure.stats import Meter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loader.data.spec import Array, SampleSpec
@@ -42,8 +43,8 @@ class Producer(ABC):
 
     @property
     @abstractmethod
-    def spec(self) -> SampleSpec:
-        """Spec of a finished sample. Blocks until it is known."""
+    def specs(self) -> Sequence[SampleSpec]:
+        """Specs of a finished sample, one for each layout that batches can have; the last one is the largest. Blocks until they are known."""
 
     @abstractmethod
     def take(self, leased: bool) -> tuple[Array, ...]:

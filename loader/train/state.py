@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from loader.data.plan import EpochPlan, FileBatches
+from loader.data.plans.epoch_plan import EpochPlan
+from loader.data.plans.file_batches import FileBatches
 from loader.data.sources.cached.cached import Cached
 from loader.data.sources.joined import Joined
 from loader.data.sources.source import Source
@@ -20,6 +21,9 @@ VERSION = 1
 
 # Epochs are part of generators' keys and of tickets, as 64 bits; nobody trains for that many.
 _EPOCHS = 2**48
+
+# What states of earlier loaders do not have.
+_NEWER = ("files", "buckets")
 
 _PLACE = ("version", "epoch", "batch")
 
@@ -43,6 +47,7 @@ class State:
         global_batch: rows of a full batch, all ranks together.
         drop_last: whether a last batch that is not full is left out.
         files: if each file is a batch, how many there are and a hash of their rows; else None. Empty in a state that does not tell.
+        buckets: hash of the settings of buckets and of which samples are in which; None without buckets.
     """
 
     version: int = VERSION
@@ -56,6 +61,7 @@ class State:
     global_batch: int
     drop_last: bool
     files: str | None = ""
+    buckets: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as a dict of plain values."""
@@ -70,7 +76,7 @@ class State:
         if isinstance(version, int) and version > VERSION:
             raise StateError(f"this state has version {version}, but the newest one known here is {VERSION}; update the loader")
         names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in given and name != "files"]  # which states of earlier loaders do not have
+        missing = [name for name in names if name not in given and name not in _NEWER]
         if missing:
             raise StateError(f"this is not a dict that state_dict() returned: it has no {', '.join(missing)}")
         state = cls(**{name: given[name] for name in names if name in given})
@@ -92,6 +98,7 @@ class State:
             "global_batch": _is_number(self.global_batch),
             "drop_last": isinstance(self.drop_last, bool),
             "files": self.files is None or isinstance(self.files, str),
+            "buckets": self.buckets is None or isinstance(self.buckets, str),
         }
 
     def check_against(self, own: State, batches: int, name: str) -> None:

@@ -252,7 +252,7 @@ def test_predictions_in_another_order_than_the_samples_are_warned_of_once(keras_
         + """
 import warnings
 dropping = Loader(NpyArrays(x), 30, drop_last=True, workers=0, name="dropping")
-for used, words in ((shuffled, "shuffle=True"), (dropping, f"the last {len(x) % 30} samples are left out"), (loader, None)):
+for used, words in ((shuffled, "shuffle=True"), (dropping, f"{len(x) % 30} samples are left out"), (loader, None)):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.predict(used, verbose=0)

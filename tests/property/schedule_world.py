@@ -12,7 +12,7 @@ from enum import Enum
 from random import Random
 
 from loader.data.pipeline.substitution import LAST_ATTEMPT
-from loader.data.plan import EpochPlan
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.rows import UNKNOWN_ROW
 from loader.ipc.records import ANY_BEFORE_TERM, Done, Failed, Ready, Released, Skip, Ticket, TicketKind
 from loader.supervise.schedule.assignments import Dismiss, SendTicket

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from loader.data.plan import EpochPlan
+from loader.data.plans.epoch_plan import EpochPlan
 from tests.plans import file_batches, sample_batches
 
 sizes = {"samples": st.integers(0, 300), "batch_size": st.integers(1, 20), "world": st.integers(1, 6), "drop_last": st.booleans()}

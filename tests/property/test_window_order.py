@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loader.data.order import Order
-from loader.data.plan import SampleBatches
+from loader.data.plans.sample_batches import SampleBatches
 
 Permutations = npt.NDArray[np.int64]
 

@@ -16,7 +16,8 @@ from loader.config import Config, brief_size, describe, mib, parse_bytes
 from loader.errors import ConfigError
 
 WRONG: dict[str, list[Any]] = {
-    "batch_size": [0, -1, 1.0, "8", True],
+    "batch_size": [0, -1, 1.0, "8", True, [], [8, 0], (8, 1.0)],
+    "bucket_by": [64, "64", 1.5, {64}],
     "shuffle": [0, 1, -2, 2.0, None, "yes", "block"],
     "seed": [-1, 2**64, 0.5, True, None],
     "drop_last": [0, None],
@@ -36,6 +37,7 @@ WRONG: dict[str, list[Any]] = {
 
 RIGHT: dict[str, list[Any]] = {
     "batch_size": [1, 10**6, None],
+    "bucket_by": [None, [64], [64, 128], (64, 128)],
     "shuffle": [True, False, "blocks", 2, 10**12],
     "seed": [0, 2**64 - 1],
     "drop_last": [True],
@@ -103,7 +105,7 @@ def test_numbers_of_other_libraries_are_checked_like_plain_ones(given: Any) -> N
 
 def test_a_value_that_looks_right_is_told_what_it_is() -> None:
     for value, kind in (("8", "str"), (np.array([8]), "ndarray"), (True, "bool")):
-        with pytest.raises(ConfigError, match=f"must be 1 or more, or None, but it is of type {kind}"):
+        with pytest.raises(ConfigError, match=f"must be 1 or more, or None; with bucket_by also a list, but it is of type {kind}"):
             made(batch_size=value)
 
 

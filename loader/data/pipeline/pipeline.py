@@ -19,9 +19,11 @@ from loader.data.pipeline.batch_segment import BatchSegment, check_draws
 from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGenerators, SeededSource, check_nothing_random_is_kept, with_declared
 from loader.data.pipeline.global_rng_seeding import in_words as draws_in_words
 from loader.data.pipeline.io_retries import may_pass, pause
+from loader.data.pipeline.padded_segment import PaddedSegment
 from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, grouped, read_rows
 from loader.data.pipeline.sizing import SizingSegment, steps_to_one_shape
 from loader.data.pipeline.told_specs import FirstSample, known_specs, tell_specs
+from loader.data.plans.buckets import Buckets
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.rows import UNKNOWN_ROW, BadSample, Indices, RowGauge, is_fault_of_sample
 from loader.data.sources.arrays.column_source import is_of_rows
@@ -49,6 +51,7 @@ class Pipeline:
         seed: of all random transforms.
         class_weight: applied last, or None.
         io_retries: how often rows whose reading failed with an error that may pass are produced again, after pauses of 0.05, 0.2, 0.8, … seconds.
+        buckets: to whose lengths samples are padded; None where all have one shape.
 
     Attributes:
         spec: of a finished sample; see `compile`.
@@ -63,13 +66,20 @@ class Pipeline:
     watch: Stopwatch | None = None
 
     def __init__(
-        self, source: Source, transforms: Sequence[Transform], seed: int, class_weight: ClassWeight | None = None, io_retries: int = 0
+        self,
+        source: Source,
+        transforms: Sequence[Transform],
+        seed: int,
+        class_weight: ClassWeight | None = None,
+        io_retries: int = 0,
+        buckets: Buckets | None = None,
     ) -> None:
         self.source = source
         self.transforms = tuple(transforms)
         self.seed = seed
         self.class_weight = class_weight
         self.io_retries = io_retries
+        self.buckets = buckets
 
     def parts(self) -> list[tuple[str, object]]:
         """Return all that may hold code of the user, with a description."""
@@ -77,7 +87,7 @@ class Pipeline:
 
     def check_sums(self, *, reading: bool = False) -> None:
         """Raise ConfigError where the source adds samples of different kinds, and nothing would make them alike before they are read together."""
-        if not self.transforms or isinstance(self.transforms[0], LeafTransform | Batch):
+        if self.buckets is None and (not self.transforms or isinstance(self.transforms[0], LeafTransform | Batch)):
             _, first = next(grouped(self.transforms), (None, []))
             check_sums(self.source, reading=reading, any_size=any(getattr(each, "fixed_axes", 0) for _, each in first))
 
@@ -144,6 +154,12 @@ class Pipeline:
         self._generator = generator
         self._segments: list[Segment] = []
         self._decoding = [member for member in with_members(self.source) if member.decodes]
+        if self.buckets is not None:
+            padded = PaddedSegment(list(enumerate(self.transforms)), spec, generator, self.buckets)
+            padded.expect(padded.probe(self.source[probed])[1] if specs is None else specs[0])
+            self._segments.append(padded)
+            self._finish(padded.results)
+            return [padded.made]
         found: list[SampleSpec] = []
         sample: Any = self.source[probed] if specs is None else None
         for kind, members in grouped(self.transforms):
@@ -157,7 +173,7 @@ class Pipeline:
                 found.append(segment.result)
             spec = segment.result
             self._segments.append(segment)
-        self._finish(spec)
+        self._finish((spec,))
         return found
 
     def _leaf_segment(self, members: list[tuple[int, Any]], spec: SampleSpec, generator: SampleGenerator) -> LeafSegment:
@@ -166,10 +182,10 @@ class Pipeline:
             return LeafSegment(members, spec, generator)
         return SizingSegment(members, spec, generator, steps, differ=sums_differ(self.source))
 
-    def _finish(self, spec: SampleSpec) -> None:
-        self._own_leaves = len(spec.leaves)
-        self.spec = spec if self.class_weight is None else self.class_weight.result(spec)
-        self.specs = (self.spec,)
+    def _finish(self, specs: Sequence[SampleSpec]) -> None:
+        self._own_leaves = len(specs[-1].leaves)
+        self.specs = tuple(specs if self.class_weight is None else map(self.class_weight.result, specs))
+        self.spec = self.specs[-1]
         scratch = max((segment.scratch_bytes for segment in self._segments), default=0)
         chunk = _BATCH_CHUNK_BYTES if any(isinstance(segment, BatchSegment) for segment in self._segments) else _CHUNK_BYTES
         self._chunk_rows = max(1, chunk // scratch) if scratch else 0

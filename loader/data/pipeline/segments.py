@@ -208,8 +208,7 @@ class CallSegment(Segment):
                     watch.lap(READ if rows.arrays is None else WRITE)
                 made = self._call(sample, rows.epoch, index, watch)
                 fork_guard.exit_if_forked(depth)
-                for target, leaf in zip(out, self._checked(made), strict=True):
-                    target[row] = leaf
+                self._put(out, row, made)
                 if watch is not None:
                     watch.lap(WRITE)
             except BadSample:
@@ -234,12 +233,15 @@ class CallSegment(Segment):
                 watch.lap(stage_of(place))
         return sample
 
-    def _checked(self, made: Sample) -> list[Array]:
+    def _put(self, out: Sequence[Array], row: int, made: Sample) -> None:
+        """Write what the functions made of a sample to a row of `out`."""
         try:
-            return self.result.flatten(made)
+            leaves = self.result.flatten(made)
         except (TypeError, ValueError) as error:
             *_, (last, _) = self._transforms
             raise PipelineError(f"{self._describe(last)} returned a different kind of sample than for the first one: {error}") from None
+        for target, leaf in zip(out, leaves, strict=True):
+            target[row] = leaf
 
     def _describe(self, place: int) -> str:
         return describe(place, dict(self._transforms)[place])

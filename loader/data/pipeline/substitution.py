@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from loader.data.pipeline.pipeline import Pipeline
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.rng import substitute_generator
 from loader.data.rows import BadSample, Indices
 from loader.data.spec import Array
@@ -39,6 +40,21 @@ def substitute(seed: int, epoch: int, index: int, attempt: int, samples: int) ->
         return index
     other = int(substitute_generator(seed, epoch, index, attempt).integers(samples - 1))
     return other + (other >= index)
+
+
+def stand_in(plan: EpochPlan, seed: int, epoch: int, index: int, attempt: int) -> int:
+    """Return what `substitute` does, among the samples that the plan allows in the place of sample `index`."""
+    fellows = plan.fellows(index) if attempt else None
+    if fellows is None:
+        return substitute(seed, epoch, index, attempt, plan.samples)
+    other = int(substitute_generator(seed, epoch, index, attempt).integers(len(fellows) - 1))
+    return int(fellows[other + (fellows[other] >= index)])
+
+
+def last_attempt_at(plan: EpochPlan, index: int) -> int:
+    """Return the number of the last attempt at a row of sample `index`."""
+    fellows = plan.fellows(index)
+    return last_attempt(plan.samples if fellows is None else len(fellows))
 
 
 def last_attempt(samples: int) -> int:
@@ -113,12 +129,14 @@ class Substitution:
 
     Args:
         pipeline: compiled.
+        plan: says which samples may take the place of which.
         observer: is told of the bad ones.
         known_killers: those that need not be tried.
     """
 
-    def __init__(self, pipeline: Pipeline, observer: BadSampleObserver, known_killers: KnownKillers) -> None:
+    def __init__(self, pipeline: Pipeline, plan: EpochPlan, observer: BadSampleObserver, known_killers: KnownKillers) -> None:
         self._pipeline = pipeline
+        self._plan = plan
         self._observer = observer
         self._known_killers = known_killers
 
@@ -166,10 +184,9 @@ class Substitution:
         return substituted
 
     def _stand_in(self, index: int, epoch: int, out: list[Array], progress: memoryview, row: int, attempt: int, bad: BadSample | None) -> None:
-        samples = len(self._pipeline.source)
-        for number in range(attempt, last_attempt(samples) + 1):
+        for number in range(attempt, last_attempt_at(self._plan, index) + 1):
             self._observer.trying(number)
-            other = substitute(self._pipeline.seed, epoch, index, number, samples)
+            other = stand_in(self._plan, self._pipeline.seed, epoch, index, number)
             if other in self._known_killers:
                 continue
             try:

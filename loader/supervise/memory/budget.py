@@ -7,6 +7,7 @@ supervisor and workers. What does not: the page cache and mapped data files, whi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -69,10 +70,10 @@ class Need:
         return f"{shared} + {mib(self.payload_bytes)} arrays from the script{cache} + {processes} = {mib(self.total)}"
 
 
-def check(need: Need, limit: int | None, batch_size: int | None) -> None:
+def check(need: Need, limit: int | None, batch_size: int | Sequence[int] | None) -> None:
     """Raise MemoryLimitError, with the arithmetic and what to do, unless `need` fits the limit and what is available now.
 
-    `batch_size` is None where files are batches.
+    `batch_size` is None where files are batches, and a list where buckets have batches of their own size.
     """
     available = available_bytes()
     reasons = [] if limit is None or need.total <= limit else [f"memory_limit is {mib(limit)}"]
@@ -118,7 +119,7 @@ def available_bytes() -> int:
     return min([int(psutil.virtual_memory().available), *available_memory()])
 
 
-def _remedy(need: Need, bound: int, batch_size: int | None) -> str:
+def _remedy(need: Need, bound: int, batch_size: int | Sequence[int] | None) -> str:
     fixed = need.total - need.slots * need.slot_bytes
     room = bound - fixed
     if need.cache_bytes and room < 2 * need.slot_bytes:
@@ -133,7 +134,8 @@ def _remedy(need: Need, bound: int, batch_size: int | None) -> str:
         return f"slots={room // need.slot_bytes} would fit"
     if batch_size is None:
         return f"a slot holds the largest file; split it, or allow {mib(fixed + 2 * need.slot_bytes)}"
-    fitting = int(batch_size * room / (2 * need.slot_bytes))
-    if fitting:
-        return f"{'slots=2 and ' if need.slots > 2 else ''}batch_size={fitting} would fit"
-    return f"even one sample in each of 2 slots is too much; allow {mib(fixed + 2 * need.slot_bytes // batch_size)}"
+    sizes = [batch_size] if isinstance(batch_size, int) else batch_size
+    fitting = [int(size * room / (2 * need.slot_bytes)) for size in sizes]
+    if all(fitting):
+        return f"{'slots=2 and ' if need.slots > 2 else ''}batch_size={fitting[0] if isinstance(batch_size, int) else fitting} would fit"
+    return f"even one sample in each of 2 slots is too much; allow {mib(fixed + 2 * need.slot_bytes // min(sizes))}"

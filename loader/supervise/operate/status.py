@@ -90,6 +90,7 @@ class Status:
             "batch": self._board.trainer[TrainerCell.BATCH_GAUGE],
             "epoch_batches": plan.batches,
             "batch_size": plan.batch_size,
+            "mean_rows": round(plan.mean_rows, 1),
             "auto": self._tuning.active,
             "wanted_workers": wanted,
             "max_workers": len(self._board.workers),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from loader.data.plan import EpochPlan
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.ipc.records import Ticket, TicketKind
 
 

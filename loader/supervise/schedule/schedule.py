@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import count
 
-from loader.data.plan import EpochPlan
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.ipc.records import Done, Failed, Released, Skip, Ticket, TicketKind
 from loader.supervise.schedule.assignments import Assignments, Command, Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks

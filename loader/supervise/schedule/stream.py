@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from loader.data.plan import EpochPlan
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.errors import ProtocolError
 from loader.ipc.records import ANY_BEFORE_TERM, Ready, Released, Skip, Ticket, TicketKind
 from loader.supervise.schedule import sizing

@@ -23,6 +23,7 @@ differs between them is not kept in it but asked of the caller, Keras' `EpochIte
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +31,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from loader.data.sources.files.file_listing import absolute_path
 from loader.data.spec import Array, Sample
 from loader.ipc.board import Board
 from loader.measure.stats import Stats
@@ -121,7 +123,7 @@ class KerasAdapter(Feed):
 
 
 class KerasTraining(Epochs, KerasAdapter):
-    """A loader as `loader.train.keras.callbacks` sees it."""
+    """A loader in Keras' training: its callbacks, and what `loader.train.keras.callbacks` sees of it."""
 
     @property
     @abstractmethod
@@ -139,6 +141,34 @@ class KerasTraining(Epochs, KerasAdapter):
     @abstractmethod
     def stats(self) -> Stats:
         """Return a snapshot."""
+
+    def resume_callback(self, folder: str | os.PathLike[str], *, every: int | None = None) -> Any:
+        """Return a Keras callback that saves model and position in `folder`, and goes on from there when the script is started again.
+
+        Saves at the end of each epoch and, within one, after `every` steps. See docs/resume.md.
+
+        Example: `model.fit(train, epochs=20, callbacks=[train.resume_callback("runs/digits", every=500)])`
+        """
+        self._check_open()
+        from loader.train.keras.callbacks import ResumeCallback  # and Keras with it
+
+        return ResumeCallback(self, absolute_path(folder), every)
+
+    def report_callback(self, *, warn_above: float | None = 0.1, log_dir: str | os.PathLike[str] | None = None) -> Any:
+        """Return a Keras callback that puts `loader_wait` and `samples_per_s` beside the loss: progress bar, history, TensorBoard.
+
+        `loader_wait` is the share of the time, 0 to 1, that training waited for this loader. See docs/watching.md.
+
+        Args:
+            warn_above: training that waits for a larger share of its time gets one warning, which says what would help; None: never.
+            log_dir: folder for an event file that TensorBoard reads; not needed if a `TensorBoard` callback comes later in the list.
+
+        Example: `model.fit(train, epochs=20, callbacks=[train.report_callback()])`
+        """
+        self._check_open()
+        from loader.train.keras.callbacks import ReportCallback
+
+        return ReportCallback(self, warn_above, None if log_dir is None else absolute_path(log_dir))
 
 
 class KerasEpochs:

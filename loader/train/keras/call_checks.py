@@ -58,8 +58,10 @@ def _warn_of_other_rows(loader: Feed, call: FrameType) -> None:
     reasons = []
     if loader.shuffles:
         reasons.append("shuffle=True changes the order")
+    elif loader.by_length:
+        reasons.append("bucket_by puts samples of similar length together")
     if loader.left_out:
-        reasons.append(f"the last {loader.left_out:,} samples are left out (drop_last, or shards)")
+        reasons.append(f"{loader.left_out:,} samples are left out (drop_last, shards, or too long)")
     if not reasons:
         return
     level, frame = 1, sys._getframe()

@@ -23,6 +23,8 @@ class Feed(ABC):
         name: of the loader.
         batch_size: rows of a full batch.
         has_partial_batch: whether any batch has fewer rows.
+        batch_shapes: shape of each array of a batch, with None for the axes in which batches differ.
+        by_length: whether samples of similar length come together, and so not in the order of the source.
         batches_left: that a new iterator would hand out.
         shuffles: whether the order is new in every epoch.
         left_out: samples, or files that are batches, at the end of an epoch that nobody gets.
@@ -41,6 +43,14 @@ class Feed(ABC):
     @property
     @abstractmethod
     def has_partial_batch(self) -> bool: ...
+
+    @property
+    @abstractmethod
+    def batch_shapes(self) -> list[tuple[int | None, ...]]: ...
+
+    @property
+    @abstractmethod
+    def by_length(self) -> bool: ...
 
     @property
     @abstractmethod

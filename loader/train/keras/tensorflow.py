@@ -45,8 +45,8 @@ def dataset(loader: Feed, *, bounded: bool = True) -> tf.data.Dataset:
         bounded: promise the length of an epoch, which TensorFlow checks. False if a position was loaded, or may still be.
     """
     spec = loader.spec
-    rows = None if loader.has_partial_batch else loader.batch_size
-    signature = spec.unflatten([tf.TensorSpec((rows, *leaf.shape), leaf.dtype) for leaf in spec.leaves])
+    shapes = loader.batch_shapes
+    signature = spec.unflatten([tf.TensorSpec(shape, leaf.dtype) for shape, leaf in zip(shapes, spec.leaves, strict=True)])
     reference = weakref.ref(loader)  # from_generator never frees its function
 
     def epoch() -> Iterator[Sample]:

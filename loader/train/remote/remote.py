@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 
 from loader.config import Config
 from loader.data.layout import aligned_copy
@@ -65,7 +66,7 @@ class Remote(Producer):
         self._batches: list[tuple[Array, ...]] = []  # of the slot that is being taken, in reverse
         self._error: LoaderError | None = None  # what follows them
         self._starvation = Starvation()
-        self._spec: SampleSpec | None = None
+        self._specs: Sequence[SampleSpec] = ()
         self._met: SupervisorProcess | None = None  # the supervisor whose arena is known
         self._interrupt = Interrupt()
         self._restarts = RestartLimit()
@@ -113,12 +114,12 @@ class Remote(Producer):
         return self._supervisor.pid
 
     @property
-    def spec(self) -> SampleSpec:
-        """Spec of a finished sample. Blocks until the supervisor has found out, and raises what went wrong while it booted."""
+    def specs(self) -> Sequence[SampleSpec]:
+        """Specs of a finished sample, by layout. Blocks until the supervisor has found out, and raises what went wrong while it booted."""
         self.check_owner()
-        while self._spec is None:
+        while not self._specs:
             self._receive()
-        return self._spec
+        return self._specs
 
     def relay(self) -> None:
         """Print what the other processes have printed. `take` does so as well, a few times per second."""
@@ -221,12 +222,13 @@ class Remote(Producer):
             self._replace(reason)
 
     def _meet(self, supervisor: SupervisorProcess, layout: ArenaLayout) -> None:
-        spec = layout.layouts[-1].spec
-        if self._spec not in (None, spec):
+        specs = [each.spec for each in layout.layouts]
+        if self._specs and self._specs != specs:
             supervisor.kill()
             supervisor.end()
-            raise PipelineError(f"a sample was {self._spec} when the loader started, and is {spec} now that its supervisor was replaced")
-        self._met, self._spec = supervisor, spec
+            was, now = self._specs[-1], specs[-1]
+            raise PipelineError(f"a sample was {was} when the loader started, and is {now} now that its supervisor was replaced")
+        self._met, self._specs = supervisor, specs
         self._layouts, self._slots = layout.layouts, layout.slots
         self._small = [each.small_leaves(_SMALL_BYTES) for each in layout.layouts]
 

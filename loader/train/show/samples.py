@@ -11,7 +11,7 @@ import numpy as np
 from loader.config import brief_size, plain
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.segments import Transform
-from loader.data.plan import EpochPlan
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.source import Source, is_in_order, name_or_none, with_members
 from loader.data.spec import Array, Leaf, SampleSpec
@@ -68,8 +68,8 @@ def take_from_loader(
     """
     samples, epochs = _count(samples, "samples"), _count(epochs, "epochs")
     batches = _first(plan, samples)
-    indices, leaves = np.concatenate([batch for batch, _ in batches]), producer.spec.leaves
-    _check_memory(producer.spec, len(indices), epochs)
+    indices, leaves = np.concatenate([batch for batch, _ in batches]), producer.specs[-1].leaves
+    _check_memory(producer.specs[-1], len(indices), epochs)
     arrays: list[list[list[Array]]] = [[[] for _ in range(epochs)] for _ in leaves]
     for epoch in range(epochs):
         for batch, layout in batches:

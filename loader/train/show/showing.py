@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from loader.data.pipeline.segments import Transform
-from loader.data.plan import EpochPlan
+from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.sources.source import Source
 from loader.train.inline import Inline
 from loader.train.producer import Producer

@@ -136,8 +136,17 @@ def command(target: str, model_target: str | None, seconds: float, json_path: Pa
 
 
 def _speed(clock: Clock, loader: Loader, settling: Settling, *, wait: bool = False) -> Speed:
-    bytes_per_sample, workers = sum(leaf.nbytes for leaf in loader.spec.leaves), len(loader.stats().workers)
-    return Speed.of(clock.stamps, bytes_per_sample=bytes_per_sample, wait=wait, workers=workers, resized=settling.changed)
+    workers = len(loader.stats().workers)
+    return Speed.of(clock.stamps, bytes_per_sample=_bytes_per_sample(loader), wait=wait, workers=workers, resized=settling.changed)
+
+
+def _bytes_per_sample(loader: Loader) -> float:
+    """Return the bytes of a sample, on average where batches have different layouts."""
+    specs, plan = loader._specs, loader.plan
+    if len(specs) == 1:
+        return specs[0].nbytes
+    batches = [(specs[plan.layout_of(0, batch)].nbytes, plan.rows_of(0, batch)) for batch in range(plan.batches)]
+    return sum(nbytes * rows for nbytes, rows in batches) / sum(rows for _, rows in batches)
 
 
 def _table(bench: Bench) -> Table:

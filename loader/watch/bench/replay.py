@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-from loader.data.layout import aligned_empty
+from loader.data.layout import aligned_empty, common_shape
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.train.keras.adapter import KerasAdapter
 from loader.train.keras.feed import FlatBatches
@@ -61,6 +61,16 @@ class Replay(KerasAdapter):
     def has_partial_batch(self) -> bool:
         """Whether batches differ in size."""
         return len({len(arrays[0]) for arrays in self._batches}) > 1
+
+    @property
+    def batch_shapes(self) -> list[tuple[int | None, ...]]:
+        """Shape of each array of a batch, with None for the axes in which batches differ."""
+        return [common_shape(array.shape for array in arrays) for arrays in zip(*self._batches, strict=True)]
+
+    @property
+    def by_length(self) -> bool:
+        """Whether samples come in another order than that of a source: they come as they are."""
+        return False
 
     @property
     def batches_left(self) -> int:

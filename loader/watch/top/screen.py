@@ -124,7 +124,7 @@ def _epoch(view: View, status: Mapping[str, Any], width: int, glyphs: Glyphs) ->
     elif ago_s >= STILL_S:
         left = f", no batch taken for {span(ago_s)}"
     else:
-        left = f", {span((batches - batch) * status.get('batch_size', 0) / rate)} left" if rate else ""
+        left = f", {span((batches - batch) * status.get('mean_rows', 0) / rate)} left" if rate else ""
     words = f" {share:4.0%}  batch {batch:,} of {batches:,}{left}"
     line.append_text(_bar(share, max(0, min(width - _LABEL - len(words), 60)), "cyan", glyphs)).append(words)
     return _fit(line, width, glyphs)

@@ -62,7 +62,7 @@ def command(
         check_writable(json_path, png_path)
         draw = _drawer(png_path)
         loader = make_loader(target)
-        needed = None if step_ms is None else loader.batch_size / (step_ms / 1e3)
+        needed = None if step_ms is None else loader.plan.mean_rows / (step_ms / 1e3)
         series = Series(loader, seconds, sitting, points)
         series.run(chosen_counts, chosen_slots, rounds)
     points = [point for point in points if point.rates]

@@ -10,7 +10,7 @@ import pytest
 
 from loader import NpyArrays, Source
 from loader.data.order import Order
-from loader.data.plan import SampleBatches
+from loader.data.plans.sample_batches import SampleBatches
 from loader.data.rows import Indices
 from loader.ipc.board import Cells
 from loader.ipc.records import Ticket, TicketKind

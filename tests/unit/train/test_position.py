@@ -21,7 +21,7 @@ BATCHES = 3
 class Numbers(Producer):
     """Makes batches that say where the cursor was, and notes where it was when it was told to skip."""
 
-    pid, spec = 0, SampleSpec((Leaf(0, None, (), np.dtype("int64")),))
+    pid, specs = 0, (SampleSpec((Leaf(0, None, (), np.dtype("int64")),)),)
 
     def __init__(self) -> None:
         self.board = Board(None, 0)

@@ -38,6 +38,7 @@ def status(workers: int = 4, **changes: Any) -> dict[str, Any]:
         "batch": 612,
         "epoch_batches": 1000,
         "batch_size": 32,
+        "mean_rows": 32.0,
         "auto": False,
         "wanted_workers": workers,
         "max_workers": 16,

@@ -1,0 +1,159 @@
+"""Samples that differ in length, each padded to the length of its batch (`bucket_by=`): all transforms of a pipeline, and then the padding.
+
+The transforms run sample by sample, the built-in ones as well, since their arrays have different sizes. The rows that are to be filled have the
+length of the bucket, so nothing else has to say which bucket it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from loader.data.pipeline.segments import CallSegment, Transform
+from loader.data.plans.buckets import Buckets
+from loader.data.rng import SampleGenerator
+from loader.data.spec import Array, Leaf, Sample, SampleSpec
+from loader.data.transforms import LeafTransform
+from loader.errors import ConfigError, PipelineError
+
+
+class PaddedSegment(CallSegment):
+    """All transforms of a pipeline, sample by sample, and the padding of what they make.
+
+    Args:
+        transforms: as of a `CallSegment`; there may be none.
+        spec: of a sample of the source.
+        generator: of random draws.
+        buckets: what to pad, and to which lengths.
+
+    Attributes:
+        made: spec of what the transforms made of the first sample; see `expect`.
+        results: specs of what comes out, one for each bucket.
+    """
+
+    made: SampleSpec
+    results: tuple[SampleSpec, ...]
+
+    def __init__(self, transforms: Sequence[tuple[int, Transform]], spec: SampleSpec, generator: SampleGenerator, buckets: Buckets) -> None:
+        super().__init__(transforms, spec, generator)
+        self._buckets = buckets
+        for _, transform in transforms:
+            if isinstance(transform, LeafTransform):
+                transform.open()
+
+    def probe(self, sample: Sample) -> tuple[Sample, SampleSpec]:
+        if self._transforms:
+            return super().probe(sample)
+        try:
+            return sample, SampleSpec.of(sample)
+        except (TypeError, ValueError) as error:
+            raise PipelineError(f"the source returned something that is not a sample: {error}") from None
+
+    def expect(self, made: SampleSpec) -> None:
+        """Prepare for samples that are as `made` is, but for their length. Raises ConfigError if they can't be padded."""
+        buckets = self._buckets
+        self.made = made
+        self._padded = frozenset(made.select(buckets.fields))
+        for number in sorted(self._padded):
+            if len(made.leaves[number].shape) <= buckets.axis:
+                raise ConfigError(
+                    f"bucket_by pads axis {buckets.axis} of {made.leaves[number]}, which has no such axis (the batch axis does not count). "
+                    "What to do: Buckets(..., axis=..., fields=...)"
+                )
+        self.results = tuple(self._of_length(edge) for edge in buckets.edges)
+        self.result = self.results[-1]
+        self._places = [_place_of(leaf, self.result) for leaf in made.leaves]
+        own = [number for number in range(len(self.result.leaves)) if number not in self._places]
+        self._mask = own[0] if buckets.mask is not None else None
+        self._weight = next((n for n, leaf in enumerate(self.result.leaves) if leaf.part == 2), None) if buckets.weights else None
+
+    def _of_length(self, length: int) -> SampleSpec:
+        """Return the spec of samples that are padded to a length."""
+        buckets, axis = self._buckets, self._buckets.axis
+        leaves = [
+            replace(leaf, shape=(*leaf.shape[:axis], length, *leaf.shape[axis + 1 :])) if number in self._padded else leaf
+            for number, leaf in enumerate(self.made.leaves)
+        ]
+        if buckets.mask is not None:
+            if any(leaf.part == 0 and leaf.key == buckets.mask for leaf in leaves):
+                raise ConfigError(f"Buckets: mask={buckets.mask!r} is a key that x has already; give another name")
+            leaves = [replace(leaf, key="x") if leaf.part == 0 and leaf.key is None else leaf for leaf in leaves]
+            end = sum(leaf.part == 0 for leaf in leaves)
+            leaves.insert(end, Leaf(0, buckets.mask, (length,), np.dtype(bool)))
+        if buckets.weights:
+            weights = [leaf for leaf in leaves if leaf.part == 2]
+            if leaves[-1].part == 0 or (weights and (weights[0].key is not None or weights[0].shape)):
+                raise ConfigError(
+                    f"Buckets: weights=True needs samples (x, y), or (x, y, sample_weight) whose weight is one number; these are {self.made}. "
+                    "What to do: pad weights of your own, Buckets(..., fields=('x', 'sample_weight'))"
+                )
+            leaves = [*(leaf for leaf in leaves if leaf.part != 2), Leaf(2, None, (length,), np.dtype(np.float32))]
+        return SampleSpec(tuple(leaves))
+
+    def _put(self, out: Sequence[Array], row: int, made: Sample) -> None:
+        """Write what the transforms made of a sample to a row of `out`, padded. Raises ValueError if it does not fit."""
+        arrays, length = self._arrays(made), 0
+        weight: Any = 1
+        for number, (array, leaf) in enumerate(zip(arrays, self.made.leaves, strict=True)):
+            place = self._places[number]
+            if number in self._padded:
+                length = self._pad(array, out[place][row], leaf)
+            elif array.shape != leaf.shape:
+                raise ValueError(
+                    f"{leaf.name} has shape {array.shape}, but the first sample's had shape {leaf.shape}, and bucket_by pads only {self._names()}"
+                )
+            elif place == self._weight:
+                weight = array
+            else:
+                out[place][row] = array
+        for added, value in ((self._mask, True), (self._weight, weight)):
+            if added is not None:
+                target = out[added][row]
+                target[:length] = value
+                target[length:] = 0
+
+    def _arrays(self, made: Sample) -> list[Array]:
+        try:
+            return self.made.flatten(made, any_size=True)
+        except (TypeError, ValueError) as error:
+            last = self._describe(self._transforms[-1][0]) if self._transforms else "the source"
+            raise PipelineError(f"{last} returned a different kind of sample than for the first one: {error}") from None
+
+    def _pad(self, array: Array, target: Array, leaf: Leaf) -> int:
+        """Write an array of any length to `target`, and fill up what is left of it; return the length."""
+        axis, edges = self._buckets.axis, self._buckets.edges
+        shape, room = array.shape, int(target.shape[axis])
+        if _without(shape, axis) != _without(leaf.shape, axis):
+            raise ValueError(f"{leaf.name} has shape {shape}, but the first sample's had shape {leaf.shape}; only axis {axis} may differ")
+        length = int(shape[axis])
+        before = (slice(None),) * axis
+        if length > room:
+            if room < edges[-1] or self._buckets.longer == "error":
+                raise ValueError(
+                    f"{leaf.name} has length {length}, and is in a batch of the bucket of {room}. Likely cause: a transform changes the length. What "
+                    "to do: Buckets(..., lengths=...) with the lengths that samples have after the transforms, or at most"
+                )
+            array, length = array[(*before, slice(room))], room
+        target[(*before, slice(length))] = array
+        if length < room:
+            target[(*before, slice(length, None))] = self._buckets.pad_value
+        return length
+
+    def _names(self) -> list[str]:
+        return [self.made.leaves[number].name for number in sorted(self._padded)]
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return shape[:axis] + shape[axis + 1 :]
+
+
+def _place_of(leaf: Leaf, spec: SampleSpec) -> int:
+    """Return the number that an array has where a mask and weights may have been added; one that is x alone may have become `x['x']`."""
+    return next(
+        number
+        for number, other in enumerate(spec.leaves)
+        if other.part == leaf.part and (other.key == leaf.key or (leaf.key is None and other.key == "x"))
+    )
