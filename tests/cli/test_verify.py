@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import psutil
 import soundfile
@@ -228,3 +229,54 @@ def test_pictures_of_a_folder_and_sound_of_a_manifest_are_decoded_to_their_end(t
     refused = verify(tmp_path / "x.bin")
     assert refused.returncode == 2
     assert "SCRIPT:FUNCTION" in refused.stderr
+
+
+def test_the_chunks_of_hdf5_and_zarr_are_read_and_the_bad_ones_named(tmp_path: Path) -> None:
+    path, folder = tmp_path / "a.h5", tmp_path / "a.zarr"
+    with h5py.File(path, "w") as file:
+        x = file.create_dataset("train/x", data=np.full((60, 50_000), np.inf), chunks=(10, 50_000), fletcher32=True)
+        file["y"], file["scale"], file["names"] = np.arange(60), 2.0, np.array([b"a", b"bc"])
+        place = x.id.get_chunk_info(3).byte_offset
+    make = f"import zarr\nzarr.open({str(folder)!r}, mode='w', shape=(20, 2), chunks=(5, 2), dtype='f4')[:] = float('nan')"
+    subprocess.run([sys.executable, "-c", make], check=True)  # its threads and sockets would stay here
+    found = json.loads(verify(path, "--json").stdout)
+    assert (found["pieces"], found["bad"], found["not finite"]["infinite"]) == (6, [], 3_000_000)
+    raw = bytearray(path.read_bytes())
+    raw[place + 1000] ^= 1
+    path.write_bytes(raw)
+    result = verify(path)
+    assert result.returncode == 1
+    assert re.search(r"a\.h5, train/x, rows 20 to 39: can't be read: .*\n6 of 6 pieces verified", result.stdout), result.stdout
+    assert "1 pieces contain 40 NaN" in verify(folder).stdout
+
+
+def test_the_rows_of_tables_are_verified(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text("a,b,c\n" + "".join(f"{number},{2 * number},{number}.5\n" for number in range(20)) + "1,2\n")
+    result = verify(table)
+    assert (result.returncode, result.stdout.splitlines()[0]) == (1, f"{table}, line 22: has 2 columns, of 3 of the first row")
+    table.write_text("review,liked\n" + "".join(f"good {number},{number % 2}\n" for number in range(20)) + "bad\n")
+    result = verify(table)
+    assert (result.returncode, "line 22: has 1 columns" in result.stderr) == (1, True)
+
+
+def test_what_has_nothing_to_be_checked_by_is_said_to_need_a_source(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(bytes(range(256)))
+    result = verify(tmp_path / "a.bin")
+    assert result.returncode == 2
+    assert "nothing can be checked. Give SCRIPT:FUNCTION, which returns a source such as RawArray(path, dtype, sample_shape)" in result.stderr
+
+
+def test_a_glob_is_verified_and_a_bad_picture_is_named_once(tmp_path: Path) -> None:
+    for number in range(4):
+        Image.new("RGB", (20, 10)).save(tmp_path / f"{number}.jpg")
+    Image.new("RGB", (20, 10)).save(tmp_path / "x.png")
+    (tmp_path / "3.jpg").write_bytes((tmp_path / "3.jpg").read_bytes()[:300])
+    result = verify(tmp_path / "*.jpg")
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith(f"{tmp_path}/3.jpg: ends in the middle")
+    assert lines[1].startswith("4 of 4 samples verified")
+    result = verify(tmp_path / "0.jpg", tmp_path / "1.jpg")
+    assert (result.returncode, "A pattern has to be in quotes" in result.stderr) == (2, True)
+    result = verify(tmp_path / "*.gif")
+    assert (result.returncode, "matches no file" in result.stderr) == (1, True)

@@ -1,4 +1,4 @@
-"""A folder: its files by kind, and whether its sub-folders are classes."""
+"""A folder: its files by kind, and whether its sub-folders are classes. A glob: the same, without classes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ _READ_BY_ITSELF = frozenset((Kind.TABLE, Kind.HDF5))  # each such file is a data
 
 
 def in_folder(path: str, most: int) -> Finding:
-    """Return what a folder holds; of files of several kinds, the commonest one. Raises DataNotFoundError, ConfigError, OSError."""
+    """Return what a folder holds, or what matches a glob; of files of several kinds, the commonest one.
+
+    Raises:
+        DataNotFoundError, ConfigError, OSError: there is nothing that could be loaded.
+    """
     kinds = _by_kind(path)
     files = _files_of(path, kinds)
     if files.kind in _READ_BY_ITSELF:
@@ -29,7 +33,7 @@ def in_folder(path: str, most: int) -> Finding:
     others = {kind.value: len(found) for kind, found in kinds.items() if kind is not files.kind}
     if others:
         facts["other kinds"] = others
-    if not files.histogram and (inner := os.path.commonpath(files.paths)) != os.path.abspath(path) and os.path.isdir(inner):
+    if os.path.isdir(path) and not files.histogram and (inner := os.path.commonpath(files.paths)) != os.path.abspath(path) and os.path.isdir(inner):
         lines["all are in"] = inner
     kind = files.kind.value
     if files.kind is Kind.OTHER:
@@ -43,7 +47,7 @@ def in_folder(path: str, most: int) -> Finding:
 
 
 def files_in(path: str) -> Files:
-    """Return the files in a folder that `in_folder` is about. Raises DataNotFoundError, ConfigError, OSError."""
+    """Return the files in a folder, or of a glob, that `in_folder` is about. Raises DataNotFoundError, ConfigError, OSError."""
     return _files_of(path, _by_kind(path))
 
 
@@ -56,6 +60,8 @@ def _by_kind(path: str) -> dict[Kind, list[str]]:
 
 def _files_of(path: str, kinds: Mapping[Kind, list[str]]) -> Files:
     kind, paths = next(iter(kinds.items()))
+    if not os.path.isdir(path):
+        return Files(kind, paths, "", path)
     with os.scandir(path) as entries:
         folders = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     if len(folders) > 1 and PARTS_OF_A_SET.issuperset(name.lower() for name in folders):

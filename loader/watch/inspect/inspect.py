@@ -15,22 +15,22 @@ from rich.text import Text
 
 from loader.errors import LoaderError
 from loader.watch.inspect.finding import Finding
-from loader.watch.inspect.survey import survey
+from loader.watch.inspect.survey import is_glob, survey
 
 _BARS = 20  # classes that are shown
 _BAR_WIDTH = 30
 
 
 @click.command()
-@click.argument("target", metavar="PATH")
+@click.argument("targets", metavar="PATH", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs: all that is found, and the script as `snippet`.")
 @click.option("--verify", "everything", is_flag=True, help="Read every byte of all files and name the bad ones. Exit status 1 if there are any.")
 @click.option("--jobs", type=click.IntRange(1), help="With --verify: number of processes. Default: one per core.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="With --verify: write the bad files to this file, as JSON lines.")
-def inspect(target: str, as_json: bool, everything: bool, jobs: int | None, report: Path | None) -> None:
+def inspect(targets: tuple[str, ...], as_json: bool, everything: bool, jobs: int | None, report: Path | None) -> None:
     """Say what PATH holds, and print the script that loads it.
 
-    PATH is a file or a folder of any of these:
+    PATH is a file, a folder, or a pattern in quotes such as 'photos/*.jpg', of any of these:
 
     \b
       folders   .npy files, pictures, sound, .npz files, texts; each sub-folder
@@ -44,19 +44,23 @@ def inspect(target: str, as_json: bool, everything: bool, jobs: int | None, repo
     many bytes a batch takes. The script at the end runs as it is: it makes the source and a Loader, and takes a batch. Change its arguments as you
     like. It is found by headers alone, of up to 4,096 files.
 
-    --verify reads all files to their last byte: .npy files, pictures, sound, .npz files and texts, in a folder or a manifest. PATH may then be
-    SCRIPT:FUNCTION, which returns a Loader or a source: all samples are made, by source and transforms.
+    --verify reads all of it to the last byte: .npy files, pictures, sound, .npz files and texts, in a folder or a manifest; rows of tables; HDF5 and
+    Zarr. PATH may then be SCRIPT:FUNCTION, which returns a Loader or a source: all samples are made, by source and transforms.
 
     \b
     Examples:
       loader inspect photos
+      loader inspect 'photos/2021-*.jpg'
       loader inspect labels.csv
       loader inspect data/x.npy --json
       loader inspect data/train --verify --report bad.jsonl
       loader inspect train.py:make_loader --verify
     """
+    target = targets[0]
+    if len(targets) > 1:
+        raise click.UsageError(f"{len(targets):,} paths were given; give one. A pattern has to be in quotes: loader inspect 'photos/*.jpg'")
     path = Path(target)
-    if not path.exists() and not (everything and ":" in target):
+    if not path.exists() and not is_glob(target) and not (everything and ":" in target):
         raise click.UsageError(f"Path {target!r} does not exist." + ("" if everything else " SCRIPT:FUNCTION needs --verify."))
     try:
         if everything:

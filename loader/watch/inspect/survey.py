@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 
 from loader.data.decode.decoder import Undecodable
@@ -30,7 +31,7 @@ def survey(path: str, most: int = MOST_HEADERS) -> Finding:
     """Return what is at a path.
 
     Args:
-        path: a file or a folder, as it is to stand in the snippet.
+        path: a file, a folder or a glob, as it is to stand in the snippet.
         most: headers to read.
 
     Raises:
@@ -38,8 +39,11 @@ def survey(path: str, most: int = MOST_HEADERS) -> Finding:
         OSError: it can't be read.
     """
     try:
+        path = _single(path)
         if os.path.isdir(path):
             return zarr_folder(path) if is_zarr(path) else in_folder(path, most)
+        if is_glob(path):
+            return in_folder(path, most)
         manifest = open_manifest(path) if path.lower().endswith(_TABLES) else None
         if manifest is not None:
             return manifest.finding(most)
@@ -50,11 +54,23 @@ def survey(path: str, most: int = MOST_HEADERS) -> Finding:
 
 
 def files_at(path: str) -> Files:
-    """Return the files that a folder, a manifest or a path means, one sample each. Raises LoaderError, OSError."""
-    if os.path.isdir(path):
+    """Return the files that a folder, a glob, a manifest or a path means, one sample each. Raises LoaderError, OSError."""
+    path = _single(path)
+    if os.path.isdir(path) or is_glob(path):
         return files_in(path)
     manifest = open_manifest(path) if path.lower().endswith(_TABLES) else None
     return Files(_kind(path), [path], "", path) if manifest is None else manifest.files()
+
+
+def is_glob(path: str) -> bool:
+    """Whether a path is a pattern for the names of files, and no name itself."""
+    return glob.has_magic(path) and not os.path.exists(path)
+
+
+def _single(path: str) -> str:
+    """Return the only file or folder that a glob matches, as it may be a data set of its own; any other path as it is."""
+    found = glob.glob(path, recursive=True) if is_glob(path) else []
+    return found[0] if len(found) == 1 else path
 
 
 def _kind(path: str) -> Kind:

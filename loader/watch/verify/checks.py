@@ -15,7 +15,7 @@ from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.files.labelled_files import LabelledFiles
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Sample
-from loader.errors import LoaderError, NpyError
+from loader.errors import DecodeError, LoaderError, NpyError
 from loader.ipc import memfd
 from loader.ipc.quarantine import BadEntry, Quarantine, utc_now
 from loader.produce.failures import exhaustion
@@ -132,11 +132,21 @@ class SampleCheck:
         if bad is not None and exhaustion(bad) is not None:
             raise bad.__cause__ or bad  # the pool knows what to do: a fresh worker, or one that may have more memory
         if bad is not None:
-            raise BadItem(self._pipeline.sample_error(bad).reason) from bad
+            raise BadItem(self._reason(bad)) from bad
         advance(sum(leaf.nbytes for leaf in self._out))
         floats = [leaf for leaf in self._out if leaf.dtype.kind in "fc"]
         nan = sum(int(np.isnan(leaf).sum()) for leaf in floats)
         return nan, sum(int((~np.isfinite(leaf)).sum()) for leaf in floats) - nan
+
+    def _reason(self, bad: BadSample) -> str:
+        """Return what is wrong with a sample, without its path, which is told beside it."""
+        cause, name = bad.__cause__, self.name_of(bad.index)
+        if isinstance(cause, DecodeError) and name is not None and name.startswith(cause.path):
+            line = name.removeprefix(f"{cause.path}, ")
+            return cause.problem.partition(": ")[2] if cause.problem.startswith(f"{line}, which begins at byte ") else cause.problem
+        if isinstance(cause, OSError) and cause.strerror is not None and cause.filename == name:
+            return cause.strerror
+        return self._pipeline.sample_error(bad).reason
 
     def _make(self, index: int) -> BadSample | None:
         """Make a sample; return how it failed, or None. The first good one shows what a finished sample is."""

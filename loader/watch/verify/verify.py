@@ -30,13 +30,15 @@ from loader.ipc.line_file import LineFile
 from loader.ipc.quarantine import BadEntry
 from loader.machine import available_cores
 from loader.train.loader import Loader
-from loader.watch.inspect.files import DECODED, Files
-from loader.watch.inspect.kinds.kind import Kind
-from loader.watch.inspect.survey import files_at
+from loader.watch.inspect.files import DECODED
+from loader.watch.inspect.kinds.kind import Kind, is_zarr
+from loader.watch.inspect.kinds.texts import rows_source
+from loader.watch.inspect.survey import files_at, is_glob
 from loader.watch.script import call, described
 from loader.watch.session import INTERRUPTED, MeasurementSession
 from loader.watch.verify.checks import Check, Column, Examine, FileCheck, Results, SampleCheck
 from loader.watch.verify.file_check import usual_form
+from loader.watch.verify.store_check import StoreCheck
 
 _SHOWN = 20
 
@@ -165,8 +167,8 @@ def _in_silence() -> Iterator[None]:
 
 
 def _check(target: str) -> Check:
-    if Path(target).exists():
-        return _check_of_files(target, files_at(target))
+    if Path(target).exists() or is_glob(target):
+        return _check_of_path(target)
     made = call(target)
     if isinstance(made, Source):
         return SampleCheck(made, transforms=(), seed=0)
@@ -179,13 +181,21 @@ def _check(target: str) -> Check:
     return SampleCheck(made.source, timeout_s=config.sample_timeout_s, **settings)
 
 
-def _check_of_files(target: str, files: Files) -> Check:
+def _check_of_path(target: str) -> Check:
+    if is_zarr(target):
+        return StoreCheck([target])
+    files = files_at(target)
+    if files.kind is Kind.HDF5:
+        return StoreCheck(files.paths)
+    if files.kind is Kind.TABLE:
+        return SampleCheck(rows_source(files.paths), transforms=(), seed=0)
     if files.kind is Kind.NPY:
         source = files.source(None)
         return FileCheck(source, usual_form(source))
     if files.kind not in DECODED:
         raise click.UsageError(
-            f"{target!r} holds {files.kind.value}, for which there is no decoder. Give SCRIPT:FUNCTION, which returns a source: its samples are made"
+            f"{target!r} holds {files.kind.value}, whose bytes don't tell what they mean, so nothing can be checked. Give SCRIPT:FUNCTION, "
+            "which returns a source such as RawArray(path, dtype, sample_shape): that compares the size, and its samples are made"
         )
     _, contents = files.look()
     return SampleCheck(files.source(contents.decoder), transforms=(), seed=0)

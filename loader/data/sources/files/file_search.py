@@ -88,8 +88,8 @@ class FileSearch:
         if found:
             raise DataNotFoundError(f"{pattern} matches {len(found):,} files, and exclude= leaves out all of them")
         if matches:
-            ending = " or ".join(self._suffixes)
-            raise DataNotFoundError(f"{pattern} matches {len(matches):,} names, such as {matches[0]}, but none that ends with {ending}")
+            missing = f"none that ends with {' or '.join(self._suffixes)}" if self._suffixes else f"only folders; for the files in them: {pattern}/*"
+            raise DataNotFoundError(f"{pattern} matches {len(matches):,} names, such as {matches[0]}, but {missing}")
         raise DataNotFoundError(f"{pattern} matches no file. What to do: {nearest(_fixed_part(pattern))}")
 
     def log_skipped(self, folder: str) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from loader.data.decode.text_decoder import text
 from loader.data.npy.refusals import not_a
 from loader.data.sources.labels.text_rows import separator_of
 from loader.data.sources.lines.row_formats import keys_of, split_csv
+from loader.data.sources.lines.text_lines import TextLines
 from loader.watch.inspect.finding import Contents, Finding, Look, batch_bytes, batch_lines, in_words, look_at, spread
 from loader.watch.inspect.kinds.archives import LABELS
 from loader.watch.inspect.snippet import write
@@ -66,13 +67,9 @@ def lines_of(path: str) -> Finding:
 
 def rows_of(path: str) -> Finding:
     """Return which columns a table has, and which of them could be the text and the label. Raises Undecodable, OSError."""
-    is_json = os.path.splitext(path)[1].lower() in (".jsonl", ".ndjson")
-    lines_read = _head_rows(path)
-    delimiter = _delimiter_of(path, lines_read[0])
-    names, rows, header = _json_rows(lines_read) if is_json else _csv_rows(lines_read, delimiter.encode())
-    columns = {name: [row[place] for row in rows] for place, name in enumerate(names)}
-    label = _label_of(columns)
-    others = {name: values for name, values in columns.items() if name != label}
+    table = _table_at(path)
+    is_json, delimiter, header, names, rows, columns = table.is_json, table.delimiter, table.header, table.names, table.rows, table.columns
+    label, others = table.label, table.others
     facts: dict[str, Any] = {"path": path, "kind": "rows of a table", "columns": names, "rows looked at": len(rows), "label column": label}
     lines = {"path": path, "kind": facts["kind"], "columns": ", ".join(map(str, names)), "rows looked at": f"{len(rows):,}"}
     arguments, imported, code, remarks = [repr(path)], ["TextLines"], "", []
@@ -88,7 +85,7 @@ def rows_of(path: str) -> Finding:
     else:
         if not any(map(any, others.values())):
             raise Undecodable(_NO_ROW)
-        column = max(others, key=lambda name: sum(map(len, others[name])))
+        column = table.text_column
         lengths = [len(value.encode()) for value in others[column]]
         nbytes, sizes = _length(lengths), spread(lengths)
         facts |= {"text column": column, "bytes of a text": sizes}
@@ -103,6 +100,71 @@ def rows_of(path: str) -> Finding:
     script = write(f"TextLines({', '.join(arguments)})", *imported, code=code, parts=parts, remarks=remarks)
     histogram = {} if label is None else dict(Counter(columns[label]).most_common(_MOST_CLASSES))
     return Finding(facts | batch_bytes(nbytes), lines | batch_lines(nbytes), script, histogram)
+
+
+def rows_source(paths: Sequence[str]) -> TextLines:
+    """Return a source of the rows of tables, whole, in which a row is bad that has too few columns, or too many, or is no UTF-8.
+
+    Raises Undecodable, DecodeError, LabelError, OSError.
+    """
+    table = _table_at(paths[0])
+    kind = "jsonl" if table.is_json else "csv"
+    delimiter = None if table.is_json or table.delimiter == separator_of(paths[0]) else table.delimiter
+    return TextLines(
+        list(paths),
+        decode=text(None, _LONGEST),
+        text_column=table.text_column,
+        label_columns=table.label,
+        format=kind,
+        header=table.header,
+        delimiter=delimiter,
+    )
+
+
+class _Table(NamedTuple):
+    """The beginning of a table.
+
+    Attributes:
+        is_json: whether its rows are objects of JSON.
+        delimiter: between the columns of CSV.
+        header: whether its first row names the columns.
+        names: of the columns, or their numbers.
+        rows: as texts.
+        label: the column that could be the label, or None.
+    """
+
+    is_json: bool
+    delimiter: str
+    header: bool
+    names: list[Any]
+    rows: list[list[str]]
+    label: Any
+
+    @property
+    def columns(self) -> dict[Any, list[str]]:
+        """Values of each column."""
+        return {name: [row[place] for row in self.rows] for place, name in enumerate(self.names)}
+
+    @property
+    def others(self) -> dict[Any, list[str]]:
+        """Values of each column but the label."""
+        return {name: values for name, values in self.columns.items() if name != self.label}
+
+    @property
+    def text_column(self) -> Any:
+        """The column with the longest texts."""
+        others = self.others
+        return max(others, key=lambda name: sum(map(len, others[name])))
+
+
+def _table_at(path: str) -> _Table:
+    """Read the beginning of a table. Raises Undecodable, OSError."""
+    is_json = os.path.splitext(path)[1].lower() in (".jsonl", ".ndjson")
+    lines = _head_rows(path)
+    delimiter = _delimiter_of(path, lines[0])
+    names, rows, header = _json_rows(lines) if is_json else _csv_rows(lines, delimiter.encode())
+    table = _Table(is_json, delimiter, header, names, rows, None)
+    return table._replace(label=_label_of(table.columns))
 
 
 def is_number(texts: Sequence[str]) -> bool:

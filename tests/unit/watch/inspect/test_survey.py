@@ -406,3 +406,42 @@ def test_a_picture_without_extension_is_known_by_its_first_bytes(tmp_path: Path,
     (tmp_path / "a.png").rename(tmp_path / "a")
     found = survey(str(tmp_path / "a"))
     assert (found.facts["kind"], run(found, monkeypatch)) == ("pictures", "(1, 20, 30, 3) uint8")
+
+
+def test_a_glob_means_what_it_means_to_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        picture(tmp_path / f"pictures/{number}.jpg")
+    picture(tmp_path / "pictures/0.png", mode="L")
+    (tmp_path / "pictures/notes.txt").write_text("hello")
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", np.zeros((2, number % 2 + 1)))
+        (tmp_path / f"{number}.bin").write_bytes(bytes(12))
+    monkeypatch.chdir(tmp_path)
+    for pattern, printed in (
+        ("pictures/*.jpg", "(5, 20, 30, 3) uint8"),
+        ("**/*.jpg", "(5, 20, 30, 3) uint8"),
+        ("pictures/*", "(6, 20, 30, 3) uint8"),
+        ("*.npy", "(3, 2, 1) float64"),
+        ("*.bin", "(3, 12) uint8"),
+    ):
+        found = survey(pattern)
+        assert f'("{pattern}"' in found.snippet
+        assert run(found, monkeypatch) == printed
+    assert survey("pictures/*").lines["left out"] == "text (1)"
+    assert 'NpyArrays("1.npy")' in survey("[1].npy").snippet
+    assert 'ByteFiles("pictures"' in survey("pic*").snippet
+    (tmp_path / "[1].npy").write_bytes((tmp_path / "2.npy").read_bytes())
+    assert 'NpyArrays("[1].npy")' in survey("[1].npy").snippet
+
+
+def test_a_glob_without_a_data_set_says_what_to_do(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / name / "0.jpg")
+        (tmp_path / f"{name}.csv").write_text("text,label\ngood,1\n")
+    for pattern, words in (
+        ("*.gif", "matches no file"),
+        ("[ab]", r"only folders; for the files in them: .*/\[ab\]/\*"),
+        ("*.csv", "holds 2 tables; give one of them"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            survey(str(tmp_path / pattern))
