@@ -83,7 +83,8 @@ class ContactSheet:
     def _lines(self) -> list[str]:
         taken = self._taken
         count, epochs = len(taken.indices), f", in {taken.epochs} epochs" if taken.epochs > 1 else ""
-        return [f"{taken.whose}: {count:,} of {len(taken.source):,} samples{epochs}", *map(str, self._fields)]
+        bad = f"; {taken.bad:,} bad, with others in their place" if taken.bad else ""
+        return [f"{taken.whose}: {count:,} of {len(taken.source):,} samples{epochs}{bad}", *map(str, self._fields)]
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -101,6 +102,7 @@ class ContactSheet:
             "name": taken.whose,
             "of": len(taken.source),
             "epochs": taken.epochs,
+            "bad": taken.bad,
             "samples": [{"index": int(index), "name": taken.name(number)} for number, index in enumerate(taken.indices)],
             "fields": [_as_dict(field) for field in self._fields],
         }

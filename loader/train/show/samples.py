@@ -16,6 +16,7 @@ from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.source import Source, is_in_order, name_or_none, with_members
 from loader.data.spec import Array, Leaf, SampleSpec
 from loader.errors import ConfigError
+from loader.ipc.board import TrainerCell
 from loader.supervise.memory.budget import available_bytes
 from loader.train.inline import Inline
 
@@ -32,6 +33,7 @@ class Taken:
         leaves: the arrays of a sample. Their shape is that of the first sample; without transforms, others may differ.
         arrays: the arrays themselves: `arrays[leaf][epoch][sample]`.
         transforms: what the samples went through.
+        bad: how many of them are bad, so that others are in their place.
     """
 
     whose: str
@@ -41,6 +43,7 @@ class Taken:
     leaves: tuple[Leaf, ...]
     arrays: Sequence[Sequence[Sequence[Array]]]
     transforms: Sequence[Transform] = ()
+    bad: int = 0
 
     def name(self, sample: int) -> str | None:
         """Return the path or ID of a sample; None if it has none."""
@@ -75,7 +78,7 @@ def take_from_loader(
         for batch, layout in batches:
             for number, array in enumerate(producer.make(batch, epoch, layout)):
                 arrays[number][epoch].extend(map(np.asarray, array))  # of one axis, rows would be no arrays
-    return Taken(whose, source, indices, epochs, leaves, arrays, transforms)
+    return Taken(whose, source, indices, epochs, leaves, arrays, transforms, producer.cells[TrainerCell.QUARANTINED])
 
 
 def take_from_source(whose: str, source: Source, samples: Any) -> Taken:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from loader import ConfigError, Loader, MapSource, NpyArrays, SampleError
+from loader import ConfigError, Loader, MapSource, NpyArrays, NpyFiles, SampleError
 from loader import transforms as T
 from loader.data.spec import Array
 from loader.train.show.contact_sheet import ContactSheet
@@ -158,12 +158,12 @@ def test_a_bad_sample_is_named() -> None:
         loader.show()
 
 
-def test_a_bad_sample_that_may_be_replaced_is_not_reported_twice(tmp_path: Any) -> None:
+def test_a_bad_sample_that_may_be_replaced_is_told_and_not_reported(tmp_path: Any) -> None:
     with make(shuffle=False, transforms=[broken], on_error="substitute", quarantine=tmp_path / "bad.jsonl") as loader:
-        with pytest.warns(RuntimeWarning, match=r"pictures/02\.png"):
-            sheet = loader.show(samples=4)
-        assert not np.array_equal(cut(sheet, 2), PICTURES[2])
-        np.testing.assert_array_equal(cut(sheet, 3), PICTURES[3])
+        sheet = loader.show(samples=4, epochs=2)
+        assert str(sheet).startswith(f"{loader.name}: 4 of 30 samples, in 2 epochs; 1 bad, with others in their place\n")
+        assert not np.array_equal(cut(sheet, 4), PICTURES[2])
+        np.testing.assert_array_equal(cut(sheet, 6), PICTURES[3])
     assert not (tmp_path / "bad.jsonl").exists() or not (tmp_path / "bad.jsonl").read_text()
 
 
@@ -188,3 +188,11 @@ def test_without_pillow_there_are_words_and_an_error_that_names_the_extra(monkey
     assert "picture" in str(sheet)
     with pytest.raises(ConfigError, match=r"npy-loader\[image\]"):
         sheet._repr_png_()
+
+
+def test_samples_of_several_buckets_are_shown_as_their_batches_hold_them(tmp_path: Any) -> None:
+    for number in range(12):
+        np.save(tmp_path / f"{number:02}.npy", np.full((20 + 10 * number, 4, 4), number, "f4"))
+    with Loader(NpyFiles(tmp_path), 2, bucket_by=[40, 80, 160], shuffle=True, seed=1, workers=0) as loader:
+        field = loader.show(samples=12, epochs=2).as_dict()["fields"][0]
+        assert field["shapes"] == sorted(list(x.shape[1:]) for x in {x.shape[1:]: x for (x,) in loader}.values())
