@@ -121,7 +121,7 @@ class SampleSpec:
             any_size: allow arrays of other lengths, as long as they have as many axes.
             remedy: end of the message about another shape or dtype.
         """
-        if self.plain and type(sample) is tuple and self._fits(sample):
+        if self.plain and type(sample) is tuple and self._fits(sample, any_size):
             return list(sample)
         parts = as_parts(sample)
         if len(parts) != len(self.parts):
@@ -138,12 +138,14 @@ class SampleSpec:
                 )
         return arrays
 
-    def _fits(self, sample: Sample) -> bool:
+    def _fits(self, sample: Sample, any_size: bool) -> bool:
         """Whether a sample is made of arrays, or NumPy scalars, that are as they should be; nearly all are, and it is asked for each."""
         if len(sample) != len(self.leaves):
             return False
         for value, leaf in zip(sample, self.leaves, strict=True):
-            if not isinstance(value, _NUMPY) or value.shape != leaf.shape or (value.dtype is not leaf.dtype and value.dtype != leaf.dtype):
+            if not isinstance(value, _NUMPY) or (value.dtype is not leaf.dtype and value.dtype != leaf.dtype):
+                return False
+            if value.shape != leaf.shape and not (any_size and value.ndim == len(leaf.shape)):
                 return False
         return True
 

@@ -7,7 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from loader.config import Config
 from loader.data.rows import Indices, is_fault_of_sample
+from loader.data.sources.examples import places_of_examples
 from loader.data.sources.shapes.shape_source import ShapeSource
 from loader.data.sources.shapes.shape_table import UNKNOWN, split_by_leaf, width_of
 from loader.data.sources.source import Source, is_in_order
@@ -24,14 +26,34 @@ _SHOWN = 20
 
 def scan(source: Source, *, workers: int | Literal["auto"] = "auto", progress: bool = True) -> dict[str, Indices]:
     """Return the shapes of all samples; see `Source.shapes`."""
+    Config(batch_size=1, workers=workers)  # refuses what is no number of workers, also where no pool is needed
     if not len(source):
         raise ConfigError(f"{source!r} has no samples")
+    _learn(source)
 
     def look(part: Source, indices: Indices) -> list[Indices]:
         return _look(part, indices, workers, progress)
 
     found = source.shapes_at(np.arange(len(source)), look)
     return {leaf.name: shapes for leaf, shapes in zip(source.spec.leaves, found, strict=True)}
+
+
+def _learn(source: Source) -> None:
+    """Learn from the first sample, or if that is bad, from another one, what all look like: so that all that are bad are named."""
+    problem: Exception | None = None
+    for index in places_of_examples(len(source)):
+        if index != source._example:
+            source.learn_from(index)
+        try:
+            source.spec  # noqa: B018  asks for it
+        except Exception as error:
+            if not is_fault_of_sample(error):
+                raise
+            problem = problem or error
+        else:
+            return
+    assert problem is not None
+    raise problem
 
 
 def _look(source: Source, indices: Indices, workers: int | Literal["auto"], progress: bool) -> list[Indices]:

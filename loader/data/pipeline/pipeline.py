@@ -143,7 +143,7 @@ class Pipeline:
             specs = self._build(detector, self.source.spec, None, index)
         except WrongSize as error:
             if is_of_rows(self.source) or not isinstance(self.transforms[0], LeafTransform):  # then all samples have this size
-                raise
+                raise ConfigError(str(error)) from None
             raise BadSample(index) from ValueError(str(error))
         detector.finish()
         check_draws(detector.draws, self.transforms)

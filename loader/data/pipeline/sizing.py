@@ -78,7 +78,7 @@ class SizingSegment(LeafSegment):
             np.empty((len(rows.indices), *leaf.shape), leaf.dtype) if rest is not None and rest.touches(number) else out[number]
             for number, leaf in enumerate(self._wanted.leaves)
         ]
-        depth = fork_guard.depth()
+        one, depth = replace(rows), fork_guard.depth()
         for row, index in enumerate(rows.indices.tolist()):
             rows.progress[0] = rows.first + row
             try:
@@ -87,8 +87,8 @@ class SizingSegment(LeafSegment):
                 if rows.watch is not None:
                     rows.watch.lap(READ)
                 segment = self._segment_for(leaves)
-                arrays = [np.asarray(leaf, order="C")[None] for leaf in leaves]
-                segment.run(replace(rows, indices=rows.indices[row : row + 1], arrays=arrays), [array[row : row + 1] for array in made])
+                one.indices, one.arrays = rows.indices[row : row + 1], [np.asarray(leaf, order="C")[None] for leaf in leaves]
+                segment.run(one, [array[row : row + 1] for array in made])
             except BadSample:
                 raise
             except BaseException as error:

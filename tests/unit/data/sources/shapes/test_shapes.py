@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from loader import ByteFiles, ConfigError, IterSource, MapSource, NpyArrays, NpyFiles, SampleError, Source, TextLines, Zip, decode
+from loader import ByteFiles, ConfigError, IterSource, MapSource, NpyArrays, NpyError, NpyFiles, SampleError, Source, TextLines, Zip, decode
 from loader.data.spec import SampleSpec
 
 SIZES = [(3, 7), (5, 2), (1, 9), (4, 4)]
@@ -126,6 +126,27 @@ def test_all_bad_files_are_named_at_once(tmp_path: Path) -> None:
     assert "3 samples of 4 are bad; the others:" in said
     assert "2.npy: No such file" in said
     assert "x has shape (4,), 1 axes, but the first sample's has shape (3, 7), 2" in said
+
+
+def test_a_bad_first_file_is_named_with_the_others(tmp_path: Path) -> None:
+    source = npy_files(tmp_path)
+    for number in (0, 2):
+        (tmp_path / f"{number}.npy").write_bytes(b"")
+    with pytest.raises(SampleError, match=r"(?s)sample 0 .*2 samples of 4 are bad; the others:.*sample 2 "):
+        source.shapes(workers=0)
+
+
+def test_where_all_files_are_bad_the_first_is_named(tmp_path: Path) -> None:
+    source = npy_files(tmp_path)
+    for path in source.paths:
+        Path(path).write_bytes(b"")
+    with pytest.raises(NpyError, match=r"0\.npy"):
+        source.shapes(workers=0)
+
+
+def test_a_number_of_workers_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="workers=-1"):
+        npy_files(tmp_path).shapes(workers=-1)
 
 
 def test_of_many_bad_files_some_are_named_and_all_are_counted(tmp_path: Path) -> None:
