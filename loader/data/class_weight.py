@@ -5,12 +5,13 @@ Keras drops its own `class_weight` silently when the data come from anything but
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
 
+from loader.data.rows import BadSample, Indices
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Leaf, SampleSpec
 from loader.data.transforms import RowError
@@ -75,6 +76,14 @@ class ClassWeight:
             remedy = "" if weights[0].shape else ". What to do: sample_weight.astype('float32')"
             raise ConfigError(f"class_weight multiplies a sample_weight that is one float32 number; here it is {weights[0]}{remedy}")
         return spec if weights else SampleSpec((*spec.leaves, _WEIGHT))
+
+    def weigh(self, indices: Indices, spec: SampleSpec, out: Sequence[Array], *, multiply: bool) -> None:
+        """Write the weights of samples to where they belong in `out`, which has one array per leaf of `spec`. Raises BadSample."""
+        parts = [leaf.part for leaf in spec.leaves]
+        try:
+            self.apply(out[parts.index(1)], out[parts.index(2)], multiply=multiply)
+        except RowError as error:
+            raise BadSample(int(indices[error.row]), "y") from error
 
     def apply(self, labels: Array, weights: Array, *, multiply: bool) -> None:
         """Write the weights of `labels` (n,) or one-hot (n, classes) to `weights` (n,), float32."""

@@ -45,6 +45,16 @@ def kept(used: bool) -> Iterator[None]:
             restore(before)
 
 
+def set_from(rng: np.random.Generator) -> None:
+    """Set the global generators from what `rng` draws."""
+    seeds = [int(word) for word in rng.integers(2**32, size=4)]
+    random.seed(sum(word << 32 * place for place, word in enumerate(seeds)))
+    if _numpy_state() is not None:
+        np.random.seed(seeds)
+    if (torch := torch_module()) is not None:
+        torch.default_generator.manual_seed(seeds[0])
+
+
 def set_at_random() -> None:
     """Set the global generators from the system's entropy, so that forks of one process do not draw alike. Runs in: a worker that starts."""
     random.seed()

@@ -7,9 +7,10 @@ what another one drew:
     key = (seed, epoch)    counter = (0, 0, index in the source, place)
 
 `place` is the transform's place in the list; the last possible one is the order of the epoch, the one before it the choice of samples that
-stand in for bad ones, and the one before that the source. The counter's second word is, for an order, 0, or the number of a window from 1 up; for
-a sample that stands in for another one, the attempt; for a transform or source, 1 where global generators are set. An order has in the third
-word 0, or the number of a bucket from 1 up. Drawing advances the counter's first word, so each stream has 2⁶⁶ values of its own.
+stand in for bad ones, the one before that the source, and the one before that a batch, whose number is then in the place of the index. The counter's
+second word is, for an order, 0, or the number of a window from 1 up; for a sample that stands in for another one, the attempt; for a batch, the place
+of the batch transform; for a transform or source, 1 where global generators are set. An order has in the third word 0, or the number of a
+bucket from 1 up. Drawing advances the counter's first word, so each stream has 2⁶⁶ values of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 _ORDER_PLACE = 2**64 - 1
 _SUBSTITUTE_PLACE = 2**64 - 2
 SOURCE_PLACE = 2**64 - 3
+_BATCH_PLACE = 2**64 - 4
 
 
 def order_generator(seed: int, epoch: int, stream: int = 0) -> np.random.Generator:
@@ -38,6 +40,12 @@ def window_generator(seed: int, epoch: int, window: int) -> np.random.Generator:
 def substitute_generator(seed: int, epoch: int, index: int, attempt: int) -> np.random.Generator:
     """Return the generator that draws what stands in for sample `index` at its `attempt`-th failure in one epoch."""
     counter = np.array([0, attempt, index, _SUBSTITUTE_PLACE], np.uint64)
+    return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter))
+
+
+def batch_generator(seed: int, epoch: int, batch: int, place: int) -> np.random.Generator:
+    """Return the generator of the batch transform at a place in their list, for one batch of an epoch, counted over all ranks."""
+    counter = np.array([0, place, batch, _BATCH_PLACE], np.uint64)
     return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=counter))
 
 

@@ -28,6 +28,8 @@ class TicketKind(IntEnum):
     """Fill rows of a slot."""
     ORDER = 1
     """Write a block of the epoch's order to the arena."""
+    BATCH = 2
+    """Run the batch transforms on whole batches of a slot whose rows are written."""
 
 
 class Ticket(NamedTuple):
@@ -36,15 +38,16 @@ class Ticket(NamedTuple):
     Attributes:
         number: unique among the tickets of a supervisor.
         kind: what to do.
-        place: number of the slot (ROWS) or of the order block's place (ORDER).
+        place: number of the slot (ROWS, BATCH) or of the order block's place (ORDER).
         epoch: which order and which random draws.
         first: first row of this rank's epoch to produce.
         rows: how many.
-        slot_row: where in the slot they start (ROWS).
-        block: place of the order block that holds them, which begins at row `block_first` (ROWS of a shuffled epoch).
+        slot_row: where in the slot they start (ROWS, BATCH).
+        block: place of the order block that holds them, which begins at row `block_first` (ROWS and BATCH of a shuffled epoch).
         block_first: see `block`.
-        attempt: 0 means the rows' own samples; k, for a ticket of one row, that the k-th one in its place is to be tried first.
-        layout: number of the layout that the slot has (ROWS).
+        attempt: 0 means the rows' own samples; k, for a ticket of one row, that the k-th one in its place is to be tried first. For BATCH: how often
+            a worker may have died while it changed them, so that from 1 on the rows are made again first.
+        layout: number of the layout that the slot has (ROWS, BATCH).
     """
 
     number: int

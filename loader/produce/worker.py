@@ -19,12 +19,14 @@ import numpy as np
 
 from loader.data import fork_guard
 from loader.data.global_rng import set_at_random
+from loader.data.pipeline.batch_transforms import BatchTransforms
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.substitution import CAPACITY, KnownKillers, Substitution, stand_in
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.rows import UNKNOWN_ROW, BadSample, Indices
 from loader.data.spec import Array
 from loader.data.stopwatch import Stopwatch
+from loader.errors import LoaderError, PipelineError, remote_traceback
 from loader.ipc import last_words, memfd
 from loader.ipc.arena import Arena
 from loader.ipc.board import Cells, WorkerCell, WorkerState
@@ -136,6 +138,7 @@ class _Worker:
         self._fresh = True
         self._journal = BadRows(number, context.pipeline, context.journal, cells)
         self._substitution = Substitution(context.pipeline, context.plan, self._journal, context.known_killers) if context.substitute else None
+        self._batch_transforms = BatchTransforms(context.pipeline.batch_transforms, context.pipeline.seed, context.plan.rank, context.plan.world)
         self._substituted = 0
         self._ticket: Ticket | None = None
         self._stopwatch = Stopwatch(cells.timing(), clocks=True)
@@ -159,7 +162,7 @@ class _Worker:
             return Exhausted(self._number, UNKNOWN_ROW, self._fresh, Resource.MEMORY)
         except ResourceExhausted as failure:
             return Exhausted(self._number, failure.row, self._fresh, failure.resource)
-        self._fresh = self._fresh and ticket.kind != TicketKind.ROWS
+        self._fresh = self._fresh and ticket.kind == TicketKind.ORDER
         return report
 
     def _work(self, ticket: Ticket) -> Done | Failed:
@@ -171,6 +174,9 @@ class _Worker:
         if ticket.kind == TicketKind.ORDER:
             self._make_order(ticket)
             self._stopwatch.ordered(time.monotonic_ns() - started)
+        elif ticket.kind == TicketKind.BATCH:
+            if (failed := self._transform_batches(ticket)) is not None:
+                return failed
         else:
             watch = self._pipeline.watch = self._stopwatch.begin(started, ticket.rows)
             if self._read_ahead.active:
@@ -192,6 +198,31 @@ class _Worker:
             if busy > self._stopwatch.limit_ns * ticket.rows:
                 self._stopwatch.slow(busy, ticket.rows, lambda: int(self._indices(ticket)[0]))
         return Done(self._number, ticket.number, busy, self._substituted)
+
+    def _transform_batches(self, ticket: Ticket) -> Failed | None:
+        """Run the batch transforms on the batches of a ticket; return the report if they fail on one, or its rows, made again, do."""
+        layout, size = self._layouts[ticket.layout], self._plan.batch_size
+        row = ticket.slot_row
+        try:
+            if ticket.attempt:
+                self._fill(ticket._replace(attempt=0))
+                self._substituted = 0  # they have been counted
+            for row in range(ticket.slot_row, ticket.slot_row + ticket.rows, size):
+                rows = min(size, ticket.slot_row + ticket.rows - row)
+                batch = (ticket.first + row - ticket.slot_row) // size
+                ((_, arrays),) = layout.runs(self._arena.slot(ticket.place), row, rows)
+                self._batch_transforms.apply(layout.spec, ticket.epoch, batch, arrays)
+        except BadSample as bad:
+            if (resource := exhaustion(bad)) is not None:
+                raise ResourceExhausted(UNKNOWN_ROW, resource) from bad
+            error: LoaderError = self._pipeline.error(bad, self._number)
+        except PipelineError as failure:
+            trace = "" if failure.__cause__ is None else f"\n\n{remote_traceback(failure.__cause__).rstrip()}"
+            error = PipelineError(f"{failure}{trace}")
+        else:
+            return None
+        self._cells.write_failure(ticket.number, error.to_record())
+        return Failed(self._number, ticket.number, row)
 
     def _make_order(self, ticket: Ticket) -> None:
         self._arena.block(ticket.place)[: ticket.rows] = self._plan.indices(ticket.epoch, ticket.first, ticket.first + ticket.rows)

@@ -165,7 +165,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     _log.debug("the supervisor is ready: %d workers, %d slots, memory limit %s", inherited.workers, layout.slots, mib(limit))
     prepare_to_fork()
     return Supervisor(
-        schedule=_schedule(inherited, plan, layout, probed.row_ns),
+        schedule=_schedule(inherited, plan, layout, probed.row_ns, bool(pipeline.batch_transforms)),
         context=context,
         board=board,
         trainer=trainer.pidfd,
@@ -217,9 +217,9 @@ def _memory_control(board: Board, limit: int, shared_bytes: int, inherited: Boot
     return MemoryControl(board.supervisor, limit, shared_bytes, is_default=not inherited.limit and config.memory_limit is None)
 
 
-def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float) -> Schedule:
-    blocks = Blocks(plan, layout.block_rows, layout.blocks) if layout.blocks else None
-    return Schedule(plan, layout.slots, layout.layouts[0].capacity, blocks, row_ns, available_cores(), inherited.epoch, inherited.batch)
+def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float, batch_work: bool) -> Schedule:
+    blocks, capacity = Blocks(plan, layout.block_rows, layout.blocks) if layout.blocks else None, layout.layouts[0].capacity
+    return Schedule(plan, layout.slots, capacity, blocks, row_ns, available_cores(), inherited.epoch, inherited.batch, batch_work)
 
 
 def _announce(board: Board, ready: Outlet, phase: Phase) -> None:

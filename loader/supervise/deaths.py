@@ -23,15 +23,16 @@ import sys
 import time
 from typing import Any
 
+from loader.data.transforms.functions.map_function import name_of
 from loader.errors import PipelineError
 from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
-from loader.ipc.records import Exhausted, Resource, TicketKind
+from loader.ipc.records import Exhausted, Resource, Ticket, TicketKind
 from loader.produce.worker import WorkerContext
 from loader.supervise.bad_samples import BadSampleTracker
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.pool import Death, Pool, death_in_words
 from loader.supervise.schedule.schedule import Schedule
-from loader.supervise.schedule.suspects import Accused, DiedAt
+from loader.supervise.schedule.suspects import DEATHS_TO_ACCUSE, Accused, DiedAt
 from loader.supervise.stalls import StalledWorkers
 
 _log = logging.getLogger("loader.supervisor")
@@ -115,7 +116,12 @@ class WorkerDeaths:
         # If several workers ran, the one that the kernel killed for lack of memory is not to blame.
         at = None if by_kernel and self._pool.children else self._where(number, timed_out)
         accused = self._issue_again(number, at)
-        if accused is not None:
+        if accused is None:
+            return
+        if accused.ticket.kind is TicketKind.BATCH:
+            words = f"\n\n{death.last_words}" if death.last_words else ""
+            self._judge(accused, self._of_batch_transforms(accused.ticket, f"{DEATHS_TO_ACCUSE} workers died; the last one {how}{words}"))
+        else:
             self._judge(accused, self._bad_samples.accused_of_killing(accused, number, how, death.last_words))
 
     def _where(self, number: int, timed_out: bool) -> DiedAt | None:
@@ -136,12 +142,22 @@ class WorkerDeaths:
             waiting = len(self._pool.children) >= self._memory.count(wanted)
             took_all, why = self._memory.exhausted(report, time.monotonic(), waiting, wanted), self._memory.arithmetic()
         at = None
-        if took_all and ticket.kind is TicketKind.ROWS:
+        if took_all and ticket.kind is not TicketKind.ORDER:
             self._count_in_a_row()
             at = DiedAt(report.row, cells[WorkerCell.ATTEMPT_GAUGE], certain=True)
         accused = self._issue_again(number, at)
-        if accused is not None:
+        if accused is None:
+            return
+        if accused.ticket.kind is TicketKind.BATCH:
+            self._judge(accused, self._of_batch_transforms(accused.ticket, f"it took all of the {report.resource.name.lower()} that there is; {why}"))
+        else:
             self._judge(accused, self._bad_samples.accused_of_exhausting(accused, number, cells.read_failure(ticket.number), why))
+
+    def _of_batch_transforms(self, ticket: Ticket, what: str) -> dict[str, Any]:
+        """Return the error of a batch on which the batch transforms do not let a worker live."""
+        names = ", ".join(map(name_of, self._context.pipeline.batch_transforms))
+        batch = ticket.first // self._context.plan.batch_size
+        return PipelineError(f"batch_transforms ({names}) failed on batch {batch} of epoch {ticket.epoch}: {what}").to_record()
 
     # What follows.
 
@@ -150,7 +166,7 @@ class WorkerDeaths:
         return self._schedule.worker_died(number, at)
 
     def _judge(self, accused: Accused, error: dict[str, Any] | None) -> None:
-        """A sample has been accused: have another one tried in its place, or fail its batch with `error`."""
+        """A sample or batch has been accused: have another one tried in its place, or fail its batch with `error`."""
         self._in_a_row = 0
         if error is None:
             self._schedule.substitute(accused)

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from loader.config import Config, plain
+from loader.data.pipeline.batch_transforms import BatchTransform
 from loader.data.pipeline.segments import Transform
 from loader.data.plans.buckets import Buckets
 from loader.data.plans.choice import plan_of
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.sources.source import Source, is_in_order
 from loader.data.sources.source_mistakes import instead_of, instead_of_sequence
+from loader.data.transforms import Batch, From, LeafTransform, Map
 from loader.errors import ConfigError
 
 
@@ -57,6 +59,18 @@ def _with_lengths(source: Source, config: Config) -> Config:
     if buckets.weights and config.class_weight is not None:
         raise ConfigError("class_weight is one number for each sample, and Buckets(weights=True) makes one for each step; leave out one of them")
     return replace(config, bucket_by=buckets.known(source, config.workers))
+
+
+def checked_batch_transforms(transforms: object) -> Sequence[BatchTransform]:
+    """Return a list of functions of a batch, or raise a ConfigError that names the first thing that is none."""
+    if not isinstance(transforms, Sequence):
+        raise ConfigError(f"batch_transforms is a {type(transforms).__name__}; give a list of functions f(batch, rng) -> batch")
+    for place, transform in enumerate(transforms):
+        if isinstance(transform, LeafTransform | Batch | Map | From):
+            raise ConfigError(f"batch transform {place} is {transform!r}, which takes samples; put it into transforms")
+        if not callable(transform) or isinstance(transform, type):
+            raise ConfigError(f"batch transform {place} is {transform!r}; give a function f(batch, rng) -> batch")
+    return transforms
 
 
 def checked_transforms(transforms: object) -> Sequence[Transform]:

@@ -12,6 +12,7 @@ import time
 from loader.config import Config
 from loader.data.global_rng import kept
 from loader.data.layout import aligned_empty
+from loader.data.pipeline.batch_transforms import BatchTransforms
 from loader.data.pipeline.first_good import first_good, must_be_good
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.substitution import KnownKillers, Substitution
@@ -45,6 +46,7 @@ class Inline(Producer):
         self._quarantine = config.quarantine
         self._known = ErrorBudget(plan.samples, config.max_errors, config.quarantine)
         self._substitution = Substitution(pipeline, plan, self, KnownKillers()) if config.on_error == "substitute" else None
+        self._batch_transforms = BatchTransforms(pipeline.batch_transforms, pipeline.seed, plan.rank, plan.world)
         self._warned = False
         self.board = Board(None, 0)
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0
@@ -81,7 +83,11 @@ class Inline(Producer):
         first = batch * self._plan.batch_size
         indices = self._plan.indices(epoch, first, first + rows)
         watch = self._pipeline.watch = self._stopwatch.begin(time.monotonic_ns(), rows)
-        out = self.make(indices, epoch, self._plan.layout_of(epoch, batch))
+        layout = self._plan.layout_of(epoch, batch)
+        out = self.make(indices, epoch, layout)
+        if self._batch_transforms:
+            with kept(True):
+                self._batch_transforms.apply(self.specs[layout], epoch, batch, out)
         elapsed = time.perf_counter_ns() - started
         self.cells.add(TrainerCell.WAIT_NS, elapsed)
         if watch is not None:

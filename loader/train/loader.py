@@ -13,6 +13,7 @@ from typing import IO, Any, Literal
 from loader.config import Config
 from loader.data.class_weight import ClassWeight
 from loader.data.named_arguments import NamedArguments
+from loader.data.pipeline.batch_transforms import BatchTransform
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.segments import Transform
 from loader.data.plans.buckets import Buckets
@@ -23,7 +24,7 @@ from loader.ipc.board import Board
 from loader.ipc.loader_identity import default_name, set_name
 from loader.ipc.quarantine import make_report
 from loader.measure.stats import Meter, Stats
-from loader.train.checks import check_platform, checked_plan, checked_source, checked_transforms, settings_for
+from loader.train.checks import check_platform, checked_batch_transforms, checked_plan, checked_source, checked_transforms, settings_for
 from loader.train.inline import Inline
 from loader.train.keras.adapter import KerasTraining
 from loader.train.position import Position
@@ -43,6 +44,7 @@ class Loader(KerasTraining, Showing, NamedArguments):
         batch_size: rows per batch, for each rank; a list has them for each bucket. None: each file is a batch, with its own number of rows
             (`NpyArrays` of several files).
         transforms: from `loader.transforms`, or functions `f(sample, rng) -> sample`; applied in this order.
+        batch_transforms: functions `f(batch, rng) -> batch` of finished batches, such as mixup; docs/mix_samples.md.
         shuffle: a new order in every epoch; of the files, where these are batches. A number, or "blocks": a new order within windows of about so
             many samples, or of 256 MiB, that are read in long pieces; for disks that seek slowly, and data that do not fit in memory.
         seed: of the order and of all random draws. The same seed gives the same batches, bit for bit, for any number of workers.
@@ -84,6 +86,7 @@ class Loader(KerasTraining, Showing, NamedArguments):
         batch_size: int | Sequence[int] | None,
         *,
         transforms: Sequence[Transform] = (),
+        batch_transforms: Sequence[BatchTransform] = (),
         shuffle: bool | int | Literal["blocks"] = False,
         seed: int = 0,
         drop_last: bool = False,
@@ -105,10 +108,10 @@ class Loader(KerasTraining, Showing, NamedArguments):
         config = Config(**{setting.name: given[setting.name] for setting in fields(Config)})
         self.source = checked_source(source)
         self._config = config = replace(settings_for(source, config), quarantine=make_report(config.quarantine))
-        self.transforms = checked_transforms(transforms)
+        self.transforms, self.batch_transforms = checked_transforms(transforms), checked_batch_transforms(batch_transforms)
         self.plan = checked_plan(self.source, config)
         weights = ClassWeight.of(config.class_weight, source)
-        pipeline = Pipeline(source, self.transforms, config.seed, weights, config.io_retries, config.bucket_by)
+        pipeline = Pipeline(source, self.transforms, config.seed, weights, config.io_retries, config.bucket_by, self.batch_transforms)
         pipeline.check_sums()
         self._closed = False
         self._producer: Producer
@@ -226,8 +229,8 @@ class Loader(KerasTraining, Showing, NamedArguments):
 
     def with_settings(self, **changes: Any) -> Loader:
         """Return a new loader over the same source and transforms, with `changes`, which are arguments of `Loader`, and a name of its own."""
-        given = {setting.name: getattr(self._config, setting.name) for setting in fields(Config)} | {"transforms": self.transforms, "name": None}
-        return Loader(self.source, **(given | changes))
+        given = {setting.name: getattr(self._config, setting.name) for setting in fields(Config)} | {"name": None}
+        return Loader(self.source, **(given | {"transforms": self.transforms, "batch_transforms": self.batch_transforms} | changes))
 
     def resize(self, workers: int) -> None:
         """Run `workers` worker processes from now on, without losing or repeating a batch. Returns at once.

@@ -220,6 +220,18 @@ def test_an_image_data_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         made[name].close()
 
 
+def test_functions_of_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaders: list[loader.Loader]) -> None:
+    monkeypatch.chdir(tmp_path)
+    labelled_pictures(tmp_path)
+    made = run("docs/mix_samples.md")
+    with made["train"] as train:
+        ((_, plain), *_) = list(train)
+    with train.with_settings(batch_transforms=[made["cutmix"]]) as train:
+        ((_, cut), *_) = list(train)
+    assert plain.shape == cut.shape == (32, 4)
+    assert not set(np.unique(cut).tolist()) - {0.0, 0.25, 0.75, 1.0}
+
+
 def test_functions_of_one_array_and_of_several_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaders: list[loader.Loader]) -> None:
     monkeypatch.chdir(tmp_path)
     labelled_pictures(tmp_path)

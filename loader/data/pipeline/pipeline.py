@@ -16,6 +16,7 @@ from loader.data import fork_guard
 from loader.data.class_weight import ClassWeight
 from loader.data.npy.file_io import limit_in_words
 from loader.data.pipeline.batch_segment import BatchSegment, check_draws
+from loader.data.pipeline.batch_transforms import BatchTransform
 from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGenerators, SeededSource, check_nothing_random_is_kept, with_declared
 from loader.data.pipeline.global_rng_seeding import in_words as draws_in_words
 from loader.data.pipeline.io_retries import may_pass, pause
@@ -31,13 +32,11 @@ from loader.data.sources.joined import check_sums, sums_differ
 from loader.data.sources.source import Source, name_or_none, with_members
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_names
-from loader.data.transforms import Batch, LeafTransform, RowError, WrongSize
+from loader.data.transforms import Batch, LeafTransform, WrongSize
 from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineError, SampleError, drop_own_frames, in_words, remote_traceback
 
-# Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache.
-_CHUNK_BYTES = 1024 * 1024
-# Where a function of the user's wants several at once, that counts for more.
-_BATCH_CHUNK_BYTES = 16 * _CHUNK_BYTES
+# Rows are worked on in chunks whose intermediate arrays stay in a core's second-level cache; where a function wants several rows, in larger ones.
+_CHUNK_BYTES, _BATCH_CHUNK_BYTES = 1024 * 1024, 16 * 1024 * 1024
 
 
 class Pipeline:
@@ -50,6 +49,7 @@ class Pipeline:
         transforms: applied in this order.
         seed: of all random transforms.
         class_weight: applied last, or None.
+        batch_transforms: run on finished batches, by whoever has them (`BatchTransforms`).
         io_retries: how often rows whose reading failed with an error that may pass are produced again, after pauses of 0.05, 0.2, 0.8, … seconds.
         buckets: to whose lengths samples are padded; None where all have one shape.
 
@@ -73,6 +73,7 @@ class Pipeline:
         class_weight: ClassWeight | None = None,
         io_retries: int = 0,
         buckets: Buckets | None = None,
+        batch_transforms: Sequence[BatchTransform] = (),
     ) -> None:
         self.source = source
         self.transforms = tuple(transforms)
@@ -80,10 +81,12 @@ class Pipeline:
         self.class_weight = class_weight
         self.io_retries = io_retries
         self.buckets = buckets
+        self.batch_transforms = tuple(batch_transforms)
 
     def parts(self) -> list[tuple[str, object]]:
         """Return all that may hold code of the user, with a description."""
-        return [("the source", self.source), *((describe(place, transform), transform) for place, transform in enumerate(self.transforms))]
+        lists = (("", self.transforms), ("batch ", self.batch_transforms))
+        return [("the source", self.source), *((f"{kind}{describe(place, each)}", each) for kind, given in lists for place, each in enumerate(given))]
 
     def check_sums(self, *, reading: bool = False) -> None:
         """Raise ConfigError where the source adds samples of different kinds, and nothing would make them alike before they are read together."""
@@ -235,7 +238,7 @@ class Pipeline:
                 rows = Rows(self._source_in(epoch), indices[start : start + step], epoch, progress, first + start, watch=self.watch)
                 self._run(rows, [leaf[start : start + step] for leaf in own])
         if self.class_weight is not None:
-            self._weigh(indices, out)
+            self.class_weight.weigh(indices, self.spec, out, multiply=len(out) == self._own_leaves)
             if self.watch is not None:
                 self.watch.lap(WRITE)
 
@@ -288,11 +291,3 @@ class Pipeline:
             segment.run(rows, made)
             rows.arrays = made
         self._segments[last].run(rows, out)
-
-    def _weigh(self, indices: Indices, out: list[Array]) -> None:
-        assert self.class_weight is not None
-        parts = [leaf.part for leaf in self.spec.leaves]
-        try:
-            self.class_weight.apply(out[parts.index(1)], out[parts.index(2)], multiply=len(out) == self._own_leaves)
-        except RowError as error:
-            raise BadSample(int(indices[error.row]), "y") from error

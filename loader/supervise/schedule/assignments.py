@@ -111,7 +111,7 @@ class Assignments:
         """Return for how long, by estimate, no worker will run dry even if nothing is dealt: 0 unless each of them has a second ticket."""
         slack = math.inf
         for held in self._held.values():
-            if len(held) < TICKETS_PER_WORKER or held[-1].kind is TicketKind.ORDER:
+            if len(held) < TICKETS_PER_WORKER or held[-1].kind is not TicketKind.ROWS:
                 return 0.0
             slack = min(slack, held[-1].rows * row_ns)
         return slack if self._held else 0.0

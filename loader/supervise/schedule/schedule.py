@@ -37,17 +37,27 @@ class Schedule:
         cores: that the workers share.
         epoch: to begin with.
         batch: of that epoch to begin with.
+        batch_work: whether there are batch transforms.
 
     Attributes:
         row_ns: the estimate, as it is now.
     """
 
     def __init__(
-        self, plan: EpochPlan, slots: int, capacity: int, blocks: Blocks | None, row_ns: float, cores: int, epoch: int = 0, batch: int = 0
+        self,
+        plan: EpochPlan,
+        slots: int,
+        capacity: int,
+        blocks: Blocks | None,
+        row_ns: float,
+        cores: int,
+        epoch: int = 0,
+        batch: int = 0,
+        batch_work: bool = False,
     ) -> None:
         self.row_ns = row_ns
         self._batch_size = plan.batch_size
-        self._stream = Stream(plan, slots, capacity, blocks, cores, epoch, batch)
+        self._stream = Stream(plan, slots, capacity, blocks, cores, epoch, batch, batch_work)
         self._again: deque[Ticket] = deque()  # of dead workers, and blocks of the order: before anything else
         self._hands = Assignments()
         self._numbers = count(1)
@@ -91,7 +101,8 @@ class Schedule:
         if ticket.kind is TicketKind.ORDER:
             self._stream.order_made(ticket)
             return
-        self.row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self.row_ns)
+        if ticket.kind is TicketKind.ROWS:
+            self.row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self.row_ns)
         self._stream.finished(ticket)
 
     def failed(self, report: Failed) -> int | None:
@@ -122,15 +133,20 @@ class Schedule:
         held = self._hands.leave(worker)
         again: list[Ticket] = []
         accused: Accused | None = None
-        if at is not None and held and held[0].kind is TicketKind.ROWS and not self._stream.is_stale(held[0]):
-            verdict = self._suspects.after_death(held.popleft(), at)
+        if at is not None and held and held[0].kind is not TicketKind.ORDER and not self._stream.is_stale(held[0]):
+            first = held.popleft()
+            batch_work = first.kind is TicketKind.BATCH
+            verdict = self._suspects.after_batch_work(first, at, self._batch_size) if batch_work else self._suspects.after_death(first, at)
             if isinstance(verdict, Accused):
                 accused = verdict
             else:
                 again = verdict
         slow = at is not None and at.hung_at_unknown_row  # then the rest is likely to be slow as well
         for ticket in held:
-            again += self._suspects.singles(ticket) if slow and ticket.kind is TicketKind.ROWS else [ticket]
+            if ticket.kind is TicketKind.BATCH:  # its worker may have been at work on it
+                again.append(ticket._replace(attempt=ticket.attempt + 1))
+            else:
+                again += self._suspects.singles(ticket) if slow and ticket.kind is TicketKind.ROWS else [ticket]
         self._again.extendleft(ticket for ticket in reversed(again) if not self._drop(ticket))
         return accused
 
@@ -140,7 +156,7 @@ class Schedule:
         self._again.appendleft(ticket._replace(number=next(self._numbers), attempt=ticket.attempt + 1))
 
     def give_up(self, accused: Accused) -> int | None:
-        """The accused row is an error. Return its slot if it is the earliest one there, which is the one to keep; else None."""
+        """The accused row or batch is an error. Return its slot if it is the earliest one there, which is the one to keep; else None."""
         return self._stream.failed(accused.ticket, accused.ticket.slot_row)
 
     # Commands.
@@ -161,6 +177,8 @@ class Schedule:
             self._again.extend(self._stream.order_tickets(self._numbers))
         if self._again:
             return self._again.popleft()
+        if self._stream.due:
+            return self._stream.due.popleft().batch_ticket(next(self._numbers), self._batch_size)
         slot = self._stream.latest
         if slot is None or slot.issued == slot.rows:
             slot = self._stream.begin_slot(self.row_ns, self._hands.staying)

@@ -51,6 +51,7 @@ class Slot:
         term, epoch, first, batches: what it is filled with; `first` is the number of its first batch.
         layout: number of the layout of these batches.
         rows: to fill.
+        transformed: whether the batch transforms have been put into a ticket.
         issued: rows that have been put into tickets.
         outstanding: rows that are not reported done or failed.
         ticket_rows: size of its tickets.
@@ -75,6 +76,7 @@ class Slot:
     block: Block | None = None
     good_rows: int | None = None
     stale: bool = False
+    transformed: bool = False
     past: deque[tuple[int, SlotState]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
     def begin(self, delivery: int, term: int, epoch: int, first: int, batches: int, layout: int, rows: int, block: Block | None) -> None:
@@ -82,7 +84,7 @@ class Slot:
         self.become(SlotState.FILLING)
         self.delivery, self.term, self.epoch, self.first, self.batches, self.layout, self.block = delivery, term, epoch, first, batches, layout, block
         self.rows = self.outstanding = rows
-        self.issued, self.good_rows, self.stale = 0, None, False
+        self.issued, self.good_rows, self.stale, self.transformed = 0, None, False, False
 
     def cut_ticket(self, number: int, batch_size: int) -> Ticket:
         """Return the ticket for the next rows that are in none."""
@@ -92,6 +94,18 @@ class Slot:
         ticket = Ticket(number, TicketKind.ROWS, self.number, self.epoch, first, rows, self.issued, place, block_first, 0, self.layout)
         self.issued += rows
         return ticket
+
+    def begin_batch_work(self) -> bool:
+        """All rows are written or given up: have the batch transforms run on the complete batches. Return whether there are any."""
+        self.transformed = True
+        self.outstanding = self.rows if self.good_rows is None else self.good_rows
+        return self.outstanding > 0
+
+    def batch_ticket(self, number: int, batch_size: int) -> Ticket:
+        """Return the ticket for the batch transforms."""
+        place, block_first = (0, 0) if self.block is None else (self.block.place, self.block.first)
+        first = self.first * batch_size
+        return Ticket(number, TicketKind.BATCH, self.number, self.epoch, first, self.outstanding, 0, place, block_first, 0, self.layout)
 
     def become(self, state: SlotState) -> None:
         """Change the state. Raises ProtocolError, with the slot's history, for a transition that is not in the table."""

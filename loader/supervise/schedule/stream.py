@@ -28,15 +28,21 @@ class Stream:
         cores: that the workers share.
         epoch: to begin with.
         batch: of that epoch to begin with.
+        batch_work: whether batch transforms run on the batches of a slot once its rows are written.
 
     Attributes:
         slots: all of them, by number.
+        due: those whose batch transforms are to be put into a ticket.
         latest: the slot that was begun last; None before the first, and after a jump of the cursor.
         order_is_due: whether a block of the order may have to be begun.
     """
 
-    def __init__(self, plan: EpochPlan, slots: int, capacity: int, blocks: Blocks | None, cores: int, epoch: int, batch: int) -> None:
+    def __init__(
+        self, plan: EpochPlan, slots: int, capacity: int, blocks: Blocks | None, cores: int, epoch: int, batch: int, batch_work: bool = False
+    ) -> None:
         self.slots = [Slot(number) for number in range(slots)]
+        self.due: deque[Slot] = deque()
+        self._batch_work = batch_work
         self.latest: Slot | None = None
         self.order_is_due = blocks is not None
         self._plan = plan
@@ -150,6 +156,9 @@ class Stream:
         self.latest = None
         self._before_jump = self._deliveries
         self.order_is_due = True
+        for slot in self.due:
+            slot.outstanding = 0
+        self.due.clear()
         filling, self._filling = self._filling, deque()
         for slot in filling:
             slot.stale = True
@@ -160,9 +169,12 @@ class Stream:
 
     def is_stale(self, ticket: Ticket) -> bool:
         """Return whether the rows of a ticket are no longer wanted. The order is always wanted."""
-        return ticket.kind is TicketKind.ROWS and self.slots[ticket.place].stale
+        return ticket.kind is not TicketKind.ORDER and self.slots[ticket.place].stale
 
     def _settle(self, slot: Slot) -> None:
+        if self._batch_work and not slot.transformed and not slot.stale and slot.state is SlotState.FILLING and slot.begin_batch_work():
+            self.due.append(slot)
+            return
         if slot.state is SlotState.FILLING:
             if slot.block is not None:
                 slot.block.users -= 1

@@ -4,6 +4,9 @@ After a death, the row that the worker was at is put alone into a ticket. Where 
 into single rows, each of which then has the time of a sample: many that are merely slow are no more to blame than one that hangs. Deaths count only
 against the one row of such a ticket, and only the third one accuses it. With `on_error="substitute"`, another sample is then tried in its place:
 a ticket with a higher attempt, whose deaths are counted anew.
+
+A ticket for batch transforms is cut into single batches, and the deaths at each of them are counted in the same way. Its rows are made again before
+the transforms run: a worker that died may have changed some of them.
 """
 
 from __future__ import annotations
@@ -39,10 +42,10 @@ class DiedAt(NamedTuple):
 
 
 class Accused(NamedTuple):
-    """A row that is to blame for the deaths of its workers.
+    """A row, or a batch with its transforms, that is to blame for the deaths of its workers.
 
     Attributes:
-        ticket: has only this row; the sample is that of its `attempt`.
+        ticket: has only this row, whose sample is that of its `attempt`; or only this batch.
         timed_out: whether each of the deaths was a time-out.
     """
 
@@ -77,6 +80,18 @@ class Suspects:
             return Accused(ticket, timed_out=timeouts == deaths)
         self.deaths[ticket.number] = deaths, timeouts
         return [ticket]
+
+    def after_batch_work(self, ticket: Ticket, at: DiedAt, batch_size: int) -> list[Ticket] | Accused:
+        """Return what replaces a ticket for batch transforms whose worker died at work on it: single batches, or the accusation of its only one."""
+        again = ticket._replace(attempt=ticket.attempt + 1)
+        if ticket.rows > batch_size:
+            return [self._part(again, start, min(batch_size, ticket.rows - start)) for start in range(0, ticket.rows, batch_size)]
+        deaths, timeouts = self.deaths.pop(ticket.number, (0, 0))
+        deaths, timeouts = deaths + 1, timeouts + at.timed_out
+        if at.certain or deaths >= DEATHS_TO_ACCUSE:
+            return Accused(ticket, timed_out=timeouts == deaths)
+        self.deaths[ticket.number] = deaths, timeouts
+        return [again]
 
     def singles(self, ticket: Ticket) -> list[Ticket]:
         """Return tickets of one row each that replace a ticket of rows; one of a single row is kept as it is, and so are its deaths."""

@@ -14,7 +14,7 @@ from loader import Loader, NpyArrays
 from loader.config import Config
 
 # What the settings are applied to; they are no settings themselves.
-APPLIED_TO = {"self", "source", "transforms"}
+APPLIED_TO = {"self", "source", "transforms", "batch_transforms"}
 
 
 def arguments() -> dict[str, inspect.Parameter]:
