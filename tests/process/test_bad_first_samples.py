@@ -65,6 +65,7 @@ SOURCES: dict[str, Callable[[Any], Source]] = {
     "a part": lambda write: Zip(NpyFiles(write(N)), y=ByteFiles(files(write(N), truncated), decode=number_in)),
     "a subset": lambda write: NpyFiles(files(write(N), without_header)).subset(range(N)),
     "a sum": lambda write: NpyFiles(files(write(10), truncated)) + ByteFiles(write(N), decode=number_in).subset(range(10, N)),
+    "a cache": lambda write: ByteFiles(files(write(N), truncated), decode=number_in).cache(),
     "an object": lambda write: MapSource(Items()),
 }
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from loader.data import fork_guard
 from loader.data.decode.decoder import Decoder, Undecodable, as_decoder
 from loader.data.global_rng import kept
 from loader.data.npy.header import name_path
-from loader.data.rows import BadSample, Indices, RowGauge, is_fault_of_sample
+from loader.data.rows import Indices, RowGauge
+from loader.data.sources.decode_rows import decode_rows
 from loader.data.sources.files.file_listing import PathLike, Paths
 from loader.data.sources.files.file_reader import FileReader
 from loader.data.sources.files.labelled_files import Label, LabelledFiles
@@ -125,23 +125,8 @@ class ByteFiles(LabelledFiles):
             raise self._no_sample(error) from None
 
     def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
-        read, decode_into, spec = self._opened_reader().read, self._decoder.decode_into, SampleSpec(self.spec.leaves[: len(out)])
-        watch, depth = self.watch, fork_guard.depth()
-        cell, first = gauge
-        for index, path, place in zip(indices.tolist(), paths, places, strict=True):
-            cell[0] = first + place
-            try:
-                content = read(path)
-                if watch is not None:
-                    watch.lap(READ)
-                decode_into(content, [target[place, ...] for target in out], spec)
-                fork_guard.exit_if_forked(depth)
-                if watch is not None:
-                    watch.lap(DECODE)
-            except BaseException as error:
-                if not is_fault_of_sample(error):
-                    raise
-                raise BadSample(index) from self._cause(error, index)
+        rows, spec = zip(indices.tolist(), paths, places, strict=True), SampleSpec(self.spec.leaves[: len(out)])
+        decode_rows(self._decoder, rows, self._opened_reader().read, out, spec, gauge, self.watch, self._cause)
 
     def _opened_reader(self) -> FileReader:
         if self._reader is None:

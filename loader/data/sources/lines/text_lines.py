@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from loader.data import fork_guard
 from loader.data.copy_rows import by_part, put
 from loader.data.decode.decoder import FunctionDecoder, Undecodable, as_decoder
 from loader.data.decode.text_decoder import ByteDecoder
-from loader.data.rows import BadSample, Indices, RowGauge, gauge_of, is_fault_of_sample
+from loader.data.rows import Indices, gauge_of
+from loader.data.sources.decode_rows import decode_rows
 from loader.data.sources.files.file_listing import Paths, as_path_list
 from loader.data.sources.files.file_search import find_files
 from loader.data.sources.labels.labels import check_classes
@@ -138,7 +138,9 @@ class TextLines(Source):
                 return self._copy_all(indices, out[0], self._decoder.pad)
             except (DecodeError, OSError):
                 pass  # reading them one by one shows which one can't be read
-        self._decode_each(indices, out[:texts], gauge_of(out))
+        numbers, spec = indices.tolist(), SampleSpec(self.spec.leaves[:texts])
+        rows = zip(numbers, numbers, range(len(numbers)), strict=True)
+        decode_rows(self._decoder, rows, self._text, out[:texts], spec, gauge_of(out), self.watch, self._cause)
 
     def shapes_at(self, indices: Indices, look: Callable[[Source, Indices], list[Indices]]) -> list[Indices]:
         return super().shapes_at(indices, look) if self.header_spec() is None else same_shapes(self.spec.leaves, len(indices))
@@ -173,25 +175,6 @@ class TextLines(Source):
             rows = np.empty((len(places), out.shape[1]), np.uint8)
             copy_lines(self._files.content(file), starts[places], lengths[places], rows, pad)
             put(rows, out, places)
-
-    def _decode_each(self, indices: Indices, out: Sequence[Array], gauge: RowGauge) -> None:
-        decode_into, spec = self._decoder.decode_into, SampleSpec(self.spec.leaves[: len(out)])
-        watch, depth = self.watch, fork_guard.depth()
-        cell, first = gauge
-        for place, index in enumerate(indices.tolist()):
-            cell[0] = first + place
-            try:
-                text = self._text(index)
-                if watch is not None:
-                    watch.lap(READ)
-                decode_into(text, [target[place, ...] for target in out], spec)
-                fork_guard.exit_if_forked(depth)
-                if watch is not None:
-                    watch.lap(DECODE)
-            except BaseException as error:
-                if not is_fault_of_sample(error):
-                    raise
-                raise BadSample(index) from self._cause(error, index)
 
     def _read_labels(self) -> list[list[Any]]:
         """Return the labels of each row as they are written."""
