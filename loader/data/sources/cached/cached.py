@@ -84,8 +84,25 @@ class Cached(Source):
 
     def fetch(self, index: int) -> Sample:
         row = self._scratch()
-        self._read(np.array([index]), row, None)
+        try:
+            self._read(np.array([index]), row, None)
+        except BadSample as bad:
+            self._check_size(index, bad)
+            raise
         return self._as_sample(row)
+
+    def _check_size(self, index: int, bad: BadSample) -> None:
+        """Say it if a sample is bad only because it has another size than those that are kept."""
+        try:
+            shapes = [tuple(shape) for shape in self._source.shape_of(index)]
+        except Exception:  # then the error that is already there says more
+            return
+        for shape, leaf in zip(shapes, self.spec.leaves, strict=False):
+            if shape != leaf.shape:
+                raise BadSample(index, bad.field, bad.name) from ValueError(
+                    f"{leaf.name} has shape {shape}, but a cache keeps samples of one size, here {leaf.shape}. What to do: give them one size "
+                    "where they are made, as decode.image(size=...) does; or leave the cache out"
+                )
 
     def read(self, indices: Indices, out: Sequence[Array]) -> None:
         try:
