@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import workloads
+from benchmarks.augment import AUGMENTED
 from benchmarks.pictures import PICTURES
 
 Measured = dict[str, Any]
-WORKLOADS: dict[str, workloads.Workload] = {**workloads.WORKLOADS, **PICTURES}
+WORKLOADS: dict[str, workloads.Workload] = {**workloads.WORKLOADS, **PICTURES, **AUGMENTED}
 
 
 def main() -> None:

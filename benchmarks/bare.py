@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.augment import AugmentWorkload
 from benchmarks.pictures import PictureWorkload
 from benchmarks.workloads import SCALE, SEED, Workload
 from loader.data.order import Order
@@ -76,13 +77,13 @@ def _orders(workload: Workload, number: int, processes: int) -> Iterator[Any]:
 
 def _slots(workload: Workload) -> list[Any]:
     dtype = np.dtype("float32" if workload.rescale else workload.dtype)
-    shape = (workload.batch_size, *workload.shape)
+    shape = (workload.batch_size, *workload.delivered)
     nbytes = int(np.prod(shape)) * dtype.itemsize
     return [np.frombuffer(mmap.mmap(-1, nbytes), dtype).reshape(shape) for _ in range(_SLOTS)]
 
 
 def _filler(workload: Workload, data: Path) -> Any:
-    if isinstance(workload, PictureWorkload):
+    if isinstance(workload, PictureWorkload | AugmentWorkload):
         return workload.filler(data)
     if not workload.one_file:
         return _file_filler(workload, data)

@@ -54,6 +54,11 @@ class Workload:
         """Name of what lies on disk; two workloads may share it."""
         return self.name.rstrip("0123456789") if self.name.startswith("mnist") else self.name
 
+    @property
+    def delivered(self) -> tuple[int, ...]:
+        """Shape of a sample as it is delivered."""
+        return self.shape
+
     def path(self, data: Path) -> Path:
         """Return the file, or the folder of the files."""
         return data / f"{self.files}.npy" if self.one_file else data / self.files

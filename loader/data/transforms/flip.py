@@ -12,6 +12,7 @@ from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import is_whole, probability_of
 from loader.data.transforms.leaf_transform import Fields
 from loader.data.transforms.moving import MovingTransform
+from loader.data.transforms.opencv import flip_of, import_for_flips
 from loader.data.transforms.places.moved_places import UNMOVED, Matrix
 from loader.data.transforms.volumes.volume import is_volume
 from loader.errors import ConfigError
@@ -73,8 +74,18 @@ class Flip(MovingTransform):
     def draw(self, rng: np.random.Generator) -> bool:
         return bool(rng.random() < self.p)
 
+    def open(self) -> None:
+        import_for_flips()
+
     def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
         axis = self._axis(rows.ndim - 1)
+        if (flip := flip_of(rows, axis)) is not None:
+            for row, mirrored, target in zip(rows, draws, out, strict=True):
+                if mirrored:
+                    flip(row, target)
+                else:
+                    target[...] = row
+            return
         if rows.flags.c_contiguous and rows.size:
             rows, out = as_items(rows, axis), as_items(out, axis)
         for row, mirrored, target in zip(rows, draws, out, strict=True):

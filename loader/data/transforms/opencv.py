@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,35 @@ _OR_VOLUME = ", or a volume, (depth, height, width, channels)"
 _CHANNELS = 4  # more, most functions of OpenCV refuse
 _NO_MEMORY = -4  # cv::Error::StsNoMem
 _LARGEST = 2**15 - 1  # OpenCV counts pixels of a side in 16 bits
+_FLIPPED = frozenset(("uint8", "int8", "uint16", "int16", "int32", "float32", "float64"))
+
+
+def import_for_flips() -> None:
+    """Import OpenCV, if it is installed, so that `flip_of` can use it."""
+    if importlib.util.find_spec("cv2") is not None:
+        importlib.import_module("cv2")
+
+
+def flip_of(rows: Array, axis: int) -> Callable[[Array, Array], Any] | None:
+    """Return a function that mirrors a row along `axis` into another array, twice to a dozen times as fast as NumPy (docs/measurements.md).
+
+    None where OpenCV has not been imported, or can't do it; the values are the same either way.
+    """
+    cv2 = sys.modules.get("cv2")
+    _, *sides = rows.shape[:3]
+    channels = rows.shape[3:]
+    if (
+        cv2 is None
+        or axis > 1
+        or rows.ndim not in (3, 4)
+        or channels > (_CHANNELS,)
+        or 0 in rows.shape
+        or max(sides) > _LARGEST
+        or rows.dtype.name not in _FLIPPED
+        or not rows.flags.c_contiguous
+    ):
+        return None
+    return lambda row, target: cv2.flip(row, axis, dst=target)  # 0 exchanges rows, 1 columns
 
 
 class OpenCvTransform(LeafTransform):
