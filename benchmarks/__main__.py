@@ -96,6 +96,8 @@ def _single(what: Measured, data: Path) -> Measured:
             return scale.rows(data)
         case "cache":
             return kept.cache(data, what["workers"], what["seconds"])
+        case "pack":
+            return kept.pack(data, what["workers"])
         case "describe":
             return describe.measure(data, what["workers"])
         case "many_workers":
@@ -267,10 +269,24 @@ def _cache(arguments: argparse.Namespace) -> Measured:
     figures = {
         "folder": ("× NpyArrays of the decoded pictures, cached in a folder", "wanted ≥ 0.92"),
         "memory": ("× NpyArrays, cached in memory", "wanted ≥ 0.92"),
+        "later": ("× NpyArrays, cached in a folder, read back from the disk", "wanted ≥ 0.92"),
         "first": ("× NpyArrays, first epoch of a later run, with checksums", ""),
         "samples_per_s": ("samples/s of NpyArrays", ""),
     }
     return _several(arguments, "cache", figures, workers=arguments.workers, seconds=arguments.seconds)
+
+
+def _pack(arguments: argparse.Namespace) -> Measured:
+    from benchmarks import kept
+
+    kept.write_small_files(arguments.data, _note)
+    figures = {
+        "ratio": ("× 20,000 small files, caches dropped, for a pack of them", "wanted ≥ 5"),
+        "in_blocks": ('× the files, for the pack with shuffle="blocks"', ""),
+        "samples_per_s": ("samples/s of the files", ""),
+        "packed_samples_per_s": ("samples/s of the pack", ""),
+    }
+    return _several(arguments, "pack", figures, workers=arguments.workers)
 
 
 def _many_workers(arguments: argparse.Namespace) -> Measured:
@@ -415,6 +431,7 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "auto": _auto,
     "describe": _describe,
     "cache": _cache,
+    "pack": _pack,
     "cold": _cold,
     "rows": _rows,
     "raw": partial(_form, form="raw", wanted=0.95),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,11 @@ def bare(workload: Workload, data: Path, depth: int) -> dict[str, Any]:
 def put_out_of_memory(workload: Workload, data: Path) -> None:
     """Put the files out of the page cache. Raises RuntimeError where they stay: they are mapped by somebody, or lie in memory anyway."""
     path = workload.path(data)
-    files = [path] if workload.one_file else sorted(path.iterdir())
+    put_files_out_of_memory([path] if workload.one_file else sorted(path.iterdir()))
+
+
+def put_files_out_of_memory(files: Sequence[Path]) -> None:
+    """Do that for some files. Raises RuntimeError likewise."""
     resident = looked = 0
     for file in files:
         opened = os.open(file, os.O_RDONLY)
@@ -84,7 +89,7 @@ def put_out_of_memory(workload: Workload, data: Path) -> None:
             resident += _is_resident(opened, place)
         os.close(opened)
     if resident > _MOST_RESIDENT * looked:
-        raise RuntimeError(f"{path} can't be put out of memory: of {looked} places in it, {resident} are still there")
+        raise RuntimeError(f"{files[0].parent} can't be put out of memory: of {looked} places in it, {resident} are still there")
 
 
 def _is_resident(file: int, place: int) -> bool:

@@ -1,24 +1,31 @@
-"""Samples that are kept: a cached source of JPEGs against `NpyArrays` of the same pictures, decoded before.
+"""Samples that are kept: a cached source of JPEGs against `NpyArrays` of the same pictures, decoded before; many small files against a pack of them.
 
-Question: what does a cache cost once it is full? Method: all epochs in one process, by turns: NpyArrays, cached, NpyArrays; shuffled, in a loop that
-does nothing. Batches are compared first. `first` is the first epoch of a later run, which compares each sample with its checksum.
+cache  What does a cache cost once it is full? All epochs in one process, by turns: NpyArrays, cached, NpyArrays; shuffled, in a loop that does
+       nothing. Batches are compared first. `first` is the first epoch of a later run, which compares each sample with its checksum. `later` is a
+       cache whose file was put out of memory and read again in one piece, as it is when it comes from the disk.
+pack   20,000 files of 4 KB against a pack of them, put out of memory before each epoch, as `cold.py` does it; shuffled, by as many workers.
+       The pack is also read with `shuffle="blocks"`, which is made for data that come from a disk. A sum over all samples is compared.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.cold import put_files_out_of_memory
 from benchmarks.pictures import PICTURES
 from benchmarks.workloads import SEED
-from loader import ByteFiles, Loader, NpyArrays, Source, decode
+from loader import ByteFiles, Loader, NpyArrays, NpyFiles, Source, decode
 
 _JPEG = PICTURES["jpeg"]
 _ROUNDS = 3
+_FILES = 20_000
+_SHAPE = (32, 32)  # float32: 4 KB
 
 
 def cache(data: Path, workers: int, seconds: float) -> dict[str, Any]:
@@ -34,7 +41,7 @@ def cache(data: Path, workers: int, seconds: float) -> dict[str, Any]:
             np.save(decoded, rows)
         assert (np.load(decoded, mmap_mode="r") == rows).all()
     arrays = NpyArrays(str(decoded))
-    ratios: dict[str, list[float]] = {name: [] for name in (*cached, "first")}
+    ratios: dict[str, list[float]] = {name: [] for name in (*cached, "first", "later")}
     rates = []
     for _ in range(_ROUNDS):
         for name, source in cached.items():
@@ -42,6 +49,10 @@ def cache(data: Path, workers: int, seconds: float) -> dict[str, Any]:
             ratios[name].append(2 * mine / (before + after))
             rates.append((before + after) / 2)
         ratios["first"].append(_first_epoch(jpegs.cache(folder), workers) / _first_epoch(arrays, workers))
+        put_files_out_of_memory([folder / "x.npy"])
+        (folder / "x.npy").read_bytes()
+        before, mine, after = (_rate(one, workers, seconds / _ROUNDS) for one in (arrays, jpegs.cache(folder), arrays))
+        ratios["later"].append(2 * mine / (before + after))
     return {"samples_per_s": float(np.median(rates)), **{name: float(np.median(found)) for name, found in ratios.items()}}
 
 
@@ -65,3 +76,44 @@ def _first_epoch(source: Source, workers: int) -> float:
         rows = sum(len(x) for (x,) in batches)
         del first
         return rows / (time.perf_counter() - began)
+
+
+def write_small_files(data: Path, progress: Callable[[str], None]) -> None:
+    """Write the files of `pack`, and pack them, unless that was done."""
+    folder, packed = data / "small_files", data / "small_files_packed"
+    if not packed.exists():
+        progress("writing small files ...")
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = np.random.default_rng(SEED).random((_FILES, *_SHAPE), np.float32)
+        for number, row in enumerate(rows):
+            np.save(folder / f"{number:05d}.npy", row)
+        NpyFiles(folder).pack(packed, progress=False)
+
+
+def pack(data: Path, workers: int) -> dict[str, Any]:
+    """Return samples per second of files and of a pack that come from the disk, and the ratios."""
+    files = NpyFiles(data / "small_files")
+    packed = NpyArrays.from_pack(data / "small_files_packed")
+    paths = [*map(Path, files.paths)], [data / "small_files_packed" / "x.npy"]
+    rates, sums = [], set()
+    for source, stored, shuffle in ((files, paths[0], True), (packed, paths[1], True), (packed, paths[1], "blocks")):
+        put_files_out_of_memory(stored)
+        rate, checksum = _cold_epoch(source, shuffle, workers)
+        rates.append(rate)
+        sums.add(checksum)
+    assert len(sums) == 1
+    return {"samples_per_s": rates[0], "packed_samples_per_s": rates[1], "ratio": rates[1] / rates[0], "in_blocks": rates[2] / rates[0]}
+
+
+def _cold_epoch(source: Source, shuffle: Any, workers: int) -> tuple[float, int]:
+    """Return samples per second of an epoch with the start of its workers left out, and a sum over all samples that does not know their order."""
+    with Loader(source, 64, shuffle=shuffle, seed=SEED, workers=workers) as loader:
+        total = rows = 0
+        began = 0.0
+        for number, (x,) in enumerate(loader):
+            total += int(x.view(np.uint32).sum(dtype=np.uint64))
+            if number:
+                rows += len(x)
+            else:
+                began = time.perf_counter()
+        return rows / (time.perf_counter() - began), total

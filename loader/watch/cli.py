@@ -8,6 +8,7 @@ import loader
 from loader.watch.bench import bench
 from loader.watch.describe import describe
 from loader.watch.inspect.inspect import inspect
+from loader.watch.pack import pack
 from loader.watch.show import show
 from loader.watch.status import set_command, status
 from loader.watch.top.top import top
@@ -26,5 +27,6 @@ main.add_command(set_command)
 main.add_command(inspect)
 main.add_command(describe)
 main.add_command(show)
+main.add_command(pack)
 main.add_command(tune.command)
 main.add_command(bench.command)

@@ -142,7 +142,7 @@ def test_runs_that_are_killed_at_random_fill_one_cache(tmp_path: Path) -> None:
         assert "AssertionError" not in run.communicate()[1]
         wait_until_gone(pids)
     assert kept() == 300
-    kept_rows = np.load(cache / "0.npy")
+    kept_rows = np.load(cache / "x.npy")
     np.testing.assert_array_equal(kept_rows, np.repeat(np.arange(300) % 251, 5000).reshape(300, 5000))
 
 
@@ -151,7 +151,7 @@ def test_a_worker_that_dies_of_a_file_that_was_cut_off_is_replaced_by_one_that_f
     expected = inline(plain(), 8, 3, **SETTINGS)
     with Loader(MapSource(slow).cache(cache), 8, workers=2, slots=2, **SETTINGS) as loader:
         assert_same(take(loader), expected[:8])
-        os.truncate(cache / "0.npy", HEADER_BYTES)
+        os.truncate(cache / "x.npy", HEADER_BYTES)
         assert_same(take(loader, 2), expected[8:])
 
 

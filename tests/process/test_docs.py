@@ -298,5 +298,15 @@ def test_a_split_by_patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     assert capsys.readouterr().out.count("of 120)") == 3
 
 
+def test_a_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, npy_folder: Callable[..., Path], loaders: list[loader.Loader]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    npy_folder(100, classes=2).rename("data/train")
+    made = run("docs/many_small_files.md")
+    assert made["source"].ids() == loader.NpyFiles.from_folder("data/train").ids()
+    for one in loaders:
+        one.close()
+
+
 def test_a_position_in_a_loop_of_your_own() -> None:
     run("docs/resume.md", slice(1, 2))

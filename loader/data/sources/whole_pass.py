@@ -1,7 +1,8 @@
-"""What takes a pass over all samples of a source: their statistics, and their shapes."""
+"""What takes a pass over all samples of a source: their statistics, their shapes, and packing them."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -66,3 +67,24 @@ class WholePass:
 
         assert isinstance(self, Source)
         return measure(self, transforms, seed=seed, workers=workers, progress=progress)
+
+    def pack(self, target: str | os.PathLike[str], *, workers: int | Literal["auto"] = "auto", progress: bool = True) -> None:
+        """Write all samples to a few large `.npy` files in a new folder: `NpyArrays.from_pack(target)` reads it. Blocks until that is done.
+
+        Every sample is read back from the disk and compared. The folder appears when it is whole; until then it is called `TARGET.partial`, and a
+        call that was interrupted is continued by the next one.
+
+        Args:
+            target: a folder that is not there yet.
+            workers: processes; 0 does it all in this process.
+            progress: draw a progress bar, if standard error is a terminal.
+
+        Raises:
+            ConfigError: the folder is there; the disk has too little room; `TARGET.partial` is of another source, or of this one before it changed.
+            SampleError: a sample can't be made, or has another shape or dtype than the first.
+        """
+        from loader.data.sources.source import Source
+        from loader.train.pack import pack
+
+        assert isinstance(self, Source)
+        pack(self, target, workers=workers, progress=progress)

@@ -14,6 +14,7 @@ from loader.data.sources.arrays.array_column import ArrayColumn
 from loader.data.sources.arrays.array_parts import parts_of
 from loader.data.sources.arrays.column_source import ColumnSource
 from loader.data.sources.arrays.stored_array import StoredArray
+from loader.data.sources.files.file_listing import PathLike
 from loader.data.sources.source import Source
 from loader.data.sources.source_mistakes import instead_of_mapping
 from loader.data.spec import PART_NAMES, Leaf
@@ -99,6 +100,13 @@ class NpyArrays(ColumnSource):
                 f"{leaf.name} has {len(column):,} ({column.describe()})" for leaf, column in zip(self._leaves, self._columns, strict=True)
             )
             raise LabelError(f"the numbers of rows differ: {listed}")
+
+    @classmethod
+    def from_pack(cls, folder: PathLike) -> NpyArrays:
+        """Return the samples that `source.pack(folder)` or `loader pack` has written, with their IDs and classes. Raises as `NpyArrays` does."""
+        from loader.data.sources.arrays.packed import Packed  # here, as it derives from this class
+
+        return Packed(folder)
 
     def file_rows(self) -> Indices | None:
         first, *others = self._columns

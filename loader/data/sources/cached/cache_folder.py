@@ -2,9 +2,9 @@
 
     cache.json       what the source is made of, the spec of a sample, rows of the columns; written last, by a rename
     files.npy        size and time of each file of the source
-    0.npy, 1.npy, …  a column for each array of a sample; the files grow as samples are added, and where nothing was added they take no room
+    x.npy, y.npy, …  a column for each array of a sample; the files grow as samples are added, and where nothing was added they take no room
     checksums.bin    uint32 for each sample of the source; 0: not there
-    lock             held while the others are made, changed or compared
+    cache.lock       held while the others are made, changed or compared
 
 Anyone may be killed at any moment. Without cache.json, the folder is made again. A sample counts when its checksum is there and is right.
 """
@@ -16,9 +16,11 @@ import json
 import logging
 import mmap
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +32,14 @@ from loader.data.sources.arrays.array_column import ArrayColumn
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.sources.cached.identity import Identity
 from loader.data.sources.cached.records import FileRecords, Flags
-from loader.data.spec import Leaf, SampleSpec
+from loader.data.spec import PART_NAMES, Leaf, SampleSpec
 from loader.errors import ConfigError
 
 FORMAT = "1"
 HEADER_BYTES = 4096  # of a column: a page, so that rows begin where pages do
-META, _FILES, _CHECKSUMS, _LOCK = "cache.json", "files.npy", "checksums.bin", "lock"
+META, FILES, CHECKSUMS, LOCK = "cache.json", "files.npy", "checksums.bin", "cache.lock"
+
+_COLUMN = re.compile(rf"({'|'.join(PART_NAMES)})(-.*)?\.npy")
 
 _log = logging.getLogger("loader.cache")
 
@@ -96,7 +100,7 @@ class CacheFolder:
                 f"the cache {self.path} was made of something else: {difference}. What to do: delete the folder, so that it is filled again, "
                 "or give this source another folder"
             )
-        there = np.count_nonzero(np.fromfile(self._at(_CHECKSUMS), np.uint32)) if os.path.exists(self._at(_CHECKSUMS)) else 0
+        there = np.count_nonzero(np.fromfile(self._at(CHECKSUMS), np.uint32)) if os.path.exists(self._at(CHECKSUMS)) else 0
         return f"{there:,} of {self._samples:,} samples are in it"
 
     def known_spec(self) -> SampleSpec | None:
@@ -133,16 +137,16 @@ class CacheFolder:
             return self._records(spec, rows, flags, room if writable else 0)
 
     def _records(self, spec: SampleSpec, rows: int, flags: RunFlags, room: int) -> FileRecords | None:
-        checksum_path = self._at(_CHECKSUMS)
+        checksum_path = self._at(CHECKSUMS)
         agreed = flags.agree(os.stat(checksum_path).st_ino, rows)
         if agreed is None:
             _log.warning("the cache %s was deleted while it was in use; this process goes on without it", self.path)
             return None
-        paths = [self._at(f"{number}.npy") for number in range(len(spec.leaves))]
+        paths = [self._at(column_name(leaf)) for leaf in spec.leaves]
         columns = [ArrayColumn([_stored(path, leaf, agreed)]) for path, leaf in zip(paths, spec.leaves, strict=True)]
         for column in columns:
             column.open()
-        with self._open(_CHECKSUMS, os.O_RDONLY) as fd:
+        with self._open(CHECKSUMS, os.O_RDONLY) as fd:
             checksums: npt.NDArray[np.uint32] = np.frombuffer(mmap.mmap(fd, 4 * self._samples, prot=mmap.PROT_READ), np.uint32)
         return FileRecords(columns, paths, HEADER_BYTES, checksums, checksum_path, flags.present, min(room, agreed))
 
@@ -160,7 +164,7 @@ class CacheFolder:
         raise ConfigError(f"the cache {self.path} was filled with {what}. What to do: delete the folder, so that it is filled again, or give another")
 
     def _check_space(self, rows: int, spec: SampleSpec) -> None:
-        there = sum(_bytes_on_disk(self._at(f"{number}.npy")) for number in range(len(spec.leaves)))
+        there = sum(_bytes_on_disk(self._at(column_name(leaf))) for leaf in spec.leaves)
         free = os.statvfs(self.path)
         missing, available = rows * spec.nbytes + 4 * self._samples - there, free.f_bavail * free.f_frsize
         if missing > available:
@@ -171,14 +175,14 @@ class CacheFolder:
 
     def _make_files(self, rows: int, spec: SampleSpec, flags: RunFlags, *, fresh: bool) -> None:
         """Make files that are missing, and bring those that are too short to their size; what is there is then to be found out again."""
-        sizes = [(f"{number}.npy", HEADER_BYTES + rows * leaf.nbytes) for number, leaf in enumerate(spec.leaves)]
-        for name, size in [(_CHECKSUMS, 4 * self._samples), *sizes]:
+        sizes = [(column_name(leaf), HEADER_BYTES + rows * leaf.nbytes) for leaf in spec.leaves]
+        for name, size in [(CHECKSUMS, 4 * self._samples), *sizes]:
             with self._open(name, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if fresh else 0)) as fd:
                 if os.fstat(fd).st_size < size:
                     flags.present[:] = False  # before: what is added reads as zeros
                     os.ftruncate(fd, size)
         if fresh:
-            with open(self._at(_FILES), "wb") as file:
+            with open(self._at(FILES), "wb") as file:
                 np.save(file, self._files)
                 file.flush()
                 os.fsync(file.fileno())
@@ -208,13 +212,14 @@ class CacheFolder:
     def _refuse_foreign(self) -> None:
         """Raise ConfigError if a folder without a cache holds anything that is not of an unfinished one."""
         names = os.listdir(self.path) if os.path.isdir(self.path) else []
-        foreign = [name for name in names if name not in (_FILES, _CHECKSUMS, _LOCK, f"{META}.new") and not _is_column(name)]
+        ours = LOCK in names
+        foreign = [name for name in names if not ours or (name not in (FILES, CHECKSUMS, LOCK, f"{META}.new") and not _COLUMN.fullmatch(name))]
         if foreign:
             raise ConfigError(f"cache {self.path!r} holds other files, such as {min(foreign)!r}; give an empty folder, or one that is not there")
 
     def _known_files(self) -> Indices:
         try:
-            found: Indices = np.load(self._at(_FILES))
+            found: Indices = np.load(self._at(FILES))
         except (OSError, ValueError, EOFError) as error:
             raise self._unusable(error) from None
         return found
@@ -240,7 +245,7 @@ class CacheFolder:
 
         try:
             os.makedirs(self.path, exist_ok=True)
-            fd = os.open(self._at(_LOCK), OPEN_FLAGS | os.O_RDWR | os.O_CREAT, 0o666)
+            fd = os.open(self._at(LOCK), OPEN_FLAGS | os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT):
                 raise ConfigError(f"the cache {self.path} can't be made: {error}") from None
@@ -251,6 +256,11 @@ class CacheFolder:
             yield True
         finally:
             os.close(fd)
+
+
+def column_name(leaf: Leaf) -> str:
+    """Return the name of the file of a leaf: `x.npy`, or `x-image.npy` for an entry of a dict."""
+    return f"{PART_NAMES[leaf.part]}{'' if leaf.key is None else '-' + quote(leaf.key, safe='')}.npy"
 
 
 def npy_header(leaf: Leaf, rows: int) -> bytes:
@@ -265,11 +275,6 @@ def _stored(path: str, leaf: Leaf, rows: int) -> StoredArray:
     for length in leaf.shape[::-1]:
         strides.append(strides[-1] * length)
     return StoredArray(path, HEADER_BYTES, leaf.dtype, (rows, *leaf.shape), tuple(strides[::-1]), HEADER_BYTES + rows * leaf.nbytes)
-
-
-def _is_column(name: str) -> bool:
-    stem, suffix = os.path.splitext(name)
-    return suffix == ".npy" and stem.isdecimal()
 
 
 def _bytes_on_disk(path: str) -> int:

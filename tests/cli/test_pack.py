@@ -1,0 +1,37 @@
+"""`loader pack` as it is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loader import NpyArrays
+from tests.cli.commands import run_here
+
+
+def test_a_folder_of_classes_is_packed(npy_folder: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, target = npy_folder(8, classes=2), tmp_path / "packed"
+    assert run_here("pack", str(folder), str(target), "--jobs", "0") == 0
+    printed = capsys.readouterr().out
+    assert f"{'x.npy':<16} {4096 + 8 * 48:>16,} bytes\n" in printed
+    assert "8 samples, (x: (4, 3) float32, y: () int32), read back and compared, in " in printed
+    assert printed.endswith(f"This loads it: NpyArrays.from_pack('{target}')\n")
+    assert NpyArrays.from_pack(target).classes == ("c0", "c1")
+    assert run_here("pack", str(folder), str(target), "--jobs", "0") == 1
+    assert "loader pack: " in (said := capsys.readouterr().err)
+    assert "is there already" in said
+
+
+def test_what_can_not_be_packed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_here("pack", str(tmp_path / "missing"), str(tmp_path / "packed")) == 2
+    assert "does not exist" in capsys.readouterr().err
+    for number, length in enumerate((3, 4)):
+        (tmp_path / "files").mkdir(exist_ok=True)
+        np.save(tmp_path / "files" / f"{number}.npy", np.zeros(length))
+    assert run_here("pack", str(tmp_path / "files"), str(tmp_path / "packed"), "--jobs", "0") == 1
+    said = capsys.readouterr().err
+    assert "1.npy" in said
+    assert "0.npy" in said
