@@ -20,7 +20,7 @@ from loader.data.stopwatch import READ
 from loader.data.transforms import LeafTransform
 from loader.errors import ConfigError
 
-_MOST_SHAPES = 4096  # that are remembered
+_MOST_SHAPES = 1024  # that are remembered
 _WHAT_TO_DO = "What to do: Resize, Pad or Crop as the first transform, for all arrays and axes that differ"
 
 
