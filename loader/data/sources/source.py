@@ -54,8 +54,13 @@ def spec_of_example(source: Source) -> SampleSpec:
     """Return the spec of a source's first sample, or of the one to learn from. Raises PipelineError if it can't be a sample."""
     with kept(True):  # it may be run in the midst of another sample
         first = source[source._example]
+    return spec_of_sample(source, first)
+
+
+def spec_of_sample(source: Source, sample: Sample) -> SampleSpec:
+    """Return the spec of a sample of a source. Raises PipelineError if it can't be a sample."""
     try:
-        return SampleSpec.of(first)
+        return SampleSpec.of(sample)
     except (TypeError, ValueError) as error:
         raise PipelineError(f"{source!r} returns something that is not a sample: {error}") from None
 

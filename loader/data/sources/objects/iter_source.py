@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from loader.data.sources.source import Source
-from loader.data.spec import Sample, as_parts
+from loader.data.global_rng import kept, states
+from loader.data.sources.source import Source, spec_of_sample
+from loader.data.spec import Sample, SampleSpec, as_parts
 from loader.errors import ConfigError, PipelineError
 
 _LONGEST_COUNT_S = 60.0
@@ -68,13 +70,31 @@ class IterSource(Source):
         self._name = getattr(function, "__qualname__", type(function).__qualname__)
         self._run: Iterator[Sample] | None = None  # of this process
         self._next = 0  # the sample that it yields next
+        self._first: Sample | None = None  # kept for whoever reads it next
         self._length = self._count() if length is None else int(length)
 
     def __len__(self) -> int:
         return self._length
 
+    @cached_property
+    def spec(self) -> SampleSpec:
+        """Names, shapes and dtypes of a sample, from the first one, which is kept: for the same one again the generator would begin again.
+
+        One that draws from global generators does begin again, so that what is drawn for a sample is drawn when it is made.
+        """
+        with kept(True):
+            before = states()
+            first = self.sample(0)
+            draws = states() != before
+        spec = spec_of_sample(self, first)
+        self._first = None if draws else first
+        return spec
+
     def sample(self, index: int) -> Sample:
         """Read sample `index` by running the generator up to it, from its start if it has already passed it."""
+        if index == 0 and self._first is not None:
+            first, self._first = self._first, None
+            return first
         if self._run is None or index < self._next:
             self._run, self._next = self._samples(), 0
         run, self._run = self._run, None  # a generator that raises has ended
@@ -115,7 +135,7 @@ class IterSource(Source):
         return count
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_run": None}
+        return self.__dict__ | {"_run": None, "_first": None}
 
     def __repr__(self) -> str:
         return f"IterSource({self._name}, {self._length:,} sample{'s' if self._length > 1 else ''})"

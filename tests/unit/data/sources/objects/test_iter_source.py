@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from loader import ConfigError, IterSource, Loader, NpyArrays, PipelineError, SampleError, Zip
+from loader.data.pipeline.pipeline import Pipeline
 from loader.data.sources.objects import iter_source
 from tests.batches import assert_same, inline, take
 
@@ -57,8 +58,7 @@ def test_samples_are_what_the_generator_yields() -> None:
 def test_a_generator_is_run_once_for_samples_in_order_and_anew_for_those_before() -> None:
     function = Counted()
     source = IterSource(function, 10)
-    _ = source.spec
-    function.runs = function.samples = 0
+    assert (str(source.spec), function.runs, function.samples) == ("(x: () int32)", 1, 1)
     assert read(source, [0, 1, 2]) + read(source, [3, 4]) + read(source, [7]) == [0, 1, 2, 3, 4, 7]
     assert (function.runs, function.samples) == (1, 8)
     assert read(source, [7]) == [7]
@@ -175,3 +175,25 @@ def test_a_generator_goes_together_with_other_sources() -> None:
     assert_same(inline(zipped, 5), inline(NpyArrays({"image": np.arange(10.0), "number": np.arange(10, dtype=np.int32)}), 5))
     joined = IterSource(lambda: iter(np.arange(3)), 3) + NpyArrays(np.arange(3, 6))
     assert inline(joined, 6)[0][0].tolist() == list(range(6))
+
+
+def test_a_generator_begins_once_for_the_first_sample_and_what_it_is_like() -> None:
+    function = Counted()
+    source = IterSource(function, 10)
+    assert Pipeline(source, [], 0).probe().draws == {}
+    assert (function.runs, function.samples) == (1, 1)
+    assert read(source, [1, 2, 0]) == [1, 2, 0]
+    assert function.runs == 2
+
+
+def test_a_first_sample_that_is_kept_is_handed_out_once_and_does_not_travel() -> None:
+    source = IterSource(squares, 10)
+    assert source.spec
+    assert pickle.loads(cloudpickle.dumps(source))._first is None
+    source[0][0][:] = 7
+    assert source[0][0].tolist() == [0, 0]
+
+
+def test_a_generator_that_draws_from_a_global_one_begins_again_so_that_this_is_seen() -> None:
+    source = IterSource(lambda: iter([np.random.rand() for _ in range(3)]), 3)
+    assert Pipeline(source, [], 0).probe().draws
