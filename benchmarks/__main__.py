@@ -61,7 +61,7 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import auto, bare, cold, describe, fit, forms, kept, lines, many_workers, ours, pictures, scale, stats, top
+    from benchmarks import auto, bare, buckets, cold, describe, fit, forms, kept, lines, many_workers, ours, pictures, scale, stats, top
 
     match what["kind"]:
         case "ours":
@@ -98,6 +98,8 @@ def _single(what: Measured, data: Path) -> Measured:
             return kept.cache(data, what["workers"], what["seconds"])
         case "pack":
             return kept.pack(data, what["workers"])
+        case "buckets":
+            return buckets.measure(data, what["workers"], what["seconds"])
         case "describe":
             return describe.measure(data, what["workers"])
         case "many_workers":
@@ -251,6 +253,19 @@ def _jpeg_large(arguments: argparse.Namespace) -> Measured:
         "difference": ("of 255 is the mean difference of the two, in the picture where it is largest", ""),
     }
     return _several(arguments, "jpeg_large", figures)
+
+
+def _buckets(arguments: argparse.Namespace) -> Measured:
+    from benchmarks import buckets
+
+    buckets.write(arguments.data, _note)
+    figures = {
+        "trained": ("× the samples/s of one shape, in a loop that multiplies each batch with a matrix", "wanted ≥ 1.8"),
+        "alone": ("× the samples/s of one shape, in a loop that does nothing", ""),
+        "bytes": ("× the bytes of one shape", "wanted ≤ 0.6"),
+        "samples_per_s": ("samples/s in the loop that does nothing", ""),
+    }
+    return _several(arguments, "buckets", figures, workers=arguments.workers, seconds=arguments.seconds)
 
 
 def _describe(arguments: argparse.Namespace) -> Measured:
@@ -429,6 +444,7 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "paths": _paths,
     "epoch_gap": _epoch_gap,
     "auto": _auto,
+    "buckets": _buckets,
     "describe": _describe,
     "cache": _cache,
     "pack": _pack,

@@ -114,6 +114,12 @@ def samples_of_any_size(folder: Path) -> None:
         np.save(folder / "curves" / f"{number}.npy", np.zeros((int(rng.integers(10, 101)), 3), np.float32))
 
 
+def recordings(folder: Path) -> None:
+    (folder / "recordings").mkdir()
+    for number, length in enumerate(np.random.default_rng(0).integers(10, 251, 40).tolist()):
+        np.save(folder / "recordings" / f"{number}.npy", np.zeros((length, 40), np.float32))
+
+
 def labelled_pictures(folder: Path) -> None:
     rng = np.random.default_rng(0)
     (folder / "data").mkdir()
@@ -148,6 +154,10 @@ PAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "my_samples_differ_in_size.md": (
         samples_of_any_size,
         ["(x: (224, 224, 3) uint8, y: () int32)"] * 2 + ["(x: (100, 3) float32)", "(x: (10, 3) float32)"],
+    ),
+    "my_samples_differ_in_length.md": (
+        recordings,
+        ["(x: (256, 40) float32)", "(x['x']: (256, 40) float32, x['mask']: (256,) bool)", "(x: (128, 40) float32)"],
     ),
     "my_files_are_batches.md": (batch_files, ["(x: (7,) float32, y: () int32)"]),
     "what_the_model_sees.md": (labelled_pictures, ["(x: (24, 32, 3) float32, y: () int64)"]),
