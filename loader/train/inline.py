@@ -83,11 +83,7 @@ class Inline(Producer):
         first = batch * self._plan.batch_size
         indices = self._plan.indices(epoch, first, first + rows)
         watch = self._pipeline.watch = self._stopwatch.begin(time.monotonic_ns(), rows)
-        layout = self._plan.layout_of(epoch, batch)
-        out = self.make(indices, epoch, layout)
-        if self._batch_transforms:
-            with kept(True):
-                self._batch_transforms.apply(self.specs[layout], epoch, batch, out)
+        out = self.make(indices, epoch, batch, self._plan.layout_of(epoch, batch))
         elapsed = time.perf_counter_ns() - started
         self.cells.add(TrainerCell.WAIT_NS, elapsed)
         if watch is not None:
@@ -97,8 +93,13 @@ class Inline(Producer):
             warn_of_first_bad(self._known.first.fields(), self._quarantine)
         return out
 
-    def make(self, indices: Indices, epoch: int, layout: int) -> tuple[Array, ...]:
-        """Return these samples as they are in an epoch, as one batch of a layout. Raises SampleError."""
+    @property
+    def mixes(self) -> bool:
+        """Whether a row may depend on the others of its batch."""
+        return bool(self._batch_transforms)
+
+    def make(self, indices: Indices, epoch: int, batch: int, layout: int) -> tuple[Array, ...]:
+        """Return these samples as that batch of an epoch, in a layout. Raises SampleError, PipelineError."""
         out = [aligned_empty((len(indices), *leaf.shape), leaf.dtype) for leaf in self.specs[layout].leaves]
         try:
             with kept(bool(self._pipeline.draws)):
@@ -106,6 +107,9 @@ class Inline(Producer):
         except BadSample as bad:
             self._note(bad)
             raise self._pipeline.error(bad) from bad.__cause__
+        if self._batch_transforms:
+            with kept(True):
+                self._batch_transforms.apply(self.specs[layout], epoch, batch, out)
         return tuple(out)
 
     def _fill(self, indices: Indices, epoch: int, out: list[Array]) -> None:

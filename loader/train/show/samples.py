@@ -70,14 +70,14 @@ def take_from_loader(
         epochs: how many.
     """
     samples, epochs = _count(samples, "samples"), _count(epochs, "epochs")
-    batches = _first(plan, samples)
-    indices, leaves = np.concatenate([batch for batch, _ in batches]), producer.specs[-1].leaves
-    _check_memory(producer.specs[-1], len(indices), epochs)
+    batches = _first(plan, samples, whole=producer.mixes)
+    indices, leaves = np.concatenate([batch.indices[: batch.shown] for batch in batches]), producer.specs[-1].leaves
+    _check_memory(producer.specs[-1], sum(len(batch.indices) for batch in batches), epochs)
     arrays: list[list[list[Array]]] = [[[] for _ in range(epochs)] for _ in leaves]
     for epoch in range(epochs):
-        for batch, layout in batches:
-            for number, array in enumerate(producer.make(batch, epoch, layout)):
-                arrays[number][epoch].extend(map(np.asarray, array))  # of one axis, rows would be no arrays
+        for batch in batches:
+            for number, array in enumerate(producer.make(batch.indices, epoch, batch.number, batch.layout)):
+                arrays[number][epoch].extend(map(np.asarray, array[: batch.shown]))  # of one axis, rows would be no arrays
     return Taken(whose, source, indices, epochs, leaves, arrays, transforms, producer.cells[TrainerCell.QUARANTINED])
 
 
@@ -115,16 +115,33 @@ def _read(source: Source, index: int) -> tuple[SampleSpec, list[Array]]:
         raise Pipeline(source, (), 0).sample_error(bad) from error
 
 
-def _first(plan: EpochPlan, samples: int) -> list[tuple[Indices, int]]:
-    """Return the first samples that an epoch delivers, in its order, batch by batch, each with its layout."""
-    found: list[tuple[Indices, int]] = []
-    for batch in range(plan.batches):
-        missing = samples - sum(len(indices) for indices, _ in found)
+@dataclass(frozen=True)
+class _Batch:
+    """Samples that are made together, of which the first `shown` are shown."""
+
+    number: int
+    indices: Indices
+    layout: int
+    shown: int
+
+
+def _first(plan: EpochPlan, samples: int, *, whole: bool) -> list[_Batch]:
+    """Return the first samples that an epoch delivers, in its order, by batch.
+
+    Args:
+        plan: batches of an epoch.
+        samples: how many are shown.
+        whole: whether the rest of the last batch is needed to make them.
+    """
+    found: list[_Batch] = []
+    for number in range(plan.batches):
+        missing = samples - sum(batch.shown for batch in found)
         if not missing:
             break
-        first = batch * plan.batch_size
-        indices = plan.indices(0, first, first + min(missing, plan.rows_of(0, batch)))
-        found.append((indices, plan.layout_of(0, batch)))
+        first, rows = number * plan.batch_size, plan.rows_of(0, number)
+        shown = min(missing, rows)
+        indices = plan.indices(0, first, first + (rows if whole else shown))
+        found.append(_Batch(number, indices, plan.layout_of(0, number), shown))
     return found
 
 

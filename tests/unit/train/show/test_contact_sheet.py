@@ -196,3 +196,15 @@ def test_samples_of_several_buckets_are_shown_as_their_batches_hold_them(tmp_pat
     with Loader(NpyFiles(tmp_path), 2, bucket_by=[40, 80, 160], shuffle=True, seed=1, workers=0) as loader:
         field = loader.show(samples=12, epochs=2).as_dict()["fields"][0]
         assert field["shapes"] == sorted(list(x.shape[1:]) for x in {x.shape[1:]: x for (x,) in loader}.values())
+
+
+def test_batch_transforms_mix_what_they_mix_in_training() -> None:
+    def mixed(batch: Any, rng: np.random.Generator) -> Any:
+        x, y = batch
+        return (x // 2 + x[rng.permutation(len(x))] // 2, y)
+
+    with make(batch_transforms=[mixed]) as loader:
+        sheet = loader.show(samples=11)
+        expected = np.concatenate([x for x, _ in loader])
+    for number in range(11):
+        np.testing.assert_array_equal(cut(sheet, number), expected[number])
