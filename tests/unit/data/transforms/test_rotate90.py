@@ -15,13 +15,13 @@ DTYPES = ["bool", "int8", "uint8", "uint16", "float16", "int32", "float32", "int
 
 
 @pytest.mark.parametrize("turn", [0, 1, 2, 3])
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(6, 6), (6, 6, 1), (6, 6, 2), (6, 6, 3), (6, 6, 4), (6, 6, 7), (1, 1, 3)], ids=str)
-def test_a_turn_is_that_of_numpy(shape: Any, dtype: str, turn: int) -> None:
-    picture = RNG.integers(0, 100, shape).astype(dtype)
-    out = np.full((1, *shape), 77, dtype)
-    Rotate90().apply(picture[None], out, [turn])
-    assert np.array_equal(out[0], np.rot90(picture, turn))
+def test_a_turn_is_that_of_numpy(shape: Any, turn: int) -> None:
+    for dtype in DTYPES:
+        picture = RNG.integers(0, 100, shape).astype(dtype)
+        out = np.full((1, *shape), 77, dtype)
+        Rotate90().apply(picture[None], out, [turn])
+        assert np.array_equal(out[0], np.rot90(picture, turn)), dtype
 
 
 def test_bits_are_moved_whatever_they_mean() -> None:
