@@ -207,6 +207,28 @@ def test_what_differs_in_more_than_the_length_is_an_error(transform: Any, words:
         take(loader)
 
 
+@pytest.mark.parametrize("value", [-1, 0.5, 256, float("nan")])
+def test_a_value_to_fill_up_with_that_an_array_can_not_hold_is_refused(value: float) -> None:
+    source = MapSource([np.zeros(length, np.uint8) for length in (3, 5)])
+    with (
+        Loader(source, 2, bucket_by=Buckets([8], pad_value=value), workers=0) as loader,
+        pytest.raises(ConfigError, match=r"=.* does not fit into x: "),
+    ):
+        take(loader)
+
+
+def test_arrays_of_different_lengths_have_no_mask() -> None:
+    source = MapSource([(np.ones(length), np.ones(length + 1)) for length in (3, 5)])
+    with Loader(source, 2, bucket_by=Buckets([8], fields=("x", "y")), workers=0) as loader:
+        ((x, y),) = take(loader)
+    assert (x.sum(1) + 1 == y.sum(1)).all()
+    with (
+        Loader(source, 2, bucket_by=Buckets([8], fields=("x", "y"), mask="mask"), workers=0) as loader,
+        pytest.raises(SampleError, match=r"x and y have lengths \[3, 4\]; a mask, or weights, can tell of one length only"),
+    ):
+        take(loader)
+
+
 def test_what_is_left_out_is_told() -> None:
     longer = int((LENGTHS > 20).sum())
     with pytest.warns(RuntimeWarning, match=f"{longer} of 150 samples are longer than the last bucket and are left out"):

@@ -63,6 +63,7 @@ class PaddedSegment(CallSegment):
                     f"bucket_by pads axis {buckets.axis} of {made.leaves[number]}, which has no such axis (the batch axis does not count). "
                     "What to do: Buckets(..., axis=..., fields=...)"
                 )
+            _check_value(buckets.pad_value, made.leaves[number])
         self.results = tuple(self._of_length(edge) for edge in buckets.edges)
         self.result = self.results[-1]
         self._places = [_place_of(leaf, self.result) for leaf in made.leaves]
@@ -95,12 +96,12 @@ class PaddedSegment(CallSegment):
 
     def _put(self, out: Sequence[Array], row: int, made: Sample) -> None:
         """Write what the transforms made of a sample to a row of `out`, padded. Raises ValueError if it does not fit."""
-        arrays, length = self._arrays(made), 0
+        arrays, lengths = self._arrays(made), []
         weight: Any = 1
         for number, (array, leaf) in enumerate(zip(arrays, self.made.leaves, strict=True)):
             place = self._places[number]
             if number in self._padded:
-                length = self._pad(array, out[place][row], leaf)
+                lengths.append(self._pad(array, out[place][row], leaf))
             elif array.shape != leaf.shape:
                 raise ValueError(
                     f"{leaf.name} has shape {array.shape}, but the first sample's had shape {leaf.shape}, and bucket_by pads only {self._names()}"
@@ -109,11 +110,15 @@ class PaddedSegment(CallSegment):
                 weight = array
             else:
                 out[place][row] = array
+        if self._mask is None and self._weight is None:
+            return
+        if len(set(lengths)) > 1:
+            raise ValueError(f"{' and '.join(self._names())} have lengths {lengths}; a mask, or weights, can tell of one length only")
         for added, value in ((self._mask, True), (self._weight, weight)):
             if added is not None:
                 target = out[added][row]
-                target[:length] = value
-                target[length:] = 0
+                target[: lengths[0]] = value
+                target[lengths[0] :] = 0
 
     def _arrays(self, made: Sample) -> list[Array]:
         try:
@@ -148,6 +153,18 @@ class PaddedSegment(CallSegment):
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return shape[:axis] + shape[axis + 1 :]
+
+
+def _check_value(value: float, leaf: Leaf) -> None:
+    """Raise ConfigError unless an array can hold the value that it is to be filled up with."""
+    try:
+        with np.errstate(all="ignore"):
+            held = np.full(1, value, leaf.dtype)
+        fits = leaf.dtype.kind not in "biu" or held[0] == value
+    except (OverflowError, ValueError):
+        fits = False
+    if not fits:
+        raise ConfigError(f"Buckets: pad_value={value!r} does not fit into {leaf}; give a value that it can hold")
 
 
 def _place_of(leaf: Leaf, spec: SampleSpec) -> int:

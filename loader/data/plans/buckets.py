@@ -34,7 +34,7 @@ class Buckets(NamedArguments):
     Attributes:
         edges: the length of each bucket, ascending.
         axis: that has the length, counted without the batch axis.
-        fields: arrays that are padded: parts, such as "x", or keys in a dict. All of a sample have one length.
+        fields: arrays that are padded: parts, such as "x", or keys in a dict. The longest one decides.
         lengths: of the samples, as they are after the transforms: one for each, in the order of the source; or a function of the shape of the
             first of `fields` in the source. None: the samples of the source have them (`source.shapes()`), and no transform makes them longer.
         longer: what happens with samples longer than the last bucket: "error", "crop" (their end is cut off), or "drop" (left out of every epoch).
