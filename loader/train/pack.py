@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from typing import Literal
@@ -18,8 +19,9 @@ import numpy.typing as npt
 from loader.config import brief_size
 from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.arrays.packed import FORMAT, IDS, INDEX, Packed
-from loader.data.sources.cached.cache_folder import CHECKSUMS, FILES, LOCK, META, column_name
+from loader.data.sources.cached.cache_folder import CHECKSUMS, FILES, LOCK, META, CacheFolder, column_name
 from loader.data.sources.cached.cached import Cached
+from loader.data.sources.cached.identity import Identity
 from loader.data.sources.cached.records import checksum
 from loader.data.sources.files.file_listing import PathLike, absolute_path
 from loader.data.sources.source import Source, name_or_none
@@ -30,6 +32,8 @@ from loader.train.loader import Loader
 _BLOCKS = 64  # of a pass, so that a progress bar moves
 _MOST_ROWS = 1024
 
+_log = logging.getLogger("loader")
+
 Checksums = npt.NDArray[np.uint32]
 
 
@@ -39,6 +43,7 @@ def pack(source: Source, target: PathLike, *, workers: int | Literal["auto"] = "
     partial = f"{folder}.partial"
     _check_target(folder, len(source))
     with _alone(partial):
+        _forget_another(source, partial)
         cached = Cached(source, partial)
         _check(cached.spec, len(source), partial)
         made = _sums(cached, "pack", workers, progress, source)
@@ -46,6 +51,17 @@ def pack(source: Source, target: PathLike, *, workers: int | Literal["auto"] = "
         _write_index(partial, source, cached.spec)
         _finish(partial, folder)
     return Packed(folder)
+
+
+def _forget_another(source: Source, partial: str) -> None:
+    """Empty the folder if what was begun there was of another source, or of this one before it changed."""
+    identity = Identity.of(source, "")
+    difference = CacheFolder(partial, identity, len(source)).difference(identity)
+    if difference is not None:
+        _log.info("packing begins anew: %s", difference)
+        for name in (META, *sorted(os.listdir(partial))):  # the description first: without it, the rest counts for nothing
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(partial, name))
 
 
 class _Sum:
@@ -71,12 +87,14 @@ def _sums(samples: Source, name: str, workers: int | Literal["auto"], progress: 
             raise
         first = name_or_none(source, 0)
         like = f"All samples of a pack have the shapes and dtypes of the first one{f', {first}' if first else ''}: {samples.spec}"
-        reason = f"{error.reason}. {like}. What to do: leave it out or put it right, then pack again: that goes on where it was"
+        reason = f"{error.reason}. {like}"
         raise SampleError(index=error.index, name=error.name, reason=reason, worker=error.worker, field=error.field) from None
     return np.concatenate(found)
 
 
 def _check_target(folder: str, samples: int) -> None:
+    if not hasattr(os, "pwrite"):
+        raise ConfigError("packing needs Linux or macOS")
     if os.path.lexists(folder):
         raise ConfigError(f"{folder} is there already; give another name, or delete it")
     if not os.path.isdir(os.path.dirname(folder)):
@@ -107,7 +125,8 @@ def _check_written(partial: str, spec: SampleSpec, made: Checksums, workers: int
         fd = os.open(path, os.O_RDONLY)
         try:
             os.fsync(fd)
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # so that what is compared is on the disk
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # so that what is compared is on the disk
         finally:
             os.close(fd)
     written = _sums(NpyArrays(dict(zip(map(str, range(len(paths))), paths, strict=True))), "verify", workers, progress)

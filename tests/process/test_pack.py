@@ -54,14 +54,16 @@ def differing(folder: Path) -> Source:
     return NpyFiles(folder)
 
 
-def test_samples_that_differ_are_named(tmp_path: Path) -> None:
+def test_samples_that_differ_are_named_and_put_right(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "files").mkdir()
     source = differing(tmp_path / "files")
     with pytest.raises(SampleError, match=r"13.npy.*shapes and dtypes of the first one, .*00.npy: \(x: \(3,\) float64\)"):
         source.pack(tmp_path / "packed", workers=0)
     np.save(tmp_path / "files/13.npy", np.ones(3))
-    with pytest.raises(ConfigError, match=r"13.npy has changed"):
-        source.pack(tmp_path / "packed", workers=0)
+    caplog.set_level("INFO", "loader")
+    source.pack(tmp_path / "packed", workers=0)
+    assert [message for message in caplog.messages if "begins anew" in message and "13.npy has changed" in message]
+    assert np.load(tmp_path / "packed/x.npy").sum() == 3
 
 
 def test_what_can_not_be_packed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

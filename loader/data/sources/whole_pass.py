@@ -72,7 +72,7 @@ class WholePass:
         """Write all samples to a few large `.npy` files in a new folder: `NpyArrays.from_pack(target)` reads it. Blocks until that is done.
 
         Every sample is read back from the disk and compared. The folder appears when it is whole; until then it is called `TARGET.partial`, and a
-        call that was interrupted is continued by the next one.
+        call that was interrupted is continued by the next one, unless the source has changed.
 
         Args:
             target: a folder that is not there yet.
@@ -80,7 +80,7 @@ class WholePass:
             progress: draw a progress bar, if standard error is a terminal.
 
         Raises:
-            ConfigError: the folder is there; the disk has too little room; `TARGET.partial` is of another source, or of this one before it changed.
+            ConfigError: the folder is there, or the disk has too little room.
             SampleError: a sample can't be made, or has another shape or dtype than the first.
         """
         from loader.data.sources.source import Source

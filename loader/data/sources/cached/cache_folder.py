@@ -89,12 +89,10 @@ class CacheFolder:
         """
         if os.path.exists(self.path) and not os.path.isdir(self.path):
             raise ConfigError(f"cache {self.path!r} is a file; give a folder")
-        meta = self._meta()
-        if meta is None:
+        if self._meta() is None:
             self._refuse_foreign()
             return None
-        known = {"format": FORMAT, "samples": str(self._samples)}
-        difference = Identity(known | identity.facts, identity.files, identity.name_of).difference(meta["facts"], self._known_files())
+        difference = self.difference(identity)
         if difference is not None:
             raise ConfigError(
                 f"the cache {self.path} was made of something else: {difference}. What to do: delete the folder, so that it is filled again, "
@@ -102,6 +100,14 @@ class CacheFolder:
             )
         there = np.count_nonzero(np.fromfile(self._at(CHECKSUMS), np.uint32)) if os.path.exists(self._at(CHECKSUMS)) else 0
         return f"{there:,} of {self._samples:,} samples are in it"
+
+    def difference(self, identity: Identity) -> str | None:
+        """Return in words what was otherwise when an existing cache was made; None if nothing was, or there is none."""
+        meta = self._meta()
+        if meta is None:
+            return None
+        known = {"format": FORMAT, "samples": str(self._samples)}
+        return Identity(known | identity.facts, identity.files, identity.name_of).difference(meta["facts"], self._known_files())
 
     def known_spec(self) -> SampleSpec | None:
         """Return the spec of a sample, if there is a cache of this source."""

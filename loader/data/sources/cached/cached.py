@@ -100,8 +100,8 @@ class Cached(Source):
         for shape, leaf in zip(shapes, self.spec.leaves, strict=False):
             if shape != leaf.shape:
                 raise BadSample(index, bad.field, bad.name) from ValueError(
-                    f"{leaf.name} has shape {shape}, but a cache keeps samples of one size, here {leaf.shape}. What to do: give them one size "
-                    "where they are made, as decode.image(size=...) does; or leave the cache out"
+                    f"{leaf.name} has shape {shape}, but samples that are kept need one size, here {leaf.shape}. What to do: give them one size "
+                    "where they are made, as decode.image(size=...) does"
                 )
 
     def read(self, indices: Indices, out: Sequence[Array]) -> None:

@@ -169,6 +169,30 @@ def test_what_can_not_be_cached_is_refused(tmp_path: Path) -> None:
         source.cache(tmp_path)
 
 
+def test_a_folder_of_somebody_elses_arrays_is_not_written_to(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.arange(3))
+    with pytest.raises(ConfigError, match=r"holds other files, such as 'x.npy'"):
+        MapSource(Counted()).cache(tmp_path)
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npy"), np.arange(3))
+
+
+def test_a_cache_that_was_killed_while_it_was_made_is_made_again(tmp_path: Path) -> None:
+    epochs(MapSource(Counted()).cache(tmp_path))
+    (tmp_path / "cache.json").rename(tmp_path / "cache.json.new")
+    os.truncate(tmp_path / "cache.json.new", 5)
+    assert epochs(MapSource(Counted()).cache(tmp_path), 2) == [[*range(20)], []]
+
+
+@pytest.mark.filterwarnings("ignore:sample 0 is bad")
+def test_with_a_bad_first_sample_another_one_shows_what_all_are_like(place: Path | None) -> None:
+    source = MapSource(Counted(bad=0)).cache(place)
+    for _ in range(2):
+        with Loader(source, 4, workers=0, on_error="substitute") as loader:
+            MADE.clear()
+            assert [len(y) for _, y in loader] == [4] * 5
+    assert set(MADE) <= {0, 1}  # memory can't tell what a sample looks like
+
+
 def decoded(content: bytes) -> np.ndarray:
     return np.frombuffer(content, np.uint8)
 
