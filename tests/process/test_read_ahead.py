@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from loader import Loader, NpyArrays
+from loader import Loader, NpyArrays, SampleTimeout
 from tests.batches import assert_same, inline, take
 
 ROWS, WIDTH = 300, 100_000
@@ -68,3 +69,15 @@ def test_what_is_in_memory_is_not_asked_for(source: Noted, tmp_path: Path) -> No
                 pass
     asked = (tmp_path / "notes").stat().st_size if (tmp_path / "notes").exists() else 0
     assert asked < 10 * ROWS // 4
+
+
+class Stuck(NpyArrays):
+    def will_read(self, indices: Any) -> None:
+        time.sleep(1000)
+
+
+def test_a_will_read_that_hangs_is_named() -> None:
+    with Loader(Stuck(np.arange(2)), 2, workers=1, sample_timeout_s=0.3) as loader:
+        with pytest.raises(SampleTimeout, match=r"It was not at the sample, but in will_read\(\) of the source") as caught:
+            take(loader)
+        assert "in will_read" in caught.value.remote_traceback
