@@ -33,7 +33,8 @@ class SharedBytes:
     @classmethod
     def of(cls, source: Source, payload: int) -> SharedBytes:
         """Return it for a source, and the bytes of arrays that travelled."""
-        found = [member.memory_bytes() for member in with_members(source)]
+        members = {id(member): member for member in with_members(source)}.values()  # parts of one source share what it keeps
+        found = [member.memory_bytes() for member in members]
         return cls(payload, sum(wanted for wanted, _ in found), sum(there for _, there in found))
 
 

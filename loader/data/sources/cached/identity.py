@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -169,15 +170,25 @@ class _Walk:
                 self.add(f"{name}.{key.lstrip('_')}", item)
 
     def _add_class(self, name: str, kind: type) -> None:
-        """Add the code of a class; of this package's own, the format of a cache has a number."""
-        if not kind.__module__.startswith("loader."):
-            codes = {key: item.__code__ for key, item in vars(kind).items() if isinstance(item, FunctionType)}
-            self.facts[f"the code of {name}"] = _digest(repr([(key, _plain_code(code)) for key, code in sorted(codes.items())]).encode())
+        """Add the code and the constants of a class and of those it derives from; of this package's own, the format of a cache has a number."""
+        for each in kind.__mro__[:-1]:
+            if each.__module__.startswith("loader."):
+                continue
+            where = name if each is kind else f"{name}: {each.__qualname__}"
+            codes = {key: function.__code__ for key, item in vars(each).items() if isinstance(function := _function_of(item), FunctionType)}
+            self._add_code(where, [(key, _plain_code(code)) for key, code in sorted(codes.items())])
+            for key, item in vars(each).items():
+                if not key.startswith("__") and isinstance(item, (*_PLAIN, list, tuple, dict, set, frozenset)):
+                    self.add(f"{where}: {key}", item)
+
+    def _add_code(self, name: str, code: object) -> None:
+        self.facts[f"the code of {name}"] = _digest(repr(code).encode())
+        self.facts["python"] = f"{sys.version_info[0]}.{sys.version_info[1]}"  # another one has other code for the same text
 
     def _add_function(self, name: str, function: FunctionType) -> None:
         """Add a function's code, and what it takes from around it: variables, defaults, and names of its own module."""
         code = function.__code__
-        self.facts[f"the code of {name}"] = _digest(repr(_plain_code(code)).encode())
+        self._add_code(name, _plain_code(code))
         cells = zip(code.co_freevars, function.__closure__ or (), strict=False)
         around = {key: cell.cell_contents for key, cell in cells if _is_filled(cell)}
         around |= {f"default {number}": value for number, value in enumerate(function.__defaults__ or ())} | (function.__kwdefaults__ or {})
@@ -198,6 +209,13 @@ def _state_of(value: Any) -> Mapping[str, Any]:
     except Exception:  # of the user's: then its pickling will tell
         state = None
     return state if isinstance(state, dict) else getattr(value, "__dict__", {})
+
+
+def _function_of(item: object) -> object:
+    """Return the function behind a property, a static method or a class method; anything else as it is."""
+    if isinstance(item, property):
+        return item.fget
+    return item.func if isinstance(item, cached_property) else getattr(item, "__func__", item)
 
 
 def _is_filled(cell: Any) -> bool:

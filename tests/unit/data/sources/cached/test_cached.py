@@ -80,6 +80,10 @@ def test_no_more_than_max_bytes_are_kept(place: Path | None) -> None:
         assert sum(os.stat(file).st_size - HEADER_BYTES for file in place.glob("[xy]*.npy")) <= 300
 
 
+def test_a_cache_without_room_for_one_sample_reads_them_all(place: Path | None) -> None:
+    assert epochs(MapSource(Counted()).cache(place, 1), 2) == [[*range(20)]] * 2
+
+
 def test_a_larger_max_bytes_makes_room(tmp_path: Path) -> None:
     assert epochs(MapSource(Counted()).cache(tmp_path, 370), 2)[1] == [*range(10, 20)]
     assert epochs(MapSource(Counted()).cache(tmp_path), 2) == [[*range(10, 20)], []]

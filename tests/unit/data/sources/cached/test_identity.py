@@ -51,6 +51,22 @@ def adding(number: int) -> Callable[[bytes], np.ndarray]:
     return lambda content: np.frombuffer(content, np.uint8) + number
 
 
+class Base:
+    size = 3
+
+    def __len__(self) -> int:
+        return 3
+
+
+class Derived(Base):
+    @property
+    def scale(self) -> int:
+        return SCALE
+
+    def __getitem__(self, i: int) -> int:
+        return self.size * self.scale
+
+
 CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any], str]] = {
     "an attribute": (lambda: MapSource(Dataset("a", 1.0)), lambda: MapSource(Dataset("a", 2.0)), "source.obj.scale was 1.0, and now is 2.0"),
     "a path": (lambda: MapSource(Dataset("a", 1.0)), lambda: MapSource(Dataset("b", 1.0)), "source.obj.folder was 'a', and now is 'b'"),
@@ -82,6 +98,23 @@ def test_a_function_that_is_called_counts_and_so_do_constants_of_its_module(monk
     assert Identity.of(taking, "").facts == before.facts
     monkeypatch.setattr(sys.modules[__name__], "SCALE", 2)
     assert Identity.of(taking, "").difference(before.facts, before.files) == "source: helper: SCALE was 1, and now is 2"
+
+
+def test_constants_and_code_of_a_class_and_its_bases_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Identity.of(MapSource(Derived()), "")
+    with monkeypatch.context() as patch:
+        patch.setattr(Base, "size", 4)
+        now = Identity.of(MapSource(Derived()), "")
+        assert now.difference(before.facts, before.files) == "source.obj: Base: size was 3, and now is 4"
+    monkeypatch.setattr(Derived, "scale", property(lambda self: 7))
+    assert Identity.of(MapSource(Derived()), "").difference(before.facts, before.files) == "the code of source.obj has changed"
+
+
+def test_another_python_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Identity.of(taking, "")
+    monkeypatch.setattr(sys, "version_info", (3, 99))
+    monkeypatch.setattr(taking, "__code__", helper.__code__)
+    assert str(Identity.of(taking, "").difference(before.facts, before.files)).startswith("python was 3.")
 
 
 def sources(folder: Path) -> dict[str, Callable[[], Source]]:
