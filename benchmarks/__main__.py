@@ -261,9 +261,10 @@ def _buckets(arguments: argparse.Namespace) -> Measured:
     buckets.write(arguments.data, _note)
     figures = {
         "trained": ("× the samples/s of one shape, in a loop that multiplies each batch with a matrix", "wanted ≥ 1.8"),
+        "trained_cpu": ("× the CPU time of a sample, in that loop", ""),
         "alone": ("× the samples/s of one shape, in a loop that does nothing", ""),
+        "alone_cpu": ("× the CPU time of a sample, in that loop", ""),
         "bytes": ("× the bytes of one shape", "wanted ≤ 0.6"),
-        "samples_per_s": ("samples/s in the loop that does nothing", ""),
     }
     return _several(arguments, "buckets", figures, workers=arguments.workers, seconds=arguments.seconds)
 

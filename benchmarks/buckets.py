@@ -2,19 +2,22 @@
 
 Question: what do buckets save? Setup: 4,000 samples of 10 to 500 steps, any length as likely, each step 80 float32; batches of 32, shuffled. One
 loader pads all to 500 steps (`T.Pad`), the other one has a bucket for every 25 steps. Measured by turns in one process: batches taken in a loop that
-does nothing, and in one that multiplies each batch with a matrix, as a layer of a model would. What the rows hold is compared first.
+does nothing, and in one that multiplies each batch with a matrix, as a layer of a model would. The CPU time of all processes is counted, too, since
+it depends less on what else runs. What the rows hold is compared first.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.clocks import cpu_time_ns
 from benchmarks.workloads import SEED
 from loader import Loader, MapSource, Source
 from loader import transforms as T
@@ -63,7 +66,7 @@ def _lengths() -> Any:
 
 
 def measure(data: Path, workers: int, seconds: float) -> dict[str, Any]:
-    """Return how many times as many samples per second buckets give, and the share of the bytes that they move."""
+    """Return how many times as many samples per second buckets give, and their share of CPU time and bytes."""
     lengths = _lengths()
     source = MapSource(Pieces(np.load(data / "buckets.npy", mmap_mode="r"), np.cumsum(lengths)))
     settings: dict[str, Any] = {"batch_size": _BATCH, "shuffle": True, "seed": SEED, "workers": workers}
@@ -71,17 +74,13 @@ def measure(data: Path, workers: int, seconds: float) -> dict[str, Any]:
     moved = {name: _check(source, lengths, settings | more) for name, more in kinds.items()}
     matrix = np.random.default_rng(0).random((_FEATURES, _UNITS), np.float32)
     steps: dict[str, Callable[[Any], object]] = {"alone": lambda x: None, "trained": lambda x: x @ matrix}
-    rates: dict[tuple[str, str], list[float]] = {(name, step): [] for name in kinds for step in steps}
+    found: dict[str, list[float]] = {}
     for _ in range(_ROUNDS):
         for step, work in steps.items():
-            for name, more in kinds.items():
-                rates[name, step].append(_rate(source, settings | more, work, seconds))
-    found = {step: [mine / other for mine, other in zip(rates["buckets", step], rates["one", step], strict=True)] for step in steps}
-    return {
-        **{step: statistics.median(ratios) for step, ratios in found.items()},
-        "bytes": moved["buckets"] / moved["one"],
-        "samples_per_s": statistics.median(rates["buckets", "alone"]),
-    }
+            one, mine = (_run(source, settings | more, work, seconds) for more in kinds.values())
+            found.setdefault(step, []).append(mine.rate / one.rate)
+            found.setdefault(f"{step}_cpu", []).append(mine.cpu_us / one.cpu_us)
+    return {**{name: statistics.median(ratios) for name, ratios in found.items()}, "bytes": moved["buckets"] / moved["one"]}
 
 
 def _check(source: Source, lengths: Any, settings: dict[str, Any]) -> int:
@@ -98,15 +97,22 @@ def _check(source: Source, lengths: Any, settings: dict[str, Any]) -> int:
     return moved
 
 
-def _rate(source: Source, settings: dict[str, Any], work: Callable[[Any], object], seconds: float) -> float:
+class _Run(NamedTuple):
+    rate: float
+    cpu_us: float
+
+
+def _run(source: Source, settings: dict[str, Any], work: Callable[[Any], object], seconds: float) -> _Run:
+    """Return samples per second, and the CPU time of one, all processes together."""
     with Loader(source, **settings) as loader:
         batches = loader.batches()
         for _ in range(len(loader) // 2):
             next(batches)
-        began, count = time.perf_counter(), 0
+        pids = [os.getpid(), loader.pid, *(worker.pid for worker in loader.stats().workers)]
+        began, count, cpu_ns = time.perf_counter(), 0, sum(map(cpu_time_ns, pids))
         while (spent := time.perf_counter() - began) < seconds:
             x, _ = next(batches)
             work(x)
             count += len(x)
             del x
-        return count / spent
+        return _Run(count / spent, (sum(map(cpu_time_ns, pids)) - cpu_ns) / 1e3 / count)

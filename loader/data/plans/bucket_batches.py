@@ -81,6 +81,10 @@ class BucketBatches(EpochPlan):
             object.__setattr__(self, name, value)
 
     @property
+    def whole_batches(self) -> int:
+        return sum(self._full)
+
+    @property
     def batch_sizes(self) -> tuple[int, ...]:
         return self.sizes
 

@@ -64,6 +64,11 @@ class EpochPlan(ABC):
         return self.order.samples
 
     @property
+    def whole_batches(self) -> int:
+        """How many batches an epoch has without those that `drop_last` would leave out; 0 where there is no such thing."""
+        return 0
+
+    @property
     def mean_rows(self) -> float:
         """Rows of a batch, on average."""
         return (self.samples - self.left_out) / self.world / self.batches

@@ -35,6 +35,10 @@ class SampleBatches(EpochPlan):
         return self.order.samples
 
     @property
+    def whole_batches(self) -> int:
+        return self.rows // self.batch_size
+
+    @property
     def in_blocks(self) -> bool:
         return bool(self.order.shuffle)
 

@@ -52,7 +52,7 @@ class Bench:
             sitting: shows how far it is.
         """
         # A batch of another shape would be compiled in the middle of it, and bad samples belong only in the report of training.
-        whole = loader.plan.one_size and loader.plan.rows >= loader.batch_size
+        whole = loader.plan.whole_batches > 0
         settings: dict[str, Any] = {"drop_last": whole, "quarantine": None}
         settled_s = min(_SETTLED_S, seconds)
         one = seconds + (settled_s if loader._config.workers == "auto" else _WARM_S) + _START_S
@@ -67,15 +67,15 @@ class Bench:
             replay = None if model is None else Replay.of(alone)
         if model is None or replay is None:
             return
-        rows = loader.plan.rows_of(0, 0)
+        rows = loader.plan.rows_of(0, 0) if loader.plan.one_size else round(loader.plan.mean_rows)
         sitting.expect("the model alone", 2 * one)
-        clock = Clock(seconds, sitting.tick, warm_s=_WARM_S, warm_batches=_WARM_BATCHES)
+        clock = Clock(seconds, sitting.tick, warm_s=_WARM_S, warm_batches=len(replay) if replay.shapes > 1 else _WARM_BATCHES)
         model.train(replay, rows, clock)
         self.model = Speed.of(clock.stamps, bytes_per_sample=self.loader.bytes_per_sample)
         sitting.expect("both together", one)
         with loader.with_settings(**settings) as other:
             next(iter(other))
-            settling, ready = Settling(other, settled_s), _WARM_BATCHES + slots_of(other)
+            settling, ready = Settling(other, settled_s), max(_WARM_BATCHES, _until_all_shapes(other)) + slots_of(other)
             clock = Clock(seconds, sitting.tick, warm_s=_WARM_S, warm_batches=ready, waited=lambda: waited_s(other), settled=settling)
             model.train(other, rows, clock)
             self.together = _speed(clock, other, settling, wait=True)
@@ -138,6 +138,16 @@ def command(target: str, model_target: str | None, seconds: float, json_path: Pa
 def _speed(clock: Clock, loader: Loader, settling: Settling, *, wait: bool = False) -> Speed:
     workers = len(loader.stats().workers)
     return Speed.of(clock.stamps, bytes_per_sample=_bytes_per_sample(loader), wait=wait, workers=workers, resized=settling.changed)
+
+
+def _until_all_shapes(loader: Loader) -> int:
+    """Return after how many batches of the second epoch each layout has come, so that a model has been compiled for all of them."""
+    if len(loader._specs) == 1:
+        return 0
+    seen: dict[int, int] = {}
+    for batch in range(len(loader)):
+        seen.setdefault(loader.plan.layout_of(1, batch), batch)
+    return 1 + max(seen.values())
 
 
 def _bytes_per_sample(loader: Loader) -> float:

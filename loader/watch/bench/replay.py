@@ -68,6 +68,11 @@ class Replay(KerasAdapter):
         return [common_shape(array.shape for array in arrays) for arrays in zip(*self._batches, strict=True)]
 
     @property
+    def shapes(self) -> int:
+        """How many shapes batches have."""
+        return len({tuple(array.shape for array in arrays) for arrays in self._batches})
+
+    @property
     def by_length(self) -> bool:
         """Whether samples come in another order than that of a source: they come as they are."""
         return False
