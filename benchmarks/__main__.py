@@ -285,6 +285,8 @@ def _cache(arguments: argparse.Namespace) -> Measured:
     figures = {
         "folder": ("× NpyArrays of the decoded pictures, cached in a folder", "wanted ≥ 0.92"),
         "memory": ("× NpyArrays, cached in memory", "wanted ≥ 0.92"),
+        "folder_cpu": ("× the workers' CPU time of NpyArrays for a sample, in a folder", ""),
+        "memory_cpu": ("× the workers' CPU time of NpyArrays for a sample, in memory", ""),
         "later": ("× NpyArrays, cached in a folder, read back from the disk", "wanted ≥ 0.92"),
         "first": ("× NpyArrays, first epoch of a later run, with checksums", ""),
         "samples_per_s": ("samples/s of NpyArrays", ""),

@@ -13,10 +13,11 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.clocks import cpu_time_ns
 from benchmarks.cold import put_files_out_of_memory
 from benchmarks.pictures import PICTURES
 from benchmarks.workloads import SEED
@@ -41,31 +42,42 @@ def cache(data: Path, workers: int, seconds: float) -> dict[str, Any]:
             np.save(decoded, rows)
         assert (np.load(decoded, mmap_mode="r") == rows).all()
     arrays = NpyArrays(str(decoded))
-    ratios: dict[str, list[float]] = {name: [] for name in (*cached, "first", "later")}
+    ratios: dict[str, list[float]] = {name: [] for name in (*cached, *(f"{name}_cpu" for name in cached), "first", "later")}
     rates = []
     for _ in range(_ROUNDS):
         for name, source in cached.items():
             before, mine, after = (_rate(one, workers, seconds / _ROUNDS) for one in (arrays, source, arrays))
-            ratios[name].append(2 * mine / (before + after))
-            rates.append((before + after) / 2)
+            ratios[name].append(2 * mine.per_s / (before.per_s + after.per_s))
+            ratios[f"{name}_cpu"].append(2 * mine.cpu_ns / (before.cpu_ns + after.cpu_ns))
+            rates.append((before.per_s + after.per_s) / 2)
         ratios["first"].append(_first_epoch(jpegs.cache(folder), workers) / _first_epoch(arrays, workers))
         put_files_out_of_memory([folder / "x.npy"])
         (folder / "x.npy").read_bytes()
         before, mine, after = (_rate(one, workers, seconds / _ROUNDS) for one in (arrays, jpegs.cache(folder), arrays))
-        ratios["later"].append(2 * mine / (before + after))
+        ratios["later"].append(2 * mine.per_s / (before.per_s + after.per_s))
     return {"samples_per_s": float(np.median(rates)), **{name: float(np.median(found)) for name, found in ratios.items()}}
 
 
-def _rate(source: Source, workers: int, seconds: float) -> float:
+class Rate(NamedTuple):
+    """Samples per second, and CPU time of a sample in all workers."""
+
+    per_s: float
+    cpu_ns: float
+
+
+def _rate(source: Source, workers: int, seconds: float) -> Rate:
     with Loader(source, _JPEG.batch_size, shuffle=True, seed=SEED, drop_last=True, workers=workers) as loader:
         batches = loader.batches()
         for _ in range(2 * len(loader)):
             next(batches)
+        pids = [worker.pid for worker in loader.stats().workers]
+        spent_ns = sum(map(cpu_time_ns, pids))
         began, count = time.perf_counter(), 0
         while (spent := time.perf_counter() - began) < seconds:
             next(batches)
             count += 1
-        return count * _JPEG.batch_size / spent
+        rows = count * _JPEG.batch_size
+        return Rate(rows / spent, (sum(map(cpu_time_ns, pids)) - spent_ns) / rows)
 
 
 def _first_epoch(source: Source, workers: int) -> float:
