@@ -260,7 +260,7 @@ def _buckets(arguments: argparse.Namespace) -> Measured:
 
     buckets.write(arguments.data, _note)
     figures = {
-        "trained": ("× the samples/s of one shape, in a loop that multiplies each batch with a matrix", "wanted ≥ 1.8"),
+        "trained": ("× the samples/s of one shape, in a loop that computes the tanh of each value", "wanted ≥ 1.8"),
         "trained_cpu": ("× the CPU time of a sample, in that loop", ""),
         "alone": ("× the samples/s of one shape, in a loop that does nothing", ""),
         "alone_cpu": ("× the CPU time of a sample, in that loop", ""),

@@ -172,6 +172,23 @@ def test_what_stands_in_for_a_bad_sample_fits_its_bucket() -> None:
         assert (LENGTHS[y] <= x.shape[1]).all()
 
 
+def killing(sample: Any, rng: np.random.Generator) -> Any:
+    if int(sample[1]) == 37:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return sample
+
+
+@pytest.mark.filterwarnings("ignore:sample .* is bad:RuntimeWarning")
+def test_what_stands_in_for_a_sample_that_kills_fits_its_bucket() -> None:
+    settings: dict[str, Any] = {"bucket_by": EDGES, "shuffle": True}
+    expected = inline(SOURCE, 8, **settings)
+    with Loader(SOURCE, 8, workers=2, transforms=[killing], on_error="substitute", **settings) as loader:
+        found = take(loader)
+    assert [x.shape for x, _ in found] == [x.shape for x, _ in expected]
+    assert all((LENGTHS[y] <= x.shape[1]).all() for x, y in found)
+    assert sum(int((y != other).sum()) for (_, y), (_, other) in zip(found, expected, strict=True)) == 1
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_sample_that_is_longer_than_was_said_is_an_error_that_names_it(workers: int) -> None:
     lengths = np.minimum(LENGTHS, 20)

@@ -256,6 +256,7 @@ class World:
             assert not any(ticket.place == other.place for other in self.tickets() if other.kind is TicketKind.ROWS), "in two hands"
             filling = self.fillings[ticket.place] = Filling(ticket.epoch, ticket.first - ticket.slot_row)
         assert (ticket.epoch, ticket.first) == (filling.epoch, filling.base + ticket.slot_row)
+        assert ticket.layout == self.plan.layout_of(ticket.epoch, ticket.first // self.plan.batch_size)
         assert ticket.first + ticket.rows <= self.plan.rows
         assert ticket.slot_row + ticket.rows <= self.capacity * self.plan.batch_size
         for row in range(ticket.slot_row, ticket.slot_row + ticket.rows):
@@ -280,6 +281,7 @@ class World:
         last = ready.first + batches - 1
         assert sorted(filling.rows) == list(range(total))
         assert total == (batches - 1) * size + self.plan.rows_of(ready.epoch, last)
+        assert ready.layout == self.plan.layout_of(ready.epoch, ready.first)
         assert ready.failed == (filling.failed is not None)
         assert ready.batches == (filling.failed if filling.failed is not None else batches)
         assert ready.last_rows == (size if ready.failed else self.plan.rows_of(ready.epoch, last))

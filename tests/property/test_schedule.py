@@ -18,7 +18,7 @@ from loader.supervise.schedule import sizing
 from loader.supervise.schedule.assignments import SendTicket
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.schedule.suspects import DiedAt
-from tests.plans import file_batches, sample_batches
+from tests.plans import bucket_batches, file_batches, sample_batches
 from tests.property.schedule_world import World, happen
 
 ROW_NS = [10.0, 60_000.0, 200_000.0, 1_000_000.0, 100_000_000.0]
@@ -37,10 +37,11 @@ def make_world(
     start: int = 0,
     substitute: bool = False,
     files: bool = False,
+    buckets: bool = False,
 ) -> World:
     """Return a world.
 
-    With `files`, the batches are files of 1 to `size` rows.
+    With `files`, the batches are files of 1 to `size` rows; with `buckets`, they are of three lengths, in a new order in each epoch.
 
     `block_batches` is the size of a block of the order, 0 for none; `tight` gives them the fewest places that may be; `start` is the batch to begin
     with, counted from the first one of epoch 0.
@@ -48,6 +49,9 @@ def make_world(
     if files:
         of_files = file_batches([1 + 7 * number % size for number in range(-(-samples // size))])
         return World(of_files, slots, 1, row_ns, 0, 0, workers, divmod(start, of_files.batches), substitute)
+    if buckets:
+        of_lengths = bucket_batches([number % 5 for number in range(samples)], [1, 2, 4], [size, max(1, size // 2), 1], shuffle=True)
+        return World(of_lengths, slots, 1, row_ns, 0, 0, workers, divmod(start, of_lengths.batches), substitute)
     plan = sample_batches(samples, size, drop_last and samples >= size)
     rows = min(block_batches, plan.batches) * size
     places = 2 if tight else sizing.block_places(slots, capacity, size, rows) if rows else 0
@@ -64,6 +68,7 @@ WORLD: dict[str, Any] = {
     "workers": st.integers(1, 4),
     "drop_last": st.booleans(),
     "files": st.booleans(),
+    "buckets": st.booleans(),
     "tight": st.booleans(),
     "substitute": st.booleans(),
 }
