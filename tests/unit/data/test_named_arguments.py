@@ -26,7 +26,7 @@ SOURCE = NpyArrays(np.arange(6))
         (lambda: Loader(SOURCE, 3, qqq=1), "'qqq' (it has source, batch_size, transforms, "),
         (lambda: Loader(SOURCE, 3, workers=0).with_settings(slot=2), "'slot' (did you mean slots?)"),
         (lambda: T.Rescale(scal=2), "Rescale has no argument 'scal' (did you mean scale?)"),
-        (lambda: T.Flip(axis=2), "Flip has no argument 'axis' (it has direction, p, fields)"),
+        (lambda: T.Flip(axis=2), "Flip has no argument 'axis' (it has direction, p, fields, boxes, points)"),
         (lambda: NpyArrays(np.arange(3), weights=np.ones(3)), "NpyArrays has no argument 'weights' (did you mean sample_weight?)"),
         (lambda: NpyFiles("a", labls="b"), "NpyFiles has no argument 'labls' (did you mean labels?)"),
         (lambda: Zip(SOURCE, z=SOURCE), "Zip has no argument 'z' (it has x, y, sample_weight)"),
