@@ -135,7 +135,7 @@ class Config:
             problems.append(("batch_size", "several sizes are for bucket_by, one for each bucket"))
         if not problems and self.bucket_by is not None and self.batch_size is None:
             problems.append(("batch_size", "with bucket_by, give a number of rows, or one for each bucket"))
-        if not problems and self.bucket_by is not None and not isinstance(self.shuffle, bool):
+        if not problems and getattr(self.bucket_by, "by_length", self.bucket_by is not None) and not isinstance(self.shuffle, bool):
             problems.append(("shuffle", "with bucket_by, there are no windows of samples; give True or False"))
         if not problems and isinstance(self.workers, int) and self.max_workers is not None and self.workers > self.max_workers:
             problems.append(("workers", f"more than max_workers={self.max_workers}"))

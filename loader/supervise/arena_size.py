@@ -56,7 +56,8 @@ def lay_out(
     """
     workers, size = config.worker_count, plan.batch_size
     batch_bytes = max(spec.nbytes * rows for spec, rows in zip(specs, plan.batch_sizes, strict=True))
-    capacity = sizing.slot_capacity(batch_bytes, plan.batches) if plan.one_size else 1  # all in a slot are full, but for the last one
+    alike = plan.one_size and len(specs) == 1  # all in a slot are full, but for the last one, and have one layout
+    capacity = sizing.slot_capacity(batch_bytes, plan.batches) if alike else 1
     wanted = config.slots or _default_slots(config, size, round(row_ns), batch_bytes * capacity)
     least = _need(_arena(plan, specs, config.slots or 2, 1), shared, workers)
     limit = changed or config.memory_limit_bytes or budget.default_limit(least)

@@ -10,12 +10,13 @@ from dataclasses import replace
 from loader.config import Config, plain
 from loader.data.pipeline.batch_transforms import BatchTransform
 from loader.data.pipeline.segments import Transform
+from loader.data.plans.batch_lengths import BatchLengths
 from loader.data.plans.buckets import Buckets
 from loader.data.plans.choice import plan_of
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.sources.source import Source, is_in_order
 from loader.data.sources.source_mistakes import instead_of, instead_of_sequence
-from loader.data.transforms import Batch, From, LeafTransform, Map
+from loader.data.transforms import Batch, From, LeafTransform, Map, Pad
 from loader.errors import ConfigError
 
 
@@ -27,13 +28,20 @@ def checked_source(source: object) -> Source:
     raise ConfigError(f"source is {'None' if source is None else f'of type {type(source).__name__}'}, not a source; {remedy}")
 
 
-def settings_for(source: Source, config: Config) -> Config:
-    """Return the settings: with the lengths of all samples, if there are buckets; and for one process only where the source is read in its own order.
+def settings_for(source: Source, config: Config, pad: Pad | None = None) -> Config:
+    """Return the settings: with the lengths of all samples, if these differ; and for one process only where the source is read in its own order.
+
+    Args:
+        source: of the samples.
+        config: as the user gave it.
+        pad: pads each batch to its longest sample; None if nothing does.
 
     Raises:
         ConfigError: they ask for another order, or more processes; the message lists all that do.
     """
     if not is_in_order(source):
+        if pad is not None:
+            return _with_batch_lengths(source, config, pad)
         return config if config.bucket_by is None else _with_lengths(source, config)
     wrong = {
         f"workers={config.workers}": config.workers not in ("auto", 0, 1),
@@ -41,6 +49,7 @@ def settings_for(source: Source, config: Config) -> Config:
         f"shard={config.shard}": config.shard[1] > 1,
         f"on_error={config.on_error!r}": config.on_error != "raise",
         f"bucket_by={config.bucket_by!r}": config.bucket_by is not None,
+        BatchLengths.setting: pad is not None,
     }
     found = [setting for setting, is_wrong in wrong.items() if is_wrong]
     if found:
@@ -51,9 +60,21 @@ def settings_for(source: Source, config: Config) -> Config:
     return replace(config, workers=min(config.worker_count, 1), max_workers=1)
 
 
+def _with_batch_lengths(source: Source, config: Config, pad: Pad) -> Config:
+    if config.bucket_by is not None:
+        raise ConfigError(f"bucket_by={config.bucket_by!r} pads samples, too; leave out {BatchLengths.setting}, or that")
+    if config.batch_size is None:
+        raise ConfigError(f"batch_size=None: must be a number with {BatchLengths.setting}; where files are batches, their samples have one shape")
+    return replace(config, bucket_by=BatchLengths.of_pad(pad, source, config.workers))
+
+
 def _with_lengths(source: Source, config: Config) -> Config:
     buckets = Buckets.of(config.bucket_by)
     size = config.batch_size
+    if isinstance(buckets, BatchLengths):  # of a loader whose settings are changed
+        if not isinstance(size, int):
+            raise ConfigError(f"batch_size={size!r}: must be one number with {BatchLengths.setting}")
+        return config
     if not isinstance(size, int) and size is not None and len(size) != len(buckets.edges):
         raise ConfigError(f"batch_size={list(size)} has {len(size)} numbers, but there are {len(buckets.edges)} buckets: {list(buckets.edges)}")
     if buckets.weights and config.class_weight is not None:
@@ -82,6 +103,19 @@ def checked_transforms(transforms: object) -> Sequence[Transform]:
         given = transforms[wrong[0]]
         raise ConfigError(f"transform {wrong[0]} is {given!r}; give a callable f(sample, rng) -> sample, or an instance such as Rescale(1 / 255)")
     return transforms
+
+
+def apart_from_padding(transforms: Sequence[Transform]) -> tuple[Sequence[Transform], Pad | None]:
+    """Return what is done to each sample, and what pads each batch to its longest sample. Raises ConfigError if that is not the last one."""
+    places = [place for place, transform in enumerate(transforms) if isinstance(transform, Pad) and transform.longest is not None]
+    if not places:
+        return transforms, None
+    last = len(transforms) - 1
+    if places != [last]:
+        raise ConfigError(f"transform {places[0]} is {transforms[places[0]]!r}, which must be the last one; put the others before it")
+    padding = transforms[last]
+    assert isinstance(padding, Pad)
+    return transforms[:last], padding
 
 
 def checked_workers(given: object, ceiling: int) -> int:

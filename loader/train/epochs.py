@@ -32,7 +32,7 @@ class Epochs(ABC):
 
     @property
     def spec(self) -> SampleSpec:
-        """Names, shapes (without the batch axis) and dtypes of the arrays in a batch; with `bucket_by`, in one of the last bucket.
+        """Names, shapes (without the batch axis) and dtypes of the arrays in a batch; in one of the largest, where these differ.
 
         Blocks until the first sample has been run.
         """
@@ -69,7 +69,7 @@ class Epochs(ABC):
     @property
     def by_length(self) -> bool:
         """Whether samples of similar length come together, and so not in the order of the source."""
-        return len(self.plan.batch_sizes) > 1
+        return self.plan.by_length
 
     @property
     def batches_left(self) -> int:

@@ -24,7 +24,15 @@ from loader.ipc.board import Board
 from loader.ipc.loader_identity import default_name, set_name
 from loader.ipc.quarantine import make_report
 from loader.measure.stats import Meter, Stats
-from loader.train.checks import check_platform, checked_batch_transforms, checked_plan, checked_source, checked_transforms, settings_for
+from loader.train.checks import (
+    apart_from_padding,
+    check_platform,
+    checked_batch_transforms,
+    checked_plan,
+    checked_source,
+    checked_transforms,
+    settings_for,
+)
 from loader.train.inline import Inline
 from loader.train.keras.adapter import KerasTraining
 from loader.train.position import Position
@@ -107,8 +115,9 @@ class Loader(KerasTraining, Showing, NamedArguments):
         given = locals()
         config = Config(**{setting.name: given[setting.name] for setting in fields(Config)})
         self.source = checked_source(source)
-        self._config = config = replace(settings_for(source, config), quarantine=make_report(config.quarantine))
-        self.transforms, self.batch_transforms = checked_transforms(transforms), checked_batch_transforms(batch_transforms)
+        self.transforms, pad = apart_from_padding(checked_transforms(transforms))
+        self.batch_transforms = checked_batch_transforms(batch_transforms)
+        self._config = config = replace(settings_for(source, config, pad), quarantine=make_report(config.quarantine))
         self.plan = checked_plan(self.source, config)
         weights = ClassWeight.of(config.class_weight, source)
         pipeline = Pipeline(source, self.transforms, config.seed, weights, config.io_retries, config.bucket_by, self.batch_transforms)

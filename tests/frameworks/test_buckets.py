@@ -73,3 +73,20 @@ if BACKEND == "tensorflow":
     assert train.as_tf_dataset().element_spec[0].shape.as_list() == [8, None, 4]
 """
     )
+
+
+def test_batches_that_are_padded_to_their_longest_sample_train_and_keep_the_order(keras_script: Run) -> None:
+    keras_script(
+        MADE
+        + """
+settings = dict(transforms=[T.Pad(length="batch", multiple_of=8)], workers=2)
+model = made(True)
+traced.clear()
+no_warnings()
+model.fit(Loader(source, 8, shuffle=True, drop_last=True, **settings), epochs=2, verbose=0)
+assert len(set(traced)) <= 4, traced
+predicted = model.predict(Loader(source, 8, **settings), verbose=0)
+fixed = model.predict(Loader(source, 8, transforms=[T.Pad((32, 4))], workers=0), verbose=0)
+np.testing.assert_allclose(predicted, fixed, rtol=1e-4, atol=1e-6)
+"""
+    )

@@ -194,7 +194,7 @@ def test_a_sample_that_is_longer_than_was_said_is_an_error_that_names_it(workers
     lengths = np.minimum(LENGTHS, 20)
     with (
         Loader(SOURCE, 8, bucket_by=Buckets(EDGES, lengths=lengths), workers=workers) as loader,
-        pytest.raises(SampleError, match=r"x has length \d+, and is in a batch of the bucket of 20\. Likely cause: a transform changes the length"),
+        pytest.raises(SampleError, match=r"x has length \d+, and is in a batch that is padded to 20\. Likely cause: a transform changes the length"),
     ):
         take(loader)
 

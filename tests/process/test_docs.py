@@ -157,7 +157,12 @@ PAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     ),
     "my_samples_differ_in_length.md": (
         recordings,
-        ["(x: (256, 40) float32)", "(x['x']: (256, 40) float32, x['mask']: (256,) bool)", "(x: (128, 40) float32)"],
+        [
+            "(x: (256, 40) float32)",
+            "(x['x']: (256, 40) float32, x['mask']: (256,) bool)",
+            "(x['x']: (256, 40) float32, x['mask']: (256,) bool)",
+            "(x: (128, 40) float32)",
+        ],
     ),
     "my_files_are_batches.md": (batch_files, ["(x: (7,) float32, y: () int32)"]),
     "what_the_model_sees.md": (labelled_pictures, ["(x: (24, 32, 3) float32, y: () int64)"]),

@@ -60,10 +60,10 @@ class PaddedSegment(CallSegment):
         for number in sorted(self._padded):
             if len(made.leaves[number].shape) <= buckets.axis:
                 raise ConfigError(
-                    f"bucket_by pads axis {buckets.axis} of {made.leaves[number]}, which has no such axis (the batch axis does not count). "
-                    "What to do: Buckets(..., axis=..., fields=...)"
+                    f"{buckets.setting} pads axis {buckets.axis} of {made.leaves[number]}, which has no such axis (the batch axis does not count). "
+                    f"What to do: {buckets.name}(..., axis=..., fields=...)"
                 )
-            _check_value(buckets.pad_value, made.leaves[number])
+            _check_value(buckets.pad_value, made.leaves[number], f"{buckets.name}: {buckets.value_name}")
         self.results = tuple(self._of_length(edge) for edge in buckets.edges)
         self.result = self.results[-1]
         self._places = [_place_of(leaf, self.result) for leaf in made.leaves]
@@ -80,7 +80,7 @@ class PaddedSegment(CallSegment):
         ]
         if buckets.mask is not None:
             if any(leaf.part == 0 and leaf.key == buckets.mask for leaf in leaves):
-                raise ConfigError(f"Buckets: mask={buckets.mask!r} is a key that x has already; give another name")
+                raise ConfigError(f"{buckets.name}: mask={buckets.mask!r} is a key that x has already; give another name")
             leaves = [replace(leaf, key="x") if leaf.part == 0 and leaf.key is None else leaf for leaf in leaves]
             end = sum(leaf.part == 0 for leaf in leaves)
             leaves.insert(end, Leaf(0, buckets.mask, (length,), np.dtype(bool)))
@@ -104,7 +104,8 @@ class PaddedSegment(CallSegment):
                 lengths.append(self._pad(array, out[place][row], leaf))
             elif array.shape != leaf.shape:
                 raise ValueError(
-                    f"{leaf.name} has shape {array.shape}, but the first sample's had shape {leaf.shape}, and bucket_by pads only {self._names()}"
+                    f"{leaf.name} has shape {array.shape}, but the first sample's had shape {leaf.shape}, and {self._buckets.setting} pads only "
+                    f"{self._names()}"
                 )
             elif place == self._weight:
                 weight = array
@@ -138,8 +139,8 @@ class PaddedSegment(CallSegment):
         if length > room:
             if room < edges[-1] or self._buckets.longer == "error":
                 raise ValueError(
-                    f"{leaf.name} has length {length}, and is in a batch of the bucket of {room}. Likely cause: a transform changes the length. What "
-                    "to do: Buckets(..., lengths=...) with the lengths that samples have after the transforms, or at most"
+                    f"{leaf.name} has length {length}, and is in a batch that is padded to {room}. Likely cause: a transform changes the length. "
+                    f"What to do: {self._buckets.name}(..., lengths=...) with the lengths that samples have after the transforms, or at most"
                 )
             array, length = array[(*before, slice(room))], room
         target[(*before, slice(length))] = array
@@ -155,7 +156,7 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return shape[:axis] + shape[axis + 1 :]
 
 
-def _check_value(value: float, leaf: Leaf) -> None:
+def _check_value(value: float, leaf: Leaf, name: str) -> None:
     """Raise ConfigError unless an array can hold the value that it is to be filled up with."""
     try:
         with np.errstate(all="ignore"):
@@ -164,7 +165,7 @@ def _check_value(value: float, leaf: Leaf) -> None:
     except (OverflowError, ValueError):
         fits = False
     if not fits:
-        raise ConfigError(f"Buckets: pad_value={value!r} does not fit into {leaf}; give a value that it can hold")
+        raise ConfigError(f"{name}={value!r} does not fit into {leaf}; give a value that it can hold")
 
 
 def _place_of(leaf: Leaf, spec: SampleSpec) -> int:

@@ -89,6 +89,10 @@ class BucketBatches(EpochPlan):
         return self.sizes
 
     @property
+    def by_length(self) -> bool:
+        return len(self.sizes) > 1
+
+    @property
     def samples(self) -> int:
         return len(self.buckets.numbers)
 
@@ -109,7 +113,7 @@ class BucketBatches(EpochPlan):
         return self.samples - sum(map(len, self._members))
 
     def fellows(self, index: int) -> Indices:
-        return np.flatnonzero(self.buckets.numbers <= self.buckets.numbers[index])
+        return self.buckets.fellows(index)
 
     def layout_of(self, epoch: int, batch: int) -> int:
         return self._place(epoch, batch)[0]

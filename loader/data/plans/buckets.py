@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,11 @@ class Buckets(NamedArguments):
     Raises:
         ConfigError: a setting is wrong; the message lists all that are.
     """
+
+    setting: ClassVar[str] = "bucket_by"  # what asks for it, in messages
+    name: ClassVar[str] = "Buckets"
+    value_name: ClassVar[str] = "pad_value"
+    by_length: ClassVar[bool] = True
 
     edges: Sequence[int]
     axis: int = 0
@@ -99,21 +104,26 @@ class Buckets(NamedArguments):
             ConfigError: there is not one length for each sample, or some are too long.
             SampleError: samples have no shape.
         """
-        lengths = self._lengths_of(source, workers)
-        if lengths.shape != (len(source),) or lengths.dtype.kind not in "iu":
-            raise ConfigError(
-                f"Buckets: lengths has shape {lengths.shape} and dtype {lengths.dtype}, but {source!r} has {len(source):,} samples; "
-                "give one whole number for each, in their order"
-            )
-        if lengths.size and lengths.min() < 0:
-            raise ConfigError(f"Buckets: lengths[{int(lengths.argmin())}] is {int(lengths.min())}; a length is 0 or more")
-        made = replace(self, lengths=lengths.astype(np.int64))
+        lengths = self.lengths_of(source, workers)
+        made = replace(self, lengths=lengths)
         longer = np.flatnonzero(lengths > made.edges[-1])
         if longer.size and self.longer == "error":
             raise ConfigError(_too_long(source, lengths, longer, made.edges[-1]))
         return made
 
-    def _lengths_of(self, source: Source, workers: int | Literal["auto"]) -> npt.NDArray[Any]:
+    def lengths_of(self, source: Source, workers: int | Literal["auto"]) -> Indices:
+        """Return the length of every sample; see `known`."""
+        lengths = self._given_lengths(source, workers)
+        if lengths.shape != (len(source),) or lengths.dtype.kind not in "iu":
+            raise ConfigError(
+                f"{self.name}: lengths has shape {lengths.shape} and dtype {lengths.dtype}, but {source!r} has {len(source):,} samples; "
+                "give one whole number for each, in their order"
+            )
+        if lengths.size and lengths.min() < 0:
+            raise ConfigError(f"{self.name}: lengths[{int(lengths.argmin())}] is {int(lengths.min())}; a length is 0 or more")
+        return lengths.astype(np.int64)
+
+    def _given_lengths(self, source: Source, workers: int | Literal["auto"]) -> npt.NDArray[Any]:
         if self.lengths is not None and not callable(self.lengths):
             return np.asarray(self.lengths)
         shapes = source.shapes(workers=workers)
@@ -123,8 +133,8 @@ class Buckets(NamedArguments):
         for leaf in padded:
             if len(leaf.shape) <= self.axis:
                 raise ConfigError(
-                    f"bucket_by needs a length along axis {self.axis} of {leaf}, which has no such axis (the batch axis does not count). What to do: "
-                    "Buckets(..., axis=..., fields=...); or, if a transform makes what has the length, Buckets(..., lengths=...)"
+                    f"{self.setting} needs a length along axis {self.axis} of {leaf}, which has no such axis (the batch axis does not count). "
+                    f"What to do: {self.name}(..., axis=..., fields=...); or, if a transform makes what has the length, {self.name}(..., lengths=...)"
                 )
         lengths: Indices = np.max([shapes[leaf.name][:, self.axis] for leaf in padded], axis=0)
         return lengths
@@ -135,6 +145,10 @@ class Buckets(NamedArguments):
         lengths = np.asarray(self.lengths, np.int64)
         numbers: Indices = np.searchsorted(np.asarray(self.edges), lengths).astype(np.int64)
         return np.minimum(numbers, len(self.edges) - 1) if self.longer == "crop" else numbers
+
+    def fellows(self, index: int) -> Indices:
+        """Return the samples that fit wherever sample `index` does. Of `known` buckets only."""
+        return np.flatnonzero(self.numbers <= self.numbers[index])
 
     def fingerprint(self, sizes: Sequence[int]) -> str:
         """Return a hash of everything that decides what is in a batch. Of `known` buckets only.

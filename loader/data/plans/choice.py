@@ -6,9 +6,11 @@ import numpy as np
 
 from loader.config import Config
 from loader.data.order import Order
+from loader.data.plans.batch_lengths import BatchLengths
 from loader.data.plans.bucket_batches import BucketBatches
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.plans.file_batches import FileBatches
+from loader.data.plans.longest_batches import LongestBatches
 from loader.data.plans.sample_batches import SampleBatches
 from loader.data.sources.source import Source
 from loader.errors import ConfigError, LoaderError
@@ -17,10 +19,13 @@ from loader.errors import ConfigError, LoaderError
 def plan_of(source: Source, config: Config) -> EpochPlan:
     """Return the batches of an epoch. Raises ConfigError if files are to be batches, and the source has none that can be."""
     rank, world = config.shard
-    if config.bucket_by is not None:
+    lengths = config.bucket_by if isinstance(config.bucket_by, BatchLengths) else None
+    if config.bucket_by is not None and lengths is None:
         return BucketBatches.of(config.bucket_by, config)
     if isinstance(config.batch_size, int):
         order = Order.as_set(len(source), config.seed, config.shuffle, lambda: _sample_bytes(source, config.on_error == "substitute"))
+        if lengths is not None:
+            return LongestBatches(order, config.batch_size, config.drop_last, rank, world, lengths=lengths)
         return SampleBatches(order, config.batch_size, config.drop_last, rank, world)
     rows = source.file_rows()
     if rows is None:

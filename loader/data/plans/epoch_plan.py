@@ -27,7 +27,7 @@ class EpochPlan(ABC):
         batches: in an epoch.
         rows: the number after that of the last row of an epoch.
         left_out: how many samples or files no rank delivers in an epoch, those that are `dropped` included.
-        one_size: whether all batches but the last one of an epoch have `batch_size` rows, and all have the same layout.
+        one_size: whether all batches but the last one of an epoch have `batch_size` rows.
         has_partial: whether any batch has fewer than `batch_size` rows.
         unit: what the order is one of, and `left_out` counts.
     """
@@ -49,6 +49,11 @@ class EpochPlan(ABC):
     def batch_sizes(self) -> tuple[int, ...]:
         """Rows of a full batch, for each layout that batches can have."""
         return (self.batch_size,)
+
+    @property
+    def by_length(self) -> bool:
+        """Whether samples of similar length come together, and so not in the order of the source."""
+        return False
 
     def layout_of(self, epoch: int, batch: int) -> int:
         """Return the number of the layout that a batch has."""

@@ -10,6 +10,7 @@ import numpy as np
 from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import check_fits, choice_of, number_of, shape_of
 from loader.data.transforms.leaf_transform import Fields, WrongSize
+from loader.data.transforms.longest import Lengths, Longest
 from loader.data.transforms.moving import MovingTransform
 from loader.data.transforms.places.moved_places import Matrix
 from loader.data.transforms.volumes.volume import is_volume
@@ -85,7 +86,10 @@ class Crop(MovingTransform):
 
 
 class Pad(MovingTransform):
-    """Set each sample into an array of one larger shape, which is `value` elsewhere.
+    """Set each sample into an array of one larger shape, which is `value` elsewhere: `Pad(shape)`, or `Pad(length="batch")`.
+
+    The second form fills up one axis to the longest sample of each batch, so that batches differ in length. It is the last transform of a Loader,
+    which finds out the length of every sample before the first epoch. See docs/my_samples_differ_in_length.md.
 
     Args:
         shape: of the result, `(height, width)` for pictures. It stands for the first axes of a sample; the others, such as channels, stay as
@@ -95,27 +99,51 @@ class Pad(MovingTransform):
         fields: the arrays to pad.
         boxes: arrays of boxes in the pictures that are moved with them: float, (..., 4), as (left, top, right, bottom). See `Flip`.
         points: arrays of points in the pictures that are moved with them: float, (..., 2), as (column, row). See `Flip`.
+        length: "batch" instead of a shape: the longest sample of each batch.
+        axis: that has this length, counted without the batch axis.
+        lengths: of the samples, as they are after the transforms: one for each, in the order of the source; or a function of the shape of the
+            first of `fields` in the source. None: the samples of the source have them (`source.shapes()`), and no transform makes them longer.
+        mask: key under which x gets a bool array `(length,)`, True where there is data. An x that is one array becomes `{"x": array, mask: ...}`.
+        multiple_of: lengths of batches are rounded up to a multiple of this, so that there are fewer for which a model is compiled.
     """
 
     def __init__(
         self,
-        shape: int | Sequence[int],
+        shape: int | Sequence[int] | None = None,
         value: float = 0,
         position: Literal["end", "center"] = "end",
         fields: Fields = "x",
         boxes: Fields = (),
         points: Fields = (),
+        *,
+        length: Literal["batch"] | None = None,
+        axis: int = 0,
+        lengths: Lengths | None = None,
+        mask: str | None = None,
+        multiple_of: int = 1,
     ) -> None:
         super().__init__(fields, boxes=boxes, points=points)
-        self.shape = shape_of(shape, "Pad: shape")
+        self._longest = None if length is None else Longest.of(length, axis, lengths, mask, multiple_of)
+        self.shape = () if length is not None and shape is None else shape_of(shape, "Pad: shape")
         self.value = number_of(value, "Pad: value")
         self.position = choice_of(position, ("end", "center"), "Pad: position")
+        if self._longest is None and (axis, lengths, mask, multiple_of) != (0, None, None, 1):
+            raise ConfigError("Pad: axis, lengths, mask and multiple_of are for Pad(length='batch')")
+        if self._longest is not None and (self.shape or boxes or points or position != "end"):
+            raise ConfigError("Pad: length='batch' pads at the end, where nothing moves; leave out shape, position, boxes and points")
+
+    @property
+    def longest(self) -> Longest | None:
+        """How samples are padded to the longest one of their batch; None where all are padded to one shape."""
+        return self._longest
 
     @property
     def fixed_axes(self) -> int:
         return len(self.shape)
 
     def result(self, leaf: Leaf) -> Leaf:
+        if self._longest is not None:
+            raise ConfigError("Pad(length='batch') needs a batch: give it to a Loader, as its last transform")
         check_fits(self.value, leaf, "Pad: value")
         shape = _replaced(leaf, self.shape, "Pad")
         if any(wanted < size for wanted, size in zip(shape, leaf.shape, strict=True)):
@@ -133,6 +161,9 @@ class Pad(MovingTransform):
     def _inside(self, sizes: Sequence[int]) -> tuple[slice, ...]:
         """Return where the sample lies in the result."""
         return _window(self.shape, sizes) if self.position == "center" else tuple(slice(0, size) for size in sizes)
+
+    def __repr__(self) -> str:
+        return super().__repr__() if self._longest is None else f"Pad(value={self.value:g}, fields={self.fields}, {self._longest})"
 
 
 def _replaced(leaf: Leaf, shape: tuple[int, ...], name: str) -> tuple[int, ...]:

@@ -89,6 +89,30 @@ def test_other_nonsense_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "Pad: shape=None; give positive whole numbers"),
+        ({"length": "epoch"}, "Pad: length='epoch'; must be one of 'batch'"),
+        ({"length": "batch", "shape": 3}, "Pad: length='batch' pads at the end, where nothing moves; leave out shape"),
+        ({"length": "batch", "position": "center"}, "leave out shape, position"),
+        ({"length": "batch", "points": "y"}, "leave out shape, position, boxes and points"),
+        ({"length": "batch", "axis": -1}, "Pad: axis=-1; give a whole number, 0 or more"),
+        ({"length": "batch", "mask": ""}, "Pad: mask=''; give a name, or None"),
+        ({"length": "batch", "multiple_of": 0}, "Pad: multiple_of=0; give a whole number, 1 or more"),
+        ({"shape": 3, "mask": "mask"}, r"Pad: axis, lengths, mask and multiple_of are for Pad\(length='batch'\)"),
+    ],
+)
+def test_nonsense_about_the_length_of_a_batch_is_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Pad(**settings)
+
+
+def test_padding_to_the_longest_of_a_batch_needs_one() -> None:
+    with pytest.raises(ConfigError, match=r"Pad\(length='batch'\) needs a batch: give it to a Loader, as its last transform"):
+        Pad(length="batch")((np.zeros(3),), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
     ("transform", "problem"),
     [
         (Crop((7, 9)), "smaller than shape=.*; put a Pad or Resize before it"),
