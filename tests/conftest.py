@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parent.parent
 CHECKED_FOLDERS = ("process", "frameworks", "faults", "cli")
@@ -42,9 +42,10 @@ LEAK_PATIENCE_S = 2.0
 # Every process started from this run inherits it, also one whose parent was killed and that psutil finds among nobody's children.
 RUN_MARK = ("LOADER_TEST_RUN", uuid.uuid4().hex)
 
-# What passed once passes again; `--hypothesis-profile random` looks for what nobody has seen yet.
-settings.register_profile("same", derandomize=True)
-settings.register_profile("random", derandomize=False)
+# What passed once passes again, however busy the machine is; `--hypothesis-profile random` looks for what nobody has seen yet.
+whenever = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, **whenever)
+settings.register_profile("random", derandomize=False, **whenever)
 settings.load_profile("same")
 
 terminal = pytest.StashKey[int]()
