@@ -21,9 +21,9 @@ from loader.watch.session import INTERRUPTED
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.option("--jobs", type=click.IntRange(0), help="Number of processes; 0 for this one alone. Default: as many as help.")
 def pack(source: str, target: str, as_json: bool, jobs: int | None) -> None:
-    """Write all samples of SOURCE to a few large .npy files in the new folder TARGET.
+    """Write many small files to a few large ones, read faster.
 
-    SOURCE is a folder or a manifest of .npy files, pictures, sound, .npz files or texts. For anything else, SOURCE is SCRIPT:FUNCTION, which returns
+    All samples of SOURCE go to .npy files in the new folder TARGET. SOURCE is a folder or a manifest of .npy files, pictures, sound, .npz files or texts. For anything else, SOURCE is SCRIPT:FUNCTION, which returns
     a source, or a Loader, whose transforms are left out.
 
     Samples are decoded as for training, and must have one shape. x, labels and weights get a file each. IDs and classes are kept beside them:

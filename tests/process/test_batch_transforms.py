@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -134,8 +135,9 @@ def test_workers_that_are_killed_at_any_time_change_nothing(batch_size: int) -> 
         for _ in expected:
             found.append(copied(next(batches)))
             if chance.random() < 16 / len(expected):
-                os.kill(chance.choice(workers_of(train)), signal.SIGKILL)
-                kills += 1
+                with contextlib.suppress(ProcessLookupError):  # one that was killed, and is listed until its successor is there
+                    os.kill(chance.choice(workers_of(train)), signal.SIGKILL)
+                    kills += 1
     assert kills > 5
     assert_same(found, expected)
 
