@@ -7,8 +7,8 @@ BENCH_ARGS ?=
 FUZZ_ARGS ?= 100000
 SOAK_ARGS ?=
 
-# Many tests wait for processes, so more of them run at a time than there are cores.
-PYTEST := -m pytest --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) '*' 2) --maxprocesses 4 --dist worksteal
+# Many tests wait for processes, so one more of them runs at a time than there are cores.
+PYTEST := -m pytest --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 --dist worksteal
 
 VENV := .venv
 BIN := $(VENV)/bin

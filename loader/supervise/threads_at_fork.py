@@ -14,9 +14,6 @@ from types import FrameType
 
 _TASKS = "/proc/self/task"
 
-# The thread of the allocator in pyarrow, which pandas imports. It takes its locks before each fork and gives them back after it.
-_HARMLESS = "jemalloc_bg_thd"
-
 _log = logging.getLogger("loader.supervisor")
 
 
@@ -55,9 +52,7 @@ def in_words() -> str:
         thread = pythons.get(task)
         if task == here:
             continue
-        words = _name_of(task) if thread is None else f"{thread.name!r}{_place(frames.get(thread.ident or 0))}"
-        if words is not None:
-            found.append(words)
+        found.append(_name_of(task) if thread is None else f"{thread.name!r}{_place(frames.get(thread.ident or 0))}")
     return ", ".join(f"{found.count(words)} × {words}" if found.count(words) > 1 else words for words in dict.fromkeys(found))
 
 
@@ -71,12 +66,10 @@ def _place(frame: FrameType | None) -> str:
     return place
 
 
-def _name_of(task: int) -> str | None:
-    """Return what a thread of C code is called: those that have not named themselves are called as the process is. None for a harmless one."""
+def _name_of(task: int) -> str:
+    """Return what a thread of C code is called: those that have not named themselves are called as the process is."""
     try:
         name, process = (Path(_TASKS, str(one), "comm").read_text().strip() for one in (task, os.getpid()))
     except OSError:  # it has just ended
         return "one that has ended"
-    if name == _HARMLESS:
-        return None
     return "a thread of C code" if name == process else f"a thread of C code, {name!r}"

@@ -37,13 +37,14 @@ def test_what_a_transform_prints_appears_where_the_script_prints(capsys: pytest.
 
 
 def test_it_appears_while_training_goes_on_and_in_stats(capfd: pytest.CaptureFixture[str]) -> None:
-    with Loader(SOURCE, 10, workers=2, slots=2, transforms=[chatty]) as loader:  # so that most of the epoch is still to be made
-        batches = iter(loader)
+    with Loader(SOURCE, 10, workers=2, slots=2, transforms=[chatty]) as loader:
+        batches = loader.batches()
         next(batches)
         loader.stats()
         assert {f"saw {number}" for number in range(10)} <= set(capfd.readouterr().out.splitlines())
         time.sleep(0.2)  # longer than it waits between two looks
-        list(batches)
+        for _ in range(4 * len(loader)):  # more than two slots hold, which lie ready
+            next(batches)
         assert "saw" in capfd.readouterr().out
 
 
