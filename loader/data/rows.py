@@ -19,6 +19,9 @@ Indices = npt.NDArray[np.int64]
 UNKNOWN_ROW = -1
 """In place of a row that is not known: in the counter that shows the row, and in what is told of a death."""
 
+READING_AHEAD = -2
+"""In place of a row: before the first one, where the source is asked for samples that come later (`Source.will_read`)."""
+
 
 class BadSample(Exception):
     """Raised by `read` to say which sample failed; its `__cause__` is the failure itself. Never reaches a user.

@@ -23,7 +23,7 @@ from loader.data.pipeline.batch_transforms import BatchTransforms
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.substitution import CAPACITY, KnownKillers, Substitution, stand_in
 from loader.data.plans.epoch_plan import EpochPlan
-from loader.data.rows import UNKNOWN_ROW, BadSample, Indices
+from loader.data.rows import READING_AHEAD, UNKNOWN_ROW, BadSample, Indices
 from loader.data.spec import Array
 from loader.data.stopwatch import Stopwatch
 from loader.errors import LoaderError, PipelineError, remote_traceback
@@ -147,7 +147,7 @@ class _Worker:
     def whereabouts(self) -> dict[str, Any]:
         """Return the attributes that a log record of this moment gets: the worker, and the sample that a function of the user is at."""
         ticket, row = self._ticket, self._progress[0]
-        if ticket is None or row == UNKNOWN_ROW:
+        if ticket is None or row < 0:
             return {"worker": self._number}
         sample = int(self._indices(ticket)[row])
         if attempt := self._cells[WorkerCell.ATTEMPT_GAUGE]:
@@ -180,7 +180,9 @@ class _Worker:
         else:
             watch = self._pipeline.watch = self._stopwatch.begin(started, ticket.rows)
             if self._read_ahead.active:
+                self._progress[0] = READING_AHEAD
                 self._read_ahead.begin(ticket)
+                self._progress[0] = UNKNOWN_ROW
             try:
                 self._fill(ticket)
             except BadSample as bad:

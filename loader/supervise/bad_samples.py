@@ -24,14 +24,6 @@ _RUN_THROUGH = (
     "took so long. What to do: give sample_timeout_s the time of a whole epoch"
 )
 
-_IN_WILL_READ = '/produce/read_ahead.py", line'
-"""In the stack that a worker leaves there."""
-
-_NOT_THE_SAMPLE = (
-    ". It was not at the sample, but in will_read() of the source, which is called before samples are read. What to do: let it return at once, as "
-    "it only asks for data; or leave it out"
-)
-
 
 class OverBudget(NamedTuple):
     """A bad sample that is one too many.
@@ -119,8 +111,6 @@ class BadSampleTracker:
             reason += self._threads.remark()
             if is_in_order(self._context.pipeline.source):
                 reason += _RUN_THROUGH
-        if _IN_WILL_READ in last_words:
-            reason += _NOT_THE_SAMPLE
         return self._accused(accused, worker, SampleTimeout if accused.timed_out else SampleError, reason, last_words)
 
     def accused_of_exhausting(self, accused: Accused, worker: int, told: dict[str, Any], why: str) -> dict[str, Any] | None:

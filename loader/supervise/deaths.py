@@ -23,6 +23,7 @@ import sys
 import time
 from typing import Any
 
+from loader.data.rows import UNKNOWN_ROW
 from loader.data.transforms.functions.map_function import name_of
 from loader.errors import PipelineError
 from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
@@ -89,7 +90,7 @@ class WorkerDeaths:
             wanted: how many workers should run.
 
         Raises:
-            PipelineError: workers keep dying without finishing anything in between.
+            PipelineError: workers keep dying without finishing anything in between, or in the source's `will_read`.
         """
         death = self._pool.bury(number)
         self._bad_samples.read_journal()
@@ -118,8 +119,10 @@ class WorkerDeaths:
         accused = self._issue_again(number, at)
         if accused is None:
             return
+        words = f"\n\n{death.last_words}" if death.last_words else ""
+        if accused.reading_ahead:
+            raise PipelineError(f"{self._of_will_read(accused.timed_out)}; the last worker {how}{words}")
         if accused.ticket.kind is TicketKind.BATCH:
-            words = f"\n\n{death.last_words}" if death.last_words else ""
             self._judge(accused, self._of_batch_transforms(accused.ticket, f"{DEATHS_TO_ACCUSE} workers died; the last one {how}{words}"))
         else:
             self._judge(accused, self._bad_samples.accused_of_killing(accused, number, how, death.last_words))
@@ -159,6 +162,14 @@ class WorkerDeaths:
         batch = ticket.first // self._context.plan.batch_size
         return PipelineError(f"batch_transforms ({names}) failed on batch {batch} of epoch {ticket.epoch}: {what}").to_record()
 
+    def _of_will_read(self, timed_out: bool) -> str:
+        what = f"made no progress for {self._stalls.timeout_s:g} s (sample_timeout_s)" if timed_out else "killed its worker"
+        return (
+            f"will_read() of the source {what}, {DEATHS_TO_ACCUSE} times in a row before the same samples. It is called before samples are read, to "
+            "ask for those that come later. What to do: if the source is your own, let it ask only and return at once, or leave it out; else look "
+            "whether the storage answers"
+        )
+
     # What follows.
 
     def _issue_again(self, number: int, at: DiedAt | None) -> Accused | None:
@@ -176,6 +187,7 @@ class WorkerDeaths:
     def _clear(self, number: int) -> None:
         cells = self._board.workers[number]
         cells[WorkerCell.STATE_GAUGE] = WorkerState.ABSENT
+        cells[WorkerCell.ROW_GAUGE] = UNKNOWN_ROW
         cells[WorkerCell.TICKET_GAUGE] = 0  # or its successor would seem to be at work on it
         cells[WorkerCell.ATTEMPT_GAUGE] = 0
         self._memory.gone(number)

@@ -43,12 +43,16 @@ class StalledWorkers:
         board: counters.
         pool: the workers.
         timeout_s: setting `sample_timeout_s`.
+
+    Attributes:
+        timeout_s: as given.
     """
 
     def __init__(self, schedule: Schedule, board: Board, pool: Pool, timeout_s: float) -> None:
         self._schedule = schedule
         self._board = board
         self._pool = pool
+        self.timeout_s = timeout_s
         self._detector = StallDetector(timeout_s)
         self._asked: dict[int, float] = {}  # those that were asked for their stacks, and when
         self._killed: set[int] = set()

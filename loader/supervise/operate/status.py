@@ -21,7 +21,6 @@ from collections import deque
 from dataclasses import asdict
 from typing import Any
 
-from loader.data.rows import UNKNOWN_ROW
 from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell
 from loader.ipc.loader_identity import identity
 from loader.ipc.records import TicketKind
@@ -128,7 +127,7 @@ class Status:
         if ticket is None or ticket.kind is not TicketKind.ROWS:
             return None
         row = cells[WorkerCell.ROW_GAUGE]
-        row = 0 if row == UNKNOWN_ROW else min(row, ticket.rows - 1)
+        row = max(0, min(row, ticket.rows - 1))
         index = self._context.sample_at(ticket, row, max(ticket.attempt, cells[WorkerCell.ATTEMPT_GAUGE]))
         return self._names.at_hand(index) or f"sample {index}"
 

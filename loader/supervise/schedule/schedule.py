@@ -128,7 +128,7 @@ class Schedule:
             at: where it was; None where nothing that it held can be to blame, because it was not at work on it or was killed for another's sake.
 
         Returns:
-            The row that is now accused, if one is: `substitute` or `give_up` must say what becomes of it.
+            What is now accused, if anything is: of a row or batch, `substitute` or `give_up` must say what becomes of it.
         """
         held = self._hands.leave(worker)
         again: list[Ticket] = []

@@ -5,6 +5,8 @@ into single rows, each of which then has the time of a sample: many that are mer
 against the one row of such a ticket, and only the third one accuses it. With `on_error="substitute"`, another sample is then tried in its place:
 a ticket with a higher attempt, whose deaths are counted anew.
 
+A worker that dies in the source's `will_read` was at no row. Its ticket is issued again as it is, and the third such death accuses `will_read`.
+
 A ticket for batch transforms is cut into single batches, and the deaths at each of them are counted in the same way. Its rows are made again before
 the transforms run: a worker that died may have changed some of them.
 """
@@ -14,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from loader.data.rows import UNKNOWN_ROW
+from loader.data.rows import READING_AHEAD, UNKNOWN_ROW
 from loader.ipc.records import Ticket
 
 DEATHS_TO_ACCUSE = 3
@@ -24,7 +26,7 @@ class DiedAt(NamedTuple):
     """Where a worker was when it died at work on the first ticket that it held, so that a sample of it may be to blame.
 
     Attributes:
-        row: of the ticket, or `UNKNOWN_ROW`.
+        row: of the ticket, or `UNKNOWN_ROW`, or `READING_AHEAD`.
         attempt: which sample in the row's place it was at; 0 for the row's own.
         timed_out: whether it was killed because it made no progress.
         certain: whether nothing else can be to blame, so that a row alone in its ticket is accused at once.
@@ -42,15 +44,30 @@ class DiedAt(NamedTuple):
 
 
 class Accused(NamedTuple):
-    """A row, or a batch with its transforms, that is to blame for the deaths of its workers.
+    """A row, a batch with its transforms, or the source's `will_read`, that is to blame for the deaths of its workers.
 
     Attributes:
         ticket: has only this row, whose sample is that of its `attempt`; or only this batch.
         timed_out: whether each of the deaths was a time-out.
+        reading_ahead: whether `will_read` is to blame, before the ticket, and no row of it.
     """
 
     ticket: Ticket
     timed_out: bool
+    reading_ahead: bool = False
+
+
+class Deaths(NamedTuple):
+    """Deaths in a row at work on one ticket, all of one kind.
+
+    Attributes:
+        timeouts: how many of them were time-outs.
+        ahead: whether they were in `will_read`, before the ticket, or at its rows.
+    """
+
+    number: int
+    timeouts: int
+    ahead: bool
 
 
 class Suspects:
@@ -60,42 +77,45 @@ class Suspects:
         numbers: of the tickets to come.
 
     Attributes:
-        deaths: and how many of them were time-outs, by ticket. Whoever sees a ticket finished removes it.
+        deaths: by ticket. Whoever sees a ticket finished removes it.
     """
 
     def __init__(self, numbers: Iterator[int]) -> None:
         self._numbers = numbers
-        self.deaths: dict[int, tuple[int, int]] = {}
+        self.deaths: dict[int, Deaths] = {}
 
     def after_death(self, ticket: Ticket, at: DiedAt) -> list[Ticket] | Accused:
-        """Return what replaces a ticket whose worker died at work on it: smaller ones, the same one again, or the accusation of its only row."""
-        if ticket.rows > 1:
-            return self._cut(ticket, at)
-        deaths, timeouts = self.deaths.pop(ticket.number, (0, 0))
-        if at.attempt > ticket.attempt:  # those before it raise, so they need not be tried again
-            ticket = ticket._replace(number=next(self._numbers), attempt=at.attempt)
-            deaths = timeouts = 0
-        deaths, timeouts = deaths + 1, timeouts + at.timed_out
-        if at.certain or deaths >= DEATHS_TO_ACCUSE:
-            return Accused(ticket, timed_out=timeouts == deaths)
-        self.deaths[ticket.number] = deaths, timeouts
-        return [ticket]
+        """Return what replaces a ticket whose worker died at work on it: smaller ones, the same one again, or an accusation of its only row."""
+        if at.row != READING_AHEAD:
+            if ticket.rows > 1:
+                self.deaths.pop(ticket.number, None)
+                return self._cut(ticket, at)
+            if at.attempt > ticket.attempt:  # those before it raise, so they need not be tried again
+                self.deaths.pop(ticket.number, None)
+                ticket = ticket._replace(number=next(self._numbers), attempt=at.attempt)
+        return self._count(ticket, at) or [ticket]
 
     def after_batch_work(self, ticket: Ticket, at: DiedAt, batch_size: int) -> list[Ticket] | Accused:
         """Return what replaces a ticket for batch transforms whose worker died at work on it: single batches, or the accusation of its only one."""
         again = ticket._replace(attempt=ticket.attempt + 1)
         if ticket.rows > batch_size:
             return [self._part(again, start, min(batch_size, ticket.rows - start)) for start in range(0, ticket.rows, batch_size)]
-        deaths, timeouts = self.deaths.pop(ticket.number, (0, 0))
-        deaths, timeouts = deaths + 1, timeouts + at.timed_out
-        if at.certain or deaths >= DEATHS_TO_ACCUSE:
-            return Accused(ticket, timed_out=timeouts == deaths)
-        self.deaths[ticket.number] = deaths, timeouts
-        return [again]
+        return self._count(ticket, at) or [again]
 
     def singles(self, ticket: Ticket) -> list[Ticket]:
         """Return tickets of one row each that replace a ticket of rows; one of a single row is kept as it is, and so are its deaths."""
         return [self._part(ticket, row, 1) for row in range(ticket.rows)] if ticket.rows > 1 else [ticket]
+
+    def _count(self, ticket: Ticket, at: DiedAt) -> Accused | None:
+        """Count a death; return the accusation if it was one too many of its kind in a row."""
+        ahead = at.row == READING_AHEAD
+        before = self.deaths.pop(ticket.number, None)
+        deaths, timeouts = (before.number, before.timeouts) if before is not None and before.ahead == ahead else (0, 0)
+        now = Deaths(deaths + 1, timeouts + at.timed_out, ahead)
+        if at.certain or now.number >= DEATHS_TO_ACCUSE:
+            return Accused(ticket, timed_out=now.timeouts == now.number, reading_ahead=ahead)
+        self.deaths[ticket.number] = now
+        return None
 
     def _cut(self, ticket: Ticket, at: DiedAt) -> list[Ticket]:
         if at.hung_at_unknown_row:

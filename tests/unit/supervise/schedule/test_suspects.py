@@ -4,9 +4,9 @@ from itertools import count
 
 import pytest
 
-from loader.data.rows import UNKNOWN_ROW
+from loader.data.rows import READING_AHEAD, UNKNOWN_ROW
 from loader.ipc.records import Ticket, TicketKind
-from loader.supervise.schedule.suspects import Accused, DiedAt, Suspects
+from loader.supervise.schedule.suspects import Accused, Deaths, DiedAt, Suspects
 
 TICKET = Ticket(1, TicketKind.ROWS, place=2, epoch=3, first=100, rows=8, slot_row=16)
 SINGLE = TICKET._replace(rows=1)
@@ -52,4 +52,20 @@ def test_another_sample_in_the_rows_place_is_counted_anew(suspects: Suspects) ->
     for _ in range(2):
         suspects.after_death(SINGLE, DiedAt(0))
     assert suspects.after_death(SINGLE, DiedAt(0, attempt=2)) == [SINGLE._replace(number=10, attempt=2)]
-    assert suspects.deaths == {10: (1, 0)}
+    assert suspects.deaths == {10: Deaths(1, 0, ahead=False)}
+
+
+def test_three_deaths_in_will_read_accuse_it_and_cut_nothing(suspects: Suspects) -> None:
+    ahead = DiedAt(READING_AHEAD, timed_out=True)
+    for _ in range(2):
+        assert suspects.after_death(TICKET, ahead) == [TICKET]
+    assert suspects.after_death(TICKET, ahead) == Accused(TICKET, timed_out=True, reading_ahead=True)
+    assert suspects.deaths == {}
+
+
+def test_deaths_in_will_read_do_not_count_against_the_row_that_follows(suspects: Suspects) -> None:
+    for _ in range(2):
+        assert suspects.after_death(SINGLE, DiedAt(READING_AHEAD)) == [SINGLE]
+    for _ in range(2):
+        assert suspects.after_death(SINGLE, DiedAt(0)) == [SINGLE]
+    assert suspects.after_death(SINGLE, DiedAt(0)) == Accused(SINGLE, timed_out=False)
