@@ -33,6 +33,8 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 ROOT = Path(__file__).parent.parent
 CHECKED_FOLDERS = ("process", "frameworks", "faults", "cli")
 TIME_LIMIT_S = 120.0
