@@ -30,6 +30,14 @@ def take(loader: Loader, epochs: int = 1) -> list[Batch]:
     return [copied(batch) for _ in range(epochs) for batch in loader]
 
 
+def take_until_replaced(loader: Loader, batches: Iterator[Batch], times: int = 1) -> list[Batch]:
+    """Return copies of batches until the supervisor has been replaced; those that were ready when it died come first."""
+    found = []
+    while loader.stats().supervisor_restarts < times:
+        found.append(copied(next(batches)))
+    return found
+
+
 def inline(source: Source, batch_size: int, epochs: int = 1, **settings: Any) -> list[Batch]:
     """Return the batches that a loader without processes makes: what every other one must make, too."""
     settings.pop("slots", None)

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pytest
 
 from loader import Loader, NpyArrays, PipelineError, SupervisorDied
 from loader.train.remote.restarts import MOST_RESTARTS, RestartLimit
-from tests.batches import assert_same, assert_same_batch, copied, inline, take
+from tests.batches import assert_same, assert_same_batch, copied, inline, take, take_until_replaced
 from tests.processes import alive, supervisor_of, wait_until, wait_until_gone, workers_of
 from tests.scripts import Script
 
@@ -49,14 +49,6 @@ def kill(loader: Loader, how: signal.Signals = signal.SIGKILL) -> int:
     os.kill(pid, how)
     wait_until_gone([pid])
     return pid
-
-
-def take_until_replaced(loader: Loader, batches: Iterator[Any], times: int = 1) -> list[Any]:
-    """Return copies of batches until the supervisor has been replaced; what was ready comes first."""
-    found = []
-    while loader.stats().supervisor_restarts < times:
-        found.append(copied(next(batches)))
-    return found
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])

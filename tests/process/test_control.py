@@ -22,7 +22,7 @@ import pytest
 from loader import Loader, NpyArrays
 from loader.ipc.control_socket import SocketFolder, encode, home
 from loader.watch.client import Found, loaders
-from tests.batches import assert_same, copied, inline, take
+from tests.batches import assert_same, copied, inline, take, take_until_replaced
 from tests.processes import alive, supervisor_of, wait_until, wait_until_gone, workers_of
 from tests.scripts import ITERATING, Script
 
@@ -169,7 +169,7 @@ def test_what_an_operator_has_set_outlives_the_supervisor(running: Loader) -> No
         answer_to(client, b'{"do": "set", "workers": 3, "memory_limit": "300MiB"}\n')
     wait_until(lambda: len(workers_of(running)) == 3, "3 workers run")
     os.kill(supervisor_of(running), signal.SIGKILL)
-    take_until_replaced(running)
+    take_until_replaced(running, running.batches())
     wait_until(lambda: len(workers_of(running)) == 3, "the next supervisor runs 3 workers, too")
     assert running.stats().supervisor_restarts == 1
     assert running.stats().memory.limit_bytes == 300 * 2**20
@@ -206,12 +206,11 @@ def test_a_killed_supervisors_file_is_removed_by_who_asks_and_by_the_next_start(
         script.close()
 
 
-def take_until_replaced(loader: Loader) -> None:
-    """Take batches until another supervisor has been started: first come those that the dead one had filled."""
-    wait_until(lambda: take(loader) and loader.stats().supervisor_restarts, "another supervisor is there")
+def goes_on(loader: Loader) -> None:
+    take_until_replaced(loader, loader.batches())
 
 
-@pytest.mark.parametrize("use", [take_until_replaced, Loader.close], ids=["which goes on", "which closes the loader"])
+@pytest.mark.parametrize("use", [goes_on, Loader.close], ids=["which goes on", "which closes the loader"])
 def test_a_killed_supervisors_file_is_removed_by_its_trainer(running: Loader, folder: Path, use: Callable[[Loader], object]) -> None:
     pid, workers = supervisor_of(running), workers_of(running)
     os.kill(pid, signal.SIGKILL)
