@@ -139,26 +139,29 @@ class Released(NamedTuple):
         slot: number of the slot.
         delivery: which one, or `ANY_BEFORE_TERM`: whatever was handed over before the latest `Skip`. So a slot can't get lost, even if Ctrl-C
             hit the trainer between reading a record and noting it.
+        reader: who it is.
     """
 
     slot: int
     delivery: int
+    reader: int = 0
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_RELEASED, self.slot, self.delivery, 0, 0)
+        return _INBOX.pack(_RELEASED, self.slot, self.delivery, self.reader, 0)
 
 
 class Skip(NamedTuple):
-    """The trainer has moved: continue with `batch` of `epoch`; everything delivered from now on carries `term`."""
+    """The trainer that is reader `reader` has moved: continue with `batch` of `epoch`; all that it is handed from now on carries `term`."""
 
     term: int
     epoch: int
     batch: int = 0
+    reader: int = 0
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _INBOX.pack(_SKIP, self.term, self.epoch, self.batch, 0)
+        return _INBOX.pack(_SKIP, self.term, self.epoch, self.batch, self.reader)
 
 
 class Resize(NamedTuple):
@@ -194,13 +197,13 @@ def unpack_inbox(raw: bytes) -> list[InboxRecord]:
         if kind == _DONE:
             records.append(Done(small, first, second, third))
         elif kind == _RELEASED:
-            records.append(Released(small, first))
+            records.append(Released(small, first, second))
         elif kind == _FAILED:
             records.append(Failed(small, first, second))
         elif kind == _EXHAUSTED:
             records.append(Exhausted(small, first + UNKNOWN_ROW, bool(second), Resource(third)))
         elif kind == _SKIP:
-            records.append(Skip(small, first, second))
+            records.append(Skip(small, first, second, third))
         elif kind == _RESIZE:
             records.append(Resize(small, first))
         elif kind == _CLOSE:
@@ -215,7 +218,7 @@ class Look(NamedTuple):
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return _READY.pack(_LOOK_KIND, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        return _READY.pack(_LOOK_KIND, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 class Ready(NamedTuple):
@@ -231,6 +234,7 @@ class Ready(NamedTuple):
         failed: whether the batch after those is due to fail, with the error in the slot's text area.
         last_rows: of the last of its batches; the others are full.
         layout: number of the layout that they have.
+        reader: which trainer it is for; 0 is the one that started the supervisor.
     """
 
     slot: int
@@ -242,6 +246,7 @@ class Ready(NamedTuple):
     failed: bool
     last_rows: int
     layout: int = 0
+    reader: int = 0
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
@@ -249,12 +254,12 @@ class Ready(NamedTuple):
 
     def release(self) -> bytes:
         """Return the bytes of the `Released` that gives the slot back. Made for each slot, so in one step."""
-        return _INBOX.pack(_RELEASED, self.slot, self.delivery, 0, 0)
+        return _INBOX.pack(_RELEASED, self.slot, self.delivery, self.reader, 0)
 
 
 ReadyRecord = Ready | Look
 
-_READY = struct.Struct("<IIQQQQIIII")
+_READY = struct.Struct("<IIQQQQIIIII")
 READY_BYTES = _READY.size
 _READY_KIND, _LOOK_KIND = range(2)
 
@@ -262,9 +267,9 @@ _READY_KIND, _LOOK_KIND = range(2)
 def unpack_ready(raw: bytes) -> list[ReadyRecord]:
     """Return the records in `raw`, a whole number of them. Raises ProtocolError for what is none."""
     found: list[ReadyRecord] = []
-    for kind, slot, delivery, term, epoch, first, batches, failed, last_rows, layout in _READY.iter_unpack(raw):
+    for kind, slot, delivery, term, epoch, first, batches, failed, last_rows, layout, reader in _READY.iter_unpack(raw):
         if kind == _READY_KIND:
-            found.append(Ready(slot, delivery, term, epoch, first, batches, bool(failed), last_rows, layout))
+            found.append(Ready(slot, delivery, term, epoch, first, batches, bool(failed), last_rows, layout, reader))
         elif kind == _LOOK_KIND:
             found.append(Look())
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from loader.data.plans.epoch_plan import EpochPlan
@@ -33,7 +33,7 @@ class Block:
 class Blocks:
     """Which blocks exist, and where.
 
-    A block is made when the cursor comes near, and forgotten when the cursor has left it and no slot reads it any more.
+    A block is made when a cursor comes near, and forgotten when no cursor is near any more and no slot reads it.
 
     Args:
         plan: the rows of an epoch.
@@ -60,19 +60,31 @@ class Blocks:
         """Return the block at a place."""
         return next(block for block in self._blocks.values() if block.place == place)
 
-    def tickets(self, epoch: int, row: int, numbers: Iterator[int]) -> list[Ticket]:
-        """Begin the blocks that are wanted when rows from `row` of `epoch` are dealt next; return the tickets that make them."""
-        cursor = self.key(epoch, row)
-        self.forget(cursor)
+    def tickets(self, cursors: Sequence[tuple[int, int]], numbers: Iterator[int]) -> list[Ticket]:
+        """Begin the blocks that are wanted; return the tickets that make them.
+
+        Args:
+            cursors: epoch, and row of it that is dealt next, of each stream.
+            numbers: for the tickets.
+        """
+        keys = [self.key(epoch, row) for epoch, row in cursors]
+        self.forget(keys)
         tickets: list[Ticket] = []
-        while block := self.wanted(cursor):
+        while block := self.wanted(keys):
             tickets.append(Ticket(next(numbers), TicketKind.ORDER, block.place, block.epoch, block.first, block.rows))
         return tickets
 
-    def wanted(self, cursor: int) -> Block | None:
-        """Begin the block at the cursor, or the one after it; return it, to be made now, or None if both exist or no place is free."""
-        for key in (cursor, cursor + 1):
-            if key not in self._blocks and self._free:
+    def wanted(self, cursors: Sequence[int]) -> Block | None:
+        """Begin the block at a cursor, or the one after it; return it, to be made now, or None if all exist or no place is free.
+
+        A block at a cursor may take the place of one that is only ahead of another: as many places as cursors are enough, whoever pauses where.
+        """
+        for key in (*cursors, *(cursor + 1 for cursor in cursors)):
+            if key in self._blocks:
+                continue
+            if not self._free and key in cursors:
+                self.forget(cursors, ahead=0)
+            if self._free:
                 epoch, number = divmod(key, self._per_epoch)
                 first = number * self._rows
                 block = Block(self._free.pop(), epoch, first, min(self._rows, self._plan.rows - first))
@@ -80,9 +92,10 @@ class Blocks:
                 return block
         return None
 
-    def forget(self, cursor: int) -> None:
-        """Free the places of blocks that nobody will read: behind the cursor, or far ahead of it after a skip."""
+    def forget(self, cursors: Sequence[int], ahead: int = 1) -> None:
+        """Free the places of blocks that nobody will read: behind the cursors, or more than `ahead` blocks ahead of each, as after a skip."""
+        kept = {cursor + step for cursor in cursors for step in range(ahead + 1)}
         for key, block in list(self._blocks.items()):
-            if block.ready and not block.users and key not in (cursor, cursor + 1):
+            if block.ready and not block.users and key not in kept:
                 del self._blocks[key]
                 self._free.append(block.place)

@@ -1,13 +1,13 @@
 """The schedule: which worker fills which rows of which slot. Pure: events in, commands out; no clock, no process, no descriptor.
 
     invariants, checked by tests/property/test_schedule.py under random completions, deaths, releases, skips and resizes:
-        every batch of every epoch is handed over once, in order
-        a slot is in one hand at a time: nobody's, the workers', the trainer's
+        every batch of every epoch is handed over once to each reader, in order
+        a slot is in one hand at a time: nobody's, the workers', its readers'
         the rows of a slot are issued once, and again only after the worker that held them has died
         a worker holds at most two tickets, and a second one only while nobody has none
 
 Tickets are dealt round: one to each worker first. A second one hides the way back and forth, but given at once it would starve the others,
-because batches leave in order. Which batches they are cut from, and in which slots these lie, is in `stream`.
+because batches leave in order. Which batches they are cut from, in which slots these lie, and for which reader, is in `streams`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from loader.data.plans.epoch_plan import EpochPlan
 from loader.ipc.records import Done, Failed, Released, Skip, Ticket, TicketKind
 from loader.supervise.schedule.assignments import Assignments, Command, Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks
-from loader.supervise.schedule.stream import Stream
+from loader.supervise.schedule.streams import Streams
 from loader.supervise.schedule.suspects import Accused, DiedAt, Suspects
 
 _SMOOTHING = 0.1
@@ -35,8 +35,8 @@ class Schedule:
         blocks: blocks of the order, or None where it is sequential.
         row_ns: a first estimate of the time that one row takes.
         cores: that the workers share.
-        epoch: to begin with.
-        batch: of that epoch to begin with.
+        epoch: that reader 0, the trainer that started the supervisor, begins with.
+        batch: of that epoch.
         batch_work: whether there are batch transforms.
 
     Attributes:
@@ -57,15 +57,16 @@ class Schedule:
     ) -> None:
         self.row_ns = row_ns
         self._batch_size = plan.batch_size
-        self._stream = Stream(plan, slots, capacity, blocks, cores, epoch, batch, batch_work)
+        self._streams = Streams(plan, slots, capacity, blocks, cores, batch_work)
+        self._streams.join(0, epoch, batch)
         self._again: deque[Ticket] = deque()  # of dead workers, and blocks of the order: before anything else
         self._hands = Assignments()
         self._numbers = count(1)
         self._suspects = Suspects(self._numbers)
 
     def counts(self) -> tuple[int, int, int]:
-        """Return the numbers of slots that are free, filling (or waiting for their turn), and handed to the trainer."""
-        return self._stream.counts()
+        """Return the numbers of slots that are free, filling (or waiting for their turn), and handed to readers."""
+        return self._streams.counts()
 
     @property
     def reports(self) -> int:
@@ -99,26 +100,35 @@ class Schedule:
         ticket = self._hands.take(report.worker, report.ticket)
         self._suspects.deaths.pop(ticket.number, None)
         if ticket.kind is TicketKind.ORDER:
-            self._stream.order_made(ticket)
+            self._streams.order_made(ticket)
             return
         if ticket.kind is TicketKind.ROWS:
             self.row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self.row_ns)
-        self._stream.finished(ticket)
+        self._streams.finished(ticket)
 
     def failed(self, report: Failed) -> int | None:
         """A ticket failed. Return its slot if its error is the earliest of the slot, which is the one to keep; else None."""
         ticket = self._hands.take(report.worker, report.ticket)
         self._suspects.deaths.pop(ticket.number, None)
-        return self._stream.failed(ticket, report.good_rows)
+        return self._streams.failed(ticket, report.good_rows)
 
     def released(self, record: Released) -> None:
-        """The trainer gave a slot back."""
-        self._stream.released(record)
+        """A reader gave a slot back."""
+        self._streams.released(record)
 
     def skip(self, record: Skip) -> None:
-        """The trainer has moved: it left its epoch, or loaded a position."""
-        self._stream.skip(record)
-        self._again = deque(ticket for ticket in self._again if not self._drop(ticket))
+        """A reader has moved: it left its epoch, or loaded a position."""
+        self._streams.skip(record)
+        self._drop_stale()
+
+    def reader_joined(self, reader: int, epoch: int, batch: int) -> None:
+        """A trainer has come to read as well, from `batch` of `epoch` on."""
+        self._streams.join(reader, epoch, batch)
+
+    def reader_left(self, reader: int) -> None:
+        """A trainer has gone, and with it all that it held. What it sent before counts for nothing."""
+        self._streams.leave(reader)
+        self._drop_stale()
 
     def worker_died(self, worker: int, at: DiedAt | None) -> Accused | None:
         """A worker is gone. All that it sent has been fed before.
@@ -133,7 +143,7 @@ class Schedule:
         held = self._hands.leave(worker)
         again: list[Ticket] = []
         accused: Accused | None = None
-        if at is not None and held and held[0].kind is not TicketKind.ORDER and not self._stream.is_stale(held[0]):
+        if at is not None and held and held[0].kind is not TicketKind.ORDER and not self._streams.is_stale(held[0]):
             first = held.popleft()
             batch_work = first.kind is TicketKind.BATCH
             verdict = self._suspects.after_batch_work(first, at, self._batch_size) if batch_work else self._suspects.after_death(first, at)
@@ -157,13 +167,13 @@ class Schedule:
 
     def give_up(self, accused: Accused) -> int | None:
         """The accused row or batch is an error. Return its slot if it is the earliest one there, which is the one to keep; else None."""
-        return self._stream.failed(accused.ticket, accused.ticket.slot_row)
+        return self._streams.failed(accused.ticket, accused.ticket.slot_row)
 
     # Commands.
 
     def commands(self) -> list[Command]:
         """Deal what there is to deal; return what is to be carried out, in order."""
-        commands: list[Command] = [*self._stream.hand_over()]
+        commands: list[Command] = [*self._streams.hand_over()] if self._streams.any_complete else []
         while (worker := self._hands.next_worker()) is not None and (ticket := self._next_ticket()) is not None:
             self._hands.give(worker, ticket)
             commands.append(SendTicket(worker, ticket))
@@ -173,21 +183,25 @@ class Schedule:
         return commands
 
     def _next_ticket(self) -> Ticket | None:
-        if self._stream.order_is_due:
-            self._again.extend(self._stream.order_tickets(self._numbers))
+        streams = self._streams
+        if streams.order_is_due:
+            self._again.extend(streams.order_tickets(self._numbers))
         if self._again:
             return self._again.popleft()
-        if self._stream.due:
-            return self._stream.due.popleft().batch_ticket(next(self._numbers), self._batch_size)
-        slot = self._stream.latest
+        if streams.due:
+            return streams.due.popleft().batch_ticket(next(self._numbers), self._batch_size)
+        slot = streams.cutting
         if slot is None or slot.issued == slot.rows:
-            slot = self._stream.begin_slot(self.row_ns, self._hands.staying)
+            slot = streams.next_slot(self.row_ns, self._hands.staying)
         return None if slot is None else slot.cut_ticket(next(self._numbers), self._batch_size)
+
+    def _drop_stale(self) -> None:
+        self._again = deque(ticket for ticket in self._again if not self._drop(ticket))
 
     def _drop(self, ticket: Ticket) -> bool:
         """Return whether a ticket that no worker holds is no longer wanted; if so, its rows are accounted for."""
-        stale = self._stream.is_stale(ticket)
+        stale = self._streams.is_stale(ticket)
         if stale:
             self._suspects.deaths.pop(ticket.number, None)
-            self._stream.finished(ticket)
+            self._streams.finished(ticket)
         return stale

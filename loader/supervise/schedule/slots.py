@@ -25,7 +25,7 @@ class SlotState(IntEnum):
     COMPLETE = auto()
     """Nobody's: it waits for the slots before it."""
     HANDED = auto()
-    """The trainer's, until it is released."""
+    """Its readers', until the last of them has released it."""
 
 
 _REMEMBERED = 6
@@ -33,9 +33,9 @@ _REMEMBERED = 6
 _LEGAL = {
     (SlotState.FREE, SlotState.FILLING),
     (SlotState.FILLING, SlotState.COMPLETE),
-    (SlotState.FILLING, SlotState.FREE),  # its epoch was left
+    (SlotState.FILLING, SlotState.FREE),  # its readers went elsewhere
     (SlotState.COMPLETE, SlotState.HANDED),
-    (SlotState.COMPLETE, SlotState.FREE),  # its epoch was left
+    (SlotState.COMPLETE, SlotState.FREE),  # its readers went elsewhere
     (SlotState.HANDED, SlotState.FREE),
 }
 
@@ -47,8 +47,8 @@ class Slot:
     Attributes:
         number: of the slot.
         state: see `SlotState`.
-        delivery: number of its latest filling; the trainer sends it back with the release.
-        term, epoch, first, batches: what it is filled with; `first` is the number of its first batch.
+        delivery: number of its latest filling; a trainer sends it back with the release.
+        epoch, first, batches: what it is filled with; `first` is the number of its first batch.
         layout: number of the layout of these batches.
         rows: to fill.
         transformed: whether the batch transforms have been put into a ticket.
@@ -57,14 +57,14 @@ class Slot:
         ticket_rows: size of its tickets.
         block: of the order that it reads, or None where the order is sequential.
         good_rows: rows before the first batch that failed; None while none has.
-        stale: whether its epoch was left.
+        readers: those that it is filled for and that have not released it.
+        stale: whether nobody wants it any more.
         past: the states before this one, each with its delivery, the latest last.
     """
 
     number: int
     state: SlotState = SlotState.FREE
     delivery: int = 0
-    term: int = 0
     epoch: int = 0
     first: int = 0
     batches: int = 0
@@ -75,14 +75,15 @@ class Slot:
     ticket_rows: int = 0
     block: Block | None = None
     good_rows: int | None = None
+    readers: set[int] = field(default_factory=set)
     stale: bool = False
     transformed: bool = False
     past: deque[tuple[int, SlotState]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
-    def begin(self, delivery: int, term: int, epoch: int, first: int, batches: int, layout: int, rows: int, block: Block | None) -> None:
+    def begin(self, delivery: int, epoch: int, first: int, batches: int, layout: int, rows: int, block: Block | None) -> None:
         """Start to fill the slot."""
         self.become(SlotState.FILLING)
-        self.delivery, self.term, self.epoch, self.first, self.batches, self.layout, self.block = delivery, term, epoch, first, batches, layout, block
+        self.delivery, self.epoch, self.first, self.batches, self.layout, self.block = delivery, epoch, first, batches, layout, block
         self.rows = self.outstanding = rows
         self.issued, self.good_rows, self.stale, self.transformed = 0, None, False, False
 

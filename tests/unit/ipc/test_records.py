@@ -32,8 +32,8 @@ INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Done: st.builds(r.Done, worker=HALF, ticket=WORD, busy_ns=WORD, substituted=WORD),
     r.Failed: st.builds(r.Failed, worker=HALF, ticket=WORD, good_rows=WORD),
     r.Exhausted: st.builds(r.Exhausted, worker=HALF, row=HALF | st.just(UNKNOWN_ROW), fresh=st.booleans(), resource=st.sampled_from(r.Resource)),
-    r.Released: st.builds(r.Released, slot=HALF, delivery=WORD),
-    r.Skip: st.builds(r.Skip, term=HALF, epoch=WORD, batch=WORD),
+    r.Released: st.builds(r.Released, slot=HALF, delivery=WORD, reader=WORD),
+    r.Skip: st.builds(r.Skip, term=HALF, epoch=WORD, batch=WORD, reader=WORD),
     r.Resize: st.builds(r.Resize, workers=HALF, number=WORD),
     r.Close: st.builds(r.Close),
 }
@@ -49,6 +49,7 @@ READY: dict[type[Any], st.SearchStrategy[Any]] = {
         failed=st.booleans(),
         last_rows=HALF,
         layout=HALF,
+        reader=HALF,
     ),
     r.Look: st.builds(r.Look),
 }
@@ -94,10 +95,12 @@ def test_a_record_is_written_as_a_whole(nbytes: int) -> None:
 
 
 def test_no_delivery_has_the_number_that_means_any() -> None:
-    from loader.supervise.schedule.stream import Stream
+    from loader.supervise.schedule.streams import Streams
     from tests.plans import sample_batches
 
-    slot = Stream(sample_batches(4, 4), 2, 1, None, 1, 0, 0).begin_slot(1e9, 1)
+    streams = Streams(sample_batches(4, 4), 2, 1, None, 1)
+    streams.join(0, 0, 0)
+    slot = streams.next_slot(1e9, 1)
     assert slot is not None
     assert slot.delivery != r.ANY_BEFORE_TERM
 

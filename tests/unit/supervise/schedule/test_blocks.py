@@ -14,7 +14,7 @@ def test_blocks_cover_each_row_of_an_epoch_once(rows: int, size: int, epoch: int
     cursors = {blocks.key(epoch, row) for row in range(rows)}
     made = []
     for cursor in sorted(cursors):
-        blocks.wanted(cursor)
+        blocks.wanted([cursor])
         made.append(blocks.get(cursor))
     covered = [row for block in made if block is not None for row in range(block.first, block.first + block.rows)]
     assert covered == list(range(rows))
@@ -23,13 +23,13 @@ def test_blocks_cover_each_row_of_an_epoch_once(rows: int, size: int, epoch: int
 
 def test_a_block_in_use_or_being_made_keeps_its_place() -> None:
     blocks = Blocks(sample_batches(40, 4), 4, places=3)
-    first, second = blocks.wanted(0), blocks.wanted(0)
+    first, second = blocks.wanted([0]), blocks.wanted([0])
     assert first is not None
     assert second is not None
     first.ready, first.users = True, 1
-    blocks.forget(5)
+    blocks.forget([5])
     assert (blocks.get(0), blocks.get(1)) == (first, second)
     first.users, second.ready = 0, True
-    blocks.forget(5)
+    blocks.forget([5])
     assert blocks.get(0) is None
     assert blocks.get(1) is None

@@ -36,7 +36,7 @@ def test_a_transition_that_is_not_part_of_a_life_raises(before: SlotState, after
 def test_what_raises_tells_the_slots_history() -> None:
     slot = Slot(3)
     for delivery in (7, 8):
-        slot.begin(delivery, 0, 0, 0, 1, 0, 4, None)
+        slot.begin(delivery, 0, 0, 1, 0, 4, None)
         slot.become(SlotState.COMPLETE)
         slot.become(SlotState.HANDED)
         slot.become(SlotState.FREE)

@@ -1,0 +1,46 @@
+"""One schedule serves several readers: each gets each batch once and in order, whatever the others do. `readers_world` asserts the promises."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from loader.supervise.schedule import sizing
+from tests.plans import bucket_batches, sample_batches
+from tests.property.readers_world import World, happen
+
+
+def make_world(random: Random, readers: int) -> World:
+    """Return a world with as few slots and places for blocks as so many readers need, or more."""
+    size, slots = random.randint(1, 6), 2 * readers + random.choice([0, 0, 1, 5])
+    row_ns = random.choice([10.0, 200_000.0, 100_000_000.0])
+    if random.random() < 0.2:
+        lengths = bucket_batches([number % 5 for number in range(random.randint(5, 60))], [1, 2, 4], [size, max(1, size // 2), 1], shuffle=True)
+        return World(lengths, slots, 1, row_ns, 0, 0, workers=3)
+    plan = sample_batches(random.choice([size, *range(size, 80)]), size, random.random() < 0.3)
+    capacity = random.randint(1, 5)
+    block_rows = min(random.randint(0, 4), plan.batches) * size
+    places = random.choice([readers + 1, sizing.block_places(slots, capacity, size, block_rows) + readers]) if block_rows else 0
+    return World(plan, slots, capacity, row_ns, block_rows, places, random.randint(1, 4), batch_work=random.random() < 0.3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_each_reader_gets_its_batches_once_and_in_order_whoever_comes_goes_jumps_or_dies(seed: int) -> None:
+    random = Random(seed)
+    for _ in range(5):
+        most = random.randint(1, 5)
+        world = make_world(random, most)
+        for _ in range(600):
+            happen(world, random, most)
+        world.go_on(batches=10)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_readers_that_stay_get_all_batches_of_all_epochs(seed: int) -> None:
+    random = Random(seed)
+    world = make_world(random, readers=3)
+    starts = [(0, 0), (1, 0), (0, world.plan.batches - 1)]
+    for start in starts[1:]:
+        world.enter(*start)
+    world.go_on(batches=3 * world.plan.batches)
