@@ -19,8 +19,9 @@ import numpy.typing as npt
 from loader.config import brief_size
 from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.arrays.packed import FORMAT, IDS, INDEX, Packed
-from loader.data.sources.cached.cache_folder import CHECKSUMS, FILES, LOCK, META, CacheFolder, column_name
+from loader.data.sources.cached.cache_folder import CHECKSUMS, FILES, LOCK, META, CacheFolder
 from loader.data.sources.cached.cached import Cached
+from loader.data.sources.cached.column_files import column_name
 from loader.data.sources.cached.identity import Identity
 from loader.data.sources.cached.records import checksum
 from loader.data.sources.files.file_listing import PathLike, absolute_path

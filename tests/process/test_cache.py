@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from loader import Loader, MapSource, MemoryLimitError, NpyFiles, Source
-from loader.data.sources.cached.cache_folder import HEADER_BYTES
+from loader import transforms as T
+from loader.data.sources.cached.column_files import HEADER_BYTES
 from tests.batches import assert_same, inline, take
 from tests.conftest import script_environment
 from tests.processes import family, supervisor_of, wait_until, wait_until_gone, workers_of
@@ -73,6 +74,18 @@ def test_later_epochs_read_nothing_and_all_batches_are_the_same(slow: Slow, plac
         loader.load_state_dict(state)
         assert_same(take(loader, 2), expected[16:])
     assert slow.made <= made + (place is None)  # memory can't tell what a sample looks like
+
+
+def test_the_first_transforms_are_kept_as_well(slow: Slow, place: Path | None) -> None:
+    settings = {**SETTINGS, "transforms": [T.Pad((7, 3)), T.Crop((6, 2), "center"), T.Flip()]}
+    source = MapSource(slow).cache(place)
+    expected = inline(plain(), 8, 3, **settings)
+    with Loader(source, 8, workers=2, slots=2, **settings) as loader:
+        assert_same(take(loader, 2), expected[:16])
+        made = slow.made
+        os.kill(workers_of(loader)[0], signal.SIGKILL)
+        assert_same(take(loader), expected[16:])
+    assert slow.made == made
 
 
 def test_a_supervisor_that_dies_takes_nothing_along(slow: Slow, place: Path | None) -> None:

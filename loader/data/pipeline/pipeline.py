@@ -19,16 +19,17 @@ from loader.data.pipeline.batch_segment import BatchSegment, check_draws
 from loader.data.pipeline.batch_transforms import BatchTransform
 from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGenerators, SeededSource, check_nothing_random_is_kept, with_declared
 from loader.data.pipeline.global_rng_seeding import in_words as draws_in_words
+from loader.data.pipeline.head import cut
 from loader.data.pipeline.io_retries import may_pass, pause
 from loader.data.pipeline.padded_segment import PaddedSegment
 from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, grouped, read_rows
-from loader.data.pipeline.sizing import SizingSegment, steps_to_one_shape
+from loader.data.pipeline.sizing import first_segment
 from loader.data.pipeline.told_specs import FirstSample, known_specs, tell_specs
 from loader.data.plans.buckets import Buckets
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.rows import UNKNOWN_ROW, BadSample, Indices, RowGauge, is_fault_of_sample
 from loader.data.sources.arrays.column_source import is_of_rows
-from loader.data.sources.joined import check_sums, sums_differ
+from loader.data.sources.joined import check_sums
 from loader.data.sources.source import Source, name_or_none, with_members
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_names
@@ -54,6 +55,8 @@ class Pipeline:
         buckets: to whose lengths samples are padded; None where all have one shape.
 
     Attributes:
+        source: as given; one that keeps samples does the first transforms itself, where these draw nothing (`cut`).
+        transforms: as given.
         spec: of a finished sample; see `compile`.
         specs: the same, one for each layout that batches can have, in the order of the plan; the last one is `spec`.
         draws: what source and transforms draw from global generators; see `compile`.
@@ -75,7 +78,7 @@ class Pipeline:
         buckets: Buckets | None = None,
         batch_transforms: Sequence[BatchTransform] = (),
     ) -> None:
-        self.source = source
+        self.source, self._taken = cut(source, transforms)
         self.transforms = tuple(transforms)
         self.seed = seed
         self.class_weight = class_weight
@@ -158,16 +161,17 @@ class Pipeline:
         self._segments: list[Segment] = []
         self._decoding = [member for member in with_members(self.source) if member.decodes]
         if self.buckets is not None:
-            padded = PaddedSegment(list(enumerate(self.transforms)), spec, generator, self.buckets)
+            padded = PaddedSegment(list(enumerate(self.transforms))[self._taken :], spec, generator, self.buckets)
             padded.expect(padded.probe(self.source[probed])[1] if specs is None else specs[0])
             self._segments.append(padded)
             self._finish(padded.results)
             return [padded.made]
         found: list[SampleSpec] = []
         sample: Any = self.source[probed] if specs is None else None
-        for kind, members in grouped(self.transforms):
+        for kind, members in grouped(self.transforms, self._taken):
             if kind is LeafTransform:
-                segment: Segment = self._leaf_segment(members, spec, generator)
+                first = not self._segments
+                segment: Segment = first_segment(members, self.source, spec, generator) if first else LeafSegment(members, spec, generator)
                 for place, transform in members if specs is None else ():
                     sample = transform(sample, generator.at(0, 0, place))
             else:
@@ -178,12 +182,6 @@ class Pipeline:
             self._segments.append(segment)
         self._finish((spec,))
         return found
-
-    def _leaf_segment(self, members: list[tuple[int, Any]], spec: SampleSpec, generator: SampleGenerator) -> LeafSegment:
-        steps = 0 if self._segments else steps_to_one_shape([transform for _, transform in members], spec)
-        if not steps:
-            return LeafSegment(members, spec, generator)
-        return SizingSegment(members, spec, generator, steps, differ=sums_differ(self.source))
 
     def _finish(self, specs: Sequence[SampleSpec]) -> None:
         self._own_leaves = len(specs[-1].leaves)

@@ -247,8 +247,13 @@ class CallSegment(Segment):
         return describe(place, dict(self._transforms)[place])
 
 
-def grouped(transforms: Sequence[Transform]) -> Iterator[tuple[type | None, list[tuple[int, Any]]]]:
-    """Yield transforms that make a segment together, each with its place, and what they are: `LeafTransform`, `Batch`, or None for any callable."""
+def grouped(transforms: Sequence[Transform], start: int = 0) -> Iterator[tuple[type | None, list[tuple[int, Any]]]]:
+    """Yield transforms that make a segment together, each with its place, and what they are: `LeafTransform`, `Batch`, or None for any callable.
+
+    Args:
+        transforms: all of them.
+        start: place of the first one.
+    """
 
     def kind(item: tuple[int, Transform]) -> tuple[type | None, int]:
         place, transform = item
@@ -256,7 +261,7 @@ def grouped(transforms: Sequence[Transform]) -> Iterator[tuple[type | None, list
             return Batch, place
         return (LeafTransform if isinstance(transform, LeafTransform) else None), -1
 
-    for (found, _), members in groupby(enumerate(transforms), key=kind):
+    for (found, _), members in groupby(enumerate(transforms[start:], start), key=kind):
         yield found, list(members)
 
 

@@ -15,6 +15,8 @@ from loader.data import fork_guard
 from loader.data.pipeline.segments import LeafSegment, Rows
 from loader.data.rng import SampleGenerator
 from loader.data.rows import UNKNOWN_ROW, BadSample, is_fault_of_sample
+from loader.data.sources.joined import sums_differ
+from loader.data.sources.source import Source
 from loader.data.spec import Array, SampleSpec
 from loader.data.stopwatch import READ
 from loader.data.transforms import LeafTransform
@@ -36,6 +38,19 @@ def steps_to_one_shape(transforms: Sequence[LeafTransform], spec: SampleSpec) ->
             if transform.fixed_axes > fixed[leaf]:
                 fixed[leaf], steps = transform.fixed_axes, number
     return steps
+
+
+def first_segment(members: Sequence[tuple[int, LeafTransform]], source: Source, spec: SampleSpec, generator: SampleGenerator) -> LeafSegment:
+    """Return the segment of built-in transforms that take the samples of a source.
+
+    Args:
+        members: the transforms, with their places.
+        source: where samples come from.
+        spec: of its first sample.
+        generator: of random draws.
+    """
+    steps = steps_to_one_shape([transform for _, transform in members], spec)
+    return SizingSegment(members, spec, generator, steps, differ=sums_differ(source)) if steps else LeafSegment(members, spec, generator)
 
 
 class SizingSegment(LeafSegment):

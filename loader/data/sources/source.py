@@ -202,7 +202,9 @@ class Source(WholePass, NamedArguments, ABC):
         return Subset(self, indices)
 
     def cache(self, folder: str | os.PathLike[str] | None = None, max_bytes: int | str | None = None, *, version: str = "") -> Source:
-        """Return a source of the same samples, each of which is read and decoded once, and then kept: before the transforms of a Loader.
+        """Return a source of the same samples, each of which is read and decoded once, and then kept: before anything random.
+
+        A Loader's first transforms, as far as they draw nothing, run before that as well; docs/my_data_is_slow_to_decode.md.
 
         Any worker that makes a sample adds it. Runs that use one folder at the same time, even if they are killed, fill it together.
 

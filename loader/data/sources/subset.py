@@ -32,6 +32,15 @@ class Subset(Source):
         self._source = source
         self.is_side = is_side
 
+    @property
+    def whole(self) -> Source:
+        """The source that the samples are some of."""
+        return self._source
+
+    def of(self, source: Source) -> Subset:
+        """Return the same samples of another source."""
+        return Subset(source, self._indices, is_side=self.is_side)
+
     def __len__(self) -> int:
         return len(self._indices)
 

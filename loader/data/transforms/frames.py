@@ -33,7 +33,7 @@ class Crop(MovingTransform):
         >>> training, validation = [T.Crop((224, 224))], [T.Crop((224, 224), "center")]
     """
 
-    aligns = True
+    aligns = kept = True
 
     def __init__(
         self,
@@ -106,6 +106,8 @@ class Pad(MovingTransform):
         mask: key under which x gets a bool array `(length,)`, True where there is data. An x that is one array becomes `{"x": array, mask: ...}`.
         multiple_of: lengths of batches are rounded up to a multiple of this, so that there are fewer for which a model is compiled.
     """
+
+    kept = True
 
     def __init__(
         self,

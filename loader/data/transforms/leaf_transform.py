@@ -49,9 +49,14 @@ class LeafTransform(NamedArguments, ABC):
 
     Attributes:
         aligns: whether it cuts the chosen arrays of a sample at one place, so that those of one size must have it in every sample.
+        kept: whether a cache had better keep what it makes than what it is given, where it draws nothing: it takes longer than a copy of the result,
+            or gives samples one size. Not where it makes bytes into floats, of which it would keep four times as much.
+        modules: what it imports.
     """
 
     aligns: ClassVar[bool] = False
+    kept: ClassVar[bool] = False
+    modules: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, fields: Fields) -> None:
         self.fields = names_of_fields(fields, f"{type(self).__name__}: fields")

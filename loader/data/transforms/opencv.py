@@ -60,6 +60,7 @@ class OpenCvTransform(LeafTransform):
         volumes: whether it takes volumes, too, for which it needs no OpenCV.
     """
 
+    modules = ("cv2",)
     dtypes: tuple[str, ...] = ("uint8", "uint16", "int16", "float32", "float64")
 
     volumes = False

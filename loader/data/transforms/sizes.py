@@ -35,6 +35,8 @@ class Resize(OpenCvTransform, MovingTransform):
         points: arrays of points in the pictures that are moved with them: float, (..., 2), as (column, row). See `Flip`.
     """
 
+    kept = True
+
     def __init__(
         self,
         shape: int | tuple[int, int],

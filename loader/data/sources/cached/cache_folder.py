@@ -20,7 +20,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -29,14 +28,13 @@ from loader.config import brief_size
 from loader.data.npy.file_io import OPEN_FLAGS
 from loader.data.rows import Indices
 from loader.data.sources.arrays.array_column import ArrayColumn
-from loader.data.sources.arrays.stored_array import StoredArray
+from loader.data.sources.cached.column_files import HEADER_BYTES, column_name, npy_header, stored_column
 from loader.data.sources.cached.identity import Identity
 from loader.data.sources.cached.records import FileRecords, Flags
-from loader.data.spec import PART_NAMES, Leaf, SampleSpec
+from loader.data.spec import PART_NAMES, SampleSpec
 from loader.errors import ConfigError
 
 FORMAT = "1"
-HEADER_BYTES = 4096  # of a column: a page, so that rows begin where pages do
 META, FILES, CHECKSUMS, LOCK = "cache.json", "files.npy", "checksums.bin", "cache.lock"
 
 _COLUMN = re.compile(rf"({'|'.join(PART_NAMES)})(-.*)?\.npy")
@@ -73,12 +71,16 @@ class CacheFolder:
         path: absolute.
         identity: of the source.
         samples: in the source.
+
+    Attributes:
+        path: as given.
+        files: size and time of each file of the source.
     """
 
     def __init__(self, path: str, identity: Identity, samples: int) -> None:
         self.path = path
         self._facts = {"format": FORMAT, "samples": str(samples), **identity.facts}
-        self._files = identity.files
+        self.files = identity.files
         self._samples = samples
 
     def check(self, identity: Identity) -> str | None:
@@ -149,7 +151,7 @@ class CacheFolder:
             _log.warning("the cache %s was deleted while it was in use; this process goes on without it", self.path)
             return None
         paths = [self._at(column_name(leaf)) for leaf in spec.leaves]
-        columns = [ArrayColumn([_stored(path, leaf, agreed)]) for path, leaf in zip(paths, spec.leaves, strict=True)]
+        columns = [ArrayColumn([stored_column(path, leaf, agreed)]) for path, leaf in zip(paths, spec.leaves, strict=True)]
         for column in columns:
             column.open()
         with self._open(CHECKSUMS, os.O_RDONLY) as fd:
@@ -159,7 +161,7 @@ class CacheFolder:
     def _check_filled_alike(self, meta: dict[str, Any], spec: SampleSpec, versions: Mapping[str, str]) -> None:
         before = dict(meta["versions"])
         changed = [name for name, version in versions.items() if before.get(name, version) != version]
-        if meta["facts"] != self._facts or not np.array_equal(self._known_files(), self._files):
+        if meta["facts"] != self._facts or not np.array_equal(self._known_files(), self.files):
             what = "another source, since this one was made"
         elif meta["spec"] != spec.to_json():
             what = f"samples {SampleSpec.from_json(meta['spec'])}, and these are {spec}"
@@ -189,7 +191,7 @@ class CacheFolder:
                     os.ftruncate(fd, size)
         if fresh:
             with open(self._at(FILES), "wb") as file:
-                np.save(file, self._files)
+                np.save(file, self.files)
                 file.flush()
                 os.fsync(file.fileno())
         for (name, _), leaf in zip(sizes, spec.leaves, strict=True):
@@ -219,7 +221,8 @@ class CacheFolder:
         """Raise ConfigError if a folder without a cache holds anything that is not of an unfinished one."""
         names = os.listdir(self.path) if os.path.isdir(self.path) else []
         ours = LOCK in names
-        foreign = [name for name in names if not ours or (name not in (FILES, CHECKSUMS, LOCK, f"{META}.new") and not _COLUMN.fullmatch(name))]
+        others = [name for name in names if not os.path.exists(self._at(os.path.join(name, LOCK)))]  # a cache in it has a folder of its own
+        foreign = [name for name in others if not ours or (name not in (FILES, CHECKSUMS, LOCK, f"{META}.new") and not _COLUMN.fullmatch(name))]
         if foreign:
             raise ConfigError(f"cache {self.path!r} holds other files, such as {min(foreign)!r}; give an empty folder, or one that is not there")
 
@@ -262,25 +265,6 @@ class CacheFolder:
             yield True
         finally:
             os.close(fd)
-
-
-def column_name(leaf: Leaf) -> str:
-    """Return the name of the file of a leaf: `x.npy`, or `x-image.npy` for an entry of a dict."""
-    return f"{PART_NAMES[leaf.part]}{'' if leaf.key is None else '-' + quote(leaf.key, safe='')}.npy"
-
-
-def npy_header(leaf: Leaf, rows: int) -> bytes:
-    """Return the header of a `.npy` file of `HEADER_BYTES`, for rows of a leaf."""
-    text = f"{{'descr': {leaf.dtype.str!r}, 'fortran_order': False, 'shape': {(rows, *leaf.shape)!r}, }}"
-    length = HEADER_BYTES - 10
-    return b"\x93NUMPY\x01\x00" + length.to_bytes(2, "little") + text.ljust(length - 1).encode() + b"\n"
-
-
-def _stored(path: str, leaf: Leaf, rows: int) -> StoredArray:
-    strides = [leaf.dtype.itemsize]
-    for length in leaf.shape[::-1]:
-        strides.append(strides[-1] * length)
-    return StoredArray(path, HEADER_BYTES, leaf.dtype, (rows, *leaf.shape), tuple(strides[::-1]), HEADER_BYTES + rows * leaf.nbytes)
 
 
 def _bytes_on_disk(path: str) -> int:

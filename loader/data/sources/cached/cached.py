@@ -21,6 +21,7 @@ from loader.data.sources.files.file_listing import PathLike, absolute_path
 from loader.data.sources.members import paths_of, read_into
 from loader.data.sources.source import Source, is_in_order, with_members
 from loader.data.spec import Array, Sample, SampleSpec
+from loader.data.transforms import LeafTransform
 from loader.errors import ConfigError
 
 _log = logging.getLogger("loader.cache")
@@ -37,7 +38,9 @@ class Cached(Source):
     _unusable = False
     _flags: RunFlags | None = None  # of this process and its forks
 
-    def __init__(self, source: Source, folder: PathLike | None = None, max_bytes: int | str | None = None, version: str = "") -> None:
+    def __init__(
+        self, source: Source, folder: PathLike | None = None, max_bytes: int | str | None = None, version: str = "", files: Indices | None = None
+    ) -> None:
         if is_in_order(source):
             raise ConfigError(
                 f"{source!r} is read from start to end by one process, and can't be cached; MapSource(obj) can, where obj[i] is a sample"
@@ -45,6 +48,8 @@ class Cached(Source):
         if not hasattr(os, "pwrite"):
             raise ConfigError("a cache needs Linux or macOS")
         self._source = source
+        self._version = version
+        self._others: dict[str, Cached] = {}
         self._max_bytes = None if max_bytes is None else parse_bytes(max_bytes)
         if max_bytes is not None and self._max_bytes is None:
             raise ConfigError(f'max_bytes={max_bytes!r}: give a number of bytes, such as 20 * 2**30, or a text such as "20GiB"')
@@ -55,11 +60,30 @@ class Cached(Source):
                 raise ConfigError("a cache in memory needs Linux; give a folder")
             self._memory = CacheMemory()
             return
-        identity = Identity.of(source, version)
+        identity = Identity.of(source, version, files)
         self._folder = CacheFolder(absolute_path(folder), identity, len(source))
         found = self._folder.check(identity)
         if found is not None:
             _log.info("cache %s: %s", self._folder.path, found)
+
+    @property
+    def made_of(self) -> Source:
+        """The source whose samples are kept."""
+        return self._source
+
+    def of(self, source: Source, name: str, key: str) -> Cached:
+        """Return a cache of what is made of the same samples: in a folder in this one's folder, or in other memory.
+
+        Args:
+            source: of what is to be kept.
+            name: of the folder.
+            key: tells it apart from all else that is made of them. The same cache is returned each time.
+        """
+        if key not in self._others:
+            folder = None if self._folder is None else os.path.join(self._folder.path, name)
+            files = None if self._folder is None else self._folder.files
+            self._others[key] = Cached(source, folder, self._max_bytes, self._version, files)
+        return self._others[key]
 
     def __len__(self) -> int:
         return len(self._source)
@@ -208,8 +232,10 @@ class Cached(Source):
         assert self._folder is not None
         if self._flags is None:
             self._flags = RunFlags(len(self))
-        decoders = [value for member in with_members(self) for value in vars(member).values() if isinstance(value, Decoder)]
-        versions = versions_of([name for decoder in decoders for name in decoder.modules])
+        parts = [
+            part for member in with_members(self) for value in vars(member).values() for part in (value if isinstance(value, list) else (value,))
+        ]
+        versions = versions_of([name for part in parts if isinstance(part, Decoder | LeafTransform) for name in part.modules])
         return self._folder.prepare(spec, versions, self._max_bytes, self._flags)
 
     def _rows(self) -> int:
@@ -222,7 +248,10 @@ class Cached(Source):
         return self.spec.unflatten([array[0] for array in row])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_opened", "_unusable", "_flags")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_opened", "_unusable", "_flags", "_others")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _others={})
 
     def __repr__(self) -> str:
         where = "memory" if self._folder is None else self._folder.path

@@ -40,6 +40,8 @@ class LogMel(LeafTransform):
         fields: the arrays to change.
     """
 
+    kept = True
+
     def __init__(
         self,
         sample_rate: float,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from loader import ByteFiles, ConfigError, IterSource, Loader, MapSource, NpyArrays, NpyFiles, SampleError, Source, Zip
-from loader.data.sources.cached.cache_folder import HEADER_BYTES
+from loader.data.sources.cached.column_files import HEADER_BYTES
 from loader.data.spec import Sample
 from loader.train.state import fingerprint
 from tests.batches import assert_same, inline
