@@ -42,7 +42,7 @@ class Arm(NpyArrays):
         """Open the source and turn off what this arm goes without."""
         from loader.data.stopwatch import Stopwatch
         from loader.ipc.board import Cells
-        from loader.measure.stats import Meter
+        from loader.measure.meter import Meter
         from loader.supervise.schedule.slots import SlotClock
 
         super().open()

@@ -76,6 +76,16 @@ def available_memory(proc: Path = _PROC) -> list[int]:
     return [left for group in memory_groups(proc) if (left := group.available()) is not None]
 
 
+def free_memory(proc: Path = _PROC) -> int:
+    """Return what the machine can still allocate without swapping, in bytes."""
+    sizes = {fields[0]: int(fields[1]) * 1024 for line in _lines(proc / "meminfo") if len(fields := line.split()) == 3}
+    if "MemAvailable:" not in sizes:
+        import psutil  # knows other systems; takes 20 ms
+
+        return int(psutil.virtual_memory().available)
+    return min(sizes["MemAvailable:"], sizes["MemTotal:"])  # of a container of LXC, the first may be that of its host
+
+
 def page_cache_bytes(proc: Path = _PROC) -> int:
     """Return how many bytes of files can be in memory, at most: what the machine has, or what the groups leave."""
     return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *available_memory(proc)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -37,6 +36,8 @@ def _check_names(cls: type, given: Mapping[str, Any]) -> None:
 
 
 def _meant(name: str, names: list[str]) -> str:
+    import difflib
+
     # What others call num_workers is nearer to max_workers, by its letters alone.
     close = [own for own in names if len(own) > 3 and own in name] or difflib.get_close_matches(name, names, 1)
     return f" (did you mean {close[0]}?)" if close else f" (it has {', '.join(names)})"

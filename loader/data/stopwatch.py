@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from functools import partial
-from statistics import median
 from typing import Any
 
 READ = 0
@@ -105,7 +104,7 @@ class Stopwatch:
         """Rows that were timed are done."""
         self._recent.append(elapsed_ns / rows)
         if len(self._recent) >= _ENOUGH:
-            self._typical_ns = median(self._recent)
+            self._typical_ns = sorted(self._recent)[len(self._recent) // 2]
             self.limit_ns = _SLOW_TIMES * self._typical_ns
         if self._clocks:
             self._note_clocks()

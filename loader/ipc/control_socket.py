@@ -16,7 +16,6 @@ import math
 import os
 import socket
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -119,6 +118,8 @@ def places() -> list[Path]:
 
 
 def _temporary() -> Path:
+    import tempfile  # with all that unpacks archives
+
     return Path(tempfile.gettempdir()) / f"loader-{os.getuid()}"
 
 

@@ -1,28 +1,13 @@
-"""What a loader is doing: rates over the last ten seconds, slots, workers, memory, and a verdict in words.
-
-All of it comes from the board. Reading that costs the other processes nothing. So trainer and supervisor make the same snapshot, each with its own
-meter, and the supervisor can make one even while the trainer hangs.
-"""
+"""What a loader is doing: rates over the last ten seconds, slots, workers, memory, and a verdict in words. `Meter` makes it."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from html import escape
 from typing import Any
 
 from loader.config import mib
-from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
-from loader.machine import available_cores
 from loader.measure.measurements import StageStats, in_words
-from loader.measure.moments import Moment
-from loader.measure.verdict import judge
-from loader.measure.window import Window
-
-_WINDOW_S = 10.0
-_STEP_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -176,6 +161,8 @@ def aligned(rows: list[tuple[str, str]]) -> str:
 
 def as_html(rows: list[tuple[str, str]]) -> str:
     """Return labels and texts as a table of two columns. Colours and font are those of the notebook, so it also fits a dark theme."""
+    from html import escape
+
     cell = "padding: 2px 12px 2px 0; text-align: left; vertical-align: top"
     lines = [
         f'<tr><th style="{cell}; white-space: nowrap">{escape(label)}</th><td style="{cell}; max-width: 60em">{escape(text)}</td></tr>'
@@ -187,96 +174,3 @@ def as_html(rows: list[tuple[str, str]]) -> str:
 def _known(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in given.items() if name in names}
-
-
-class Meter:
-    """Reads a board and remembers the last ten seconds of it. It takes no part in the counting, so any process may have one.
-
-    Args:
-        board: whose counters to read.
-    """
-
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._cores = available_cores()
-        self._begun = False  # whether anything had been handed out at the first moment
-        self._next = 0.0
-        self._moments: deque[Moment] = deque()
-        self.look(time.monotonic())
-
-    def look(self, now: float) -> float:
-        """Remember the counters, unless that was done less than half a second ago. To be called about twice a second.
-
-        The wait for the first batch is not remembered: it is the start of the workers, not their speed.
-
-        Returns:
-            When to look again, by the monotonic clock; before that, nothing would happen.
-        """
-        if self._begun and now < self._next:
-            return self._next
-        moment = Moment.of(self._board, now)
-        if not self._begun:
-            self._moments.clear()
-            self._begun = moment.batches > 0
-        self._moments.append(moment)
-        self._next = now + _STEP_S
-        while len(self._moments) > 1 and self._moments[1].at_s <= now - _WINDOW_S:
-            self._moments.popleft()
-        return self._next if self._begun else now
-
-    @property
-    def latest(self) -> Moment:
-        """What the counters were at the last look."""
-        return self._moments[-1]
-
-    def stats(self, name: str) -> Stats:
-        """Return a snapshot of the loader called `name`."""
-        at = time.monotonic()
-        self.look(at)
-        now = Moment.of(self._board, at)
-        window = Window(self._board, [*self._moments, now], self._cores)
-        running = [number for number, runs in enumerate(now.running) if runs]
-        stages = window.stages()
-        verdict = judge(window.measurements(running, stages))
-        return Stats(
-            name=name,
-            epoch=self._board.trainer[TrainerCell.EPOCH_GAUGE],
-            batches_delivered=now.batches,
-            samples_per_s=window.pace.samples_per_s,
-            trainer_wait_ratio=window.pace.wait_ratio,
-            slots=self._slots(),
-            workers=[self._worker(number, window.busy_ratio(number)) for number in running],
-            memory=self._memory(),
-            errors=self._supervisor(SupervisorCell.ERRORS) + self._board.trainer[TrainerCell.ERRORS],
-            supervisor_restarts=self._board.trainer[TrainerCell.SUPERVISOR_RESTARTS],
-            substituted=self._supervisor(SupervisorCell.SUBSTITUTED) + self._board.trainer[TrainerCell.SUBSTITUTED],
-            quarantined=self._supervisor(SupervisorCell.QUARANTINED) + self._board.trainer[TrainerCell.QUARANTINED],
-            verdict=verdict.sentence,
-            verdict_kind=verdict.kind.value,
-            verdict_gain=verdict.gain,
-            stages=stages,
-        )
-
-    def _supervisor(self, cell: SupervisorCell) -> int:
-        return self._board.supervisor[cell]
-
-    def _slots(self) -> SlotStats:
-        free, filling, handed = map(self._supervisor, SLOT_GAUGES)
-        lent = self._board.trainer[TrainerCell.LENT_GAUGE]
-        return SlotStats(free, filling, max(0, handed - lent), lent)
-
-    def _worker(self, number: int, busy_ratio: float) -> WorkerStats:
-        cells = self._board.workers[number]
-        state = WorkerState(cells[WorkerCell.STATE_GAUGE])
-        return WorkerStats(cells[WorkerCell.PID_GAUGE], state.name.lower(), cells[WorkerCell.SAMPLES], busy_ratio)
-
-    def _memory(self) -> MemoryStats:
-        arena = self._supervisor(SupervisorCell.ARENA_BYTES_GAUGE) + self._supervisor(SupervisorCell.PAYLOAD_BYTES_GAUGE)
-        return MemoryStats(
-            arena,
-            self._supervisor(SupervisorCell.PRIVATE_BYTES_GAUGE),
-            self._supervisor(SupervisorCell.LIMIT_BYTES_GAUGE) or None,
-            bool(self._supervisor(SupervisorCell.LIMIT_IS_DEFAULT_GAUGE)),
-            self._supervisor(SupervisorCell.MEMORY_REPLACED),
-            self._supervisor(SupervisorCell.MEMORY_WORKERS_GAUGE) or None,
-        )

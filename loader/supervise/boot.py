@@ -29,7 +29,7 @@ from loader.ipc.board import Board, Phase, SupervisorCell
 from loader.ipc.channels import Outlet
 from loader.ipc.line_file import LIMIT_BYTES, LineFile, print_lines
 from loader.ipc.logs import LogWriter, report_to
-from loader.ipc.payload import payload
+from loader.ipc.payload import arrival
 from loader.ipc.quarantine import ErrorBudget
 from loader.ipc.records import Look
 from loader.machine import available_cores
@@ -192,7 +192,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
 
 def _unpickle(fd: int, trainer: TrainerWatch) -> tuple[Pipeline, Config]:
     try:
-        pipeline, config = payload.load(fd)
+        pipeline, config = arrival.load(fd)
     except PipelineError:
         raise
     except (Exception, SystemExit) as error:

@@ -22,7 +22,6 @@ from loader.data.rows import BadSample, Indices
 from loader.data.sources.source import is_in_order
 from loader.errors import ConfigError, PipelineError, SampleTimeout, from_record
 from loader.ipc.logs import LogWriter
-from loader.ipc.payload import captured_objects
 from loader.supervise.pool import death_in_words
 from loader.supervise.schedule.suspects import DEATHS_TO_ACCUSE
 from loader.supervise.threads_at_fork import ThreadsAtFork
@@ -121,6 +120,8 @@ def refuse_tensorflow(pipeline: Pipeline) -> None:
     Importing it starts none, so that helpers of Keras that use NumPy alone pass.
     """
     if "tensorflow" in sys.modules and len(os.listdir("/proc/self/task")) > 1:
+        from loader.ipc.payload import captured_objects
+
         users = captured_objects.users_of_frameworks(pipeline.parts()) or ["the source or a transform"]
         raise PipelineError(f"{' and '.join(users)} runs TensorFlow operations, which can't run in the workers; {captured_objects.INSTEAD}")
 

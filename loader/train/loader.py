@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from types import TracebackType
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from loader.config import Config
 from loader.data.class_weight import ClassWeight
@@ -16,14 +16,13 @@ from loader.data.named_arguments import NamedArguments
 from loader.data.pipeline.batch_transforms import BatchTransform
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.segments import Transform
-from loader.data.plans.buckets import Buckets
 from loader.data.sources.source import Source
 from loader.data.spec import Sample, SampleSpec
 from loader.errors import ConfigError, LoaderClosed, PipelineError
 from loader.ipc.board import Board
 from loader.ipc.loader_identity import default_name, set_name
 from loader.ipc.quarantine import make_report
-from loader.measure.stats import Meter, Stats
+from loader.measure.meter import Meter
 from loader.train.checks import (
     apart_from_padding,
     check_platform,
@@ -39,6 +38,10 @@ from loader.train.position import Position
 from loader.train.producer import Producer
 from loader.train.show.showing import Showing
 from loader.train.state import State, files_in_words, fingerprint
+
+if TYPE_CHECKING:
+    from loader.data.plans.buckets import Buckets
+    from loader.measure.stats import Stats
 
 
 class Loader(KerasTraining, Showing, NamedArguments):

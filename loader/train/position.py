@@ -8,7 +8,7 @@ from enum import Enum, auto
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.spec import Array
 from loader.ipc.board import TrainerCell
-from loader.measure.stats import Meter
+from loader.measure.meter import Meter
 from loader.train.producer import Producer
 
 # As plain numbers: looking up a member of an enum takes longer than writing to its cell.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.plans.file_batches import FileBatches
-from loader.data.sources.cached.cached import Cached
 from loader.data.sources.joined import Joined
 from loader.data.sources.source import Source
 from loader.data.sources.subset import Subset
@@ -133,8 +131,10 @@ def fingerprint(source: Source) -> str | None:
     Paths count from the source's root, so data that was moved keeps its IDs. Takes 0.6 s for 10⁶ paths (docs/measurements.md), and no time for
     rows of arrays, however many.
     """
-    digest = hashlib.blake2b(digest_size=8)
-    return digest.hexdigest() if _add(source, digest) else None
+    from hashlib import blake2b
+
+    digest = blake2b(digest_size=8)
+    return digest.hexdigest() if _add(source, digest.update) else None
 
 
 def files_in_words(plan: EpochPlan) -> str | None:
@@ -144,23 +144,25 @@ def files_in_words(plan: EpochPlan) -> str | None:
     """
     if not isinstance(plan, FileBatches):
         return None
+    from hashlib import blake2b
+
     rows = np.diff(plan.ends, prepend=0)
-    return f"{len(rows)} of {rows.min()} to {rows.max()} rows, {hashlib.blake2b(rows, digest_size=8).hexdigest()}"
+    return f"{len(rows)} of {rows.min()} to {rows.max()} rows, {blake2b(rows, digest_size=8).hexdigest()}"
 
 
-def _add(source: Source, digest: hashlib.blake2b) -> bool:
+def _add(source: Source, update: Callable[[Any], None]) -> bool:
     """Add what distinguishes the samples of a source from others; return whether there is anything."""
     ids = source.ids()
     if ids is not None:
-        digest.update("\0".join(ids).encode("utf-8", "surrogateescape"))
+        update("\0".join(ids).encode("utf-8", "surrogateescape"))
         return True
-    if isinstance(source, Cached):
-        return _add(source._source, digest)
     if isinstance(source, Subset):
-        digest.update(source._indices)
-        _add(source._source, digest)
+        update(source._indices)
+        _add(source._source, update)
         return True
     if isinstance(source, Joined):
-        known = [_add(part, digest) for part in source._sources]  # all of them, even if the first one has nothing
+        known = [_add(part, update) for part in source._sources]  # all of them, even if the first one has nothing
         return any(known)
-    return False
+    from loader.data.sources.cached.cached import Cached
+
+    return isinstance(source, Cached) and _add(source._source, update)

@@ -91,3 +91,17 @@ def test_a_containers_share_of_the_cores_counts(
     for name, text in files.items():
         (mount / place / name).write_text(text)
     assert machine.available_cores(at) == min(most, 64)
+
+
+def test_free_memory_is_what_the_system_says_is_available(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  4000 kB\nMemFree:   1000 kB\nMemAvailable:   3000 kB\nHugePages_Total:  0\n")
+    assert machine.free_memory(tmp_path) == 3000 * 1024
+
+
+def test_a_container_that_sees_more_available_than_it_has_gets_what_it_has(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  4000 kB\nMemAvailable:   9000 kB\n")
+    assert machine.free_memory(tmp_path) == 4000 * 1024
+
+
+def test_free_memory_is_known_where_there_is_no_proc(tmp_path: Path) -> None:
+    assert 0 < machine.free_memory(tmp_path) <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.decode.decoder import Decoder, Undecodable
-from loader.data.decode.vocabulary import Vocabulary, is_layer, vocabulary
+from loader.data.decode.vocabularies import Vocabulary, is_layer, vocabulary
 from loader.data.spec import Array, Leaf, SampleSpec
 from loader.errors import ConfigError, PipelineError
 

@@ -19,7 +19,7 @@ from loader.data.spec import Array, Leaf, Sample, SampleSpec
 from loader.data.transforms.functions.map_function import name_of
 from loader.errors import PipelineError, in_words
 
-BatchTransform = Callable[[Sample, np.random.Generator], Sample]
+BatchTransform = Callable[[Sample, "np.random.Generator"], Sample]
 
 
 class BatchTransforms:

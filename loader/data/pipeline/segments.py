@@ -51,7 +51,7 @@ def read_rows(source: Source, indices: Indices, out: Sequence[Array], gauge: Row
         read_rows(source, indices[row : row + 1], [leaf[row : row + 1] for leaf in out], RowGauge(gauge.cell, gauge.first + row))
 
 
-Transform = Callable[[Sample, np.random.Generator], Sample]
+Transform = Callable[[Sample, "np.random.Generator"], Sample]
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -156,6 +155,8 @@ class Buckets(NamedArguments):
         Args:
             sizes: rows of a full batch of each bucket, all ranks together.
         """
+        import hashlib
+
         settings = self.edges, self.axis, self.fields, self.longer, self.pad_value, self.mask, self.weights, tuple(sizes)
         digest = hashlib.blake2b(repr(settings).encode(), digest_size=8)
         digest.update(self.numbers)

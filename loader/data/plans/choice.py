@@ -7,10 +7,7 @@ import numpy as np
 from loader.config import Config
 from loader.data.order import Order
 from loader.data.plans.batch_lengths import BatchLengths
-from loader.data.plans.bucket_batches import BucketBatches
 from loader.data.plans.epoch_plan import EpochPlan
-from loader.data.plans.file_batches import FileBatches
-from loader.data.plans.longest_batches import LongestBatches
 from loader.data.plans.sample_batches import SampleBatches
 from loader.data.sources.source import Source
 from loader.errors import ConfigError, LoaderError
@@ -21,10 +18,14 @@ def plan_of(source: Source, config: Config) -> EpochPlan:
     rank, world = config.shard
     lengths = config.bucket_by if isinstance(config.bucket_by, BatchLengths) else None
     if config.bucket_by is not None and lengths is None:
+        from loader.data.plans.bucket_batches import BucketBatches
+
         return BucketBatches.of(config.bucket_by, config)
     if isinstance(config.batch_size, int):
         order = Order.as_set(len(source), config.seed, config.shuffle, lambda: _sample_bytes(source, config.on_error == "substitute"))
         if lengths is not None:
+            from loader.data.plans.longest_batches import LongestBatches
+
             return LongestBatches(order, config.batch_size, config.drop_last, rank, world, lengths=lengths)
         return SampleBatches(order, config.batch_size, config.drop_last, rank, world)
     rows = source.file_rows()
@@ -35,6 +36,8 @@ def plan_of(source: Source, config: Config) -> EpochPlan:
         )
     if not rows.all():
         raise ConfigError(f"batch_size=None makes a batch of each file, but {int((rows == 0).sum()):,} of the {len(rows):,} files have no rows")
+    from loader.data.plans.file_batches import FileBatches
+
     order = Order(len(rows), config.seed, bool(config.shuffle))
     return FileBatches(order, int(rows.max()), False, rank, world, ends=np.cumsum(rows, dtype=np.int64))
 

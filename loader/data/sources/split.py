@@ -6,7 +6,6 @@ If each class is to have its share (`stratify`), the rank of the hash within the
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -86,8 +85,9 @@ class Units:
 
     def hashes(self, key: bytes) -> npt.NDArray[np.uint64]:
         """Return a number for each unit that depends on `key` and its name alone, the same on any machine."""
-        blake = hashlib.blake2b
-        digests = [blake(name.encode("utf-8", "surrogateescape"), digest_size=8, key=key).digest() for name in self.names]
+        from hashlib import blake2b
+
+        digests = [blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8, key=key).digest() for name in self.names]
         return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
     def classes(self, of_samples: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:

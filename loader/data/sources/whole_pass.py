@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from loader.data.rows import Indices
 from loader.data.spec import Sample
-from loader.data.statistics.statistics import Statistics
+
+if TYPE_CHECKING:
+    from loader.data.statistics.statistics import Statistics
 
 
 class WholePass:

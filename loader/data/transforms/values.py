@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from loader.data.spec import Array, Leaf
-from loader.data.statistics.statistics import Statistics
 from loader.data.transforms.arguments import float_dtype, is_whole, number_dtype, number_of, numbers_of
 from loader.data.transforms.leaf_transform import Fields, LeafTransform, RowError
 from loader.errors import ConfigError
+
+if TYPE_CHECKING:
+    from loader.data.statistics.statistics import Statistics
 
 
 class Rescale(LeafTransform):
@@ -72,6 +74,8 @@ class Normalize(LeafTransform):
         Raises:
             ConfigError: there is no such array, or several; or a channel has no two different values, and so no deviation to divide by.
         """
+        from loader.data.statistics.statistics import Statistics
+
         if not isinstance(statistics, Statistics):
             raise ConfigError(f"Normalize: statistics is of type {type(statistics).__name__}; give what source.statistics() returned")
         found = statistics[fields]

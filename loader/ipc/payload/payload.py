@@ -19,7 +19,6 @@ import functools
 import json
 import linecache
 import os
-import pickle
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -29,10 +28,9 @@ from typing import Any
 from loader.data.layout import align
 from loader.errors import PipelineError
 from loader.ipc import memfd
+from loader.ipc.payload.arrival import LENGTH_BYTES
 from loader.ipc.payload.hdf5 import is_hdf5
 from loader.ipc.payload.pickler import is_importable, pack, weigh
-
-_LENGTH_BYTES = 8
 
 
 def dump(value: Any, admit: Callable[[int], None] = lambda nbytes: None) -> int:
@@ -52,30 +50,17 @@ def dump(value: Any, admit: Callable[[int], None] = lambda nbytes: None) -> int:
     texts = json.dumps(texts_without_file(packed.code_files)).encode()
     pieces = [memoryview(texts), packed.pickled, *packed.buffers]
     table: list[list[int]] = []
-    offset = align(_LENGTH_BYTES + 48 * len(pieces) + 64)
+    offset = align(LENGTH_BYTES + 48 * len(pieces) + 64)
     for piece in pieces:
         table.append([offset, piece.nbytes])
         offset = align(offset + piece.nbytes)
     admit(offset)
     head = json.dumps(table).encode()
     fd = memfd.create("pipeline", offset)
-    os.pwrite(fd, len(head).to_bytes(_LENGTH_BYTES, "little") + head, 0)
+    os.pwrite(fd, len(head).to_bytes(LENGTH_BYTES, "little") + head, 0)
     for (start, _), piece in zip(table, pieces, strict=True):
         _write(fd, piece, start)
     return fd
-
-
-def load(fd: int) -> Any:
-    """Unpickle what `dump` wrote. Arrays in it are read-only views of the shared memory.
-
-    Raises whatever the unpickling of the user's own classes raises.
-    """
-    memory = memfd.attach_readonly(fd).data
-    length = int.from_bytes(memory[:_LENGTH_BYTES], "little")
-    table = json.loads(bytes(memory[_LENGTH_BYTES : _LENGTH_BYTES + length]))
-    texts, pickled, *buffers = [memory[start : start + nbytes] for start, nbytes in table]
-    remember_texts(json.loads(bytes(texts)))
-    return pickle.loads(pickled, buffers=buffers)
 
 
 def _write(fd: int, piece: memoryview, start: int) -> None:
@@ -161,12 +146,6 @@ def texts_without_file(names: Iterable[str]) -> dict[str, str]:
     """Return the text of those files that are not on disk, as far as it is known here, by the name that tracebacks have for them."""
     texts = {name: "".join(linecache.getlines(name)) or _command(name) for name in names if not os.path.exists(name)}
     return {name: text for name, text in texts.items() if 0 < len(text) <= _LONGEST}
-
-
-def remember_texts(texts: dict[str, str]) -> None:
-    """Have tracebacks of this process and its forks find these texts."""
-    for name, text in texts.items():
-        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)  # None: never compared with a file
 
 
 def _command(name: str) -> str:

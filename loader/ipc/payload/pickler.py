@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import io
 import mmap
-import os
 import pickle
 import sys
 import weakref
@@ -25,11 +24,10 @@ import cloudpickle
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from loader.data.npy.file_io import is_descriptor_limit
 from loader.data.proc_maps import Mappings
 from loader.data.sources.arrays.stored_array import StoredArray, extent, owns_memory
 from loader.data.spec import Array
-from loader.errors import NpyError, PipelineError
+from loader.ipc.payload.arrival import MappedFile, cached_function, code_of_file, lay_out, look_into
 from loader.ipc.payload.hdf5 import Hdf5Reducer
 
 # To find out where an array lies costs more than to copy so little.
@@ -56,49 +54,6 @@ class ArrayReducer:
                 return _carry(array)
             array = np.asarray(array)  # no longer a memmap: pickle would put that into its stream
         return array.__reduce_ex__(5)
-
-
-class MappedFile:
-    """A file that arrays look into. It travels by its path, and is mapped once where it arrives."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_path": self._path}
-
-    @cached_property
-    def memory(self) -> np.memmap[Any, np.dtype[np.uint8]]:
-        """The whole file, read-only. Raises OSError, with the path in it."""
-        return np.memmap(self._path, np.uint8, "r")
-
-
-def look_into(file: MappedFile, stored: StoredArray, memmap: bool) -> Array:
-    """Return an array of `file`, as a `memmap` or as a plain one.
-
-    Raises:
-        OSError: this process has as many files open as it may.
-        PipelineError: the file can't be opened, or has become too short.
-    """
-    try:
-        stored.check_size(os.stat(stored.path).st_size)
-        memory = file.memory
-    except (NpyError, OSError) as error:
-        if is_descriptor_limit(error):
-            raise
-        raise PipelineError(
-            f"the pipeline can't start in the workers: a file that the script has mapped can't be mapped there: {error}. "
-            "What to do: do not move, shorten or delete it while the loader is in use"
-        ) from error
-    if not memmap:
-        return np.ndarray(stored.shape, stored.dtype, memory, stored.offset, stored.strides)
-    first = memory[stored.offset : stored.offset + stored.dtype.itemsize].view(stored.dtype)
-    return as_strided(first, stored.shape, stored.strides, subok=True)  # keeps the attributes, such as `filename`
-
-
-def lay_out(memory: Array, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
-    """Return an array of any strides in `memory`, the bytes that it looks at."""
-    return np.ndarray(shape, dtype, memory, offset, strides)
 
 
 def _carry(array: Array) -> Any:
@@ -205,22 +160,14 @@ def _reduce_code(files: set[str], code: CodeType) -> Any:
     """Keep the name of the file: cloudpickle 3.1.3 puts "<dynamic-code>" there, and a traceback would show neither file nor line."""
     files.add(code.co_filename)
     build, arguments, *_ = cloudpickle.Pickler.dispatch_table[CodeType](code)
-    return _code_of_file, (code.co_filename, build, arguments)
-
-
-def _code_of_file(name: str, build: Callable[..., CodeType], arguments: tuple[Any, ...]) -> CodeType:
-    return build(*arguments).replace(co_filename=name)
+    return code_of_file, (code.co_filename, build, arguments)
 
 
 def _reduce_cached_function(function: Any) -> Any:
     """Take a function of the script under `functools.lru_cache` along without what is in its cache: by itself it would be looked up by name."""
     if is_importable(function):
         return function.__reduce__()
-    return _cached, (function.__wrapped__, function.cache_parameters()), vars(function)
-
-
-def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
-    return functools.lru_cache(**parameters)(function)
+    return cached_function, (function.__wrapped__, function.cache_parameters()), vars(function)
 
 
 def _reduce_cached_property(attribute: functools.cached_property[Any]) -> Any:

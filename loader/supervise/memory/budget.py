@@ -10,11 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import psutil
-
 from loader.config import mib
 from loader.errors import MemoryLimitError
-from loader.machine import available_memory
+from loader.machine import available_memory, free_memory
 
 # Anonymous memory of a supervisor that holds numpy, and of a worker forked from it (docs/measurements.md), rounded up.
 _SUPERVISOR_BYTES = 48 * 2**20
@@ -116,7 +114,7 @@ def default_limit(need: Need) -> int:
 
 def available_bytes() -> int:
     """Return the memory that can be allocated now without swapping: the machine's, or the cgroup's where that is less."""
-    return min([int(psutil.virtual_memory().available), *available_memory()])
+    return min([free_memory(), *available_memory()])
 
 
 def _remedy(need: Need, bound: int, batch_size: int | Sequence[int] | None) -> str:

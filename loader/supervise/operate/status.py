@@ -24,8 +24,8 @@ from typing import Any
 from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell
 from loader.ipc.loader_identity import identity
 from loader.ipc.records import TicketKind
+from loader.measure.meter import Meter
 from loader.measure.minute import LastMinute
-from loader.measure.stats import Meter
 from loader.produce.worker import WorkerContext
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.sample_names import SampleNames

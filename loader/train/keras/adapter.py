@@ -29,16 +29,18 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loader.data.sources.files.file_listing import absolute_path
 from loader.data.spec import Array, Sample
 from loader.ipc.board import Board
-from loader.measure.stats import Stats
 from loader.train.epochs import Epochs
 from loader.train.keras.call_checks import refuse_what_does_not_fit
 from loader.train.keras.feed import Feed, FlatBatches
 from loader.train.state import State
+
+if TYPE_CHECKING:
+    from loader.measure.stats import Stats
 
 _ADAPTER_MODULE = "keras.src.trainers.data_adapters.data_adapter"
 

@@ -41,7 +41,7 @@ _ENVIRONMENT = {
 }
 
 
-# This little fits anywhere; measuring would import psutil.
+# This little fits anywhere, and need not be measured.
 _SMALL_BYTES = 16 * 2**20
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from loader.data.stopwatch import Timing
 from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
-from loader.measure import stats as module
+from loader.measure import meter as module
 from loader.measure.measurements import StageStats
-from loader.measure.stats import Meter, Stats, WorkerStats
+from loader.measure.meter import Meter
+from loader.measure.stats import Stats, WorkerStats
 from loader.train.position import Position
 from loader.train.producer import Cursor
 from tests.plans import sample_batches

@@ -10,7 +10,7 @@ import pytest
 from loader.data.spec import Array, Leaf, SampleSpec
 from loader.errors import LoaderClosed
 from loader.ipc.board import Board, TrainerCell
-from loader.measure.stats import Meter
+from loader.measure.meter import Meter
 from loader.train.position import Position, Stage
 from loader.train.producer import Cursor, Producer
 from tests.plans import sample_batches

@@ -7,7 +7,6 @@ into counts by its type only; `version=` says what has changed there.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -247,6 +246,8 @@ def _short(text: str) -> str:
 
 
 def _digest(*pieces: bytes | memoryview) -> str:
+    import hashlib
+
     digest = hashlib.blake2b(digest_size=8)
     for piece in pieces:
         digest.update(piece)

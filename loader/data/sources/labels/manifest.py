@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -139,6 +138,8 @@ def _like(names: Sequence[str], name: str) -> str | None:
 
 
 def _closest(names: Sequence[str], name: str) -> str | None:
+    import difflib
+
     lowered = {own.lower(): own for own in names}
     close = difflib.get_close_matches(name.lower(), lowered, 1, 0.7)
     return lowered[close[0]] if close else None
@@ -210,6 +211,8 @@ def _vector(columns: list[list[Any]], names: Sequence[str], numbers: Sequence[in
 
 def check_options(options: Iterable[str]) -> None:
     """Refuse arguments for what the manifest itself says, and misspelt options about its columns."""
+    import difflib
+
     for name in _NOT_GIVEN:
         if name in options:
             raise ConfigError(f"from_manifest takes no {name}=, because the manifest has them: give label_columns= and weight_column=")

@@ -7,11 +7,8 @@ file that is no longer so is looked at again. What can't be read there is not kn
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
-import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,7 +18,6 @@ from loader.data.rows import Indices
 
 _FORM = 1  # of the files in the folder; one more whenever they, or what headers are taken for, change
 _MOST = 64  # lists of paths that are remembered
-_DAMAGED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)  # what np.load raises, and a lack of memory for damaged lengths
 _GONE = (-1, -1)
 
 _log = logging.getLogger("loader")
@@ -69,6 +65,8 @@ def _place(paths: Sequence[bytes], reader: str, width: int) -> Path | None:
     home = folder()
     if home is None:
         return None
+    import hashlib
+
     digest = hashlib.sha256(f"{_FORM}\0{reader}\0{width}\0".encode())
     digest.update(b"\0".join(paths))
     return home / f"{digest.hexdigest()}.npz"
@@ -76,12 +74,14 @@ def _place(paths: Sequence[bytes], reader: str, width: int) -> Path | None:
 
 def _load(place: Path, files: int, width: int) -> Indices | None:
     """Return a table of sizes, times and shapes, `(files, 2 + width)`; None if there is no such one."""
+    import zipfile
+
     try:
         with np.load(place, allow_pickle=False) as archive:  # a zip archive: its checksum tells damage
             table: Indices = archive["table"]
     except FileNotFoundError:
         return None
-    except (*_DAMAGED, MemoryError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, MemoryError) as error:  # also a lack of memory for damaged lengths
         _log.info("what was remembered of the shapes of samples can't be read, and is found out again: %s: %s", place, error)
         return None
     with contextlib.suppress(OSError):
@@ -92,6 +92,8 @@ def _load(place: Path, files: int, width: int) -> Indices | None:
 
 def _store(place: Path, table: Indices) -> None:
     """Write a table whole or not at all, whoever else writes it at the same time."""
+    import tempfile
+
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=place.parent, suffix=".part")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from loader.errors import PipelineError
-from loader.ipc.payload import payload
+from loader.ipc.payload import arrival, payload
 
 
 class Holder:
@@ -28,7 +28,7 @@ def sent(value: Any) -> Any:
     """Return `value` as it arrives; the descriptor is closed then, the mapping stays as long as the arrays."""
     fd = payload.dump(value)
     try:
-        return payload.load(fd)
+        return arrival.load(fd)
     finally:
         os.close(fd)
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from loader.errors import PipelineError
-from loader.ipc.payload import payload
+from loader.ipc.payload import arrival, payload
 
 X = np.arange(30_000, dtype=np.float32).reshape(100, 100, 3)
 
@@ -28,7 +28,7 @@ def sent(value: Any) -> tuple[Any, int]:
     """Return `value` as it arrives, and the bytes that it took."""
     fd = payload.dump(value)
     try:
-        return payload.load(fd), os.fstat(fd).st_size
+        return arrival.load(fd), os.fstat(fd).st_size
     finally:
         os.close(fd)
 
@@ -112,7 +112,7 @@ def test_a_mapped_file_that_is_gone_or_cut_when_it_is_wanted_is_an_error_that_na
     os.truncate(file, 50_000)
     for said in (f"{file}: truncated: it had {file.stat().st_size + 70_128:,} bytes", f"No such file or directory: '{file}'"):
         with pytest.raises(PipelineError, match="a file that the script has mapped") as caught:
-            payload.load(fd)
+            arrival.load(fd)
         assert said in str(caught.value)
         file.unlink(missing_ok=True)
     os.close(fd)

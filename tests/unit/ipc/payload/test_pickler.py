@@ -15,7 +15,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from loader.ipc.payload import payload
+from loader.ipc.payload import arrival, payload
 from loader.ipc.payload.pickler import pack
 
 SCRIPT = """
@@ -93,7 +93,7 @@ def test_the_text_of_code_without_a_file_is_found_and_remembered(script: dict[st
     texts = payload.texts_without_file({"a cell", str(tmp_path / "file.py"), "unknown", "<string>"})
     assert texts == {"a cell": SCRIPT}
     linecache.cache.pop("a cell")
-    payload.remember_texts(texts)
+    arrival.remember_texts(texts)
     linecache.checkcache()
     assert linecache.getline("a cell", 4).strip().startswith("return [(lambda")
 
