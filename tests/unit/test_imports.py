@@ -20,8 +20,9 @@ PACKAGES = [loader, decode, transforms]
 # Of the standard library, what the modules behind `from loader import Loader, NpyFiles` import by themselves. Anything more takes time that every
 # script pays: import it where it is used, or add it here with a measurement.
 STANDARD = """
-__future__ abc bisect codecs collections contextlib copy csv ctypes dataclasses datetime enum errno fnmatch functools glob importlib inspect io itertools
-json logging math mmap numbers operator os pathlib random re signal stat string struct sys threading time traceback types typing warnings weakref zlib
+__future__ abc bisect codecs collections contextlib copy csv ctypes dataclasses datetime enum errno fnmatch functools glob importlib inspect io
+itertools json logging math mmap numbers operator os pathlib random re signal stat string struct sys threading time traceback types typing warnings
+weakref zlib
 """
 
 # What is not loaded before something needs it.
