@@ -65,7 +65,7 @@ def _with_batch_lengths(source: Source, config: Config, pad: Pad) -> Config:
         raise ConfigError(f"bucket_by={config.bucket_by!r} pads samples, too; leave out {BatchLengths.setting}, or that")
     if config.batch_size is None:
         raise ConfigError(f"batch_size=None: must be a number with {BatchLengths.setting}; where files are batches, their samples have one shape")
-    return replace(config, bucket_by=BatchLengths.of_pad(pad, source, config.workers))
+    return replace(config, bucket_by=BatchLengths.of_pad(pad, source, config.workers, config.on_error == "substitute"))
 
 
 def _with_lengths(source: Source, config: Config) -> Config:
@@ -79,7 +79,7 @@ def _with_lengths(source: Source, config: Config) -> Config:
         raise ConfigError(f"batch_size={list(size)} has {len(size)} numbers, but there are {len(buckets.edges)} buckets: {list(buckets.edges)}")
     if buckets.weights and config.class_weight is not None:
         raise ConfigError("class_weight is one number for each sample, and Buckets(weights=True) makes one for each step; leave out one of them")
-    return replace(config, bucket_by=buckets.known(source, config.workers))
+    return replace(config, bucket_by=buckets.known(source, config.workers, config.on_error == "substitute"))
 
 
 def checked_batch_transforms(transforms: object) -> Sequence[BatchTransform]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -24,15 +25,19 @@ _BLOCK_ROWS = 256
 _SHOWN = 20
 
 
-def scan(source: Source, *, workers: int | Literal["auto"] = "auto", progress: bool = True) -> dict[str, Indices]:
+def scan(
+    source: Source, *, workers: int | Literal["auto"] = "auto", progress: bool = True, on_error: Literal["raise", "unknown"] = "raise"
+) -> dict[str, Indices]:
     """Return the shapes of all samples; see `Source.shapes`."""
     Config(batch_size=1, workers=workers)  # refuses what is no number of workers, also where no pool is needed
+    if on_error not in ("raise", "unknown"):
+        raise ConfigError(f"on_error={on_error!r}: must be 'raise' or 'unknown'")
     if not len(source):
         raise ConfigError(f"{source!r} has no samples")
     _learn(source)
 
     def look(part: Source, indices: Indices) -> list[Indices]:
-        return _look(part, indices, workers, progress)
+        return _look(part, indices, workers, progress, on_error == "unknown")
 
     found = source.shapes_at(np.arange(len(source)), look)
     return {leaf.name: shapes for leaf, shapes in zip(source.spec.leaves, found, strict=True)}
@@ -56,8 +61,8 @@ def _learn(source: Source) -> None:
     raise problem
 
 
-def _look(source: Source, indices: Indices, workers: int | Literal["auto"], progress: bool) -> list[Indices]:
-    """Return the shapes of some samples, for each array. Raises SampleError, which names all samples that have none."""
+def _look(source: Source, indices: Indices, workers: int | Literal["auto"], progress: bool, unknown: bool) -> list[Indices]:
+    """Return the shapes of some samples, for each array. Raises SampleError, which names all samples that have none, unless these may be unknown."""
     leaves = source.spec.leaves
     table = np.full((len(indices), width_of(leaves)), UNKNOWN, np.int64)
     if table.size:
@@ -71,7 +76,9 @@ def _look(source: Source, indices: Indices, workers: int | Literal["auto"], prog
                 for (batch,) in loader.progress(disable=not progress):
                     table[done : done + len(batch)] = batch
                     done += len(batch)
-        _ask_again(rows, indices, table)
+        errors = _ask_again(rows, indices, table)
+        if errors and not unknown:
+            raise _of_all(errors, len(np.flatnonzero((table == UNKNOWN).any(1))), len(indices))
     return split_by_leaf(table, leaves)
 
 
@@ -84,11 +91,10 @@ def _begin(rows: ShapeSource, table: Indices) -> tuple[int, float]:
     return done, seconds
 
 
-def _ask_again(rows: ShapeSource, indices: Indices, table: Indices) -> None:
-    """Find out what is wrong with the samples that have no shapes, or that nothing is by now."""
-    bad = np.flatnonzero((table == UNKNOWN).any(1)).tolist()
+def _ask_again(rows: ShapeSource, indices: Indices, table: Indices) -> list[SampleError]:
+    """Return what is wrong with the samples that have no shapes, the first ones of them; nothing may be by now."""
     errors: list[SampleError] = []
-    for place in bad:
+    for place in np.flatnonzero((table == UNKNOWN).any(1)).tolist():
         try:
             table[place] = rows.row(place)
         except Exception as error:
@@ -97,13 +103,15 @@ def _ask_again(rows: ShapeSource, indices: Indices, table: Indices) -> None:
             errors.append(SampleError(index=int(indices[place]), name=rows.name_of(place), reason=in_words(error)))
             if len(errors) == _SHOWN:
                 break
-    if not errors:
-        return
+    return errors
+
+
+def _of_all(errors: Sequence[SampleError], count: int, samples: int) -> SampleError:
+    """Return one error for several bad samples, `count` of `samples`."""
     first, *others = errors
-    count = len(errors) if len(errors) < _SHOWN else len(bad)
-    if count > 1:
-        rest = f"\n  and {count - len(errors):,} more" if count > len(errors) else ""
-        listed = "".join(f"\n  {error}" for error in others)
-        reason = f"{first.reason}\n{count:,} samples of {len(indices):,} are bad; the others:{listed}{rest}"
-        first = SampleError(index=first.index, name=first.name, reason=reason)
-    raise first
+    if count == 1:
+        return first
+    rest = f"\n  and {count - len(errors):,} more" if count > len(errors) else ""
+    listed = "".join(f"\n  {error}" for error in others)
+    reason = f"{first.reason}\n{count:,} samples of {samples:,} are bad; the others:{listed}{rest}"
+    return SampleError(index=first.index, name=first.name, reason=reason)

@@ -179,6 +179,24 @@ def killing(sample: Any, rng: np.random.Generator) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:sample .* is bad:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:sample . .* is bad")
+@pytest.mark.parametrize("bad", [0, 5])
+@pytest.mark.parametrize("padding", [{"bucket_by": [8, 16]}, {"transforms": [T.Pad(length="batch")]}], ids=["buckets", "batch"])
+def test_a_file_without_a_length_is_substituted_by_any_other(tmp_path: Path, bad: int, padding: dict[str, Any]) -> None:
+    for number in range(12):
+        np.save(tmp_path / f"{number:02d}.npy", np.full(3 + number, 1 + number, np.float32))
+    (tmp_path / f"{bad:02d}.npy").write_bytes(b"garbage")
+    with pytest.raises(SampleError, match=f"sample {bad} "):
+        Loader(NpyFiles(tmp_path), 2, workers=0, **padding)
+    expected = inline(NpyFiles(tmp_path), 2, 1, on_error="substitute", shuffle=True, **padding)
+    rows = [row for (x,) in expected for row in x]
+    assert len(rows) == 12
+    assert {number: int((np.array([row[0] for row in rows]) == 1 + number).sum()) for number in range(12)}[bad] == 0
+    with Loader(NpyFiles(tmp_path), 2, workers=2, on_error="substitute", shuffle=True, **padding) as loader:
+        assert_same(take(loader), expected)
+        assert loader.stats().as_dict()["substituted"] >= 1  # the next epoch may have begun
+
+
 def test_what_stands_in_for_a_sample_that_kills_fits_its_bucket() -> None:
     settings: dict[str, Any] = {"bucket_by": EDGES, "shuffle": True}
     expected = inline(SOURCE, 8, **settings)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from loader.data.plans.buckets import Buckets
+from loader.data.sources.shapes.shape_table import UNKNOWN
 from loader.data.sources.source import Source
 from loader.data.transforms import Pad
 from loader.errors import ConfigError
@@ -25,13 +26,14 @@ class BatchLengths(Buckets):
     by_length: ClassVar[bool] = False
 
     @classmethod
-    def of_pad(cls, pad: Pad, source: Source, workers: int | Literal["auto"]) -> BatchLengths:
+    def of_pad(cls, pad: Pad, source: Source, workers: int | Literal["auto"], substitute: bool = False) -> BatchLengths:
         """Return the lengths that batches of `source` have. Blocks as `known` does.
 
         Args:
             pad: has the settings, of the form `Pad(length="batch")`.
             source: of the samples.
             workers: that look at shapes.
+            substitute: whether other samples take the place of bad ones. Then those that have no shape are as long as the longest.
 
         Raises:
             ConfigError: there is not one length for each sample, or there are too many different ones.
@@ -40,7 +42,8 @@ class BatchLengths(Buckets):
         wanted = pad.longest
         assert wanted is not None
         asking = cls([1], wanted.axis, pad.fields, wanted.lengths)
-        lengths, step = asking.lengths_of(source, workers), wanted.multiple_of
+        lengths, step = asking.lengths_of(source, workers, substitute), wanted.multiple_of
+        lengths[lengths == UNKNOWN] = lengths.max()
         edges = np.unique(np.maximum(-(-lengths // step), 1)) * step
         if len(edges) > _MOST_LENGTHS:
             fewer = int(edges[-1]) // _MOST_LENGTHS + 1

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from loader.data.named_arguments import NamedArguments
 from loader.data.rows import Indices
+from loader.data.sources.shapes.shape_table import UNKNOWN
 from loader.data.sources.source import Source, name_or_none
 from loader.errors import ConfigError
 
@@ -90,7 +91,7 @@ class Buckets(NamedArguments):
         """Return what a Loader's setting means: a list is short for `Buckets(list)`."""
         return given if isinstance(given, Buckets) else cls(given)
 
-    def known(self, source: Source, workers: int | Literal["auto"]) -> Buckets:
+    def known(self, source: Source, workers: int | Literal["auto"], substitute: bool = False) -> Buckets:
         """Return the same buckets with the length of every sample of `source`.
 
         Blocks: until the shapes of all samples are known, unless lengths were given.
@@ -98,37 +99,41 @@ class Buckets(NamedArguments):
         Args:
             source: of the samples.
             workers: that look at shapes.
+            substitute: whether other samples take the place of bad ones. Then those that have no shape are in the last bucket, where any other fits.
 
         Raises:
             ConfigError: there is not one length for each sample, or some are too long.
             SampleError: samples have no shape.
         """
-        lengths = self.lengths_of(source, workers)
+        lengths = self.lengths_of(source, workers, substitute)
+        lengths[lengths == UNKNOWN] = self.edges[-1]
         made = replace(self, lengths=lengths)
         longer = np.flatnonzero(lengths > made.edges[-1])
         if longer.size and self.longer == "error":
             raise ConfigError(_too_long(source, lengths, longer, made.edges[-1]))
         return made
 
-    def lengths_of(self, source: Source, workers: int | Literal["auto"]) -> Indices:
-        """Return the length of every sample; see `known`."""
-        lengths = self._given_lengths(source, workers)
+    def lengths_of(self, source: Source, workers: int | Literal["auto"], substitute: bool) -> Indices:
+        """Return the length of every sample; UNKNOWN for a bad one that is to be substituted. See `known`."""
+        lengths = self._given_lengths(source, workers, substitute)
         if lengths.shape != (len(source),) or lengths.dtype.kind not in "iu":
             raise ConfigError(
                 f"{self.name}: lengths has shape {lengths.shape} and dtype {lengths.dtype}, but {source!r} has {len(source):,} samples; "
                 "give one whole number for each, in their order"
             )
-        if lengths.size and lengths.min() < 0:
+        found_out = self.lengths is None or callable(self.lengths)
+        if lengths.size and lengths.min() < (UNKNOWN if substitute and found_out else 0):
             raise ConfigError(f"{self.name}: lengths[{int(lengths.argmin())}] is {int(lengths.min())}; a length is 0 or more")
         return lengths.astype(np.int64)
 
-    def _given_lengths(self, source: Source, workers: int | Literal["auto"]) -> npt.NDArray[Any]:
+    def _given_lengths(self, source: Source, workers: int | Literal["auto"], substitute: bool) -> npt.NDArray[Any]:
         if self.lengths is not None and not callable(self.lengths):
             return np.asarray(self.lengths)
-        shapes = source.shapes(workers=workers)
+        shapes = source.shapes(workers=workers, on_error="unknown" if substitute else "raise")
         padded = [source.spec.leaves[number] for number in source.spec.select(self.fields)]
         if callable(self.lengths):
-            return np.array([self.lengths(tuple(shape)) for shape in shapes[padded[0].name].tolist()])
+            found = shapes[padded[0].name].tolist()
+            return np.array([UNKNOWN if UNKNOWN in shape else self.lengths(tuple(shape)) for shape in found])
         for leaf in padded:
             if len(leaf.shape) <= self.axis:
                 raise ConfigError(

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class WholePass:
     """The methods of a source that run a loader's pool over it. They run in the user's process."""
 
-    def shapes(self, *, workers: int | Literal["auto"] = "auto", progress: bool = True) -> dict[str, Indices]:
+    def shapes(
+        self, *, workers: int | Literal["auto"] = "auto", progress: bool = True, on_error: Literal["raise", "unknown"] = "raise"
+    ) -> dict[str, Indices]:
         """Return the shapes of all samples, for samples that differ in size. Blocks until they are known.
 
         Headers tell them for `.npy`, `.npz`, picture and sound files; other samples are read once. What headers told is remembered for the next run,
@@ -27,6 +29,7 @@ class WholePass:
         Args:
             workers: processes, for what would take this one more than some seconds; 0 does it all in this process.
             progress: draw a progress bar, if standard error is a terminal.
+            on_error: "unknown": all lengths of a sample that can't be read are -1.
 
         Returns:
             By the name of each array of a sample, such as `"x"`: int64 of shape `(samples, axes)`.
@@ -39,7 +42,7 @@ class WholePass:
         from loader.train.shapes import scan  # a call from here to the trainer: the pool is his
 
         assert isinstance(self, Source)
-        return scan(self, workers=workers, progress=progress)
+        return scan(self, workers=workers, progress=progress, on_error=on_error)
 
     def statistics(
         self,

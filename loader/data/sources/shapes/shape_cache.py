@@ -37,7 +37,7 @@ def remembered(paths: Sequence[bytes], reader: str, width: int, find: Callable[[
     known = None if place is None else _load(place, len(paths), width)
     shapes = np.empty((len(paths), width), np.int64)
     if known is not None:
-        unchanged = (known[:, :2] == stamps).all(1)
+        unchanged = (known[:, :2] == stamps).all(1) & (known[:, 2:] >= 0).all(1)  # what could not be read may be readable now
         shapes[unchanged] = known[unchanged, 2:]
     missing = np.arange(len(paths)) if known is None else np.flatnonzero(~unchanged)
     if len(missing):
@@ -86,7 +86,7 @@ def _load(place: Path, files: int, width: int) -> Indices | None:
         return None
     with contextlib.suppress(OSError):
         os.utime(place)  # the ones that nobody asks for are forgotten first
-    usable = table.dtype == np.int64 and table.shape == (files, 2 + width) and (table[:, 2:] >= 0).all()
+    usable = table.dtype == np.int64 and table.shape == (files, 2 + width)
     return table if usable else None
 
 

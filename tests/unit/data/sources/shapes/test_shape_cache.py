@@ -127,6 +127,17 @@ def test_another_decoder_has_its_own_shapes(tmp_path: Path, cache: Path) -> None
     assert len(list(cache.iterdir())) == 2
 
 
+def test_a_file_that_could_not_be_read_is_looked_at_again(source: NpyFiles, cache: Path, tmp_path: Path) -> None:
+    path = Path(source.paths[1])
+    content, stamp = path.read_bytes(), path.stat().st_mtime_ns
+    path.write_bytes(b"\0" * len(content))
+    os.utime(path, ns=(stamp, stamp))
+    assert list(map(tuple, source.shapes(workers=0, on_error="unknown")["x"].tolist())) == [SIZES[0], (-1,) * len(SIZES[1]), *SIZES[2:]]
+    path.write_bytes(content)
+    os.utime(path, ns=(stamp, stamp))
+    assert shapes(source) == SIZES
+
+
 def test_what_code_of_the_user_makes_is_not_remembered(source: NpyFiles, cache: Path) -> None:
     shapes(ByteFiles(source.paths, decode=lambda content: np.zeros(len(content))))
     shapes(MapSource([(np.zeros(3),)]))
