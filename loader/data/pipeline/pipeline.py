@@ -19,7 +19,6 @@ from loader.data.pipeline.batch_segment import BatchSegment, check_draws
 from loader.data.pipeline.batch_transforms import BatchTransform
 from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGenerators, SeededSource, check_nothing_random_is_kept, with_declared
 from loader.data.pipeline.global_rng_seeding import in_words as draws_in_words
-from loader.data.pipeline.head import cut
 from loader.data.pipeline.io_retries import may_pass, pause
 from loader.data.pipeline.padded_segment import PaddedSegment
 from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, grouped, read_rows
@@ -78,7 +77,11 @@ class Pipeline:
         buckets: Buckets | None = None,
         batch_transforms: Sequence[BatchTransform] = (),
     ) -> None:
-        self.source, self._taken = cut(source, transforms)
+        self.source, self._taken = source, 0
+        if any(member.keeps for member in with_members(source)):
+            from loader.data.pipeline.head import cut  # and caches with it
+
+            self.source, self._taken = cut(source, transforms)
         self.transforms = tuple(transforms)
         self.seed = seed
         self.class_weight = class_weight
