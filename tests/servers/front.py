@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import struct
 import sys
@@ -234,4 +235,5 @@ async def main(origin: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.new_event_loop().run_until_complete(main(sys.argv[1]))  # not asyncio.run, which would wait for what hangs on purpose
+    asyncio.new_event_loop().run_until_complete(main(sys.argv[1]))
+    os._exit(0)  # some connections hang on purpose

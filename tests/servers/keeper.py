@@ -65,7 +65,7 @@ class Keeper:
         command += ["-filer", "-s3", f"-s3.config={identities}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
         command += [f"-{name}.port={ports[name]}" for name in names] + [f"-{name}.port.grpc={ports[f'{name}.grpc']}" for name in names]
         command += [f"-s3.localSocket={folder / 's3.sock'}", f"-filer.localSocket={folder / 'filer.sock'}"]
-        command += ["-volume.max=0", "-master.volumeSizeLimitMB=1024"]
+        command += ["-volume.max=2000", "-master.volumeSizeLimitMB=64"]
         self._left += [f"/tmp/seaweedfs-{name}-grpc-{ports[f'{name}.grpc']}.sock" for name in names]
         self._start(command, folder, f"http://127.0.0.1:{ports['s3']}/")
         put = urllib.request.Request(f"http://127.0.0.1:{ports['filer']}/buckets/first/ready", b"", method="PUT")
