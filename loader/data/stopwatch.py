@@ -57,6 +57,10 @@ class Timing(IntEnum):
     """Index of a sample that was a slow ticket by itself, plus one; 0 where none is known."""
     SLOW_AT_NS_GAUGE = 7
     """When that was, by the monotonic clock."""
+    BATCH_NS = 8
+    """For batch transforms; all of it."""
+    BATCHES = 9
+    """That went through them."""
 
 
 TIMING_CELLS = len(Timing) + STAGES
@@ -113,6 +117,11 @@ class Stopwatch:
         """A part of the order has been computed."""
         self._cells[Timing.ORDER_NS] += elapsed_ns
 
+    def mixed(self, elapsed_ns: int) -> None:
+        """A batch went through the batch transforms."""
+        self._cells[Timing.BATCH_NS] += elapsed_ns
+        self._cells[Timing.BATCHES] += 1
+
     def slow(self, elapsed_ns: int, rows: int, index: Callable[[], int]) -> None:
         """Rows took unusually long. `index` tells which sample the first one is."""
         excess = elapsed_ns - rows * self._typical_ns
@@ -151,6 +160,11 @@ def queue_time_ns() -> int:
 def stage_of(place: int) -> int:
     """Return the stage of the transform at a place in the list."""
     return min(len(_OWN) + place, STAGES - 1)
+
+
+def batch_stage_name(transforms: Sequence[object]) -> str:
+    """Return a name for all batch transforms together: that of the only one, if there is one only."""
+    return _name(transforms[0]) if len(transforms) == 1 else "batch_transforms"
 
 
 def stage_names(transforms: Sequence[object]) -> list[str]:

@@ -20,41 +20,51 @@ class StageStats:
     """One stage of the pipeline.
 
     Attributes:
-        name: "read", "decode" (from the content of a file to arrays), the name of a transform, "write" (into the slot), or "order" (computing which
-            samples come next).
+        name: "read", "decode" (from the content of a file to arrays), the name of a transform, "write" (into the slot), the name of a batch transform
+            ("batch_transforms" for several together), or "order" (computing which samples come next).
         share: of the time that the workers were busy, 0 to 1.
         ms_per_sample: of one worker, in milliseconds.
+        ms_per_batch: the same for a batch, of batch transforms; None for all else.
     """
 
     name: str
     share: float
     ms_per_sample: float
+    ms_per_batch: float | None = None
+
+    @property
+    def cost(self) -> str:
+        """What it takes, in words."""
+        return f"{self.ms_per_sample:.3g} ms per sample" if self.ms_per_batch is None else f"{self.ms_per_batch:.3g} ms per batch"
 
     def __str__(self) -> str:
         return f"{self.name} {self.share:.0%}"
 
 
-def stages(timing: Sequence[int], names: Sequence[str], samples: int) -> list[StageStats]:
+def stages(timing: Sequence[int], names: Sequence[str], samples: int, batch_name: str = "batch_transforms") -> list[StageStats]:
     """Return the stages in the order in which they run, without those that took no time.
 
     Args:
         timing: what was added to the cells of a stopwatch.
         names: of the stages, READ, WRITE and DECODE first.
         samples: that were made in that time, timed or not.
+        batch_name: of the batch transforms.
     """
     timed = timing[Timing.SAMPLES]
     if not timed or len(names) <= DECODE:
         return []
     in_order = [READ, *range(DECODE, len(names)), WRITE]
-    taken = [(names[number], timing[_FIRST_STAGE + number] / timed) for number in in_order]
-    taken.append(("order", timing[Timing.ORDER_NS] / max(samples, timed)))
-    total = sum(ns for _, ns in taken)
-    return [StageStats(name, ns / total, ns / 1e6) for name, ns in taken if ns > 0]
+    made, batches = max(samples, timed), timing[Timing.BATCHES]
+    batch_ms = timing[Timing.BATCH_NS] / batches / 1e6 if batches else None
+    taken: list[tuple[str, float, float | None]] = [(names[number], timing[_FIRST_STAGE + number] / timed, None) for number in in_order]
+    taken += [(batch_name, timing[Timing.BATCH_NS] / made, batch_ms), ("order", timing[Timing.ORDER_NS] / made, None)]
+    total = sum(ns for _, ns, _ in taken)
+    return [StageStats(name, ns / total, ns / 1e6, per_batch) for name, ns, per_batch in taken if ns > 0]
 
 
 def in_words(given: Sequence[StageStats]) -> str:
     """Return the stages that matter, in one line."""
-    return ", ".join(f"{stage} ({stage.ms_per_sample:.3g} ms)" for stage in given if stage.share >= _SHOWN)
+    return ", ".join(f"{stage} ({stage.cost.removesuffix(' per sample')})" for stage in given if stage.share >= _SHOWN)
 
 
 @dataclass(frozen=True, kw_only=True)

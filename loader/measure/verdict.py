@@ -225,7 +225,7 @@ def _stage(seen: Measurements) -> Verdict | None:
             return _slow(seen, Kind.DECODING, f"{why}; {cure}, or {more}", seen.load.gain_with(seen.load.helpful))
         return _slow(seen, Kind.DECODING, f"{why}; {cure}, which may halve it", min(seen.most_gain, 1 / max(1 - largest.share / 2, 0.1)))
     if largest.name != "read":
-        why = f"`{largest.name}` takes {largest.share:.0%} of the workers' time ({largest.ms_per_sample:.3g} ms per sample)"
+        why = f"`{largest.name}` takes {largest.share:.0%} of the workers' time ({largest.cost})"
         if more := _more_workers(seen):
             return _slow(seen, Kind.TRANSFORMING, f"{why}; make it faster, or {more}", seen.load.gain_with(seen.load.helpful))
         return _slow(seen, Kind.TRANSFORMING, f"{why}; make it faster, perhaps twice", min(seen.most_gain, 1 / max(1 - largest.share / 2, 0.1)))

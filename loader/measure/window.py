@@ -45,9 +45,10 @@ class Window:
 
     def stages(self) -> list[StageStats]:
         """Return what the time went into."""
-        known = self._board.stages.read_text().get("names", ["read", "write", "decode"])
+        known = self._board.stages.read_text()
+        names, batch_name = known.get("names", ["read", "write", "decode"]), known.get("batch", "batch_transforms")
         then, now = self._whole
-        return stages([new - old for new, old in zip(now.timing, then.timing, strict=True)], known, now.made - then.made)
+        return stages([new - old for new, old in zip(now.timing, then.timing, strict=True)], names, now.made - then.made, batch_name)
 
     def measurements(self, workers: Sequence[int], found: list[StageStats]) -> Measurements:
         """Return what a verdict needs to know.

@@ -213,7 +213,9 @@ class _Worker:
                 rows = min(size, ticket.slot_row + ticket.rows - row)
                 batch = (ticket.first + row - ticket.slot_row) // size
                 ((_, arrays),) = layout.runs(self._arena.slot(ticket.place), row, rows)
+                started = time.monotonic_ns()
                 self._batch_transforms.apply(layout.spec, ticket.epoch, batch, arrays)
+                self._stopwatch.mixed(time.monotonic_ns() - started)
         except BadSample as bad:
             if (resource := exhaustion(bad)) is not None:
                 raise ResourceExhausted(UNKNOWN_ROW, resource) from bad

@@ -51,7 +51,7 @@ class Inline(Producer):
         self.board = Board(None, 0)
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0
         self.cells = self.board.trainer
-        self.board.stages.write_text({"names": pipeline.stage_names()})
+        self.board.stages.write_text(pipeline.stage_names())
         self._stopwatch = Stopwatch(self.cells.timing(), clocks=False)
         self.cursor = Cursor()
         self._pid = os.getpid()
@@ -108,8 +108,10 @@ class Inline(Producer):
             self._note(bad)
             raise self._pipeline.error(bad) from bad.__cause__
         if self._batch_transforms:
+            started = time.monotonic_ns()
             with kept(True):
                 self._batch_transforms.apply(self.specs[layout], epoch, batch, out)
+            self._stopwatch.mixed(time.monotonic_ns() - started)
         return tuple(out)
 
     def _fill(self, indices: Indices, epoch: int, out: list[Array]) -> None:

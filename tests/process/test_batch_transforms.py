@@ -242,3 +242,13 @@ def test_a_loader_with_other_settings_has_the_same_ones() -> None:
 def test_nonsense_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigError, match="batch"):
         Loader(PLAIN, 8, workers=0, batch_transforms=wrong)
+
+
+@pytest.mark.parametrize(("functions", "name"), [([mixup], "mixup"), ([mixup, doubled], "batch_transforms")])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_they_are_a_stage_of_their_own(workers: int, functions: list[Any], name: str) -> None:
+    with Loader(PLAIN, 16, workers=workers, batch_transforms=functions) as loader:
+        batches = loader.batches()
+        while not (found := [stage for stage in loader.stats().stages if stage.name == name]):
+            next(batches)
+        assert found[0].ms_per_batch

@@ -31,7 +31,7 @@ from loader.data.sources.arrays.column_source import is_of_rows
 from loader.data.sources.joined import check_sums
 from loader.data.sources.source import Source, name_or_none, with_members
 from loader.data.spec import Array, SampleSpec
-from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_names
+from loader.data.stopwatch import READ, WRITE, Stopwatch, batch_stage_name, stage_names
 from loader.data.transforms import Batch, LeafTransform, WrongSize
 from loader.errors import ConfigError, DataNotFoundError, LoaderError, PipelineError, SampleError, drop_own_frames, in_words, remote_traceback
 
@@ -104,9 +104,9 @@ class Pipeline:
         """Return who draws from a global generator, and what to do; None if nobody does."""
         return draws_in_words(draws, self.transforms)
 
-    def stage_names(self) -> list[str]:
-        """Return a name for each stage that `watch` is told of."""
-        return stage_names(self.transforms)
+    def stage_names(self) -> dict[str, Any]:
+        """Return a name for each stage that a stopwatch is told of, and one for the batch transforms, as JSON-able data."""
+        return {"names": stage_names(self.transforms), "batch": batch_stage_name(self.batch_transforms)}
 
     def probe(self, index: int = 0) -> FirstSample:
         """Run the first sample, or another one, through everything; return what it told, for `compile`.

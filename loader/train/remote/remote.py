@@ -82,7 +82,7 @@ class Remote(Producer):
         self.cells, self._raw = self.board.trainer, self.board.trainer.raw
         introduce(self.cells, config.name)
         self._requested = RequestedSettings(config, self.board.supervisor)
-        self.board.stages.write_text({"names": pipeline.stage_names()})
+        self.board.stages.write_text(pipeline.stage_names())
         self._relay = Relay(self.cells)
         self._supervisor = self._new_supervisor()
         try:

@@ -209,8 +209,13 @@ def _trouble(some: list[str], width: int, glyphs: Glyphs) -> Text:
 
 def _stages(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> list[Text]:
     stages = status.get("stages") or []
-    told = [f"{printable(str(stage.get('name')))} {stage.get('share') or 0:.0%} ({stage.get('ms_per_sample') or 0:.3g} ms)" for stage in stages]
+    told = [f"{printable(str(stage.get('name')))} {stage.get('share') or 0:.0%} ({_cost(stage)})" for stage in stages]
     return [_fit(_labelled("stages").append(f" {glyphs.dot} ".join(told)), width, glyphs)] if told else []
+
+
+def _cost(stage: Mapping[str, Any]) -> str:
+    per_batch = stage.get("ms_per_batch")
+    return f"{stage.get('ms_per_sample') or 0:.3g} ms" if per_batch is None else f"{per_batch:.3g} ms per batch"
 
 
 def _wanted(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> Text:

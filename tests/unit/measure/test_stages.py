@@ -28,6 +28,14 @@ def test_decoding_stands_between_reading_and_transforming() -> None:
     assert [stage.name for stage in found] == ["read", "decode", "blur", "write"]
 
 
+def test_batch_transforms_are_told_by_the_batch() -> None:
+    cells = timing(10, 0, 10_000_000, 10_000_000, 0, 70_000_000)
+    cells[Timing.BATCH_NS], cells[Timing.BATCHES] = 100_000_000, 4
+    found = stages(cells, NAMES, samples=100, batch_name="mixup")
+    assert found[-1] == StageStats("mixup", 0.1, 1.0, 25.0)
+    assert in_words(found) == "read 10% (1 ms), blur 70% (7 ms), write 10% (1 ms), mixup 10% (25 ms per batch)"
+
+
 def test_without_a_timed_sample_there_are_no_stages() -> None:
     assert stages(timing(0, 5), NAMES, 100) == []
 

@@ -84,6 +84,7 @@ def test_troubles_are_counted() -> None:
 
 def test_stages_are_shown_where_there_are_some() -> None:
     assert "stages" not in text()
+    assert "mixup 9% (25 ms per batch)" in text(stages=[{"name": "mixup", "share": 0.09, "ms_per_sample": 0.4, "ms_per_batch": 25}])
     assert "read 62% (0.4 ms) · decode 38% (0.25 ms)" in text(
         stages=[{"name": "read", "share": 0.62, "ms_per_sample": 0.4}, {"name": "decode", "share": 0.38, "ms_per_sample": 0.25}]
     )
