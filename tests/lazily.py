@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from types import ModuleType
+import importlib
 from typing import Any
 
 
 def lazily(name: str) -> Any:
-    """Return the module of this name; its code runs when an attribute is asked for."""
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.find_spec(name)
-    assert spec is not None, name
-    assert spec.loader is not None, name
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module: ModuleType = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    """Return what stands for the module of this name, and imports it as soon as something in it is asked for."""
+    return LazyModule(name)
+
+
+class LazyModule:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("_"):  # pytest asks for these, of everything in a file that it collects
+            raise AttributeError(attribute)
+        return getattr(importlib.import_module(self._name), attribute)

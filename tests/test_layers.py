@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 import loader
 
@@ -28,9 +27,8 @@ ASKING_BELOW = {
     "data/sources/cached/cache_memory.py": {"ipc"},  # memory files are made there only
 }
 
-every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 
-
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Return the dotted names that a file imports, anywhere in it: `a.b` for `import a.b`, `a.b` and `a.b.c` for `from a.b import c`."""
     return imported_names(parse(path), path)
@@ -55,6 +53,10 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
 
+def in_package(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
 def folder_of(path: Path) -> str:
     """Return the folder of `loader/` that a file lies in, or `""` for one directly in it."""
     parts = path.relative_to(PACKAGE).parts
@@ -63,7 +65,7 @@ def folder_of(path: Path) -> str:
 
 def importers(*packages: str) -> set[str]:
     """Return the files, relative to `loader/`, that import one of these packages."""
-    return {path.relative_to(PACKAGE).as_posix() for path in FILES if {name.split(".")[0] for name in imports(path)} & set(packages)}
+    return {in_package(path) for path in FILES if {name.split(".")[0] for name in imports(path)} & set(packages)}
 
 
 def test_the_folders_are_those_of_the_design() -> None:
@@ -79,15 +81,20 @@ def test_every_room_says_what_it_is_for() -> None:
     assert [str(path) for path in FILES if path.name == "__init__.py" and not ast.get_docstring(parse(path))] == []
 
 
-@every_file
-def test_a_module_imports_from_its_own_folder_and_from_folders_above_it(path: Path) -> None:
-    ours = {name.split(".")[1] for name in imports(path) if name.startswith("loader.")}
+def test_a_module_imports_from_its_own_folder_and_from_folders_above_it() -> None:
+    others = {in_package(path): folders_imported(path) - folders_allowed(path) for path in FILES}
+    assert {name: found for name, found in others.items() if found} == {}
+
+
+def folders_imported(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports(path) if name.startswith("loader.")}
+
+
+def folders_allowed(path: Path) -> set[str]:
     if folder_of(path):
-        allowed = EVERYWHERE | {folder for folder in FOLDERS if folder <= folder_of(path)}
-        allowed |= ASKING_BELOW.get(path.relative_to(PACKAGE).as_posix(), set())
-    else:
-        allowed = {"errors.py": set(), "lazy_names.py": set(), "machine.py": set(), "config.py": {"errors", "machine"}}.get(path.name, ours)
-    assert ours <= allowed
+        return EVERYWHERE | {folder for folder in FOLDERS if folder <= folder_of(path)} | ASKING_BELOW.get(in_package(path), set())
+    below = {"errors.py": set[str](), "lazy_names.py": set[str](), "machine.py": set[str](), "config.py": {"errors", "machine"}}
+    return below.get(path.name, folders_imported(path))
 
 
 def test_no_files_import_each_other_in_a_ring() -> None:
@@ -113,6 +120,7 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
 def imports_when_loaded(path: Path) -> set[str]:
     """Return what a file imports outside of functions, at run time or for the type checker; an import inside a function closes no ring."""
     tree = parse(path)
@@ -134,15 +142,14 @@ def rings(graph: dict[str, set[str]]) -> list[list[str]]:
     return sorted({tuple(ring): ring for ring in together if len(ring) > 1}.values())
 
 
-@every_file
-def test_a_file_is_at_most_300_lines_long(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= LINES_OF_A_FILE
+def test_a_file_is_at_most_300_lines_long() -> None:
+    lengths = {in_package(path): len(path.read_text().splitlines()) for path in FILES}
+    assert {name: length for name, length in lengths.items() if length > LINES_OF_A_FILE} == {}
 
 
-@every_file
-def test_a_function_is_at_most_50_lines_long(path: Path) -> None:
-    long = {name: length for name, length in functions(path) if length > LINES_OF_A_FUNCTION}
-    assert not long
+def test_a_function_is_at_most_50_lines_long() -> None:
+    lengths = {f"{in_package(path)}: {name}": length for path in FILES for name, length in functions(path)}
+    assert {name: length for name, length in lengths.items() if length > LINES_OF_A_FUNCTION} == {}
 
 
 def functions(path: Path) -> Iterator[tuple[str, int]]:

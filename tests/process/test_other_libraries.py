@@ -167,16 +167,15 @@ def pair(sample: Any, rng: np.random.Generator) -> Any:
     return row["x"], row["label"]
 
 
-class Grains(grain.RandomAccessDataSource[Any]):
-    def __len__(self) -> int:
-        return SAMPLES
-
-    def __getitem__(self, index: Any) -> Any:
-        return X[index], Y[index]
-
-
 @pytest.mark.filterwarnings("error")
 def test_a_pipeline_of_grain_is_read_by_workers_as_by_the_script() -> None:
+    class Grains(grain.RandomAccessDataSource[Any]):
+        def __len__(self) -> int:
+            return SAMPLES
+
+        def __getitem__(self, index: Any) -> Any:
+            return X[index], Y[index]
+
     source = MapSource(grain.MapDataset.source(Grains()).seed(1).random_map(lambda item, rng: (item[0] + rng.random(), item[1])))
     expected = inline(source, BATCH, 2, shuffle=True)
     with Loader(source, BATCH, shuffle=True, workers=2) as loader:

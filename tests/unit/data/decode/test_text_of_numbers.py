@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
 
 from loader import ByteFiles, MapSource, TextLines, decode
+from tests.lazily import lazily
 
+tokenizers = lazily("tokenizers")
 LINES = ["the cat sat", "a long dog sat on the mat", ""]
 WORDS = ["", "[UNK]", "the", "cat", "sat", "dog", "mat"]
 
@@ -37,8 +36,8 @@ def test_words_of_a_vocabulary(lines: Path) -> None:
 
 
 def test_tokens_of_a_library(lines: Path) -> None:
-    tokenizer = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, "[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({word: number for number, word in enumerate(WORDS)}, "[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     assert texts(lines, tokenizer)[0] == "the cat sat"
 
 

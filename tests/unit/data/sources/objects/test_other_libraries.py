@@ -37,15 +37,14 @@ def test_a_column_of_text_is_refused_with_how_to_leave_it_out() -> None:
         _ = MapSource(datasets.Dataset.from_dict(ROWS)).spec
 
 
-class Numbers(grain.RandomAccessDataSource[Any]):
-    def __len__(self) -> int:
-        return 6
-
-    def __getitem__(self, index: Any) -> Any:
-        return np.full(2, index, np.float32), np.int64(index)
-
-
 def test_a_source_of_grain_and_its_map_dataset_are_taken_as_they_are() -> None:
+    class Numbers(grain.RandomAccessDataSource[Any]):
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, index: Any) -> Any:
+            return np.full(2, index, np.float32), np.int64(index)
+
     for obj in (Numbers(), grain.MapDataset.source(Numbers()).map(lambda item: (item[0] + 0, item[1]))):
         source = MapSource(obj)
         assert str(source.spec) == "(x: (2,) float32, y: () int64)"
@@ -79,7 +78,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda tmp_path: datasets.IterableDataset.from_generator(generated),
         r"a Hugging Face IterableDataset.*IterSource\(lambda: dataset\)",
     ),
-    "an IterDataset": (lambda tmp_path: grain.MapDataset.source(Numbers()).to_iter_dataset(), r"a Grain IterDataset.*IterSource\(lambda: dataset\)"),
+    "an IterDataset": (lambda tmp_path: grain.MapDataset.source(range(6)).to_iter_dataset(), r"a Grain IterDataset.*IterSource\(lambda: dataset\)"),
 }
 
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import ndimage
 
 from loader.data.spec import Array, Leaf
 from loader.data.transforms import Affine
 from loader.data.transforms.volumes.volume_affine import volume_matrix
+from tests.lazily import lazily
 
+ndimage = lazily("scipy.ndimage")
 RNG = np.random.default_rng(0)
 VOLUME = RNG.integers(0, 256, (7, 9, 11, 2)).astype(np.uint8)
 NOTHING = (0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0)
