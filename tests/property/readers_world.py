@@ -29,6 +29,7 @@ class Trainer:
         past: what it has released.
         failed: whether a batch of its epoch failed, so that it will go elsewhere.
         got: how many batches it was handed.
+        stopped: whether it does nothing.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Trainer:
     past: list[Ready] = field(default_factory=list)
     failed: bool = False
     got: int = 0
+    stopped: bool = False
 
 
 @dataclass
@@ -76,7 +78,7 @@ class World:
         self.slots = slots
         self.batch_work = batch_work
         blocks = Blocks(plan, block_rows, places) if block_rows else None
-        self.schedule = Schedule(plan, slots, capacity, blocks, row_ns, 2, batch_work=batch_work)
+        self.schedule = Schedule(plan, slots, capacity, blocks, row_ns, 2, batch_work=batch_work, shared=True)
         self.trainers = {0: Trainer(0, (0, 0))}
         self.workers: dict[int, deque[Ticket]] = {}
         self.contents: dict[int, Contents] = {}
@@ -194,7 +196,7 @@ class World:
             assert ticket.place not in trainer.held, f"{ticket} writes what trainer {trainer.number} holds"
         contents, base = self.contents.get(ticket.place), ticket.first - ticket.slot_row
         rows = range(ticket.slot_row, ticket.slot_row + ticket.rows)
-        filling = self.schedule._streams.slots[ticket.place].delivery
+        filling = self.schedule._slots.slots[ticket.place].delivery
         if contents is None or contents.filling != filling:
             assert not self.tickets(ticket.place), "in two hands"
             contents = self.contents[ticket.place] = Contents(filling, ticket.epoch, base)
@@ -231,13 +233,15 @@ class World:
     # Going on.
 
     def go_on(self, batches: int, rounds: int = 3_000) -> None:
-        """Let everybody work until every trainer has got so many batches more. Fails when one does not."""
-        wanted = {number: trainer.got + batches for number, trainer in self.trainers.items()}
+        """Let everybody work until every trainer that is not stopped has got so many batches more. Fails when one does not."""
+        wanted = {number: trainer.got + batches for number, trainer in self.trainers.items() if not trainer.stopped}
         for _ in range(rounds):
             self.carry_out()
-            if all(trainer.got >= wanted[trainer.number] for trainer in self.trainers.values()):
+            if all(self.trainers[number].got >= least for number, least in wanted.items()):
                 return
-            for trainer in self.trainers.values():
+            if (slow := self.schedule.hold_up(wanted)) is not None:
+                self.schedule.set_apart(slow.reader)
+            for trainer in [self.trainers[number] for number in wanted]:
                 for slot in list(trainer.held):
                     self.release(trainer, slot)
                 if trainer.failed:
@@ -253,7 +257,7 @@ def happen(world: World, random: Random, most: int) -> None:
     """Let one random thing happen in the world, in which at most `most` trainers are to be."""
     trainers = list(world.trainers.values())
     trainer = random.choice(trainers) if trainers else None
-    kind = random.choices(["work", "die", "fail", "release", "lie", "skip", "enter", "leave", "deal"], [40, 6, 2, 30, 3, 2, 3, 1, 40])[0]
+    kind = random.choices(["work", "die", "fail", "release", "lie", "skip", "enter", "leave", "part", "deal"], [40, 6, 2, 30, 3, 2, 3, 1, 2, 40])[0]
     if kind == "work" and world.busy():
         world.work(random.choice(world.busy()))
     elif kind == "die":
@@ -262,8 +266,10 @@ def happen(world: World, random: Random, most: int) -> None:
         filling = [worker for worker in world.busy() if world.workers[worker][0].kind is TicketKind.ROWS]
         if filling:
             world.fail(random.choice(filling), random.randrange(20))
-    elif kind == "enter" and len(trainers) < most:
+    elif kind == "enter" and len(trainers) < most and world.schedule.has_room:
         world.enter(random.randrange(3), random.randrange(world.plan.batches))
+    elif kind == "part" and (slow := world.schedule.hold_up(world.trainers)) is not None:
+        world.schedule.set_apart(slow.reader)
     elif kind == "deal":
         world.carry_out()
     elif trainer is not None:

@@ -44,3 +44,36 @@ def test_readers_that_stay_get_all_batches_of_all_epochs(seed: int) -> None:
     for start in starts[1:]:
         world.enter(*start)
     world.go_on(batches=3 * world.plan.batches)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_readers_that_stop_for_good_hold_up_nobody(seed: int) -> None:
+    random = Random(seed)
+    most = random.randint(2, 5)
+    world = make_world(random, most)
+    for _ in range(300):
+        happen(world, random, most)
+    for trainer in list(world.trainers.values())[1:]:
+        trainer.stopped = True
+    world.go_on(batches=3 * world.plan.batches)
+
+
+def test_readers_in_step_share_all_slots_and_one_that_is_behind_joins_those_ahead_when_it_meets_them() -> None:
+    world = World(sample_batches(400, 4), 8, 1, 1e6, 0, 0, workers=2)
+    world.enter(0, 0)
+    world.carry_out()
+    made: list[int] = []
+    for _ in range(100):
+        for trainer in world.trainers.values():
+            for slot in list(trainer.held):
+                world.release(trainer, slot)
+        world.carry_out()
+        while world.busy():
+            made += [ticket.rows for held in world.workers.values() for ticket in held]
+            for worker in world.busy():
+                while world.workers[worker]:
+                    world.work(worker)
+            world.carry_out()
+    ahead, behind = world.trainers.values()
+    assert ahead.due == behind.due
+    assert sum(made) <= 4 * (ahead.got + 8)

@@ -13,12 +13,15 @@ because batches leave in order. Which batches they are cut from, in which slots 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from itertools import count
 
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.ipc.records import Done, Failed, Released, Skip, Ticket, TicketKind
 from loader.supervise.schedule.assignments import Assignments, Command, Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks
+from loader.supervise.schedule.lag import HoldUp
+from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.streams import Streams
 from loader.supervise.schedule.suspects import Accused, DiedAt, Suspects
 
@@ -38,6 +41,7 @@ class Schedule:
         epoch: that reader 0, the trainer that started the supervisor, begins with.
         batch: of that epoch.
         batch_work: whether there are batch transforms.
+        shared: whether other readers may join.
 
     Attributes:
         row_ns: the estimate, as it is now.
@@ -54,10 +58,12 @@ class Schedule:
         epoch: int = 0,
         batch: int = 0,
         batch_work: bool = False,
+        shared: bool = False,
     ) -> None:
         self.row_ns = row_ns
         self._batch_size = plan.batch_size
-        self._streams = Streams(plan, slots, capacity, blocks, cores, batch_work)
+        self._slots = SlotPool(slots, plan.batch_size, batch_work)
+        self._streams = Streams(plan, self._slots, capacity, blocks, cores, shared)
         self._streams.join(0, epoch, batch)
         self._again: deque[Ticket] = deque()  # of dead workers, and blocks of the order: before anything else
         self._hands = Assignments()
@@ -66,7 +72,7 @@ class Schedule:
 
     def counts(self) -> tuple[int, int, int]:
         """Return the numbers of slots that are free, filling (or waiting for their turn), and handed to readers."""
-        return self._streams.counts()
+        return self._slots.counts()
 
     @property
     def reports(self) -> int:
@@ -104,13 +110,13 @@ class Schedule:
             return
         if ticket.kind is TicketKind.ROWS:
             self.row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self.row_ns)
-        self._streams.finished(ticket)
+        self._slots.finished(ticket)
 
     def failed(self, report: Failed) -> int | None:
         """A ticket failed. Return its slot if its error is the earliest of the slot, which is the one to keep; else None."""
         ticket = self._hands.take(report.worker, report.ticket)
         self._suspects.deaths.pop(ticket.number, None)
-        return self._streams.failed(ticket, report.good_rows)
+        return self._slots.failed(ticket, report.good_rows)
 
     def released(self, record: Released) -> None:
         """A reader gave a slot back."""
@@ -124,6 +130,20 @@ class Schedule:
     def reader_joined(self, reader: int, epoch: int, batch: int) -> None:
         """A trainer has come to read as well, from `batch` of `epoch` on."""
         self._streams.join(reader, epoch, batch)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there are slots for another reader."""
+        return self._streams.has_room
+
+    def hold_up(self, waiting: Collection[int]) -> HoldUp | None:
+        """Return the reader that keeps any of those that are `waiting` from going on, as it does not read what is ready for it; None if none does."""
+        return self._streams.hold_up(waiting)
+
+    def set_apart(self, reader: int) -> None:
+        """Let the others go on without a reader. What it has not read is filled again for it alone, until it meets the others again."""
+        self._streams.set_apart(reader)
+        self._drop_stale()
 
     def reader_left(self, reader: int) -> None:
         """A trainer has gone, and with it all that it held. What it sent before counts for nothing."""
@@ -143,7 +163,7 @@ class Schedule:
         held = self._hands.leave(worker)
         again: list[Ticket] = []
         accused: Accused | None = None
-        if at is not None and held and held[0].kind is not TicketKind.ORDER and not self._streams.is_stale(held[0]):
+        if at is not None and held and held[0].kind is not TicketKind.ORDER and not self._slots.is_stale(held[0]):
             first = held.popleft()
             batch_work = first.kind is TicketKind.BATCH
             verdict = self._suspects.after_batch_work(first, at, self._batch_size) if batch_work else self._suspects.after_death(first, at)
@@ -167,32 +187,36 @@ class Schedule:
 
     def give_up(self, accused: Accused) -> int | None:
         """The accused row or batch is an error. Return its slot if it is the earliest one there, which is the one to keep; else None."""
-        return self._streams.failed(accused.ticket, accused.ticket.slot_row)
+        return self._slots.failed(accused.ticket, accused.ticket.slot_row)
 
     # Commands.
 
     def commands(self) -> list[Command]:
         """Deal what there is to deal; return what is to be carried out, in order."""
-        commands: list[Command] = [*self._streams.hand_over()] if self._streams.any_complete else []
+        commands: list[Command] = [*self._streams.hand_over()] if self._slots.any_complete else []
         while (worker := self._hands.next_worker()) is not None and (ticket := self._next_ticket()) is not None:
             self._hands.give(worker, ticket)
             commands.append(SendTicket(worker, ticket))
+        if self._slots.any_complete:  # a stream has come to slots of another one
+            commands += self._streams.hand_over()
         for worker in self._hands.finished():
             self._hands.leave(worker)
             commands.append(Dismiss(worker))
         return commands
 
     def _next_ticket(self) -> Ticket | None:
-        streams = self._streams
-        if streams.order_is_due:
+        streams, slots = self._streams, self._slots
+        if slots.order_is_due:
             self._again.extend(streams.order_tickets(self._numbers))
         if self._again:
             return self._again.popleft()
-        if streams.due:
-            return streams.due.popleft().batch_ticket(next(self._numbers), self._batch_size)
+        if slots.due:
+            return slots.due.popleft().batch_ticket(next(self._numbers), self._batch_size)
         slot = streams.cutting
         if slot is None or slot.issued == slot.rows:
             slot = streams.next_slot(self.row_ns, self._hands.staying)
+            if slot is None and slots.order_is_due:  # a stream has come to the end of a block in slots of another one
+                return self._next_ticket()
         return None if slot is None else slot.cut_ticket(next(self._numbers), self._batch_size)
 
     def _drop_stale(self) -> None:
@@ -200,8 +224,8 @@ class Schedule:
 
     def _drop(self, ticket: Ticket) -> bool:
         """Return whether a ticket that no worker holds is no longer wanted; if so, its rows are accounted for."""
-        stale = self._streams.is_stale(ticket)
+        stale = self._slots.is_stale(ticket)
         if stale:
             self._suspects.deaths.pop(ticket.number, None)
-            self._streams.finished(ticket)
+            self._slots.finished(ticket)
         return stale

@@ -6,6 +6,8 @@ A ticket costs 20 to 35 µs over all processes where nothing else runs, and some
 
 from __future__ import annotations
 
+from functools import cache
+
 # What a ticket holds where slots are dear, so that few of them do. Shorter ones are not worth their cost.
 TICKET_NS = 1_500_000
 SHORTEST_TICKET_NS = 500_000
@@ -47,6 +49,7 @@ def _slots_of_tickets(batch_rows: int, row_ns: int, workers: int, ticket_ns: int
     return -(-2 * workers // tickets_per_batch) + 2
 
 
+@cache
 def _long_ticket_ns(workers: int, cores: int) -> int:
     return min(LONG_TICKET_NS * max(workers, cores) // cores, LONGEST_TICKET_NS)
 

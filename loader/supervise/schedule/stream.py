@@ -27,10 +27,6 @@ class Stream:
     begun: int = 0
     turn: int = 0
 
-    def jump(self, epoch: int, batch: int) -> None:
-        """Go elsewhere."""
-        self.epoch, self.batch, self.begun, self.cutting = epoch, batch, 0, None
-
     @property
     def stock(self) -> int:
         """How many slots the reader has that has the most: they are filled for it, wait for it, or are in its hands."""
@@ -44,16 +40,20 @@ class Reader:
     Attributes:
         number: unique among the readers of a supervisor.
         stream: that it goes along with.
+        start: epoch and batch that it began with, or jumped to.
         term: of its latest `Skip`.
         queue: slots that it is to be handed, in order.
         held: numbers of the slots that it has, each with the term in which it got it.
+        full: whether it holds as many as it may, and more are complete.
     """
 
     number: int
     stream: Stream
+    start: tuple[int, int] = (0, 0)
     term: int = 0
     queue: deque[Slot] = field(default_factory=deque)
     held: dict[int, int] = field(default_factory=dict)
+    full: bool = False
 
     @property
     def stock(self) -> int:

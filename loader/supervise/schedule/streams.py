@@ -1,103 +1,101 @@
 """The batches in their order: which slot is filled with what next, for whom, and when it is handed over. Pure, as is the schedule, which deals rows.
 
 A stream's cursor (epoch and batch) runs ahead of its readers. Slots are filled in its order, several at a time, and each reader is handed them in
-the same order. When a reader goes elsewhere, its stream does; the slots that are being filled and that nobody else waits for are stale.
+the same order. A slot is free when the last of its readers has let go. When a reader goes elsewhere, it gets a stream of its own; the slots that are
+being filled and that nobody else waits for are stale.
 
-Several streams take turns with the tickets, and share the slots equally: a fast reader must not wait because a slow one has all of them.
+Readers share what they can. A stream whose cursor comes to a batch that is in a slot already, or on its way there, takes that slot for its readers
+as well (`_take_along`); when its cursor meets that of another stream, they are one from then on. A reader that is so slow that its unread slots hold
+up others is set apart (`set_apart`): these slots are filled for it once more, when it comes to them, and are the same bit for bit.
+
+Several streams take turns with the tickets, and share the slots equally. A reader is handed only some slots at a time, because what is in its hands
+can't be taken back.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import count
 from operator import attrgetter
 
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.errors import ProtocolError
-from loader.ipc.records import ANY_BEFORE_TERM, Ready, Released, Skip, Ticket, TicketKind
+from loader.ipc.records import ANY_BEFORE_TERM, Ready, Released, Skip, Ticket
 from loader.supervise.schedule import sizing
 from loader.supervise.schedule.blocks import Blocks
+from loader.supervise.schedule.lag import HoldUp
+from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.slots import Slot, SlotState
 from loader.supervise.schedule.stream import Reader, Stream
 
-# Names of their own: looking up a member of an enum takes longer than what is done with it.
-_COMPLETE, _HANDED = SlotState.COMPLETE, SlotState.HANDED
+# A name of its own: looking up a member of an enum takes longer than what is done with it.
+_COMPLETE = SlotState.COMPLETE
+
+_LEAST = 2  # slots: a reader may hold a batch until it has the next one
 
 _turn = attrgetter("turn")
+_stock = attrgetter("stock")
 
 
 class Streams:
-    """The slots, what is in them, and for whom.
+    """What is in the slots, and for whom.
 
     Args:
         plan: batches of an epoch.
-        slots: number of slots; two for each stream at least, since a reader may hold a batch until it has the next one.
+        pool: the slots.
         capacity: batches that a slot can hold.
         blocks: blocks of the order, or None where it is sequential.
         cores: that the workers share.
-        batch_work: whether batch transforms run on the batches of a slot once its rows are written.
+        shared: whether there may be several readers.
 
     Attributes:
-        slots: all of them, by number.
-        due: those whose batch transforms are to be put into a ticket.
         cutting: the slot whose rows are put into tickets; None before the first, after a jump, and where several streams take turns.
-        order_is_due: whether a block of the order may have to be begun.
-        any_complete: whether there may be something to hand over.
+        quota: how many slots a reader may hold.
     """
 
-    def __init__(self, plan: EpochPlan, slots: int, capacity: int, blocks: Blocks | None, cores: int, batch_work: bool = False) -> None:
-        self.slots = [Slot(number) for number in range(slots)]
-        self.due: deque[Slot] = deque()
+    def __init__(self, plan: EpochPlan, pool: SlotPool, capacity: int, blocks: Blocks | None, cores: int, shared: bool = False) -> None:
         self.cutting: Slot | None = None
-        self.order_is_due = blocks is not None
-        self._batch_work = batch_work
         self._plan = plan
+        self._pool = pool
+        self._slots = pool.slots
         self._capacity = capacity
         self._blocks = blocks
         self._cores = cores
-        self._free = [slot.number for slot in reversed(self.slots)]  # last in, first out: the most recent one is still in the cache
+        self._shared = shared
         self._readers: dict[int, Reader] = {}
         self._streams: list[Stream] = []
+        self._orphans: deque[Slot] = deque()  # not cut to the end, and left behind by the stream that began them
         self._turns = count(1)
-        self.any_complete = False
-        self._handed = 0
         self._deliveries = 0
-
-    def counts(self) -> tuple[int, int, int]:
-        """Return the numbers of slots that are free, filling (or waiting for their turn), and handed to readers."""
-        free = len(self._free)
-        return free, len(self.slots) - free - self._handed, self._handed
+        self.quota = len(pool.slots)
 
     # Readers.
 
     def join(self, number: int, epoch: int, batch: int) -> None:
         """A reader is there, and begins with `batch` of `epoch`."""
-        stream = Stream(epoch, batch)
-        reader = self._readers[number] = Reader(number, stream)
-        stream.readers.append(reader)
-        self._streams.append(stream)
-        self.cutting = None
-        self.order_is_due = True
+        reader = self._readers[number] = Reader(number, Stream(epoch, batch))
+        self._begin_stream(reader, epoch, batch)
+        self._set_quota()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another reader could have two slots, even if those that are there let go of none."""
+        return sum(max(_LEAST, len(reader.held)) for reader in self._readers.values()) + _LEAST <= len(self._slots)
 
     def leave(self, number: int) -> None:
-        """A reader has gone. Rows of stale slots that are in tickets, in a worker's hands or waiting, must still be said to be finished."""
+        """A reader has gone."""
         reader = self._readers.pop(number)
-        self._streams.remove(reader.stream)
-        self.cutting = None
-        self.order_is_due = True
-        self._empty_queue(reader)
+        self._depart(reader)
         for slot in reader.held:
-            self._forgo(reader, self.slots[slot])
+            self._pool.forgo(self._slots[slot], number)
+        self._set_quota()
 
     def skip(self, record: Skip) -> None:
-        """A reader jumps elsewhere. The same holds for stale slots as when it has gone."""
+        """A reader jumps elsewhere."""
         reader = self._readers[record.reader]
         reader.term = record.term
-        reader.stream.jump(record.epoch, record.batch)
-        self.cutting = None
-        self.order_is_due = True
-        self._empty_queue(reader)
+        self._go(reader, record.epoch, record.batch)
 
     def released(self, record: Released) -> None:
         """A reader gave a slot back. A second release of the same delivery changes nothing."""
@@ -105,18 +103,76 @@ class Streams:
         reader = self._readers[name]
         term = reader.held.get(number)
         if term is not None:
-            slot = self.slots[number]
+            slot = self._slots[number]
             if slot.delivery == delivery or (delivery == ANY_BEFORE_TERM and term < reader.term):
                 del reader.held[number]
                 slot.readers.remove(name)
                 if not slot.readers:
-                    self._set_free(slot)
+                    self._pool.set_free(slot)
+                if reader.full:
+                    self._pool.any_complete = True
+
+    def hold_up(self, waiting: Collection[int]) -> HoldUp | None:
+        """Return the reader whose unread slots keep another one from going on; None where nobody is kept.
+
+        Args:
+            waiting: readers that wait for a batch.
+        """
+        if len(self._readers) < 2 or not waiting:
+            return None
+        share = len(self._slots) // len(self._streams)
+        for stream in self._streams:
+            kept = [reader for reader in stream.readers if reader.number in waiting and not reader.queue]
+            if kept and (not self._pool.free or stream.stock >= share):
+                crowd = [reader for other in self._streams if other.stock > share for reader in other.readers if reader.queue]
+                slow = [reader for reader in (*stream.readers, *crowd) if len(reader.held) >= self.quota and reader not in kept]
+                if slow:
+                    slowest = max(slow, key=_stock)
+                    return HoldUp(slowest.number, self._slots[next(iter(slowest.held))].delivery)
+        return None
+
+    def set_apart(self, number: int) -> None:
+        """Give a reader a stream of its own, from the batch that it is to be handed next."""
+        reader = self._readers[number]
+        stream, queue = reader.stream, reader.queue
+        self._go(reader, *max((queue[0].epoch, queue[0].first) if queue else (stream.epoch, stream.batch), reader.start))
+
+    def _go(self, reader: Reader, epoch: int, batch: int) -> None:
+        self._depart(reader)
+        self._begin_stream(reader, epoch, batch)
+
+    def _begin_stream(self, reader: Reader, epoch: int, batch: int) -> None:
+        stream = reader.stream = Stream(epoch, batch, [reader], turn=next(self._turns))
+        reader.start = epoch, batch
+        self._streams.append(stream)
+        self.cutting = None
+        self._pool.order_is_due = True
+
+    def _depart(self, reader: Reader) -> None:
+        """Take a reader out of its stream, which ends if nobody is left there; it waits for nothing any more."""
+        stream = reader.stream
+        stream.readers.remove(reader)
+        self.cutting = None
+        self._pool.order_is_due = True
+        queue, reader.queue = reader.queue, deque()
+        for slot in queue:
+            self._pool.forgo(slot, reader.number)
+        if not stream.readers:
+            self._streams.remove(stream)
+            if stream.cutting is not None and stream.cutting.issued < stream.cutting.rows:
+                self._orphans.append(stream.cutting)
+
+    def _set_quota(self) -> None:
+        """Let readers hold so many slots that one more could come, and have two while nobody lets go of any."""
+        if self._shared:
+            self.quota = max(_LEAST, (len(self._slots) - _LEAST) // (len(self._readers) + 1))
+            self._pool.any_complete = True
 
     # From the cursors to the readers.
 
     def order_tickets(self, numbers: Iterator[int]) -> list[Ticket]:
         """Begin the blocks of the order that the cursors come near to; return the tickets that make them."""
-        self.order_is_due = False
+        self._pool.order_is_due = False
         if self._blocks is None:
             return []
         return self._blocks.tickets([(stream.epoch, stream.batch * self._plan.batch_size) for stream in self._streams], numbers)
@@ -125,7 +181,7 @@ class Streams:
         """A block of the order is written."""
         if self._blocks is None:
             raise ProtocolError(f"a block of the order was made where the order has none: {ticket}")
-        self._blocks.at(ticket.place).ready = self.order_is_due = True
+        self._blocks.at(ticket.place).ready = self._pool.order_is_due = True
 
     def next_slot(self, row_ns: float, workers: int) -> Slot | None:
         """Return a slot with rows that are in no ticket, or begin one; None if no slot is free, or the order of the batches is not known yet.
@@ -134,25 +190,67 @@ class Streams:
             row_ns: time that one row takes.
             workers: who fill it together.
         """
+        while self._orphans:
+            if self._orphans[0].issued < self._orphans[0].rows:
+                return self._orphans[0]
+            self._orphans.popleft()
         if len(self._streams) == 1:
             self.cutting = slot = self._begin(self._streams[0], row_ns, workers)
             return slot
         self.cutting = None
         for stream in sorted(self._streams, key=_turn):
-            if (slot := self._begin(stream, row_ns, workers)) is not None:
+            if not self._joins_another(stream) and (slot := self._begin(stream, row_ns, workers)) is not None:
                 stream.turn = next(self._turns)
                 return slot
         return None
+
+    def _joins_another(self, stream: Stream) -> bool:
+        """Take along the slots that a stream comes to, and make it a part of the stream that it meets; return whether it has met one."""
+        share = len(self._slots) // len(self._streams)
+        while stream.stock < share and (slot := self._at_cursor(stream)) is not None:
+            self._put_in_queues(slot, stream)
+            self._pool.any_complete = self._pool.order_is_due = True
+        if stream.cutting is not None and stream.cutting.issued < stream.cutting.rows:
+            return False
+        share = len(self._slots) // max(1, len(self._streams) - 1)
+        for other in self._streams:
+            met = other is not stream and (other.epoch, other.batch) == (stream.epoch, stream.batch)
+            if met and max(stream.stock, other.stock) < share:  # or one of them would hold up the other at once
+                for reader in stream.readers:
+                    reader.stream = other
+                other.readers += stream.readers
+                self._streams.remove(stream)
+                return True
+        return False
+
+    def _at_cursor(self, stream: Stream) -> Slot | None:
+        """Return a slot with the batch at the cursor of a stream that none of its readers has."""
+        epoch, batch = stream.epoch, stream.batch
+        for slot in self._slots:
+            if slot.epoch == epoch and slot.first <= batch < slot.first + slot.batches and slot.readers and not slot.stale:
+                good = slot.good_rows is None or batch <= slot.first + slot.good_rows // self._plan.batch_size
+                if good and not any(reader.number in slot.readers for reader in stream.readers):
+                    return slot
+        return None
+
+    def _put_in_queues(self, slot: Slot, stream: Stream) -> None:
+        for reader in stream.readers:
+            slot.readers.add(reader.number)
+            reader.queue.append(slot)
+        stream.batch = slot.first + slot.batches
+        if stream.batch == self._plan.batches:
+            stream.epoch, stream.batch = stream.epoch + 1, 0
 
     def _begin(self, stream: Stream, row_ns: float, workers: int) -> Slot | None:
         """Begin the next slot of a stream, if all rows of the one before are in tickets; return the one whose rows are next."""
         if (before := stream.cutting) is not None and before.issued < before.rows:
             return before
-        if not self._free or (len(self._streams) > 1 and stream.stock >= len(self.slots) // len(self._streams)):
+        free = self._pool.free
+        if not free or (len(self._streams) > 1 and stream.stock >= len(self._slots) // len(self._streams)):
             return None
         plan, first = self._plan, stream.batch * self._plan.batch_size
         # The very first slot holds one batch: what a row takes is known from one warm row only, and the trainer waits.
-        most = sizing.batches_per_slot(self._capacity, plan.batch_size, row_ns) if self._deliveries else 1
+        most = sizing.batches_per_slot(self._capacity, plan.batch_size, row_ns) if self._deliveries and self._capacity > 1 else 1
         batches = min(most, plan.batches - stream.batch)
         block = None
         if self._blocks is not None:
@@ -162,104 +260,40 @@ class Streams:
             batches = min(batches, -(-(block.first + block.rows - first) // plan.batch_size))
             block.users += 1
         self._deliveries += 1
-        slot = self.slots[self._free.pop()]
+        slot = self._slots[free.pop()]
         rows = (batches - 1) * plan.batch_size + plan.rows_of(stream.epoch, stream.batch + batches - 1)
         if block is not None and first + rows == block.first + block.rows:  # the cursor enters the next one
-            self.order_is_due = True
+            self._pool.order_is_due = True
         slot.begin(self._deliveries, stream.epoch, stream.batch, batches, plan.layout_of(stream.epoch, stream.batch), rows, block)
         workers = max(1, workers)
-        slot.ticket_rows = sizing.ticket_rows(rows, row_ns, workers, len(self.slots), self._cores)
+        slot.ticket_rows = sizing.ticket_rows(rows, row_ns, workers, len(self._slots), self._cores)
         if stream.begun < workers:  # from then on, it would be all rows
             slot.ticket_rows = min(slot.ticket_rows, sizing.first_ticket_rows(rows, workers, stream.begun))
-        for reader in stream.readers:
-            slot.readers.add(reader.number)
-            reader.queue.append(slot)
         stream.cutting = slot
         stream.begun += 1
-        stream.batch += batches
-        if stream.batch == plan.batches:
-            stream.epoch, stream.batch = stream.epoch + 1, 0
+        self._put_in_queues(slot, stream)
         return slot
-
-    def finished(self, ticket: Ticket) -> None:
-        """The rows of a ticket are written, given up, or not wanted any more."""
-        slot = self.slots[ticket.place]
-        slot.outstanding -= ticket.rows
-        if not slot.outstanding:
-            self._settle(slot)
-
-    def failed(self, ticket: Ticket, good_rows: int) -> int | None:
-        """Rows of a ticket are given up, from slot row `good_rows` on. Return the slot if its earliest error is this one, else None."""
-        slot = self.slots[ticket.place]
-        whole = good_rows // self._plan.batch_size * self._plan.batch_size
-        earliest = slot.good_rows is None or whole < slot.good_rows
-        if earliest:
-            slot.good_rows = whole
-        self.finished(ticket)
-        return ticket.place if earliest else None
 
     def hand_over(self) -> list[Ready]:
         """Hand over to each reader the slots whose turn it is."""
-        self.any_complete = False
+        pool, size, quota = self._pool, self._plan.batch_size, self.quota
+        pool.any_complete = False
         handed: list[Ready] = []
-        size = self._plan.batch_size
         for reader in self._readers.values():
-            queue, term = reader.queue, reader.term
-            while queue and queue[0].state >= _COMPLETE:
-                slot = queue.popleft()
+            queue, held, reader.full = reader.queue, reader.held, False
+            while queue and (slot := queue[0]).state >= _COMPLETE:
+                if len(held) >= quota:
+                    reader.full = True
+                    break
+                batches, last_rows, failed = slot.batches, slot.rows - (slot.batches - 1) * size, False
+                if slot.good_rows is not None:
+                    batches, last_rows, failed = slot.good_rows // size, size, True
+                    if (slot.epoch, slot.first + batches) < reader.start:  # another reader's batch failed, before those that this one is to get
+                        self.set_apart(reader.number)
+                        break
+                queue.popleft()
                 if slot.state is _COMPLETE:
-                    slot.become(_HANDED)
-                    self._handed += 1
-                reader.held[slot.number] = term
-                failed = slot.good_rows is not None
-                batches = slot.batches if slot.good_rows is None else slot.good_rows // size
-                last_rows = size if failed else slot.rows - (batches - 1) * size
+                    pool.hand(slot)
+                held[slot.number] = term = reader.term
                 handed.append(Ready(slot.number, slot.delivery, term, slot.epoch, slot.first, batches, failed, last_rows, slot.layout, reader.number))
         return handed
-
-    def is_stale(self, ticket: Ticket) -> bool:
-        """Return whether the rows of a ticket are no longer wanted. The order is always wanted."""
-        return ticket.kind is not TicketKind.ORDER and self.slots[ticket.place].stale
-
-    # From the readers.
-
-    def _empty_queue(self, reader: Reader) -> None:
-        queue, reader.queue = reader.queue, deque()
-        for slot in queue:
-            self._forgo(reader, slot)
-
-    def _forgo(self, reader: Reader, slot: Slot) -> None:
-        """A reader does not want a slot any more. If nobody does, it is free, as soon as no worker has tickets for it."""
-        slot.readers.remove(reader.number)
-        if slot.readers:
-            return
-        if slot.state is _HANDED:
-            self._set_free(slot)
-            return
-        slot.stale = True
-        if slot in self.due:
-            self.due.remove(slot)
-            slot.outstanding = 0
-        else:
-            slot.outstanding -= slot.rows - slot.issued
-            slot.rows = slot.issued
-        if not slot.outstanding:
-            self._settle(slot)
-
-    def _settle(self, slot: Slot) -> None:
-        if self._batch_work and not slot.transformed and not slot.stale and slot.state is SlotState.FILLING and slot.begin_batch_work():
-            self.due.append(slot)
-            return
-        if slot.state is SlotState.FILLING:
-            if slot.block is not None:
-                slot.block.users -= 1
-                self.order_is_due |= not slot.block.users  # it may make room
-            slot.become(_COMPLETE)
-            self.any_complete = True
-        if slot.stale:
-            self._set_free(slot)
-
-    def _set_free(self, slot: Slot) -> None:
-        self._handed -= slot.state is _HANDED
-        slot.become(SlotState.FREE)
-        self._free.append(slot.number)
