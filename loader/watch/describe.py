@@ -17,7 +17,7 @@ from loader.train.loader import Loader
 from loader.train.statistics import measure
 from loader.watch.inspect.files import DECODED
 from loader.watch.inspect.kinds.kind import Kind
-from loader.watch.inspect.survey import files_at
+from loader.watch.inspect.survey import files_at, is_glob
 from loader.watch.script import call, described
 from loader.watch.session import INTERRUPTED
 
@@ -29,8 +29,8 @@ from loader.watch.session import INTERRUPTED
 def describe(target: str, as_json: bool, jobs: int | None) -> None:
     """Read all samples, and say what their values are like.
 
-    PATH is a folder or a manifest of .npy files, pictures, sound, .npz files or texts, or one .npy file, whose rows are samples. For anything else,
-    PATH is SCRIPT:FUNCTION, which returns a source, or a Loader: its transforms then run, as in the first epoch.
+    PATH is a folder, a glob in quotes or a manifest of .npy files, pictures, sound, .npz files or texts, or one .npy file, whose rows are samples.
+    For anything else, PATH is SCRIPT:FUNCTION, which returns a source, or a Loader: its transforms then run, as in the first epoch.
 
     For each array of a sample: its shapes; how many values there are, how many are NaN or infinite; mean, standard deviation, minimum and maximum of
     the others; how often each label occurs. Arrays of three or more dimensions, such as pictures (height, width, channels), have figures for each
@@ -39,6 +39,7 @@ def describe(target: str, as_json: bool, jobs: int | None) -> None:
     \b
     Examples:
       loader describe photos
+      loader describe 'photos/*.jpg'
       loader describe data/x.npy --json > statistics.json
       loader describe train.py:make_loader
     """
@@ -60,9 +61,9 @@ def describe(target: str, as_json: bool, jobs: int | None) -> None:
 
 
 def meant(target: str) -> tuple[Source, Loader | None]:
-    """Return the source that PATH or SCRIPT:FUNCTION means, and the loader, closed, where a script makes one."""
+    """Return the source that a path, a glob or SCRIPT:FUNCTION means, and the loader, closed, where a script makes one."""
     path = Path(target)
-    if path.exists():
+    if path.exists() or (is_glob(target) and not Path(target.rpartition(":")[0]).is_file()):
         return _source_at(path), None
     if ":" not in target:
         raise click.UsageError(f"Path {target!r} does not exist.")

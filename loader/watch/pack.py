@@ -23,8 +23,8 @@ from loader.watch.session import INTERRUPTED
 def pack(source: str, target: str, as_json: bool, jobs: int | None) -> None:
     """Write many small files to a few large ones, read faster.
 
-    All samples of SOURCE go to .npy files in the new folder TARGET. SOURCE is a folder or a manifest of .npy files, pictures, sound, .npz files or
-    texts. For anything else, SOURCE is SCRIPT:FUNCTION, which returns a source, or a Loader, whose transforms are left out.
+    All samples of SOURCE go to .npy files in the new folder TARGET. SOURCE is a folder, a glob in quotes or a manifest of .npy files, pictures,
+    sound, .npz files or texts. For anything else, SOURCE is SCRIPT:FUNCTION, which returns a source, or a Loader, whose transforms are left out.
 
     Samples are decoded as for training, and must have one shape. x, labels and weights get a file each. IDs and classes are kept beside them:
     NpyArrays.from_pack(TARGET) is the source.
@@ -34,6 +34,7 @@ def pack(source: str, target: str, as_json: bool, jobs: int | None) -> None:
     \b
     Examples:
       loader pack data/train packed
+      loader pack 'data/*.npy' packed
       loader pack labels.csv packed --json
       loader pack train.py:make_source packed
     """

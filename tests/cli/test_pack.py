@@ -25,6 +25,16 @@ def test_a_folder_of_classes_is_packed(npy_folder: Any, tmp_path: Path, capsys: 
     assert "is there already" in said
 
 
+def test_what_a_glob_matches_is_packed(npy_folder: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, target = npy_folder(12), tmp_path / "packed"
+    assert run_here("pack", f"{folder}/*1.npy", str(target), "--jobs", "0") == 0
+    assert "2 samples, (x: (4, 3) float32), read back and compared" in capsys.readouterr().out
+    assert [name[-1] for name in NpyArrays.from_pack(target).ids() or ()] == ["1", "1"]
+    assert run_here("pack", f"{folder}/*.none", str(tmp_path / "other"), "--jobs", "0") == 1
+    assert "matches no file" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_what_can_not_be_packed_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_here("pack", str(tmp_path / "missing"), str(tmp_path / "packed")) == 2
     assert "does not exist" in capsys.readouterr().err
