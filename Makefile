@@ -77,7 +77,7 @@ bench-cold: $(READY) ## measure data that come from the disk against bare loops 
 bench-scale: $(READY) ## measure 16 to 128 workers whose reads wait, against the ideal
 	@$(BIN)/python -m benchmarks many_workers $(BENCH_ARGS)
 
-bench-peers: $(PEERS)/.ready ## measure other loaders on the same work, in .venv-peers (BENCH_ARGS="jpeg --rounds 5")
+bench-peers: $(PEERS)/.ready ## measure other loaders on the same work, in .venv-peers, 25 minutes (BENCH_ARGS="jpeg --rounds 5")
 	@$(PEERS)/bin/python -m benchmarks.peers $(BENCH_ARGS)
 
 fuzz: $(READY) ## feed damaged .npy files to the reader (FUZZ_ARGS="1000000 --seed 1")

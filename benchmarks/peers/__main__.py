@@ -1,8 +1,8 @@
 """`make bench-peers`: the same work by this loader and by others, each as its own documentation would have it.
 
 Every figure comes from a fresh process. The outputs are compared first: those of `.npy` files bit for bit, pictures by the means of their samples.
-Then each peer is measured with each of its numbers of workers or threads; the fastest is measured again in each further round, by turns with the
-others, and the medians count.
+Then each peer is measured with each of its numbers of workers or threads; rounds with the fastest follow, by turns with the others, and the medians
+count. Last, a worker is killed. Ctrl-C ends it all and keeps what was measured; `--resume` continues.
 """
 
 from __future__ import annotations
@@ -11,167 +11,121 @@ import argparse
 import json
 import os
 import platform
-import signal
-import statistics
-import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import measure, report
-from benchmarks.peers.dali import Dali
-from benchmarks.peers.grain_loader import Grain
-from benchmarks.peers.ours import Ours
-from benchmarks.peers.peer import Peer
-from benchmarks.peers.spdl_loader import Spdl
-from benchmarks.peers.tf_data import TfData
-from benchmarks.peers.torch_loader import TorchDataLoader
-from benchmarks.pictures import PICTURES
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.peers import cells, draw, tables
+from benchmarks.peers.loaders.dali import Dali
+from benchmarks.peers.loaders.grain_loader import Grain
+from benchmarks.peers.loaders.ours import Ours
+from benchmarks.peers.loaders.peer import Peer
+from benchmarks.peers.loaders.spdl_loader import Spdl
+from benchmarks.peers.loaders.tf_data import TfData, TfFunction, TfGenerator
+from benchmarks.peers.loaders.torch_loader import TorchDataLoader
+from benchmarks.peers.plan import OURS
+from benchmarks.peers.processes import serve
+from benchmarks.peers.run import Run
+from benchmarks.peers.tasks import TASKS
 
-PEERS: dict[str, Peer] = {"loader": Ours(), "torch": TorchDataLoader(), "grain": Grain(), "tf.data": TfData(), "dali": Dali(), "spdl": Spdl()}
-TASKS: dict[str, Workload] = {name: {**WORKLOADS, **PICTURES}[name] for name in ("vol32", "img64", "img224", "mnist", "jpeg")}
-_MOST_DIFFERENCE = 3.0  # of 255: decoders and ways of making a picture smaller differ
-_LIMIT_S = 240
-_KILLED_TASK = "vol32"
+PEERS: dict[str, Peer] = {
+    OURS: Ours(),
+    "torch": TorchDataLoader(),
+    "grain": Grain(),
+    "tf.data": TfData(),
+    "tf.function": TfFunction(),
+    "tf.generator": TfGenerator(),
+    "dali": Dali(),
+    "spdl": Spdl(),
+}
+_ROOT = Path(__file__).parent.parent.parent
 
 
 def main() -> None:
     """Run what was asked for."""
     arguments = _parser().parse_args()
-    if arguments.single:
-        what = json.loads(arguments.single)
-        print(json.dumps(measure.run(what, PEERS[what["peer"]], TASKS[what["task"]], arguments.data)), flush=True)
-        measure.leave()
+    if arguments.serve:
+        asked = json.loads(arguments.serve)
+        serve(PEERS[asked["peer"]], arguments.data, asked["keras"])
+        return
     unknown = [name for name in [*arguments.tasks, *arguments.peers] if name not in TASKS and name not in PEERS]
     if unknown:
         sys.exit(f"unknown: {', '.join(unknown)}; tasks: {', '.join(TASKS)}; peers: {', '.join(PEERS)}")
-    found: dict[str, Any] = {"machine": _machine(), "versions": {}, "tasks": {}, "killed": {}, "same_bits": {}}
-    print(found["machine"], flush=True)
-    for name in arguments.tasks:
-        found["tasks"][name] = _task(name, arguments, found["versions"])
-    if _KILLED_TASK in arguments.tasks:
-        _hardness(arguments, found)
-    print(report.as_text(found, PEERS))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
-    if arguments.png:
-        report.draw(found, PEERS, arguments.png)
+    file = arguments.json or arguments.data / "peers.json"
+    found = _begun(file, arguments)
+    peers = {name: peer for name, peer in PEERS.items() if name in {OURS, *arguments.peers}}
+    run = Run([TASKS[name] for name in arguments.tasks], peers, found, file, arguments.data, arguments.rounds, arguments.seconds)
+    print(found["machine"], f"about {run.estimate_s() / 60:.0f} minutes; {file} keeps what is measured", sep="\n", flush=True)
+    began, interrupted = time.monotonic(), False
+    try:
+        run.measure()
+    except KeyboardInterrupt:
+        interrupted = True
+    print(
+        f"\n{tables.full(found, peers)}\n\n{'interrupted: --resume continues; ' if interrupted else ''}{(time.monotonic() - began) / 60:.1f} minutes"
+    )
+    _publish(arguments, found, peers)
+    wrong = [cell["outputs"]["differs"] for task in found["tasks"].values() for cell in task.values() if cell.get("outputs", {}).get("differs")]
+    sys.exit(130 if interrupted else "\n".join(wrong) or 0)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tasks", nargs="*", default=list(TASKS), help=f"what to do; all by default: {', '.join(TASKS)}")
-    parser.add_argument("--peers", nargs="+", default=list(PEERS), help=f"who does it; all by default: {', '.join(PEERS)}")
+    parser.add_argument("--peers", nargs="+", default=list(PEERS), help=f"who does it, beside the loader; all by default: {', '.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=3, help="how often the fastest of each peer is measured; the median counts (default: 3)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement (default: 2)")
-    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "loader-bench", help="folder of the data, kept")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    parser.add_argument("--png", type=Path, help="draw them there")
-    parser.add_argument("--single", help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, default=1.2, help="length of one measurement (default: 1.2)")
+    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "loader-bench", help="folder of the data, kept (4 GB)")
+    parser.add_argument("--json", type=Path, help="keep the figures there (default: peers.json in the folder of the data)")
+    parser.add_argument("--resume", action="store_true", help="continue with what that file has, and measure only what is missing")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw what was measured there")
+    parser.add_argument(
+        "--write", action="store_true", help="write the tables into README.md and benchmarks/README.md, the pictures to docs/pictures"
+    )
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     return parser
 
 
-def _machine() -> str:
+def _begun(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what the file has, if that is to be continued; else keep it under another name."""
+    begun: dict[str, Any] = {"machine": _machine(arguments), "versions": {}, "tasks": {}}
+    if arguments.resume and file.exists():
+        before: dict[str, Any] = json.loads(file.read_text())
+        return before
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists():
+        file.replace(file.with_suffix(".before.json"))
+    return begun
+
+
+def _machine(arguments: argparse.Namespace) -> str:
     cores = len(os.sched_getaffinity(0))
-    return f"{platform.machine()}, {cores} cores, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}, warm page cache"
+    system = f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+    rounds = f"medians of {arguments.rounds} rounds of {arguments.seconds:g} s"
+    return f"{_processor()}, {cores} cores, {system}, {time.strftime('%B %Y')}; {rounds}"
 
 
-def _task(name: str, arguments: argparse.Namespace, versions: dict[str, str]) -> dict[str, Any]:
-    task = TASKS[name]
-    task.write(arguments.data, _note)
-    task.warm(arguments.data)
-    best: dict[str, dict[str, Any]] = {}
-    expected = _fresh(arguments, peer="loader", task=name, kind="batches", count=2)
-    for peer in arguments.peers:
-        _note(f"{name}: {peer}")
-        got = _fresh(arguments, peer=peer, task=name, kind="batches", count=max(1, PEERS[peer].counts[0]))
-        if why := _why_not(got):
-            best[peer] = {"unsupported": why}
-            continue
-        versions[peer] = got["version"]
-        _compare(name, peer, got, expected)
-        tried = {count: _fresh(arguments, peer=peer, task=name, kind="speed", count=count, seconds=arguments.seconds) for count in PEERS[peer].counts}
-        speeds = {count: one["samples_per_s"] for count, one in tried.items() if not _why_not(one)}
-        if not speeds:
-            best[peer] = {"unsupported": _why_not(next(iter(tried.values())))}
-            continue
-        fastest = max(speeds, key=lambda count: speeds[count])
-        best[peer] = {"count": fastest, "speeds": speeds, "rounds": [tried[fastest]]}
-    for number in range(1, arguments.rounds):
-        for peer, one in best.items():
-            if "rounds" in one:
-                _note(f"{name}: {peer}, round {number + 1} of {arguments.rounds}")
-                again = _fresh(arguments, peer=peer, task=name, kind="speed", count=one["count"], seconds=arguments.seconds)
-                if not _why_not(again):
-                    one["rounds"].append(again)
-    for peer, one in best.items():
-        if "rounds" in one:
-            one |= {key: statistics.median(each[key] for each in one["rounds"]) for key in one["rounds"][0]}
-            spread = sorted(each["samples_per_s"] for each in one["rounds"])
-            said = f"{one['samples_per_s']:>11,.0f} samples/s ({spread[0]:,.0f} to {spread[-1]:,.0f})   {one['cpu_s_per_gb']:7.2f} CPU s/GB"
-            _line(name, f"{PEERS[peer].title:<20}{said}   {one['megabytes']:7,.0f} MB   first batch {one['first_batch_s']:5.2f} s   {one['count']}")
-        else:
-            _line(name, f"{PEERS[peer].title:<20}not measured: {one['unsupported']}")
-    return best
+def _processor() -> str:
+    """Return the name of the processor, where the system tells it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
-def _compare(name: str, peer: str, got: dict[str, Any], expected: dict[str, Any]) -> None:
-    if (got["dtype"], got["shape"]) != (expected["dtype"], expected["shape"]):
-        sys.exit(f"{name}: {peer} delivers {got['dtype']} {got['shape']}, not {expected['dtype']} {expected['shape']}")
-    difference = max(abs(one - other) for one, other in zip(got["means"], expected["means"], strict=True))
-    exact = name not in PICTURES and not TASKS[name].rescale
-    if (exact and got["checksum"] != expected["checksum"]) or difference > (_MOST_DIFFERENCE if name in PICTURES else 1e-6):
-        sys.exit(f"{name}: the batches of {peer} differ from the loader's")
-
-
-def _hardness(arguments: argparse.Namespace, found: dict[str, Any]) -> None:
-    """Kill a worker of each peer, and compare its batches for two numbers of workers."""
-    for peer in arguments.peers:
-        few, many = [count for count in PEERS[peer].counts if count in (1, 2)]
-        _note(f"killing a worker of {peer}")
-        found["killed"][peer] = _fresh(arguments, peer=peer, task=_KILLED_TASK, kind="killed", count=2)
-        orders = [_fresh(arguments, peer=peer, task=_KILLED_TASK, kind="order", count=count) for count in (few, many)]
-        found["same_bits"][peer] = None if any(map(_why_not, orders)) else orders[0] == orders[1]
-
-
-def _why_not(got: dict[str, Any]) -> str:
-    reason: str = got.get("unsupported", "")
-    return reason
-
-
-def _fresh(arguments: argparse.Namespace, **what: Any) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.peers", "--data", str(arguments.data), "--single", json.dumps(what)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        out, err = process.communicate(timeout=_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        return {"unsupported": f"still running after {_LIMIT_S} s"}
-    finally:
-        _end_session(process.pid)
-    if process.returncode or not out:
-        return {"unsupported": (err.strip().splitlines() or ["no output"])[-1][:150]}
-    result: dict[str, Any] = json.loads(out.splitlines()[-1])
-    return result
-
-
-def _end_session(pid: int) -> None:
-    """End what a peer has left behind."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
+def _publish(arguments: argparse.Namespace, found: dict[str, Any], peers: dict[str, Peer]) -> None:
+    if arguments.pictures:
+        print("drawn:", *draw.draw(found, peers, arguments.pictures))
+    if not arguments.write:
         return
-
-
-def _note(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def _line(name: str, text: str) -> None:
-    _note("")
-    print(f"{name:<8}{text}", flush=True)
+    missing = [name for name in TASKS if not cells.rounds_of(found["tasks"].get(name, {}).get(OURS, {}))]
+    if missing or len(peers) < len(PEERS):
+        sys.exit(f"nothing is written: it would be a part of the table only; missing: {', '.join(missing) or 'peers'}")
+    print("drawn:", *draw.draw(found, peers, _ROOT / "docs" / "pictures"))
+    tables.paste(_ROOT / "README.md", tables.short(found, peers))
+    tables.paste(_ROOT / "benchmarks" / "README.md", tables.full(found, peers))
+    print("written: README.md, benchmarks/README.md")
 
 
 if __name__ == "__main__":

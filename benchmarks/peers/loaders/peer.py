@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
-
-from benchmarks.workloads import Workload
-
-SIZE = 224  # of pictures
-SEED = 7
+from benchmarks.peers.tasks import Task
 
 
 class Unsupported(Exception):
@@ -26,39 +21,35 @@ class Peer(ABC):
     Attributes:
         title: its name in tables.
         parallel: what its number of workers is called.
-        counts: the numbers that are tried; the fastest counts.
     """
 
     title: ClassVar[str]
     parallel: ClassVar[str] = "workers"
-    counts: ClassVar[tuple[int, ...]] = (0, 1, 2, 4)
 
     @abstractmethod
     def version(self) -> str:
         """Return the version that is measured. Imports what the peer needs, which no time counts."""
 
+    def counts(self, task: Task) -> tuple[int, ...]:
+        """Return the numbers of workers or threads to try; the fastest counts."""
+        return task.counts
+
     @abstractmethod
-    def batches(self, task: Workload, data: Path, count: int, shuffle: bool) -> AbstractContextManager[Iterator[Any]]:
+    def batches(self, task: Task, data: Path, count: int, shuffle: bool) -> AbstractContextManager[Iterator[Any]]:
         """Return a context in which batches come for ever, as NumPy arrays or something that NumPy can look at without a copy.
 
         Args:
             task: what to deliver.
             data: folder of the data.
             count: of workers or threads.
-            shuffle: anew in each epoch; else in the order of the samples.
+            shuffle: anew in each epoch, and pictures are changed at random; else in the order of the samples, cut from their middle.
 
         Raises:
             Unsupported: it can't do this.
         """
 
-
-def picture(path: str) -> Any:
-    """Return a picture in a file, made smaller bilinearly: for peers that take a function of the user's."""
-    found = cv2.imread(path, cv2.IMREAD_COLOR_RGB)
-    assert found is not None
-    return cv2.resize(found, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
-
-
-def paths_of(task: Workload, data: Path) -> list[str]:
-    """Return the files of a task in the order of their names."""
-    return sorted(map(str, task.path(data).iterdir()))
+    @contextmanager
+    def feed(self, task: Task, data: Path, count: int) -> Iterator[Any]:
+        """Make what `model.fit` is given: by default, a Python generator of shuffled batches."""
+        with self.batches(task, data, count, shuffle=True) as found:
+            yield ((batch,) for batch in found)

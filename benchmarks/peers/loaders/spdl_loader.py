@@ -1,0 +1,109 @@
+"""SPDL: a pipeline of stages in threads, whose readers release the interpreter's lock; processes for functions that hold it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from benchmarks.peers.loaders.peer import Peer
+from benchmarks.peers.samples import Samples, changed, cut_from_the_middle, padded, paths_of, picture
+from benchmarks.peers.tasks import STRENGTH, Task
+from benchmarks.pictures import PictureWorkload
+from benchmarks.workloads import SEED
+
+_Item = tuple[int, int]  # the number of a sample, and of the draw
+
+
+class Spdl(Peer):
+    title = "SPDL"
+    parallel = "threads"
+
+    def version(self) -> str:
+        import spdl.io
+        import spdl.pipeline
+
+        assert spdl
+        return importlib.metadata.version("spdl")
+
+    def counts(self, task: Task) -> tuple[int, ...]:
+        return tuple(count for count in task.counts if count)
+
+    @contextmanager
+    def batches(self, task: Task, data: Path, count: int, shuffle: bool) -> Iterator[Iterator[Any]]:
+        from spdl.pipeline import PipelineBuilder
+
+        cv2.setNumThreads(0)
+        builder: Any = PipelineBuilder().add_source(_items(task.work.samples, shuffle))
+        with ExitStack() as stack:
+            executor = stack.enter_context(ProcessPoolExecutor(count)) if task.function else None
+            read = _Reader(task, data, shuffle)
+            builder = builder.pipe(read, concurrency=count, output_order="input", executor=executor)
+            if task.edges:
+                builder = builder.aggregate(_buckets(task), drop_last=True)
+            else:
+                builder = builder.aggregate(task.work.batch_size, drop_last=True).pipe(np.stack)
+            pipeline = builder.add_sink(3).build(num_threads=count)
+            stack.enter_context(pipeline.auto_stop())
+            yield iter(pipeline)
+
+
+def _items(samples: int, shuffle: bool) -> Iterator[_Item]:
+    rng, draws = np.random.default_rng(SEED), itertools.count()
+    while True:
+        for index in rng.permutation(samples).tolist() if shuffle else range(samples):
+            yield index, next(draws)
+
+
+class _Reader:
+    """Reads a sample by its number: `.npy` files with SPDL's own reader, pictures with OpenCV, since its own decoder needs FFmpeg."""
+
+    def __init__(self, task: Task, data: Path, shuffle: bool) -> None:
+        self._task = task
+        self._shuffle = shuffle
+        self._paths = [] if task.work.one_file else paths_of(task.work, data)
+        self._samples = Samples(task, data) if task.work.one_file or task.needs_python else None
+
+    def __call__(self, item: _Item) -> Any:
+        index, draw = item
+        if self._samples is not None:
+            return self._samples[index]
+        if isinstance(self._task.work, PictureWorkload):
+            return picture(self._paths[index])
+        import spdl.io
+
+        with open(self._paths[index], "rb") as file:
+            sample = spdl.io.load_npy(file.read())
+        if not self._task.augmented:
+            return sample
+        return changed(sample, np.random.default_rng((SEED, draw)), STRENGTH) if self._shuffle else cut_from_the_middle(sample)
+
+
+def _buckets(task: Task) -> Any:
+    from spdl.pipeline.defs import Aggregator
+
+    class Buckets(Aggregator):  # type: ignore[misc]
+        """Its documentation's way to aggregate by size."""
+
+        def __init__(self, edges: Sequence[int], batch_size: int) -> None:
+            self._edges = edges
+            self._batch_size = batch_size
+            self._filling: dict[int, list[Any]] = {}
+
+        def accumulate(self, item: Any) -> Any:
+            length = next(edge for edge in self._edges if edge >= len(item))
+            batch = self._filling.setdefault(length, [])
+            batch.append(item)
+            return padded(self._filling.pop(length), length) if len(batch) == self._batch_size else None
+
+        def flush(self) -> Any:
+            return None
+
+    return Buckets(task.edges, task.work.batch_size)
