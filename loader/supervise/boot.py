@@ -1,6 +1,6 @@
 """How a supervisor comes to life: a fresh interpreter, one unpickled pipeline, one sample, an arena, and then the workers.
 
-    read the pipeline → run the first sample in a child → size the arena, compare with the memory there is → allocate → fork the workers
+    read the pipeline → run the first sample in a child → size the arena, compare with the memory there is → fork the workers → allocate
 
 If something goes wrong on the way, the error is put on the board and raised in the trainer at the first use of the loader.
 """
@@ -8,6 +8,7 @@ If something goes wrong on the way, the error is put on the board and raised in 
 from __future__ import annotations
 
 import faulthandler
+import gc
 import importlib
 import logging
 import os
@@ -154,7 +155,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     layout, limit = lay_out(config, plan, pipeline.specs, probed.row_ns, shared, inherited.limit)
     board.supervisor[SupervisorCell.ARENA_BYTES_GAUGE] = layout.nbytes
     board.supervisor[SupervisorCell.PAYLOAD_BYTES_GAUGE] = payload_bytes
-    memfd.allocate(inherited.arena, layout.nbytes)
+    os.ftruncate(inherited.arena, layout.nbytes)
     layout.write(inherited.arena)
     arena = Arena(inherited.arena, layout)
     ready = Outlet(inherited.ready)
@@ -164,6 +165,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     trainer.end()
     _log.debug("the supervisor is ready: %d workers, %d slots, memory limit %s", inherited.workers, layout.slots, mib(limit))
     prepare_to_fork()
+    gc.enable()
     return Supervisor(
         schedule=_schedule(inherited, plan, layout, probed.row_ns, bool(pipeline.batch_transforms)),
         context=context,
@@ -171,6 +173,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
         trainer=trainer.pidfd,
         inbox=(inherited.inbox_read, inherited.inbox_write),
         ready=ready,
+        pages=memfd.allocate(inherited.arena, layout.nbytes),
         outputs=[LineFile(fd, LIMIT_BYTES) for fd in (inherited.stdout, inherited.stderr, inherited.logs)],
         workers=inherited.workers,
         sample_timeout_s=config.sample_timeout_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from loader.ipc import last_words
@@ -47,6 +48,7 @@ class Supervisor:
         trainer: pidfd of the trainer.
         inbox: reading and writing end of the inbox.
         ready: to the trainer.
+        pages: makes those of the arena, step by step, while the workers fill the first slots.
         outputs: what all processes print, to be kept short.
         workers: how many to begin with.
         sample_timeout_s: longest time without progress of a worker that holds a ticket.
@@ -66,6 +68,7 @@ class Supervisor:
         trainer: int,
         inbox: tuple[int, int],
         ready: Outlet,
+        pages: Iterator[bool],
         outputs: list[LineFile],
         workers: int,
         sample_timeout_s: float,
@@ -81,6 +84,7 @@ class Supervisor:
         self._trainer = trainer
         self._inbox, self._inbox_write = inbox
         self._ready = ready
+        self._pages = pages
         self._outputs = outputs
         self._bad_samples = bad_samples
         self._memory = memory
@@ -113,8 +117,10 @@ class Supervisor:
             self._scaling.adjust()
             while self._open:
                 self._carry_out()
-                self._nap()
-                ready = self._epoll.poll(self._patience_s())
+                allocating = next(self._pages, False)
+                if not allocating:
+                    self._nap()
+                ready = self._epoll.poll(0 if allocating else self._patience_s())
                 self._feed()  # before a death is: what a dead worker has reported is done
                 for fd, _ in ready:
                     self._notice(fd)

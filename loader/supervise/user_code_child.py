@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -131,6 +132,7 @@ class UserCodeChild:
 
         status = 1
         try:
+            gc.enable()  # it is off while the supervisor boots
             signal.setitimer(signal.ITIMER_REAL, 0)
             die_with(supervisor)
             fork_guard.count()

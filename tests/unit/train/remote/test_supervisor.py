@@ -15,7 +15,6 @@ import pytest
 from loader.data.layout import SlotLayout
 from loader.data.spec import Leaf, SampleSpec
 from loader.errors import IterationError, PipelineError, ProtocolError
-from loader.ipc import memfd
 from loader.ipc.arena import ArenaLayout
 from loader.ipc.board import Cells, Phase, SupervisorCell
 from loader.ipc.records import INBOX_BYTES, Look, Ready, Skip, unpack_inbox
@@ -53,7 +52,7 @@ def announce(life: SupervisorProcess, cells: Cells, phase: Phase) -> None:
 def test_the_layout_of_a_sample_of_ten_thousand_arrays_arrives(life: SupervisorProcess, cells: Cells) -> None:
     leaves = tuple(Leaf(0, f"array {number}", (3,), np.dtype("float32")) for number in range(10_000))
     layout = ArenaLayout((SlotLayout(SampleSpec(leaves), 2, 1),), 2, 64, 0)
-    memfd.allocate(life._arena_fd, layout.nbytes)
+    os.ftruncate(life._arena_fd, layout.nbytes)
     layout.write(life._arena_fd)
     cells[SupervisorCell.ARENA_BYTES_GAUGE] = layout.nbytes
     announce(life, cells, Phase.RUNNING)
