@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from loader.data.pipeline.segments import LeafSegment, Rows, Transform
+from loader.data.pipeline.leaf_segment import LeafSegment
+from loader.data.pipeline.segments import Rows, Transform
 from loader.data.pipeline.sizing import first_segment
 from loader.data.rng import SampleGenerator
 from loader.data.rows import Indices, gauge_of

@@ -1,7 +1,8 @@
 """From sample numbers to finished rows: the source, the transforms and the class weights, as one thing that travels to the workers.
 
-The list of transforms is cut into segments. Neighbouring built-in transforms form a segment that works array by array on many rows; a `Batch`
-is one that gets many rows, too; all other callables form segments that work sample by sample. Between segments the rows lie in scratch memory of
+The list of transforms is cut into segments. Neighbouring built-in transforms form a segment that works array by array on many rows, and takes each
+row through several transforms at a time where they work on rows one by one; a `Batch` is one that gets many rows, too; all other callables form
+segments that work sample by sample. Between segments the rows lie in scratch memory of
 the worker; the last thing that touches an array writes it into the slot, and an array that nothing touches is read into the slot directly.
 """
 
@@ -20,8 +21,9 @@ from loader.data.pipeline.batch_transforms import BatchTransform
 from loader.data.pipeline.global_rng_seeding import Detector, Draws, GlobalGenerators, SeededSource, check_nothing_random_is_kept, with_declared
 from loader.data.pipeline.global_rng_seeding import in_words as draws_in_words
 from loader.data.pipeline.io_retries import may_pass, pause
+from loader.data.pipeline.leaf_segment import LeafSegment
 from loader.data.pipeline.padded_segment import PaddedSegment
-from loader.data.pipeline.segments import CallSegment, LeafSegment, Rows, Segment, Transform, describe, grouped, read_rows
+from loader.data.pipeline.segments import CallSegment, Rows, Segment, Transform, describe, grouped, read_rows
 from loader.data.pipeline.sizing import first_segment
 from loader.data.pipeline.told_specs import FirstSample, known_specs, tell_specs
 from loader.data.plans.buckets import Buckets

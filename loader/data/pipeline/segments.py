@@ -20,7 +20,7 @@ from loader.data.rows import UNKNOWN_ROW, BadSample, Indices, RowGauge, Targets,
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_of
-from loader.data.transforms import Batch, LeafTransform, RowError
+from loader.data.transforms import Batch, LeafTransform
 from loader.errors import PipelineError
 
 
@@ -95,76 +95,6 @@ class Segment(ABC):
     @abstractmethod
     def touches(self, leaf: int) -> bool:
         """Whether the array number `leaf` of the result can differ from the one that came in."""
-
-
-class LeafSegment(Segment):
-    """Built-in transforms, applied array by array to all rows at once.
-
-    Attributes:
-        chains: for each array what is done to it: the place of the transform, the transform, and what it makes.
-        random: the transforms that draw, with their places.
-    """
-
-    def __init__(self, transforms: Sequence[tuple[int, LeafTransform]], spec: SampleSpec, generator: SampleGenerator) -> None:
-        self._generator = generator
-        self.chains: list[list[tuple[int, LeafTransform, Any]]] = [[] for _ in spec.leaves]
-        leaves = list(spec.leaves)
-        for place, transform in transforms:
-            for number, step, leaf in transform.steps(SampleSpec(tuple(leaves))):
-                step.open()
-                leaves[number] = leaf
-                self.chains[number].append((place, step, leaf))
-        self.random = [(place, transform) for place, transform in transforms if transform.random]
-        self._spec = spec
-        self.result = SampleSpec(tuple(leaves))
-        self.scratch_bytes = sum(leaf.nbytes for leaf, chain in zip(spec.leaves, self.chains, strict=True) if chain)
-
-    def touches(self, leaf: int) -> bool:
-        return bool(self.chains[leaf])
-
-    def run(self, rows: Rows, out: list[Array]) -> None:
-        draws = self._draw(rows)
-        arrays = rows.arrays if rows.arrays is not None else self._read(rows, out)
-        for number, chain in enumerate(self.chains):
-            if chain:
-                self._run_chain(rows, number, arrays[number], out[number], draws)
-            elif arrays[number] is not out[number]:
-                out[number][...] = arrays[number]
-                if rows.watch is not None:
-                    rows.watch.lap(WRITE)
-
-    def _draw(self, rows: Rows) -> dict[int, list[Any]]:
-        at, indices = self._generator.at, rows.indices.tolist()
-        draws = {}
-        for place, transform in self.random:
-            draws[place] = [transform.draw(at(rows.epoch, index, place)) for index in indices]
-            if rows.watch is not None:
-                rows.watch.lap(stage_of(place))
-        return draws
-
-    def _read(self, rows: Rows, out: list[Array]) -> list[Array]:
-        """Read the rows from the source: to scratch what will be transformed, the rest to its place."""
-        count = len(rows.indices)
-        targets = [
-            np.empty((count, *leaf.shape), leaf.dtype) if chain else target
-            for leaf, chain, target in zip(self._spec.leaves, self.chains, out, strict=True)
-        ]
-        read_rows(rows.source, rows.indices, targets, RowGauge(rows.progress, rows.first))
-        if rows.watch is not None:
-            rows.watch.lap(READ)
-        return targets
-
-    def _run_chain(self, rows: Rows, number: int, array: Array, out: Array, draws: dict[int, list[Any]]) -> None:
-        chain = self.chains[number]
-        for step, (place, transform, leaf) in enumerate(chain, 1):
-            target = out if step == len(chain) else np.empty((len(rows.indices), *leaf.shape), leaf.dtype)
-            try:
-                transform.apply(array, target, draws.get(place, ()))
-            except RowError as error:
-                raise BadSample(int(rows.indices[error.row]), leaf.name) from error
-            if rows.watch is not None:
-                rows.watch.lap(stage_of(place))
-            array = target
 
 
 class CallSegment(Segment):

@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from loader.data import fork_guard
-from loader.data.pipeline.segments import LeafSegment, Rows
+from loader.data.pipeline.leaf_segment import LeafSegment
+from loader.data.pipeline.segments import Rows
 from loader.data.rng import SampleGenerator
 from loader.data.rows import UNKNOWN_ROW, BadSample, is_fault_of_sample
 from loader.data.sources.joined import sums_differ
@@ -50,7 +51,7 @@ def first_segment(members: Sequence[tuple[int, LeafTransform]], source: Source, 
         generator: of random draws.
     """
     steps = steps_to_one_shape([transform for _, transform in members], spec)
-    return SizingSegment(members, spec, generator, steps, differ=sums_differ(source)) if steps else LeafSegment(members, spec, generator)
+    return SizingSegment(members, spec, generator, source, steps) if steps else LeafSegment(members, spec, generator, source)
 
 
 class SizingSegment(LeafSegment):
@@ -60,15 +61,15 @@ class SizingSegment(LeafSegment):
         transforms: with their places.
         spec: of the first sample.
         generator: of random draws.
+        source: of the samples.
         steps: how many of them it takes, as `steps_to_one_shape` says.
-        differ: whether samples are known to differ.
     """
 
     def __init__(
-        self, transforms: Sequence[tuple[int, LeafTransform]], spec: SampleSpec, generator: SampleGenerator, steps: int, *, differ: bool
+        self, transforms: Sequence[tuple[int, LeafTransform]], spec: SampleSpec, generator: SampleGenerator, source: Source, steps: int
     ) -> None:
-        super().__init__(transforms, spec, generator)
-        self._differ = differ
+        super().__init__(transforms, spec, generator, source)
+        self._differ = sums_differ(source)
         self._sizing = transforms[:steps]
         self._wanted = LeafSegment(self._sizing, spec, generator).result
         self._rest = LeafSegment(transforms[steps:], self._wanted, generator) if steps < len(transforms) else None

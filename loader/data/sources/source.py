@@ -142,10 +142,15 @@ class Source(WholePass, NamedArguments, ABC):
             for rows, target in zip(scratch, out, strict=True):
                 put(rows, target, places[start : start + step])
 
+    def views(self, indices: Indices) -> list[list[Array]] | None:
+        """Return samples where they lie in memory, to be looked at: for each array, a list of one of each. None: `read` them. Raises BadSample."""
+        return None
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "read" in vars(cls) and "read_at" not in vars(cls):
-            cls.read_at = Source.read_at  # type: ignore[method-assign]  # by its own `read`, whatever the class above it does
+        for name in ("read_at", "views") if "read" in vars(cls) else ():  # they go by its own `read`, whatever the class above it does
+            if name not in vars(cls):
+                setattr(cls, name, getattr(Source, name))
 
     def _read_each(self, indices: Indices, out: Sequence[Array], places: Iterable[int]) -> None:
         depth = fork_guard.depth()

@@ -80,6 +80,13 @@ class Subset(Source):
             found = np.flatnonzero(self._indices[indices] == bad.index)
             raise bad.at(int(indices[found[0]])) from bad.__cause__
 
+    def views(self, indices: Indices) -> list[list[Array]] | None:
+        try:
+            return self._source.views(self._indices[indices])
+        except BadSample as bad:
+            found = np.flatnonzero(self._indices[indices] == bad.index)
+            raise bad.at(int(indices[found[0]])) from bad.__cause__
+
     def will_read(self, indices: Indices) -> None:
         self._source.will_read(self._indices[indices])
 

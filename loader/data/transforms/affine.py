@@ -10,7 +10,7 @@ import numpy as np
 
 from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import check_fits, choice_of, number_of, range_of
-from loader.data.transforms.leaf_transform import Fields, LeafTransform
+from loader.data.transforms.leaf_transform import Change, Fields, LeafTransform
 from loader.data.transforms.moving import MovingTransform
 from loader.data.transforms.opencv import INTERPOLATIONS, OpenCvTransform
 from loader.data.transforms.places.moved_places import Matrix
@@ -116,13 +116,17 @@ class Affine(OpenCvTransform, MovingTransform):
         # That one is for the middles of pixels, whose whole numbers lie half a pixel further from the edge.
         return (a, b, c + (1 - a - b) / 2), (d, e, f + (1 - d - e) / 2)
 
-    def run(self, cv2: Any, rows: Array, out: Array, draws: Sequence[Draw]) -> None:
-        height, width = rows.shape[1:3]
+    def change_by(self, cv2: Any, leaf: Leaf) -> Change:
+        height, width = leaf.shape[:2]
         flags, border = getattr(cv2, INTERPOLATIONS[self.interpolation]), getattr(cv2, _FILLS[self.fill])
         value = (self.value,) * 4
-        for row, target, drawn in zip(rows, out, draws, strict=True):
+
+        def warp(row: Array, out: Array, drawn: Draw) -> Array:
             matrix = np.array(affine_matrix(height, width, drawn))
-            cv2.warpAffine(row, matrix, (width, height), dst=target, flags=flags, borderMode=border, borderValue=value)
+            cv2.warpAffine(row, matrix, (width, height), dst=out, flags=flags, borderMode=border, borderValue=value)
+            return out
+
+        return warp
 
 
 def affine_matrix(height: int, width: int, drawn: Draw) -> list[list[float]]:

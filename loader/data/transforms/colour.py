@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from loader.data.spec import Array
+from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import range_of
-from loader.data.transforms.leaf_transform import Fields
+from loader.data.transforms.leaf_transform import Change, Fields
 from loader.data.transforms.opencv import OpenCvTransform
 from loader.errors import ConfigError
 
 Range = float | tuple[float, float]
 
-_BYTES = np.arange(256, dtype=np.float64)[:, None]
+_LEVELS = np.arange(256, dtype=np.float64)[:, None]
+
+# All bytes as pictures of one channel, and of three: one that OpenCV takes many pixels of at a time, and one of which it takes each by itself.
+_BYTES = {
+    channels: (np.ascontiguousarray(pairs[:, :1]), pairs[:, :1])
+    for channels in (1, 3)
+    for pairs in [np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None, None], (256, 2, channels)).copy()]
+}
+_SCALED_BYTES = 32 * 1024
 
 
 class _Factor(OpenCvTransform):
     """Computes `x * factor + offset` with a factor drawn for each sample and an offset for each channel.
 
-    Bytes are looked up in a table, which is rounded and kept within 0 to 255. Floats may have any range, so they are not kept within one.
+    Bytes are looked up in a table, which is rounded and kept within 0 to 255. A large picture is computed, many bytes at a time, which is faster
+    (docs/measurements.md); if in float32 any of the 256 comes out otherwise than in the table, it is looked up, too. Floats may have any range, so
+    they are not kept within one.
     """
 
     random = True
@@ -43,18 +54,26 @@ class _Factor(OpenCvTransform):
     def offsets(self, cv2: Any, row: Array, factor: float) -> Array | None:
         """Return what is added in each channel of a picture; None for nothing."""
 
-    def run(self, cv2: Any, rows: Array, out: Array, draws: Sequence[float]) -> None:
-        for row, target, factor in zip(rows, out, draws, strict=True):
-            offsets = self.offsets(cv2, row, factor)
-            if row.dtype == np.uint8:
-                made = _BYTES * factor if offsets is None else _BYTES * factor + offsets
-                table = np.clip(np.rint(made), 0, 255).astype(np.uint8)
-                cv2.LUT(row, table.reshape(1, 256, -1), dst=target)
-                continue
-            np.multiply(row, row.dtype.type(factor), out=target)
-            if offsets is not None:
-                lines = target.reshape(len(target), -1)
-                np.add(lines, np.tile(offsets.astype(row.dtype), row.shape[1]), out=lines)  # adding three numbers to each pixel is slow in NumPy
+    def change_by(self, cv2: Any, leaf: Leaf) -> Change:
+        return partial(self._change_bytes if leaf.dtype == np.uint8 else self._change_floats, cv2)
+
+    def _change_bytes(self, cv2: Any, row: Array, out: Array, factor: float) -> Array:
+        offsets = self.offsets(cv2, row, factor)
+        table = _table(factor, offsets)
+        scale = _scaling(cv2, factor, offsets) if row.size >= _SCALED_BYTES else None
+        if scale is not None and all(scale(levels, None).tobytes() == table.tobytes() for levels in _BYTES[table.shape[1]]):
+            scale(row, out)
+        else:
+            cv2.LUT(row, table.reshape(1, 256, -1), dst=out)
+        return out
+
+    def _change_floats(self, cv2: Any, row: Array, out: Array, factor: float) -> Array:
+        offsets = self.offsets(cv2, row, factor)
+        np.multiply(row, row.dtype.type(factor), out=out)
+        if offsets is not None:
+            lines = out.reshape(len(out), -1)
+            np.add(lines, np.tile(offsets.astype(row.dtype), row.shape[1]), out=lines)  # adding three numbers to each pixel is slow in NumPy
+        return out
 
 
 class Brightness(_Factor):
@@ -91,3 +110,24 @@ class Contrast(_Factor):
     def offsets(self, cv2: Any, row: Array, factor: float) -> Array:
         channels = row.shape[2] if row.ndim == 3 else 1
         return np.array(cv2.mean(row)[:channels]) * (1 - factor)
+
+
+def _table(factor: float, offsets: Array | None) -> Array:
+    """Return what becomes of each byte, with a column for each offset."""
+    levels = _LEVELS * factor
+    if offsets is not None:
+        levels = levels + offsets
+    np.rint(levels, out=levels)
+    np.maximum(levels, 0, out=levels)
+    np.minimum(levels, 255, out=levels)
+    return levels.astype(np.uint8)
+
+
+def _scaling(cv2: Any, factor: float, offsets: Array | None) -> Callable[[Array, Array | None], Array] | None:
+    """Return what computes what `_table` holds, called as `scale(picture, out)`; None if that is not faster."""
+    if offsets is None:
+        return lambda picture, out: cv2.convertScaleAbs(picture, dst=out, alpha=factor)
+    if len(offsets) != 3:
+        return None
+    matrix = np.array([[factor, 0, 0, offsets[0]], [0, factor, 0, offsets[1]], [0, 0, factor, offsets[2]]])
+    return lambda picture, out: cv2.transform(picture, matrix, dst=out)

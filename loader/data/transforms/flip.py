@@ -10,7 +10,7 @@ import numpy as np
 
 from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import is_whole, probability_of
-from loader.data.transforms.leaf_transform import Fields
+from loader.data.transforms.leaf_transform import Change, Fields, change_each
 from loader.data.transforms.moving import MovingTransform
 from loader.data.transforms.opencv import flip_of, import_for_flips
 from loader.data.transforms.places.moved_places import UNMOVED, Matrix
@@ -78,18 +78,27 @@ class Flip(MovingTransform):
         import_for_flips()
 
     def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
-        axis = self._axis(rows.ndim - 1)
-        if (flip := flip_of(rows, axis)) is not None:
-            for row, mirrored, target in zip(rows, draws, out, strict=True):
-                if mirrored:
-                    flip(row, target)
-                else:
-                    target[...] = row
+        if (change := self.change(Leaf(0, None, rows.shape[1:], rows.dtype))) is not None:
+            change_each(change, rows, out, draws)
             return
+        axis = self._axis(rows.ndim - 1)
         if rows.flags.c_contiguous and rows.size:
             rows, out = as_items(rows, axis), as_items(out, axis)
         for row, mirrored, target in zip(rows, draws, out, strict=True):
             target[...] = np.flip(row, axis) if mirrored else row
+
+    def change(self, leaf: Leaf) -> Change | None:
+        flip = flip_of(leaf, self._axis(len(leaf.shape)))
+        if flip is None:
+            return None
+
+        def mirror(row: Array, out: Array, drawn: bool) -> Array:
+            if not drawn:
+                return row
+            flip(row, out)
+            return out
+
+        return mirror
 
     def _axis(self, dimensions: int) -> int:
         if isinstance(self.direction, int):

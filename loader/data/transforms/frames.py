@@ -9,7 +9,7 @@ import numpy as np
 
 from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import check_fits, choice_of, number_of, shape_of
-from loader.data.transforms.leaf_transform import Fields, WrongSize
+from loader.data.transforms.leaf_transform import Change, Fields, WrongSize
 from loader.data.transforms.longest import Lengths, Longest
 from loader.data.transforms.moving import MovingTransform
 from loader.data.transforms.places.moved_places import Matrix
@@ -73,6 +73,13 @@ class Crop(MovingTransform):
             return
         for row, target, drawn in zip(rows, out, draws, strict=True):
             np.copyto(target, row[self._cut(sizes, drawn)])
+
+    def change(self, leaf: Leaf) -> Change:
+        sizes = leaf.shape[: len(self.shape)]
+        if self.random:
+            return lambda row, out, drawn: row[self._cut(sizes, drawn)]
+        window = _window(sizes, self.shape)
+        return lambda row, out, drawn: row[window]
 
     def motion(self, shape: tuple[int, ...], drawn: Any) -> Matrix:
         sizes = shape[: len(self.shape)]

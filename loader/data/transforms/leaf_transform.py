@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,10 @@ from loader.errors import ConfigError
 
 Fields = str | Sequence[str]
 
+
+Change = Callable[[Array, Array, Any], Array]
+"""Called as `change(row, out, drawn)`: writes a row, transformed, to `out`, which is C-contiguous, and returns it. The row may be a part of a larger
+array. If it only has to be looked at in another way, or is to stay as it is, a view of it is returned instead, and nothing is written."""
 
 Step = tuple[int, "LeafTransform", Leaf]
 """The number of an array in a sample's spec, what changes it, and what it becomes."""
@@ -27,6 +31,14 @@ def names_of_fields(given: Fields, argument: str, *, none: bool = False) -> tupl
     if not names and not none:
         raise ConfigError(f"{argument}={given!r} names no array")
     return tuple(names)
+
+
+def change_each(change: Change, rows: Array, out: Array, draws: Sequence[Any]) -> None:
+    """Do what `LeafTransform.apply` does, row by row."""
+    for row, target, drawn in zip(rows, out, draws if len(draws) else [None] * len(rows), strict=True):
+        made = change(row, target, drawn)
+        if made is not target:
+            target[...] = made
 
 
 class RowError(ValueError):
@@ -60,6 +72,11 @@ class LeafTransform(NamedArguments, ABC):
 
     def __init__(self, fields: Fields) -> None:
         self.fields = names_of_fields(fields, f"{type(self).__name__}: fields")
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "apply" in vars(cls) and "change" not in vars(cls):  # rows go through its own `apply`, whatever the class above it does
+            cls.change = LeafTransform.change  # type: ignore[method-assign]
 
     @classmethod
     def names(cls, given: Fields, argument: str) -> tuple[str, ...]:
@@ -104,6 +121,10 @@ class LeafTransform(NamedArguments, ABC):
             out: of shape `(n, *result(leaf).shape)`, C-contiguous; does not overlap `rows`.
             draws: what `draw` returned for each row; empty unless `random`.
         """
+
+    def change(self, leaf: Leaf) -> Change | None:
+        """Return what does to one row what `apply` does to many, if it is as fast row by row; else None. To be called after `open`."""
+        return None
 
     def draw(self, rng: np.random.Generator) -> Any:
         """Draw the decision for one sample."""

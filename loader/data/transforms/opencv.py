@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.spec import Array, Leaf
-from loader.data.transforms.leaf_transform import Fields, LeafTransform
+from loader.data.transforms.leaf_transform import Change, Fields, LeafTransform, change_each
 from loader.errors import ConfigError
 
 INTERPOLATIONS = {"nearest": "INTER_NEAREST", "linear": "INTER_LINEAR", "cubic": "INTER_CUBIC", "area": "INTER_AREA"}
@@ -30,23 +30,20 @@ def import_for_flips() -> None:
         importlib.import_module("cv2")
 
 
-def flip_of(rows: Array, axis: int) -> Callable[[Array, Array], Any] | None:
+def flip_of(leaf: Leaf, axis: int) -> Callable[[Array, Array], Any] | None:
     """Return a function that mirrors a row along `axis` into another array, twice to a dozen times as fast as NumPy (docs/measurements.md).
 
     None where OpenCV has not been imported, or can't do it; the values are the same either way.
     """
-    cv2 = sys.modules.get("cv2")
-    _, *sides = rows.shape[:3]
-    channels = rows.shape[3:]
+    cv2, shape = sys.modules.get("cv2"), leaf.shape
     if (
         cv2 is None
         or axis > 1
-        or rows.ndim not in (3, 4)
-        or channels > (_CHANNELS,)
-        or 0 in rows.shape
-        or max(sides) > _LARGEST
-        or rows.dtype.name not in _FLIPPED
-        or not rows.flags.c_contiguous
+        or len(shape) not in (2, 3)
+        or shape[2:] > (_CHANNELS,)
+        or 0 in shape
+        or max(shape[:2]) > _LARGEST
+        or leaf.dtype.name not in _FLIPPED
     ):
         return None
     return lambda row, target: cv2.flip(row, axis, dst=target)  # 0 exchanges rows, 1 columns
@@ -85,37 +82,45 @@ class OpenCvTransform(LeafTransform):
         return leaf
 
     def apply(self, rows: Array, out: Array, draws: Sequence[Any]) -> None:
-        import cv2
+        change = self.change(Leaf(0, None, rows.shape[1:], rows.dtype))
+        assert change is not None
+        change_each(change, rows, out, draws)
 
-        try:
-            self._apply(cv2, rows, out, draws)
-        except cv2.error as error:
-            if error.code == _NO_MEMORY:
-                raise MemoryError(str(error)) from error
-            raise
+    def change(self, leaf: Leaf) -> Change | None:
+        cv2 = importlib.import_module("cv2")
+        change = self.change_by(cv2, leaf)
+        if leaf.shape[2:] > (_CHANNELS,):
+            change = _some_channels_at_a_time(change)
+
+        def told_from_want_of_memory(row: Array, out: Array, drawn: Any) -> Array:
+            try:
+                return change(row, out, drawn)
+            except cv2.error as error:
+                if error.code == _NO_MEMORY:
+                    raise MemoryError(str(error)) from error
+                raise
+
+        return told_from_want_of_memory
+
+    @abstractmethod
+    def change_by(self, cv2: Any, leaf: Leaf) -> Change:
+        """Return what `change` does, for pictures of at most four channels.
+
+        Args:
+            cv2: the module.
+            leaf: a picture; with more channels, if it has them.
+        """
 
     def _check_installed(self) -> None:
         if importlib.util.find_spec("cv2") is None:
             raise ConfigError(f"{type(self).__name__} needs OpenCV, not installed here. What to do: pip install 'npy-loader[image]'")
 
-    def _apply(self, cv2: Any, rows: Array, out: Array, draws: Sequence[Any]) -> None:
-        channels = rows.shape[3] if rows.ndim == 4 else 1
-        if channels <= _CHANNELS:
-            self.run(cv2, rows, out, draws)
-            return
-        for first in range(0, channels, _CHANNELS):
+
+def _some_channels_at_a_time(change: Change) -> Change:
+    def changed(row: Array, out: Array, drawn: Any) -> Array:
+        for first in range(0, row.shape[2], _CHANNELS):
             some = np.s_[..., first : first + _CHANNELS]
-            made = np.empty_like(out[some], order="C")
-            self.run(cv2, np.ascontiguousarray(rows[some]), made, draws)
-            out[some] = made
+            out[some] = change(np.ascontiguousarray(row[some]), np.empty_like(out[some], order="C"), drawn)
+        return out
 
-    @abstractmethod
-    def run(self, cv2: Any, rows: Array, out: Array, draws: Sequence[Any]) -> None:
-        """Do as `apply` does, on at most four channels.
-
-        Args:
-            cv2: the module.
-            rows: as `apply` has them.
-            out: as there.
-            draws: as there.
-        """
+    return changed

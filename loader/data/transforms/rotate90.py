@@ -10,7 +10,7 @@ import numpy as np
 from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import is_whole
 from loader.data.transforms.flip import as_items
-from loader.data.transforms.leaf_transform import Fields
+from loader.data.transforms.leaf_transform import Change, Fields
 from loader.data.transforms.moving import MovingTransform
 from loader.data.transforms.opencv import OpenCvTransform
 from loader.data.transforms.places.moved_places import Matrix
@@ -88,11 +88,17 @@ class Rotate90(OpenCvTransform, MovingTransform):
         for row, target, turns in zip(rows, out, draws, strict=True):
             target[...] = np.rot90(row, turns, self.axes)
 
-    def run(self, cv2: Any, rows: Array, out: Array, draws: Sequence[int]) -> None:
-        same_size = np.dtype({1: "u1", 2: "u2", 4: "f4", 8: "f8"}[rows.dtype.itemsize])  # values are only moved
+    def change(self, leaf: Leaf) -> Change | None:
+        return None if is_volume(leaf) else super().change(leaf)
+
+    def change_by(self, cv2: Any, leaf: Leaf) -> Change:
+        same_size = np.dtype({1: "u1", 2: "u2", 4: "f4", 8: "f8"}[leaf.dtype.itemsize])  # values are only moved
         codes = {turn: getattr(cv2, name) for turn, name in _CODES.items()}
-        for row, target, turn in zip(rows.view(same_size), out.view(same_size), draws, strict=True):
-            if turn:
-                cv2.rotate(row, codes[turn], dst=target)
-            else:
-                np.copyto(target, row)
+
+        def turn(row: Array, out: Array, drawn: int) -> Array:
+            if not drawn:
+                return row
+            cv2.rotate(row.view(same_size), codes[drawn], dst=out.view(same_size))
+            return out
+
+        return turn

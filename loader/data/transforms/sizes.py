@@ -10,7 +10,7 @@ import numpy as np
 
 from loader.data.spec import Array, Leaf
 from loader.data.transforms.arguments import choice_of, positive_pair_of, shape_of, shares_of
-from loader.data.transforms.leaf_transform import Fields
+from loader.data.transforms.leaf_transform import Change, Fields
 from loader.data.transforms.moving import MovingTransform
 from loader.data.transforms.opencv import INTERPOLATIONS, OpenCvTransform
 from loader.data.transforms.places.moved_places import Matrix
@@ -59,11 +59,15 @@ class Resize(OpenCvTransform, MovingTransform):
     def motion(self, shape: tuple[int, ...], drawn: Any) -> Matrix:
         return _stretched((0, 0, shape[0], shape[1]), self.shape)
 
-    def run(self, cv2: Any, rows: Array, out: Array, draws: Sequence[Any]) -> None:
+    def change_by(self, cv2: Any, leaf: Leaf) -> Change:
         height, width = self.shape
         interpolation = getattr(cv2, INTERPOLATIONS[self.resample])
-        for row, target in zip(rows, out, strict=True):
-            cv2.resize(row, (width, height), dst=target, interpolation=interpolation)
+
+        def stretch(row: Array, out: Array, drawn: Any) -> Array:
+            cv2.resize(row, (width, height), dst=out, interpolation=interpolation)
+            return out
+
+        return stretch
 
 
 class RandomResizedCrop(OpenCvTransform, MovingTransform):
@@ -122,12 +126,16 @@ class RandomResizedCrop(OpenCvTransform, MovingTransform):
     def motion(self, shape: tuple[int, ...], drawn: list[list[float]]) -> Matrix:
         return _stretched(window_of(shape[0], shape[1], drawn, self.ratio), self.size)
 
-    def run(self, cv2: Any, rows: Array, out: Array, draws: Sequence[list[list[float]]]) -> None:
+    def change_by(self, cv2: Any, leaf: Leaf) -> Change:
         height, width = self.size
         interpolation = getattr(cv2, INTERPOLATIONS[self.resample])
-        for row, target, drawn in zip(rows, out, draws, strict=True):
+
+        def cut_and_stretch(row: Array, out: Array, drawn: list[list[float]]) -> Array:
             top, left, tall, wide = window_of(row.shape[0], row.shape[1], drawn, self.ratio)
-            cv2.resize(row[top : top + tall, left : left + wide], (width, height), dst=target, interpolation=interpolation)
+            cv2.resize(row[top : top + tall, left : left + wide], (width, height), dst=out, interpolation=interpolation)
+            return out
+
+        return cut_and_stretch
 
 
 def window_of(height: int, width: int, drawn: Sequence[Sequence[float]], ratio: tuple[float, float]) -> Window:

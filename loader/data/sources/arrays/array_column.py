@@ -95,6 +95,16 @@ class ArrayColumn:
             for part, rows, found in by_part(self.ends, indices):
                 self._copy(part, indices[found], rows, out, found if places is None else places[found])
 
+    def views(self, indices: Indices) -> list[Array] | None:
+        """Return the rows `indices` where they lie, to be looked at; None if they would have to be converted. Raises BadSample as `read` does."""
+        if len(self.parts) == 1:
+            array = self._array(0, indices)[0]
+            return [array[row] for row in indices.tolist()] if is_direct(array[:1]) else None
+        parts = np.searchsorted(self.ends, indices, side="right")
+        rows = indices - self.ends[parts]  # counted from the end of the part: negative, as numpy understands it
+        found = [self._array(part, indices[number:])[0][row] for number, (part, row) in enumerate(zip(parts.tolist(), rows.tolist(), strict=True))]
+        return found if all(map(is_direct, found)) else None
+
     def will_read(self, indices: Indices) -> None:
         """Ask the kernel to fetch rows of files, as `Source.will_read` says; scattered small ones only if memory can't hold all rows."""
         for number, rows, _ in by_part(self.ends, indices):

@@ -61,6 +61,18 @@ class ColumnSource(Source):
             except BadSample as bad:
                 raise BadSample(bad.index, leaf.name, column.name_of(bad.index)) from bad.__cause__
 
+    def views(self, indices: Indices) -> list[list[Array]] | None:
+        found = []
+        for leaf, column in zip(self._leaves, self._columns, strict=True):
+            try:
+                rows = column.views(indices)
+            except BadSample as bad:
+                raise BadSample(bad.index, leaf.name, column.name_of(bad.index)) from bad.__cause__
+            if rows is None:
+                return None
+            found.append(rows)
+        return found
+
     def shapes_at(self, indices: Indices, look: object) -> list[Indices]:
         return same_shapes(self.spec.leaves, len(indices))
 

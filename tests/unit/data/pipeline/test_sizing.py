@@ -11,8 +11,8 @@ import pytest
 
 from loader import ByteFiles, ConfigError, IterSource, Loader, MapSource, NpyArrays, NpyFiles, SampleError, Source, Zip, decode
 from loader import transforms as T
+from loader.data.pipeline.leaf_segment import LeafSegment
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.pipeline.segments import LeafSegment
 from loader.data.pipeline.sizing import SizingSegment, steps_to_one_shape
 from loader.data.rng import SampleGenerator
 from loader.data.rows import BadSample

@@ -79,3 +79,34 @@ def test_nonsense_is_refused(kind: Any, factor: Any) -> None:
 def test_arrays_that_are_no_pictures_of_bytes_or_floats_are_refused(kind: Any, shape: Any, dtype: str) -> None:
     with pytest.raises(ConfigError, match=f"{kind.__name__}: "):
         kind(0.2).result(Leaf(0, None, shape, np.dtype(dtype)))
+
+
+LARGE = [(113, 301), (113, 301, 1), (113, 301, 2), (113, 301, 3), (97, 89, 4), (97, 89, 7)]
+
+
+def from_tables(transform: LeafTransform, picture: Array, factor: float) -> Array:
+    """Return what one table for each channel makes of a picture."""
+    lines = picture.reshape(-1, picture.shape[2] if picture.ndim == 3 else 1)
+    groups = range(0, lines.shape[1], 4)  # OpenCV takes so many channels at a time
+    means = np.concatenate([cv2.mean(np.ascontiguousarray(lines[None, :, first : first + 4]))[: lines.shape[1] - first] for first in groups])
+    offsets = means * (1 - factor) if isinstance(transform, Contrast) else np.zeros(len(means))
+    tables = np.clip(np.rint(np.arange(256.0)[:, None] * factor + offsets), 0, 255).astype(np.uint8)
+    return np.take_along_axis(tables, lines, 0).reshape(picture.shape)
+
+
+@pytest.mark.parametrize("kind", [Brightness, Contrast])
+@pytest.mark.parametrize("shape", LARGE, ids=str)
+def test_a_large_picture_of_bytes_is_what_tables_make_of_it(kind: Any, shape: Any) -> None:
+    picture = RNG.integers(0, 256, shape).astype(np.uint8)
+    for factor in (0.0, 0.5, 1.0, 300.0, *RNG.uniform(0.3, 2, 20)):
+        assert np.array_equal(made(kind(0.2), picture, factor), from_tables(kind(0.2), picture, factor)), factor
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bytes_that_lie_halfway_between_two_numbers_in_float32_alone_are_not_rounded_there(channels: int) -> None:
+    factor = 0.5 + 2**-40  # all odd bytes become a little more than that, which float32 can't hold
+    picture = RNG.integers(0, 256, (200, 301, channels)).astype(np.uint8)
+    assert not np.array_equal(cv2.convertScaleAbs(picture, alpha=factor).reshape(picture.shape), from_tables(Brightness(0.2), picture, factor))
+    assert np.array_equal(made(Brightness(0.2), picture, factor), from_tables(Brightness(0.2), picture, factor))
+    picture[0, 0], picture[-1, -1] = 0, 255
+    assert np.array_equal(made(Contrast(0.2), picture, factor), from_tables(Contrast(0.2), picture, factor))
