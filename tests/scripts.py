@@ -71,7 +71,7 @@ class Script:
 
     def wait_until_gone(self) -> None:
         """Wait until the script has ended, and with it all that it had started in its session."""
-        wait_until(lambda: self.process.poll() is not None, f"the script ends, which says {self.stderr!r}", 5)
+        wait_until(lambda: self.process.poll() is not None, f"the script ends, which says {self.stderr!r}")
         wait_until(lambda: not session(self.process.pid), "nobody is left in its session", 3)
 
     @property

@@ -14,7 +14,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from loader import Loader, MapSource, MemoryLimitError, NpyArrays, PipelineError
-from tests.batches import take
+from tests.batches import take, take_until_replaced
 from tests.processes import supervisor_of
 
 MIB = 2**20
@@ -80,7 +80,7 @@ def test_a_mapped_file_that_is_deleted_while_its_supervisor_starts_again_is_an_e
         (tmp_path / "x.npy").unlink()
         os.kill(supervisor_of(loader), signal.SIGKILL)
         with pytest.warns(RuntimeWarning, match="died"), pytest.raises(PipelineError) as caught:
-            take(loader, 3)
+            take_until_replaced(loader, loader.batches())
     assert f"a file that the script has mapped can't be mapped there: [Errno 2] No such file or directory: '{tmp_path}/x.npy'" in str(caught.value)
 
 
