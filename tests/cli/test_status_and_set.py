@@ -15,6 +15,7 @@ import pytest
 
 from loader import Loader, NpyArrays
 from tests.batches import take
+from tests.cli.commands import run_here
 from tests.cli.test_inspect import loader as command
 from tests.processes import supervisor_of, wait_until, workers_of
 
@@ -64,8 +65,8 @@ def test_one_loader_is_shown_in_detail_by_name_or_pid(train: Loader) -> None:
     assert only["name"] == "train"
 
 
-def test_training_that_takes_nothing_is_said_to(train: Loader) -> None:
-    wait_until(lambda: "no batch taken for" in command("status").stdout, "it has been still for long enough")
+def test_training_that_takes_nothing_is_said_to(train: Loader, capsys: pytest.CaptureFixture[str]) -> None:
+    wait_until(lambda: run_here("status") == 0 and "no batch taken for" in capsys.readouterr().out, "it has been still for long enough")
     assert re.search(r"^training +no batch taken for \d+ s$", command("status", "train").stdout, re.MULTILINE)
 
 
@@ -98,7 +99,7 @@ def test_set_prints_what_changed(train: Loader) -> None:
     wait_until(lambda: len(workers_of(train)) == 4, "4 workers run")
 
 
-def test_nonsense_is_refused_with_what_is_allowed(train: Loader) -> None:
+def test_nonsense_is_refused_with_what_is_allowed(train: Loader, capsys: pytest.CaptureFixture[str]) -> None:
     cases: list[tuple[list[str], int, str]] = [
         (["train", "workers=99"], 1, "workers=99: must be from 1 to 4"),
         (["train", "workers=many"], 1, "must be from 1 to 4"),
@@ -109,10 +110,10 @@ def test_nonsense_is_refused_with_what_is_allowed(train: Loader) -> None:
         (["train"], 2, "SETTING=VALUE"),
         ([], 2, "NAME"),
     ]
-    with ThreadPoolExecutor(2) as side_by_side:
-        results = list(side_by_side.map(lambda case: command("set", *case[0]), cases))
-    for result, (words, status, said) in zip(results, cases, strict=True):
-        assert (result.returncode, said in result.stderr, "Traceback" in result.stderr) == (status, True, False), (words, result.stderr)
+    for words, status, said in cases:
+        assert run_here("set", *words) == status
+        shown = capsys.readouterr().err
+        assert (said in shown, "Traceback" in shown) == (True, False), (words, shown)
     assert len(workers_of(train)) == 2
 
 
@@ -125,8 +126,9 @@ def test_of_two_with_one_name_set_wants_a_pid(train: Loader) -> None:
 
 
 @pytest.mark.parametrize("name", ["status", "set", "top", "tune", "bench", "inspect"])
-def test_help_has_examples_each_in_a_line_of_its_own(name: str) -> None:
-    text = command(name, "--help").stdout
+def test_help_has_examples_each_in_a_line_of_its_own(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_here(name, "--help") == 0
+    text = capsys.readouterr().out
     examples = text.partition("Examples:\n")[2].partition("\n\n")[0].splitlines()
     assert len(examples) >= 2
     assert all(line.lstrip().startswith(("loader ", "watch ")) for line in examples)

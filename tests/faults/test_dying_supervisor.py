@@ -72,7 +72,7 @@ def test_a_killed_supervisor_takes_its_workers_along_and_is_replaced(how: signal
 
 
 @silently
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(("source", "batch_size"), [(SOURCE, 7), (TINY, 3)], ids=["large", "many batches in a slot"])
 def test_batches_stay_the_same_through_kills_at_random_moments(source: NpyArrays, batch_size: int, seed: int) -> None:
     draw = random.Random(seed)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(90)
 def test_a_short_soak_finds_nothing_wrong(run_script: Any, tmp_path: Path) -> None:
     report = tmp_path / "report.json"

@@ -17,7 +17,11 @@ from tests.conftest import kill_with_stacks
 from tests.frameworks.forks import Zygote
 
 on_jax = pytest.mark.parametrize("zygote", ["jax"], indirect=True)
-BACKENDS = [pytest.param("tensorflow"), pytest.param("jax"), pytest.param("torch", marks=pytest.mark.torch)]
+_TENSORFLOW, _JAX, _TORCH = pytest.param("tensorflow"), pytest.param("jax"), pytest.param("torch", marks=pytest.mark.torch)
+# Most of what is shown on TensorFlow is the same work of ours on JAX.
+BACKENDS = [_TENSORFLOW, pytest.param("jax", marks=pytest.mark.thorough), _TORCH]
+# For what Keras' trainers differ in: how they take batches, how many they hold, when they let go of them.
+on_each_backend = pytest.mark.parametrize("keras_script", [_TENSORFLOW, _JAX, _TORCH], indirect=True)
 
 PREAMBLE = """
 import gc, os, re, warnings

@@ -33,6 +33,7 @@ def test_the_digits_are_learned_to_97_percent(run_script, tmp_path) -> None:
     assert len(list((tmp_path / "digits").glob("*/*/*.npy"))) == 1797
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_the_digits_are_learned_without_workers_too(forked_script) -> None:
     result = forked_script(EXAMPLES / "digits.py", "--workers", 0, "--epochs", 2, timeout=180)
@@ -50,6 +51,7 @@ def test_pictures_in_class_folders_are_learned(forked_script) -> None:
     assert "verdict" in result.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_one_large_file_is_learned_from(forked_script) -> None:
     result = forked_script(EXAMPLES / "one_large_file.py", "--samples", 8000, timeout=180)
@@ -67,6 +69,7 @@ def test_an_hdf5_file_is_learned_from(forked_script) -> None:
     assert "verdict" in result.stdout.lower()
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_a_store_that_lets_one_wait_is_trained_on(forked_script) -> None:
     result = forked_script(EXAMPLES / "measure.py", "--epochs", 1, timeout=180)
@@ -74,6 +77,7 @@ def test_a_store_that_lets_one_wait_is_trained_on(forked_script) -> None:
     assert "verdict" in result.stdout.lower()
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_volumes_are_learned_by_id(forked_script) -> None:
     result = forked_script(EXAMPLES / "volumes.py", timeout=180)
@@ -82,6 +86,7 @@ def test_volumes_are_learned_by_id(forked_script) -> None:
     assert last_val_accuracy(result.stdout) >= 0.95
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_a_label_in_the_samples_file_is_learned(forked_script) -> None:
     result = forked_script(EXAMPLES / "sample_and_label_in_one_file.py", timeout=180)
@@ -91,6 +96,7 @@ def test_a_label_in_the_samples_file_is_learned(forked_script) -> None:
     assert last_val_accuracy(result.stdout) >= 0.95
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_two_inputs_and_weights_are_learned_from(forked_script) -> None:
     result = forked_script(EXAMPLES / "two_inputs.py", timeout=180)
@@ -106,6 +112,7 @@ def test_sentences_in_a_csv_file_are_learned(forked_script) -> None:
     assert last_val_accuracy(result.stdout) >= 0.95
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 @on_jax
 def test_masks_that_are_flipped_with_their_images_are_learned(forked_script) -> None:
@@ -127,6 +134,7 @@ def test_a_flat_folder_is_predicted_to_a_csv(forked_script, tmp_path) -> None:
     assert re.search(r"/incoming/0000\.png,(horizontal|vertical),[01]\.\d{3}$", lines[1])
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_targets_of_a_csv_are_learned(forked_script) -> None:
     result = forked_script(EXAMPLES / "csv_targets.py", timeout=180)
@@ -135,6 +143,7 @@ def test_targets_of_a_csv_are_learned(forked_script) -> None:
     assert last("val_mae", result.stdout) <= 0.06
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_records_without_a_header_are_learned_from(forked_script) -> None:
     result = forked_script(EXAMPLES / "raw_binary.py", "--frames", 4000, timeout=180)
@@ -144,6 +153,7 @@ def test_records_without_a_header_are_learned_from(forked_script) -> None:
     assert last_val_accuracy(result.stdout) >= 0.95
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_a_time_series_is_forecast(forked_script) -> None:
     result = forked_script(EXAMPLES / "time_series.py", "--steps", 20_000, timeout=180)
@@ -152,6 +162,7 @@ def test_a_time_series_is_forecast(forked_script) -> None:
     assert last("val_mae", result.stdout) < 0.3 * float(re.findall("if nothing changed: ([0-9.]+)", result.stdout)[0])
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_sounds_are_told_apart(forked_script) -> None:
     result = forked_script(EXAMPLES / "sound.py", "--files", 240, "--epochs", 6, timeout=180)

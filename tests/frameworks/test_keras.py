@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.frameworks.conftest import on_each_backend
+
 Run = Callable[..., str]
 
 
+@on_each_backend
 def test_fit_evaluate_and_predict_see_every_batch_once(keras_script: Run) -> None:
     keras_script(
         """
@@ -137,6 +140,7 @@ assert loader.stats().batches_delivered == before + 10
     )
 
 
+@on_each_backend
 def test_hooks_may_be_called_in_any_order_or_not_at_all(keras_script: Run) -> None:
     keras_script(
         """
@@ -324,6 +328,7 @@ with Loader(NpyArrays(*separable()), 32, shuffle=True, workers=2) as loader:  # 
     )
 
 
+@on_each_backend
 @pytest.mark.parametrize("collecting", [True, False], ids=["gc on", "gc off"])
 def test_slots_come_back_while_training(collecting: bool, keras_script: Run) -> None:
     """Few slots, batches too large to share one: training holds no more of them than it needs, and is never given a copy."""
@@ -359,6 +364,7 @@ for slots in (2, ALIVE + 2):
     )
 
 
+@on_each_backend
 def test_what_training_gets_are_the_slots(keras_script: Run) -> None:
     """Zero copy, proved by writing underneath."""
     keras_script(
@@ -392,6 +398,7 @@ assert loader.stats().slots.lent == 0
     )
 
 
+@on_each_backend
 def test_arrays_that_are_kept_stay_intact_with_one_warning(keras_script: Run) -> None:
     keras_script(
         """
@@ -410,6 +417,7 @@ assert [w.category for w in caught if "slots" in str(w.message)] == [RuntimeWarn
     )
 
 
+@on_each_backend
 def test_outputs_that_alias_their_inputs_are_right(keras_script: Run) -> None:
     """`predict` keeps all outputs until its end; where they are the slots themselves, they must not change, and training must go on."""
     keras_script(
@@ -425,19 +433,21 @@ for same in (inputs, keras.layers.Reshape((6, 1))(inputs), keras.layers.Identity
     )
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "uint8", "int64", "bool", "complex64"])
-def test_each_dtype_arrives_as_it_is(dtype: str, keras_script: Run) -> None:
+@on_each_backend
+def test_each_dtype_arrives_as_it_is(keras_script: Run) -> None:
     keras_script(
-        f"""
+        """
 import ml_dtypes
-dtype = np.dtype("{dtype}")
-x = np.arange(40).reshape(20, 2) % (2 if dtype == bool else 256)
-loader = Loader(NpyArrays(x), 8, transforms=[T.Cast("{dtype}")], workers=2)
-got = []
+dtypes = ("float16", "bfloat16", "float64", "uint8", "int64", "bool", "complex64")
+x = {dtype: np.arange(40).reshape(20, 2) % (2 if dtype == "bool" else 256) for dtype in dtypes}
+loader = Loader(NpyArrays(x), 8, transforms=[T.Cast(dtype, fields=dtype) for dtype in dtypes], workers=2)
+got = {dtype: [] for dtype in dtypes}
 for (batch,) in keras_batches(loader):
-    assert keras.backend.standardize_dtype(batch.dtype) == "{dtype}" if dtype.kind != "c" else "complex64" in str(batch.dtype)
-    got.append(keras.ops.convert_to_numpy(batch) if dtype.kind != "c" else np.asarray(batch))
-assert np.array_equal(np.concatenate(got).astype("complex64"), x.astype("complex64"))
+    for dtype, array in batch.items():
+        assert keras.backend.standardize_dtype(array.dtype) == dtype if dtype != "complex64" else "complex64" in str(array.dtype)
+        got[dtype].append(keras.ops.convert_to_numpy(array) if dtype != "complex64" else np.asarray(array))
+for dtype in dtypes:
+    assert np.array_equal(np.concatenate(got[dtype]).astype("complex64"), x[dtype].astype("complex64")), dtype
 """
     )
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.frameworks.conftest import on_each_backend
+
 Run = Callable[..., str]
 
 SETUP = """
@@ -28,6 +30,7 @@ def figures(history):
 """
 
 
+@on_each_backend
 @pytest.mark.parametrize("workers", [0, 1])
 def test_figures_are_in_the_bar_and_in_the_history(keras_script: Run, workers: int) -> None:
     printed = keras_script(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.frameworks.conftest import on_each_backend
 
+
+@on_each_backend
 def test_fit_survives_the_supervisors_death_with_the_same_weights(keras_script: Callable[..., str]) -> None:
     keras_script(
         """

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.frameworks.conftest import on_each_backend
+
 Run = Callable[..., str]
 # For what happens before or after the steps, which are all that Keras' trainers differ in.
 on_tensorflow = pytest.mark.parametrize("keras_script", ["tensorflow"], indirect=True)
@@ -171,6 +173,7 @@ for fit in ({}, {"steps_per_epoch": 20}):
     )
 
 
+@on_each_backend
 def test_a_position_that_was_loaded_by_hand_gives_fit_what_was_left(keras_script: Run) -> None:
     """Without the callback, on a model that is built and on one that looks at a batch first; also in evaluate and predict."""
     keras_script(
@@ -291,6 +294,7 @@ for fit, left in ({}, [8, 12]), ({"steps_per_epoch": 5}, [1, 5]):
 """
 
 
+@pytest.mark.thorough
 def test_batches_that_a_strategy_had_taken_ahead_are_not_lost(forked_script: Any) -> None:
     """It keeps some of them for its devices: handed out, but not trained."""
     result = forked_script(STRATEGY, timeout=90)

@@ -119,6 +119,7 @@ with Loader(source, 10, workers=2, shuffle=True, seed=int(sys.argv[3])) as loade
 """
 
 
+@pytest.mark.thorough
 def test_runs_that_are_killed_at_random_fill_one_cache(tmp_path: Path) -> None:
     folder, cache, script = tmp_path / "files", tmp_path / "cache", tmp_path / "script.py"
     folder.mkdir()

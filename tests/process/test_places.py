@@ -283,22 +283,24 @@ PLACES = {
     "a deleted folder, on the command line": lambda folder: [sys.executable, "-c", START + TENFOLD + DELETED + DELETE + MAKE + CHECK],
     "a trainer that ignores the end of its children": script(text=START + TENFOLD + IGNORE + MAKE + CHECK),
     "without assertions in modules": script("-O", text=START + NO_DEBUG + MAKE + CHECK),
-    "without standard input": without("<&- >/dev/null 2>/dev/null"),
-    "without standard output": without(">&- 2>/dev/null"),
-    "without standard error": without("2>&- >/dev/null"),
     "without standard streams": without("<&- >&- 2>&-"),
-    "an archive": archive,
     "an installed command": installed,
     "pytest": under_pytest,
     "without assertions": script("-O"),
-    "without docstrings": script("-OO"),
     "with warnings as errors": script("-W", "error"),
-    "in development mode": script("-X", "dev"),
     "a path with spaces and letters": script(text=START + "from steps import tenfold\n" + MAKE + CHECK, name="mes données/Übung №1 – 学习.py"),
     "a folder that is no text": script(text=START + "from steps import tenfold\n" + MAKE + CHECK, name=os.fsdecode(b"caf\xe9/train.py")),
     "another current folder after the start": script(text=START + CHDIR + "os.chdir('/')\n" + CHECK),
-    "another current folder between epochs": script(text=START + CHDIR + "next(iter(loader))\nos.chdir('/')\n" + CHECK),
     "a current folder that is deleted before the start": script(text=START + TENFOLD + DELETED + DELETE + MAKE + CHECK),
+}
+PLACES_LIKE_THESE = {
+    "without standard input": without("<&- >/dev/null 2>/dev/null"),
+    "without standard output": without(">&- 2>/dev/null"),
+    "without standard error": without("2>&- >/dev/null"),
+    "an archive": archive,
+    "without docstrings": script("-OO"),
+    "in development mode": script("-X", "dev"),
+    "another current folder between epochs": script(text=START + CHDIR + "next(iter(loader))\nos.chdir('/')\n" + CHECK),
     "a current folder that is deleted after the start": script(text=START + TENFOLD + DELETED + MAKE + DELETE + CHECK),
 }
 
@@ -313,7 +315,13 @@ def ok(command: list[str], folder: Path) -> None:
     assert not result.stderr, result.stderr
 
 
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize(
+    "place",
+    [
+        *(pytest.param(place, id=name) for name, place in PLACES.items()),
+        *(pytest.param(place, id=name, marks=pytest.mark.thorough) for name, place in PLACES_LIKE_THESE.items()),
+    ],
+)
 def test_the_same_few_lines_work_in(place: Callable[[Path], list[str]], tmp_path: Path) -> None:
     ok(place(tmp_path), tmp_path)
 

@@ -100,6 +100,7 @@ def test_sixty_four_workers_make_the_same_batches_and_are_gone_afterwards(npy_fo
     wait_until_gone(pids)
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_many_loaders_one_after_the_other_leave_nothing() -> None:
     x = np.arange(12)

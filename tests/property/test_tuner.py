@@ -13,17 +13,19 @@ from tests.property.pipeline_world import Load, Run, best, simulate
 # What it is, the load, the workers to begin with.
 LOADS = {
     "reads that wait, a model": (Load(io_s=0.04, step_s=0.04, cores=2), 2),
-    "reads that wait, no model": (Load(io_s=0.1, cores=2), 2),
     "computing": (Load(cpu_s=0.01, cores=2, slots=6), 2),
-    "computing, as fast as the model": (Load(cpu_s=0.02, step_s=0.02, cores=16), 8),
     "reading and computing, a model": (Load(io_s=0.02, cpu_s=0.01, step_s=0.025, cores=4), 4),
-    "reading and computing, no model": (Load(io_s=0.02, cpu_s=0.01, cores=4), 4),
     "a slow model": (Load(io_s=0.002, cpu_s=0.001, step_s=0.05, cores=4), 4),
-    "a slow model, far too many workers": (Load(io_s=0.002, cpu_s=0.001, step_s=0.02, cores=16), 8),
     "noise": (Load(io_s=0.03, cpu_s=0.005, step_s=0.04, cores=4, noise=0.6), 4),
     "tiny batches": (Load(io_s=0.004, cpu_s=0.002, tickets=1, slots=34, step_s=0.002, cores=2), 2),
     "a straggler in a hundred": (Load(io_s=0.01, step_s=0.03, straggler=0.01, cores=4, slots=6), 4),
     "a disk that serves three at a time": (Load(io_s=0.02, cpu_s=0.001, cores=4, disk=3), 4),
+}
+LOADS_LIKE_THESE = {
+    "reads that wait, no model": (Load(io_s=0.1, cores=2), 2),
+    "computing, as fast as the model": (Load(cpu_s=0.02, step_s=0.02, cores=16), 8),
+    "reading and computing, no model": (Load(io_s=0.02, cpu_s=0.01, cores=4), 4),
+    "a slow model, far too many workers": (Load(io_s=0.002, cpu_s=0.001, step_s=0.02, cores=16), 8),
     "such a disk, far too many workers": (Load(io_s=0.02, cpu_s=0.001, cores=16, disk=3), 16),
 }
 
@@ -33,9 +35,14 @@ some_loads = settings(
 )
 
 
-@pytest.mark.parametrize("name", LOADS)
-def test_it_finds_the_fewest_workers_that_keep_up(name: str) -> None:
-    load, workers = LOADS[name]
+@pytest.mark.parametrize(
+    ("load", "workers"),
+    [
+        *(pytest.param(*given, id=name) for name, given in LOADS.items()),
+        *(pytest.param(*given, id=name, marks=pytest.mark.thorough) for name, given in LOADS_LIKE_THESE.items()),
+    ],
+)
+def test_it_finds_the_fewest_workers_that_keep_up(load: Load, workers: int) -> None:
     fastest, needed = best(load)
     run = simulate(load, workers=workers).go(50)
     assert run.rate(10, 30) >= 0.95 * fastest, run.changes
