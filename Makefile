@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Bytecode is written for what is imported, by whoever imports it first: compiling all of TensorFlow takes as long as installing it.
 PIP := -m pip install -qq --disable-pip-version-check --no-compile
-PROJECT := --editable '.[audio,image,volume,tensorflow,jax,dev]'
+PROJECT := --editable '.[audio,image,remote,volume,tensorflow,jax,dev]'
 # By the environment, because that reaches the packages that build the loader as well; newer versions of pip have a variable of their own for these.
 TESTED := PIP_CONSTRAINT=constraints/tested.txt PIP_BUILD_CONSTRAINT=constraints/tested.txt
 

@@ -70,6 +70,10 @@ class NpyError(DecodeError):
     """A file is not the `.npy` file that it should be."""
 
 
+class FetchError(DecodeError, OSError):
+    """An object of a store or a web server could not be fetched. `path` is its URL."""
+
+
 class LabelError(LoaderError, ValueError):
     """Labels do not match the samples: one is missing, the counts differ, or a value cannot be a label."""
 

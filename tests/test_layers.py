@@ -195,6 +195,11 @@ def test_sound_is_decoded_behind_one_door() -> None:
     assert importers("soundfile", "soxr") == {"data/decode/audio_decoder.py"}
 
 
+def test_data_that_is_far_away_comes_by_one_door_for_each_library() -> None:
+    assert importers("obstore") == {"data/remote/obstore_store.py"}
+    assert importers("fsspec") == {"data/remote/fsspec_store.py"}
+
+
 def test_other_systems_are_asked_for_their_memory_in_one_place() -> None:
     assert importers("psutil") == {"machine.py"}
 

@@ -110,7 +110,8 @@ class ReadAhead:
         # Rows that have been asked for, by this worker or by the others, counted from the first one of epoch 0.
         self._asked = range(0)
         # If files are batches, each is read in one piece, which the kernel notices by itself.
-        self._useful = plan.one_size and type(source).will_read is not Source.will_read
+        # What is far away comes to one process: each asks for the rows of its own tickets.
+        self._useful = plan.one_size and type(source).will_read is not Source.will_read and not source.rows_at_once
         self.active = self._useful
 
     def look(self) -> None:

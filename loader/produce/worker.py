@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,13 +31,13 @@ from loader.errors import LoaderError, PipelineError, remote_traceback
 from loader.ipc import last_words, memfd
 from loader.ipc.arena import Arena
 from loader.ipc.board import Cells, WorkerCell, WorkerState
-from loader.ipc.channels import read_records
 from loader.ipc.line_file import LineFile, flush_stdout
 from loader.ipc.logs import LogWriter
-from loader.ipc.records import TICKET_BYTES, Done, Exhausted, Failed, Resource, Ticket, TicketKind, unpack_tickets
+from loader.ipc.records import Done, Exhausted, Failed, Resource, Ticket, TicketKind
 from loader.produce.allocator import keep_freed_memory
 from loader.produce.failures import BadRows, ResourceExhausted, exhaustion
 from loader.produce.read_ahead import ReadAhead
+from loader.produce.ticket_queue import TicketQueue
 
 _PR_SET_PDEATHSIG = 1
 
@@ -95,9 +96,10 @@ def run(number: int, context: WorkerContext, cells: Cells, tickets: int, last_wo
     context.logs.enter(f"worker {number}", worker.whereabouts)
     cells[WorkerCell.PID_GAUGE] = os.getpid()
     cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
-    while raw := read_records(tickets, TICKET_BYTES):
+    queue = TicketQueue(tickets, worker.expect if worker.expects else None)
+    while queue.wait():
         cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY
-        for ticket in unpack_tickets(raw):
+        while (ticket := queue.next()) is not None:
             report = worker.work(ticket)
             fork_guard.exit_if_forked(0)
             cells[WorkerCell.TICKET_GAUGE] = 0
@@ -142,6 +144,7 @@ class _Worker:
         self._substituted = 0
         self._ticket: Ticket | None = None
         self._stopwatch = Stopwatch(cells.timing(), clocks=True)
+        self.expects = context.pipeline.source.rows_at_once > 0  # samples that are far away
         self._read_ahead = ReadAhead(context.pipeline.source, context.plan, context.arena, cells)
 
     def whereabouts(self) -> dict[str, Any]:
@@ -153,6 +156,12 @@ class _Worker:
         if attempt := self._cells[WorkerCell.ATTEMPT_GAUGE]:
             sample = stand_in(self._plan, self._pipeline.seed, ticket.epoch, sample, attempt)
         return {"worker": self._number, "sample": sample, "path": self._pipeline.name_of(sample)}
+
+    def expect(self, tickets: Iterable[Ticket]) -> None:
+        """Begin to fetch the samples of tickets that will be worked on."""
+        for ticket in tickets:
+            if ticket.kind == TicketKind.ROWS:
+                self._pipeline.source.will_read(self._indices(ticket))
 
     def work(self, ticket: Ticket) -> Done | Failed | Exhausted:
         """Do what a ticket asks for and return the report."""

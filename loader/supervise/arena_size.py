@@ -39,7 +39,7 @@ class SharedBytes:
 
 
 def lay_out(
-    config: Config, plan: EpochPlan, specs: Sequence[SampleSpec], row_ns: float, shared: SharedBytes, changed: int
+    config: Config, plan: EpochPlan, specs: Sequence[SampleSpec], row_ns: float, shared: SharedBytes, changed: int, far_rows: int = 0
 ) -> tuple[ArenaLayout, int]:
     """Return the layout of the arena and the memory limit that it was made for.
 
@@ -50,6 +50,7 @@ def lay_out(
         row_ns: time that a row takes, roughly.
         shared: memory beside the arena.
         changed: the limit that was set while running, for the supervisor before this one; 0 if it was not.
+        far_rows: how many rows are to be on their way at once; 0 if samples are not far away.
 
     Raises:
         MemoryLimitError: it can't fit.
@@ -58,7 +59,7 @@ def lay_out(
     batch_bytes = max(spec.nbytes * rows for spec, rows in zip(specs, plan.batch_sizes, strict=True))
     alike = plan.one_size and len(specs) == 1  # all in a slot are full, but for the last one, and have one layout
     capacity = sizing.slot_capacity(batch_bytes, plan.batches) if alike else 1
-    wanted = config.slots or _default_slots(config, size, round(row_ns), batch_bytes * capacity)
+    wanted = config.slots or _default_slots(config, size, round(row_ns), batch_bytes * capacity, far_rows)
     least = _need(_arena(plan, specs, config.slots or 2, 1), shared, workers)
     limit = changed or config.memory_limit_bytes or budget.default_limit(least)
     layout = _arena(plan, specs, wanted, capacity)
@@ -71,9 +72,9 @@ def lay_out(
     return layout, max(limit, need.total)
 
 
-def _default_slots(config: Config, batch_rows: int, row_ns: int, slot_bytes: int) -> int:
+def _default_slots(config: Config, batch_rows: int, row_ns: int, slot_bytes: int, far_rows: int) -> int:
     most_workers = config.worker_ceiling if config.workers == "auto" else config.worker_count
-    return sizing.slots(batch_rows, row_ns, config.worker_count, most_workers, available_cores(), slot_bytes)
+    return sizing.slots(batch_rows, row_ns, config.worker_count, most_workers, available_cores(), slot_bytes, far_rows)
 
 
 def _arena(plan: EpochPlan, specs: Sequence[SampleSpec], slots: int, capacity: int) -> ArenaLayout:

@@ -152,22 +152,21 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     pipeline.compile(probed.found)
     payload_bytes = os.fstat(inherited.payload).st_size
     shared = SharedBytes.of(pipeline.source, payload_bytes)
-    layout, limit = lay_out(config, plan, pipeline.specs, probed.row_ns, shared, inherited.limit)
+    layout, limit = lay_out(config, plan, pipeline.specs, probed.row_ns, shared, inherited.limit, pipeline.source.rows_at_once)
     board.supervisor[SupervisorCell.ARENA_BYTES_GAUGE] = layout.nbytes
     board.supervisor[SupervisorCell.PAYLOAD_BYTES_GAUGE] = payload_bytes
     os.ftruncate(inherited.arena, layout.nbytes)
     layout.write(inherited.arena)
-    arena = Arena(inherited.arena, layout)
     ready = Outlet(inherited.ready)
     _announce(board, ready, Phase.RUNNING)
-    context = WorkerContext(pipeline, plan, arena, logs, config.on_error == "substitute")
+    context = WorkerContext(pipeline, plan, Arena(inherited.arena, layout), logs, config.on_error == "substitute")
     names = SampleNames(pipeline, child)
     trainer.end()
     _log.debug("the supervisor is ready: %d workers, %d slots, memory limit %s", inherited.workers, layout.slots, mib(limit))
     prepare_to_fork()
     gc.enable()
     return Supervisor(
-        schedule=_schedule(inherited, plan, layout, probed.row_ns, bool(pipeline.batch_transforms)),
+        schedule=_schedule(inherited, plan, layout, probed.row_ns, pipeline),
         context=context,
         board=board,
         trainer=trainer.pidfd,
@@ -220,9 +219,10 @@ def _memory_control(board: Board, limit: int, shared_bytes: int, inherited: Boot
     return MemoryControl(board.supervisor, limit, shared_bytes, is_default=not inherited.limit and config.memory_limit is None)
 
 
-def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float, batch_work: bool) -> Schedule:
+def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float, pipeline: Pipeline) -> Schedule:
     blocks, capacity = Blocks(plan, layout.block_rows, layout.blocks) if layout.blocks else None, layout.layouts[0].capacity
-    return Schedule(plan, layout.slots, capacity, blocks, row_ns, available_cores(), inherited.epoch, inherited.batch, batch_work)
+    begin, batch_work, far_rows = (inherited.epoch, inherited.batch), bool(pipeline.batch_transforms), pipeline.source.rows_at_once
+    return Schedule(plan, layout.slots, capacity, blocks, row_ns, available_cores(), *begin, batch_work, far_rows=far_rows)
 
 
 def _announce(board: Board, ready: Outlet, phase: Phase) -> None:

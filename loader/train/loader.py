@@ -123,6 +123,7 @@ class Loader(KerasTraining, Showing, NamedArguments):
         self._config = config = replace(settings_for(source, config, pad), quarantine=make_report(config.quarantine))
         self.plan = checked_plan(self.source, config)
         weights = ClassWeight.of(config.class_weight, source)
+        source.be_patient(config.sample_timeout_s)
         pipeline = Pipeline(source, self.transforms, config.seed, weights, config.io_retries, config.bucket_by, self.batch_transforms)
         pipeline.check_sums()
         self._closed = False

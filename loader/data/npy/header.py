@@ -107,7 +107,7 @@ def parse_header(raw: bytes, path: str) -> NpyHeader:
     Raises:
         NpyError: for whatever bytes are no header of a supported array; the only exception that this raises.
     """
-    start, end = _header_bounds(raw, path)
+    start, end = header_bounds(raw, path)
     if len(raw) < end:
         raise NpyError(path, f"ends inside its header, after {len(raw):,} of {end:,} bytes: perhaps its writing was cut off")
     try:
@@ -123,7 +123,7 @@ def parse_header(raw: bytes, path: str) -> NpyHeader:
 def read_raw_header(fd: int, path: str) -> bytes:
     """Return the bytes of an open file up to its data. Raises NpyError if they can't be a header, OSError."""
     raw = pread(fd, _FIRST_READ_BYTES, 0)
-    end = _header_bounds(raw, path)[1]
+    end = header_bounds(raw, path)[1]
     if end > len(raw) == _FIRST_READ_BYTES:
         raw = pread(fd, end, 0)
     return raw[:end]
@@ -166,9 +166,15 @@ def read_array(path: str) -> Array:
     return array if header.direct else np.array(array, header.native, order="C")
 
 
+def array_of(content: memoryview, path: str) -> Array:
+    """Return the array of a whole file in memory as a fresh one: native byte order, C-contiguous, the caller's own. Raises NpyError."""
+    array = array_in(content, path)
+    return np.array(array, array.dtype.newbyteorder("="), order="C")
+
+
 def array_in(content: memoryview, path: str) -> Array:
     """Return the array of a whole file in memory, as a view of `content`: byte order and axis order are still the file's. Raises NpyError."""
-    _, end = _header_bounds(bytes(content[:_FIRST_READ_BYTES]), path)
+    _, end = header_bounds(bytes(content[:_FIRST_READ_BYTES]), path)
     header = parse_header(bytes(content[:end]), path)
     header.check_size(len(content), path)
     return as_stored(np.frombuffer(content, np.uint8, offset=header.offset), header)
@@ -205,7 +211,7 @@ def name_path(error: OSError, path: str) -> OSError | NpyError:
     return OSError(error.errno, error.strerror, path) if error.errno is not None else error
 
 
-def _header_bounds(raw: bytes, path: str) -> tuple[int, int]:
+def header_bounds(raw: bytes, path: str) -> tuple[int, int]:
     """Return where the header's text starts and ends, from the file's first 12 bytes."""
     if len(raw) < len(MAGIC) + 2 or not raw.startswith(MAGIC):
         raise NpyError(path, foreign(raw))

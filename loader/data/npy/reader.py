@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 
 from loader.data.npy.file_io import OPEN_FLAGS, preadv
-from loader.data.npy.header import CONVERT, NpyHeader, as_stored, name_path, parse_header, read_into, read_raw_header
+from loader.data.npy.header import CONVERT, NpyHeader, as_stored, header_bounds, name_path, parse_header, read_into, read_raw_header
 from loader.data.rows import BadSample, Indices, RowGauge, gauge_of
 from loader.data.spec import MAKE_ALIKE, Array
 from loader.errors import NpyError
 
+_FIRST_BYTES = 64  # tell how long a header is
 _MAX_FORMS = 256  # headers remembered; a data set has one to four, only a hostile one has more
 
 
@@ -98,6 +99,22 @@ class NpyReader:
             raise BadSample(int(indices[places.index(place)])) from error
         except OSError as error:
             raise BadSample(int(indices[places.index(place)])) from name_path(error, os.fsdecode(path))
+
+    def put(self, content: memoryview, path: str, out: Array, place: int) -> None:
+        """Write a whole file that is in memory to row `place` of `out`. Raises NpyError."""
+        form = self._form
+        header = form.raw
+        if len(content) != form.file_bytes or content[: len(header)] != header:
+            _, end = header_bounds(bytes(content[:_FIRST_BYTES]), path)
+            header = bytes(content[:end])
+            form = self._form = self._forms.get(header) or self._learn(header, path)
+            form.header.check_size(len(content), path)
+        data = np.frombuffer(content, np.uint8, offset=len(header))
+        if form.header.direct:
+            nbytes = self._expected.nbytes
+            memoryview(out.reshape(-1).view(np.uint8))[place * nbytes : (place + 1) * nbytes] = data.data
+        else:
+            out[place] = as_stored(data, form.header)
 
     def _read_unlike(self, fd: int, encoded_path: bytes, got: int, data: memoryview) -> _Form:
         """Read a file that is not like the last one, another header, another size, the first of all; or the rest of one that came in part.

@@ -189,6 +189,7 @@ class Pipeline:
         return found
 
     def _finish(self, specs: Sequence[SampleSpec]) -> None:
+        self._far = self.source.rows_at_once > 0
         self._own_leaves = len(specs[-1].leaves)
         self.specs = tuple(specs if self.class_weight is None else map(self.class_weight.result, specs))
         self.spec = self.specs[-1]
@@ -213,6 +214,8 @@ class Pipeline:
             BadSample: names the sample that failed, from its cause.
         """
         depth = fork_guard.depth()
+        if self._far:
+            self.source.will_read(indices)
         for retry in range(self.io_retries + 1):
             progress[0] = UNKNOWN_ROW
             for source in self._decoding:

@@ -21,6 +21,7 @@ from loader.data.copy_rows import put
 from loader.data.global_rng import kept
 from loader.data.named_arguments import NamedArguments
 from loader.data.rows import BadSample, Indices, gauge_of, is_fault_of_sample
+from loader.data.sources.far_data import FarData
 from loader.data.sources.whole_pass import WholePass
 from loader.data.spec import MAKE_ALIKE, Array, Sample, SampleSpec
 from loader.data.stopwatch import Stopwatch
@@ -65,7 +66,7 @@ def spec_of_sample(source: Source, sample: Sample) -> SampleSpec:
         raise PipelineError(f"{source!r} returns something that is not a sample: {error}") from None
 
 
-class Source(WholePass, NamedArguments, ABC):
+class Source(WholePass, FarData, NamedArguments, ABC):
     """A sequence of samples that workers can read.
 
     Attributes:

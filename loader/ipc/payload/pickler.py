@@ -25,6 +25,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from loader.data.proc_maps import Mappings
+from loader.data.remote.options import StorageOptions, reduce_for_workers
 from loader.data.sources.arrays.stored_array import StoredArray, extent, owns_memory
 from loader.data.spec import Array
 from loader.ipc.payload.arrival import MappedFile, cached_function, code_of_file, lay_out, look_into
@@ -148,6 +149,7 @@ def _pickle(value: Any, file: _Writable, packed: Packed) -> None:
         _CachedFunction: _reduce_cached_function,
         functools.cached_property: _reduce_cached_property,
         weakref.WeakKeyDictionary: _reduce_weak_keys,
+        StorageOptions: reduce_for_workers,
         **Hdf5Reducer().by_class(),
     }
     _Pickler(file, reducers, lambda buffer: packed.buffers.append(buffer.raw())).dump(value)

@@ -34,14 +34,18 @@ Command = SendTicket | Ready | Dismiss
 class Assignments:
     """The tickets in the hands of workers.
 
+    Args:
+        most: tickets that one worker may hold.
+
     Attributes:
         taken: how many have been taken back, because they were done or failed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = TICKETS_PER_WORKER) -> None:
         self.taken = 0
+        self._most = most
         self._held: dict[int, deque[Ticket]] = {}
-        self._wanting: list[dict[int, None]] = [{} for _ in range(TICKETS_PER_WORKER)]  # by the number of tickets held; in their order
+        self._wanting: list[dict[int, None]] = [{} for _ in range(most)]  # by the number of tickets held; in their order
         self._leaving: set[int] = set()
 
     def __contains__(self, worker: int) -> bool:
@@ -88,7 +92,7 @@ class Assignments:
         held = self._held[worker]
         del self._wanting[len(held)][worker]
         held.append(ticket)
-        if len(held) < TICKETS_PER_WORKER:
+        if len(held) < self._most:
             self._wanting[len(held)][worker] = None
 
     def take(self, worker: int, number: int) -> Ticket:
@@ -98,7 +102,7 @@ class Assignments:
             raise ProtocolError(f"worker {worker} reported ticket {number}, which is not what it has to do first; it holds: {list(held or ())}")
         self.taken += 1
         if worker not in self._leaving:
-            if len(held) < TICKETS_PER_WORKER:
+            if len(held) < self._most:
                 del self._wanting[len(held)][worker]
             self._wanting[len(held) - 1][worker] = None
         return held.popleft()

@@ -4,7 +4,7 @@
         every batch of every epoch is handed over once to each reader, in order
         a slot is in one hand at a time: nobody's, the workers', its readers'
         the rows of a slot are issued once, and again only after the worker that held them has died
-        a worker holds at most two tickets, and a second one only while nobody has none
+        a worker holds at most two tickets, or eight where samples are far away, and one more only while nobody has fewer
 
 Tickets are dealt round: one to each worker first. A second one hides the way back and forth, but given at once it would starve the others,
 because batches leave in order. Which batches they are cut from, in which slots these lie, and for which reader, is in `streams`.
@@ -21,6 +21,7 @@ from loader.ipc.records import Done, Failed, Released, Skip, Ticket, TicketKind
 from loader.supervise.schedule.assignments import Assignments, Command, Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.lag import HoldUp
+from loader.supervise.schedule.sizing import FAR_TICKETS, TicketSizes
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.streams import Streams
 from loader.supervise.schedule.suspects import Accused, DiedAt, Suspects
@@ -42,6 +43,7 @@ class Schedule:
         batch: of that epoch.
         batch_work: whether there are batch transforms.
         shared: whether other readers may join.
+        far_rows: how many rows are to be on their way at once; 0 if samples are not far away.
 
     Attributes:
         row_ns: the estimate, as it is now.
@@ -59,14 +61,15 @@ class Schedule:
         batch: int = 0,
         batch_work: bool = False,
         shared: bool = False,
+        far_rows: int = 0,
     ) -> None:
         self.row_ns = row_ns
         self._batch_size = plan.batch_size
         self._slots = SlotPool(slots, plan.batch_size, batch_work)
-        self._streams = Streams(plan, self._slots, capacity, blocks, cores, shared)
+        self._streams = Streams(plan, self._slots, capacity, blocks, TicketSizes(cores, far_rows), shared)
         self._streams.join(0, epoch, batch)
         self._again: deque[Ticket] = deque()  # of dead workers, and blocks of the order: before anything else
-        self._hands = Assignments()
+        self._hands = Assignments(FAR_TICKETS) if far_rows else Assignments()
         self._numbers = count(1)
         self._suspects = Suspects(self._numbers)
 

@@ -6,6 +6,7 @@ A ticket costs 20 to 35 µs over all processes where nothing else runs, and some
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 # What a ticket holds where slots are dear, so that few of them do. Shorter ones are not worth their cost.
@@ -23,6 +24,10 @@ _SHARED_SLOT_BATCHES = 64
 # One block of the order is one ticket of about 0.2 ms; larger ones make the start of an epoch slower, smaller ones cost more per row.
 _BLOCK_ROWS = 8_192
 
+# Rows that are far away wait for each other: in tickets of a fraction of all that are on their way, a batch is complete early.
+FAR_TICKETS = 8
+_FAR_BYTES = 256 * 1024 * 1024
+
 # How much memory slots are worth for longer tickets, and for workers that may or may not come.
 _GROWTH_BYTES = 64 * 1024 * 1024
 
@@ -32,14 +37,16 @@ def slot_capacity(batch_bytes: int, batches: int) -> int:
     return max(1, min(_SHARED_SLOT_BYTES // max(batch_bytes, 1), _SHARED_SLOT_BATCHES, batches))
 
 
-def slots(batch_rows: int, row_ns: int, workers: int, most_workers: int, cores: int, slot_bytes: int) -> int:
+def slots(batch_rows: int, row_ns: int, workers: int, most_workers: int, cores: int, slot_bytes: int, far_rows: int = 0) -> int:
     """Return how many slots to allocate; the arena can't grow.
 
     Each worker holds up to two tickets. They lie in `2 × workers / tickets per batch` slots; two more are ready or with the trainer. So many are
     there for the first `workers` at 1.5 ms a ticket, whatever they take. As far as 64 MiB do, there are enough for long tickets, and for
-    `most_workers`.
+    `most_workers`. If samples are far away, as far as 256 MiB do, there are enough for all rows that are on their way at once.
     """
     least = _slots_of_tickets(batch_rows, row_ns, workers, TICKET_NS)
+    if far_rows:
+        least = max(least, min(-(-far_rows // batch_rows) + 2, _FAR_BYTES // max(slot_bytes, 1)))
     most = _slots_of_tickets(batch_rows, row_ns, most_workers, _long_ticket_ns(most_workers, cores))
     return max(least, min(most, _GROWTH_BYTES // max(slot_bytes, 1)))
 
@@ -57,6 +64,25 @@ def _long_ticket_ns(workers: int, cores: int) -> int:
 def batches_per_slot(capacity: int, batch_rows: int, row_ns: float) -> int:
     """Return how many batches to put into the next slot, so that filling it is about 1.5 ms of work."""
     return max(1, min(capacity, round(TICKET_NS / max(1.0, batch_rows * row_ns))))
+
+
+@dataclass(frozen=True)
+class TicketSizes:
+    """How many rows a ticket has.
+
+    Attributes:
+        cores: that the workers share.
+        far_rows: how many rows are to be on their way at once; 0 if samples are not far away.
+    """
+
+    cores: int
+    far_rows: int = 0
+
+    def rows(self, slot_rows: int, row_ns: float, workers: int, slots: int) -> int:
+        """Return the rows of each ticket of a slot: if they are far away, `FAR_TICKETS` of each worker together have all that are on their way."""
+        if self.far_rows:
+            return max(1, min(slot_rows, -(-self.far_rows // (FAR_TICKETS * workers))))
+        return ticket_rows(slot_rows, row_ns, workers, slots, self.cores)
 
 
 def ticket_rows(slot_rows: int, row_ns: float, workers: int, slots: int, cores: int) -> int:

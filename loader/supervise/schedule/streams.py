@@ -25,6 +25,7 @@ from loader.ipc.records import ANY_BEFORE_TERM, Ready, Released, Skip, Ticket
 from loader.supervise.schedule import sizing
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.lag import HoldUp
+from loader.supervise.schedule.sizing import TicketSizes
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.slots import Slot, SlotState
 from loader.supervise.schedule.stream import Reader, Stream
@@ -46,7 +47,7 @@ class Streams:
         pool: the slots.
         capacity: batches that a slot can hold.
         blocks: blocks of the order, or None where it is sequential.
-        cores: that the workers share.
+        sizes: of tickets.
         shared: whether there may be several readers.
 
     Attributes:
@@ -54,14 +55,14 @@ class Streams:
         quota: how many slots a reader may hold.
     """
 
-    def __init__(self, plan: EpochPlan, pool: SlotPool, capacity: int, blocks: Blocks | None, cores: int, shared: bool = False) -> None:
+    def __init__(self, plan: EpochPlan, pool: SlotPool, capacity: int, blocks: Blocks | None, sizes: TicketSizes, shared: bool = False) -> None:
         self.cutting: Slot | None = None
         self._plan = plan
         self._pool = pool
         self._slots = pool.slots
         self._capacity = capacity
         self._blocks = blocks
-        self._cores = cores
+        self._sizes = sizes
         self._shared = shared
         self._readers: dict[int, Reader] = {}
         self._streams: list[Stream] = []
@@ -266,7 +267,7 @@ class Streams:
             self._pool.order_is_due = True
         slot.begin(self._deliveries, stream.epoch, stream.batch, batches, plan.layout_of(stream.epoch, stream.batch), rows, block)
         workers = max(1, workers)
-        slot.ticket_rows = sizing.ticket_rows(rows, row_ns, workers, len(self._slots), self._cores)
+        slot.ticket_rows = self._sizes.rows(rows, row_ns, workers, len(self._slots))
         if stream.begun < workers:  # from then on, it would be all rows
             slot.ticket_rows = min(slot.ticket_rows, sizing.first_ticket_rows(rows, workers, stream.begun))
         stream.cutting = slot

@@ -95,11 +95,12 @@ def test_a_record_is_written_as_a_whole(nbytes: int) -> None:
 
 
 def test_no_delivery_has_the_number_that_means_any() -> None:
+    from loader.supervise.schedule.sizing import TicketSizes
     from loader.supervise.schedule.slot_pool import SlotPool
     from loader.supervise.schedule.streams import Streams
     from tests.plans import sample_batches
 
-    streams = Streams(sample_batches(4, 4), SlotPool(2, 4), 1, None, 1)
+    streams = Streams(sample_batches(4, 4), SlotPool(2, 4), 1, None, TicketSizes(1))
     streams.join(0, 0, 0)
     slot = streams.next_slot(1e9, 1)
     assert slot is not None

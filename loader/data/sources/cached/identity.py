@@ -19,6 +19,7 @@ import numpy as np
 
 from loader.data.rows import Indices
 from loader.data.sources.arrays.stored_array import StoredArray
+from loader.data.sources.files.far_index import FarIndex
 from loader.data.sources.files.path_index import PathIndex
 from loader.data.sources.lines.line_index import LineIndex
 
@@ -100,6 +101,8 @@ class _Walk:
             self._add_sequence(name, value)
         elif isinstance(value, set | frozenset):
             self._add_sequence(name, sorted(map(repr, value)))
+        elif isinstance(value, FarIndex):
+            self.facts[name] = _digest("\0".join(value.relative_paths()).encode("utf-8", "surrogateescape"), value.stamps().data)
         elif isinstance(value, PathIndex):
             self.facts[name] = _digest("\0".join(value.relative_paths()).encode("utf-8", "surrogateescape"))
             self.paths.extend(value.raw_paths(np.arange(len(value))))

@@ -17,7 +17,7 @@ from loader.data.sources.shapes.shape_table import same_shapes
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Leaf, Sample, SampleSpec, as_parts
 from loader.data.stopwatch import DECODE, READ
-from loader.errors import DecodeError, PipelineError
+from loader.errors import DecodeError, LoaderError, PipelineError
 
 
 class ByteFiles(LabelledFiles):
@@ -56,10 +56,12 @@ class ByteFiles(LabelledFiles):
         label: Label | None = None,
         exclude: str | Sequence[str] = (),
         sample_weight: object = None,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         self._decoder = as_decoder(decode)
         self.suffixes = self._decoder.suffixes
-        super().__init__(paths, labels, root, classes, label=label, exclude=exclude, sample_weight=sample_weight)
+        given: dict[str, Any] = {"label": label, "exclude": exclude, "sample_weight": sample_weight, "storage_options": storage_options}
+        super().__init__(paths, labels, root, classes, **given)
 
     @classmethod
     def _suffixes_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -98,7 +100,7 @@ class ByteFiles(LabelledFiles):
 
     def _shapes_in(self, path: str) -> Sequence[tuple[int, ...]]:
         try:
-            shapes = self._decoder.shapes_in(path)
+            shapes = self._decoder.shapes_in(path) if self._far is None else None
         except Undecodable as error:
             raise DecodeError(path, str(error)) from None
         if shapes is not None:
@@ -109,7 +111,10 @@ class ByteFiles(LabelledFiles):
         return repr(self._decoder) if type(self._decoder).shapes_in is not Decoder.shapes_in else None
 
     def _read_file(self, path: str) -> Sample:
-        watch, content = self.watch, self._opened_reader().read(path)
+        return self._parts_of(self._read_content(path), path)
+
+    def _parts_of(self, content: memoryview, path: str) -> Sample:
+        watch = self.watch
         if watch is not None:
             watch.lap(READ)
         try:
@@ -125,17 +130,24 @@ class ByteFiles(LabelledFiles):
             raise self._no_sample(error) from None
 
     def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
-        rows, spec = zip(indices.tolist(), paths, places, strict=True), SampleSpec(self.spec.leaves[: len(out)])
-        decode_rows(self._decoder, rows, self._opened_reader().read, out, spec, gauge, self.watch, self._cause)
+        keys = paths if self._far is None else map(self._far.index.span, indices.tolist())
+        rows, spec = zip(indices.tolist(), keys, places, strict=True), SampleSpec(self.spec.leaves[: len(out)])
+        decode_rows(self._decoder, rows, self._read_content, out, spec, gauge, self.watch, self._cause)
 
-    def _opened_reader(self) -> FileReader:
+    @property
+    def _read_content(self) -> Callable[[Any], memoryview]:
+        """What reads the content of a path, or of a span if it is far away; the memory is valid until the next call."""
+        if self._far is not None:
+            return self._far.read
         if self._reader is None:
             self._reader = FileReader()
-        return self._reader
+        return self._reader.read
 
     def _cause(self, error: BaseException, index: int) -> BaseException:
         """Return an error about a file with its path in it; what a function of the user's raised stays as it is."""
         path = self._index.path(index)
+        if isinstance(error, LoaderError):
+            return error
         if isinstance(error, OSError):
             return name_path(error, path)
         if isinstance(error, Undecodable) or (isinstance(error, ValueError) and not self._decoder.of_user):

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from loader.data.sources.files.file_search import FileSearch, class_folders
+from loader.data.sources.files.file_search import FileSearch
 from loader.data.sources.labels.labels import check_classes
 from loader.data.spec import Array
 from loader.errors import ConfigError, DataNotFoundError
@@ -30,7 +30,7 @@ def list_classes(root: str, search: FileSearch, maker: str, classes: Iterable[st
         DataNotFoundError: the folder is missing, or has no sub-folders, or these hold no files.
         ConfigError: a sub-folder is not in `classes`, or they are parts of a data set.
     """
-    folders = class_folders(root, maker)
+    folders = search.classes(root)
     if classes is None and len(folders) > 1 and PARTS_OF_A_SET.issuperset(name.lower() for name in folders):
         part = f"{maker}.from_folder({os.path.join(root, folders[0])!r})"
         raise ConfigError(
@@ -52,4 +52,4 @@ def list_classes(root: str, search: FileSearch, maker: str, classes: Iterable[st
         search.folder(root)  # raises: says what is there instead
     search.log_skipped(root)
     search.log_stray(root)
-    return paths, np.repeat(np.array([numbers[name] for name in folders], np.int32), counts), names
+    return search.with_facts(paths), np.repeat(np.array([numbers[name] for name in folders], np.int32), counts), names

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
+from loader.data.remote.urls import check_no_flattened, check_url, is_url
 from loader.errors import ConfigError, DataNotFoundError, DecodeError, LoaderError
 
 _LOOKED_AT = 500  # files of a list: 1 ms, and half a second if each takes a millisecond
@@ -17,12 +18,24 @@ Paths: TypeAlias = "PathLike | Sequence[PathLike]"
 
 
 def absolute_path(path: PathLike) -> str:
-    """Return a path, such as a folder given as `root`, absolute."""
-    return os.path.abspath(os.path.expanduser(path_text(path)))
+    """Return a path absolute. Raises ConfigError for a URL."""
+    text = path_text(path)
+    if is_url(text):
+        raise ConfigError(
+            f"{check_url(text)} is a URL, and here only files of this machine can be used; what takes URLs: docs/my_data_is_in_a_bucket.md"
+        )
+    return os.path.abspath(os.path.expanduser(text))
+
+
+def absolute_place(path: PathLike) -> str:
+    """Return a path, such as a folder given as `root`, absolute; or a URL, without slashes at its end."""
+    text = path_text(path)
+    return check_url(text) if is_url(text) else absolute_path(path)
 
 
 def path_text(path: object) -> str:
     """Return a path as text. Raises ConfigError if it is not a path."""
+    check_no_flattened(path)
     try:
         return os.fsdecode(path)  # type: ignore[arg-type]
     except TypeError:
@@ -38,6 +51,8 @@ def unreadable(path: str, error: OSError, maker: str | None = None, kind: type[D
         maker: name of the class that the file is read for, if it takes a root and folders.
         kind: of an error about a file of it.
     """
+    if isinstance(error, LoaderError):  # about what is far away: it says all
+        return error
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         start = "the working directory" if maker is None else "root=, or without it at the working directory"
         place = f"it exists as far as {existing_part(path)}. Relative paths start at {start}, {os.getcwd()}"

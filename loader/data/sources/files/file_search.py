@@ -92,6 +92,21 @@ class FileSearch:
             raise DataNotFoundError(f"{pattern} matches {len(matches):,} names, such as {matches[0]}, but {missing}")
         raise DataNotFoundError(f"{pattern} matches no file. What to do: {nearest(_fixed_part(pattern))}")
 
+    def classes(self, folder: str) -> list[str]:
+        """Return the names of the sub-folders of a folder, sorted as strings: `10` stands before `2`."""
+        if not os.path.isdir(folder):
+            raise DataNotFoundError(f"folder {folder} does not exist. What to do: {nearest(folder)}")
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+        if not names:
+            without = example(self._maker, repr(folder), "labels=...")
+            raise DataNotFoundError(f"folder {folder} has no sub-folders; each class needs one. Without classes: {without}")
+        return names
+
+    def with_facts(self, paths: list[str]) -> list[str]:
+        """Return files that were found, with all that is known of them."""
+        return paths
+
     def log_skipped(self, folder: str) -> None:
         """Say in one line how many files of other kinds have been skipped so far."""
         count = sum(self._others.values())
@@ -145,18 +160,6 @@ class FileSearch:
 def ends_with(name: str, suffixes: tuple[str, ...]) -> bool:
     """Whether the name of a file ends with one of `suffixes`; none for all."""
     return not suffixes or name.endswith(suffixes) or name.lower().endswith(suffixes)
-
-
-def class_folders(folder: str, maker: str) -> list[str]:
-    """Return the names of the sub-folders of a folder, sorted as strings: `10` stands before `2`."""
-    if not os.path.isdir(folder):
-        raise DataNotFoundError(f"folder {folder} does not exist. What to do: {nearest(folder)}")
-    with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
-    if not names:
-        without = example(maker, repr(folder), "labels=...")
-        raise DataNotFoundError(f"folder {folder} has no sub-folders; each class needs one. Without classes: {without}")
-    return names
 
 
 def _compiled(exclude: object) -> re.Pattern[str] | None:

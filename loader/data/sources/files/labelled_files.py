@@ -13,11 +13,12 @@ import numpy as np
 
 from loader.data.copy_rows import put
 from loader.data.npy.file_io import will_read
+from loader.data.remote.local_copies import local_copy
+from loader.data.remote.options import StorageOptions
 from loader.data.rows import Indices, RowGauge, gauge_of
 from loader.data.sources.files.class_listing import list_classes
-from loader.data.sources.files.file_listing import PathLike, Paths, absolute_path, as_path_list, check_first, check_there, path_text, unreadable
-from loader.data.sources.files.file_search import FileSearch
-from loader.data.sources.files.path_index import PathIndex
+from loader.data.sources.files.file_listing import PathLike, Paths, absolute_place, unreadable
+from loader.data.sources.files.index_making import IndexMaker, reader_of, shown_folder
 from loader.data.sources.labels.file_name_labels import labels_of_names
 from loader.data.sources.labels.labels import check_classes, read_labels
 from loader.data.sources.labels.manifest import Columns, check_options, read_manifest
@@ -48,6 +49,7 @@ class LabelledFiles(Source):
             ID.
         exclude: one or several patterns of files to leave out of a folder or glob, as paths relative to `root`: `"old/*"`, `"*_mask.npy"`.
         sample_weight: of each sample, in one of the forms of `labels`; needs labels.
+        storage_options: for URLs: endpoint, region, credentials, ... of the store, beside what the environment says.
 
     Attributes:
         classes: names of the classes; label k means `classes[k]`. Empty if labels are numbers and no classes were given.
@@ -75,22 +77,27 @@ class LabelledFiles(Source):
         label: Label | None = None,
         exclude: str | Sequence[str] = (),
         sample_weight: object = None,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         if labels is not None and label is not None:
             raise ConfigError("labels= and label= both say what the labels are; give one of them")
         if labels is None and label is None and sample_weight is not None:
             raise ConfigError("sample_weight needs labels: a sample is (x, y, sample_weight)")
-        self._index = self._make_index(paths, root, exclude)
+        self._options = StorageOptions(storage_options)
+        self._index = self._index_maker(self.suffixes, exclude, self._options).make(paths, root)
+        self._far = reader_of(self._index, self._options)
         self.classes: tuple[str, ...] = () if classes is None else check_classes(classes)
         self._columns: list[Array] = []  # what follows x in a sample: nothing, or labels, or labels and weights
         if labels is not None:
-            values, self.classes = read_labels(labels, self._index, classes)
+            with local_copy(labels, self._options) as given:
+                values, self.classes = read_labels(given, self._index, classes)
             self._columns.append(values)
         if label is not None:
             values, self.classes = labels_of_names(label, self._index.ids(), self.classes or None)
             self._columns.append(values)
         if sample_weight is not None:
-            weights, names = read_labels(sample_weight, self._index, what="sample_weight")
+            with local_copy(sample_weight, self._options) as given:
+                weights, names = read_labels(given, self._index, what="sample_weight")
             if names:
                 raise LabelError(f"sample_weight is text, such as {names[0]!r}; give numbers")
             self._columns.append(weights if weights.dtype.kind == "f" else weights.astype(np.float32))
@@ -113,8 +120,9 @@ class LabelledFiles(Source):
                 raise ConfigError(
                     f"from_folder takes no {name}=, because the sub-folders are its labels; for other labels: {cls.__name__}(folder, {name}=...)"
                 )
-        root = absolute_path(folder)
-        search = FileSearch(cls._suffixes_with(options), cls.__name__, options.pop("exclude", ()), root)
+        root = absolute_place(folder)
+        stores = StorageOptions(options.get("storage_options"))
+        search = cls._index_maker(cls._suffixes_with(options), options.pop("exclude", ()), stores).search(root, root)
         paths, labels, names = list_classes(root, search, cls.__name__, classes)
         return cls(paths, labels=labels, root=root, classes=names, **options)
 
@@ -152,9 +160,10 @@ class LabelledFiles(Source):
         check_options(options)
         columns = Columns.of(path_column, () if label_columns is None and "label" in options else label_columns, weight_column)
         is_path = isinstance(file, (str, os.PathLike))
-        folder = absolute_path(root) if root is not None else os.path.dirname(absolute_path(file)) if is_path else None
+        folder = absolute_place(root) if root is not None else os.path.dirname(absolute_place(file)) if is_path else None
         names = None if classes is None else check_classes(classes)
-        manifest = read_manifest(file, folder or os.getcwd(), columns, names, cls.appended, cls.finds_missing)
+        with local_copy(file, StorageOptions(options.get("storage_options"))) as table:
+            manifest = read_manifest(table, folder or os.getcwd(), columns, names, cls.appended, cls.finds_missing)
         return cls(manifest.paths, manifest.labels, folder, manifest.classes or names, sample_weight=manifest.weights, **options)
 
     def __len__(self) -> int:
@@ -163,7 +172,7 @@ class LabelledFiles(Source):
     def sample(self, index: int) -> Sample:
         path = self._index.path(index)
         try:
-            parts = self._read_file(path)
+            parts = self._read_file(path) if self._far is None else self._parts_of(self._far.fetch(self._far.index.span(index)).content, path)
         except OSError as error:
             raise unreadable(path, error, type(self).__name__, self.file_error) from None
         return (*parts, *(column[index].copy() for column in self._columns))
@@ -192,7 +201,21 @@ class LabelledFiles(Source):
             put(column.take(indices, axis=0, mode="clip"), target, places)
         self._read_files(indices, self._index.raw_paths(indices), out[:files], places.tolist(), gauge_of(out))
 
+    @property
+    def rows_at_once(self) -> int:
+        return 0 if self._far is None else self._far.rows
+
+    def versions(self) -> Indices | None:
+        return None if self._far is None else self._far.index.stamps()
+
+    def be_patient(self, patience_s: float) -> None:
+        if self._far is not None:
+            self._far.patience_s = patience_s
+
     def will_read(self, indices: Indices) -> None:
+        if self._far is not None:
+            self._far.begin(indices)
+            return
         nbytes = self.spec.nbytes + _HEADER_BYTES
         for path in self._index.raw_paths(indices):
             will_read(path, ((0, nbytes),))
@@ -229,13 +252,14 @@ class LabelledFiles(Source):
         def find(places: Indices) -> Indices:
             return np.concatenate(look(self, indices[places])[: len(leaves)], axis=1)
 
-        table = remembered(self._index.raw_paths(indices), reader, width_of(leaves), find)
+        stamps = None if self._far is None else self._far.index.stamps()[indices]
+        table = remembered(self._index.raw_paths(indices), reader, width_of(leaves), find, stamps)
         return [*split_by_leaf(table, leaves), *same_shapes(self.spec.leaves[len(leaves) :], len(indices))]
 
     def __repr__(self) -> str:
         files = f"{len(self):,} file{'s' if len(self) > 1 else ''}"
         classes = f", {len(self.classes)} classes" if self.classes else ""
-        return f"{type(self).__name__}({files} in {_shown(self._index.root)}{classes})"
+        return f"{type(self).__name__}({files} in {shown_folder(self._index.root)}{classes})"
 
     @abstractmethod
     def _leaves_of(self, path: str) -> Sequence[Leaf]:
@@ -254,37 +278,18 @@ class LabelledFiles(Source):
         """Return what one file holds, fresh: x, and more parts where a file has them."""
 
     @abstractmethod
+    def _parts_of(self, content: memoryview, path: str) -> Sample:
+        """Return what `_read_file` does, from the content of the file."""
+
+    @abstractmethod
     def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
         """Read files into the rows `places` of `out`, one array for each of `_leaves_of`; raises BadSample as `Source.read` does."""
+
+    @classmethod
+    def _index_maker(cls, suffixes: tuple[str, ...], exclude: str | Sequence[str], options: StorageOptions) -> IndexMaker:
+        return IndexMaker(cls.__name__, suffixes, cls.appended, cls.finds_missing, exclude, options)
 
     @classmethod
     def _suffixes_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the `suffixes` of a source that is made with these options."""
         return cls.suffixes
-
-    def _make_index(self, paths: Paths, root: PathLike | None, exclude: str | Sequence[str]) -> PathIndex:
-        folder, maker = None if root is None else absolute_path(root), type(self).__name__
-        if isinstance(paths, (str, os.PathLike)):
-            if folder is not None:
-                paths = os.path.join(folder, os.path.expanduser(os.fspath(paths)))
-            search = FileSearch(self.suffixes, maker, exclude, folder)
-            found, own = search.find(paths)
-            search.log_skipped(_shown(own))
-            return PathIndex(found, folder or own)
-        if exclude:
-            raise ConfigError("exclude= is for a folder or a glob; leave the files out of the list instead")
-        names = as_path_list(paths, maker)
-        if folder is None:
-            check_first(names[0], self.appended, maker)
-        elif self.appended:
-            names = [name if name.endswith(self.appended) else name + self.appended for name in map(path_text, names)]
-        index = PathIndex(names, folder)
-        if self.finds_missing:
-            check_there(len(index), index.path, self.appended, folder)
-        return index
-
-
-def _shown(folder: str) -> str:
-    """Return a folder as a user would write it: relative where it lies in the working directory."""
-    here = os.getcwd()
-    return os.path.relpath(folder, here) if folder.startswith(here.rstrip("/") + "/") else folder

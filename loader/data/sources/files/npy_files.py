@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from loader.data.npy.header import inspect_file, read_array
+from loader.data.npy.header import NpyHeader, array_of, inspect_file, read_array
 from loader.data.npy.reader import NpyReader
-from loader.data.rows import Indices, RowGauge
+from loader.data.rows import BadSample, Indices, RowGauge
 from loader.data.sources.files.labelled_files import LabelledFiles
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
-from loader.errors import NpyError
+from loader.errors import DataNotFoundError, DecodeError, NpyError
+
+if TYPE_CHECKING:
+    from loader.data.sources.files.far_reader import FarReader
 
 
 class NpyFiles(LabelledFiles):
@@ -41,13 +44,21 @@ class NpyFiles(LabelledFiles):
         return self.spec
 
     def _leaves_of(self, path: str) -> Sequence[Leaf]:
-        header, _ = inspect_file(path)
+        header, _ = self._inspect(path)
         return (Leaf(0, None, header.shape, header.native),)
 
     def _shapes_in(self, path: str) -> Sequence[tuple[int, ...]]:
-        header, nbytes = inspect_file(path)
-        header.check_size(nbytes, path)
+        header, nbytes = self._inspect(path)
+        if nbytes >= 0:  # else it is far away, and its store does not say
+            header.check_size(nbytes, path)
         return (header.shape,)
+
+    def _inspect(self, path: str) -> tuple[NpyHeader, int]:
+        if self._far is None:
+            return inspect_file(path)
+        from loader.data.sources.files.far_npy import fetch_header
+
+        return fetch_header(self._far.fetch, path)
 
     def _shapes_known_by(self) -> str:
         return type(self).__name__
@@ -55,11 +66,26 @@ class NpyFiles(LabelledFiles):
     def _read_file(self, path: str) -> Sample:
         return (read_array(path),)
 
+    def _parts_of(self, content: memoryview, path: str) -> Sample:
+        return (array_of(content, path),)
+
     def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
         if self._reader is None:
             leaf = self.spec.leaves[0]
             self._reader = NpyReader(leaf.shape, leaf.dtype, self._index.path(self._example))
-        self._reader.read(indices, paths, out[0], places, gauge)
+        if self._far is None:
+            self._reader.read(indices, paths, out[0], places, gauge)
+        else:
+            self._read_far(self._reader, self._far, indices, out[0], places, gauge)
+
+    def _read_far(self, reader: NpyReader, far: FarReader, indices: Indices, out: Array, places: Sequence[int], gauge: RowGauge) -> None:
+        cell, first = gauge
+        for index, place in zip(indices.tolist(), places, strict=True):
+            cell[0] = first + place
+            try:
+                reader.put(far.read(far.index.span(index)), self._index.path(index), out, place)
+            except (DecodeError, DataNotFoundError) as error:
+                raise BadSample(index) from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_reader"}

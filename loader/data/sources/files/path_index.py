@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,9 @@ class PathIndex:
         root: absolute, without a slash at its end (except for `/` itself).
     """
 
+    far: ClassVar[bool] = False
+    """Whether these are URLs."""
+
     def __init__(self, paths: Sequence[str | os.PathLike[str]], root: str | None = None) -> None:
         joined, names = _join(paths)
         absolute = joined.count("\0/") + joined.startswith("/")
@@ -45,6 +49,10 @@ class PathIndex:
             joined = "\0".join([name if name[:1] == "/" else prefix + name for name in names])
         if _needs_normalizing(joined):
             joined = "\0".join([os.path.normpath(path) for path in joined.split("\0")])
+        self._fill(joined, names)
+
+    def _fill(self, joined: str, names: Sequence[str]) -> None:
+        """Take over the paths, joined by zero bytes."""
         self._blob: npt.NDArray[np.uint8] = np.frombuffer(os.fsencode(joined) + b"\0", np.uint8)
         ends = np.flatnonzero(self._blob == 0)
         if len(ends) != len(names):

@@ -23,7 +23,7 @@ _GONE = (-1, -1)
 _log = logging.getLogger("loader")
 
 
-def remembered(paths: Sequence[bytes], reader: str, width: int, find: Callable[[Indices], Indices]) -> Indices:
+def remembered(paths: Sequence[bytes], reader: str, width: int, find: Callable[[Indices], Indices], stamps: Indices | None = None) -> Indices:
     """Return the shapes of files, int64 of shape `(len(paths), width)`: those that are remembered, and for the others what `find` returns.
 
     Args:
@@ -31,8 +31,10 @@ def remembered(paths: Sequence[bytes], reader: str, width: int, find: Callable[[
         reader: what makes samples of them, in words that say all that shapes depend on.
         width: lengths that the shapes of one file have.
         find: is given places in `paths` and returns the shapes of these files, one row for each.
+        stamps: two numbers for each that change with it, of shape `(len(paths), 2)`; None: size and time, as the system tells them.
     """
-    stamps = np.array([_stamp(path) for path in paths], np.int64).reshape(-1, 2)
+    if stamps is None:
+        stamps = np.array([_stamp(path) for path in paths], np.int64).reshape(-1, 2)
     place = _place(paths, reader, width)
     known = None if place is None else _load(place, len(paths), width)
     shapes = np.empty((len(paths), width), np.int64)

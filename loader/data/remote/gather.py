@@ -1,0 +1,297 @@
+"""Many objects, or ranges of them, on their way to one process at the same time.
+
+Latency is what makes far data slow: one request after the other brings a dozen samples a second, whatever the bandwidth. So whoever knows what it
+will read says so (`begin`), and takes it later (`take`). In between, a thread with an event loop keeps the requests going: it starts as many as the
+store stands, tries again what failed, and asks a second time for what takes several times as long as usual.
+
+    begun ── waiting ── under way ──┬── there ── taken
+                ▲                   │
+                └── after a pause ──┴── failed for good ── raised by `take`
+
+Nobody but `take` gives up: what was begun beforehand may be tried for as long as it likes, since nobody waits for it yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Fetched, Problem, Span
+from loader.data.remote.options import StorageOptions
+from loader.data.remote.pace import Pace, pause_s
+from loader.data.remote.stores import Stores
+from loader.errors import ConfigError, DataNotFoundError, FetchError, PipelineError
+
+_log = logging.getLogger("loader.worker")
+
+_LOOKED_AFTER_EVERY_S = 0.05
+_ATTEMPTS_AT_ONCE = 3  # for one span
+_SHARE_OF_PATIENCE = 0.75  # of the time after which a worker is taken for stuck
+_CHANGED = "has changed since the source was made, or is of another size. What to do: make the source again; a resumed run needs the same data"
+
+
+class State(Enum):
+    """Of a flight."""
+
+    WAITING = "for its turn, or for the end of a pause"
+    UNDER_WAY = "one or several requests are on their way"
+    ENDED = "it is there, or has failed for good"
+
+
+@dataclass(eq=False)
+class _Flight:
+    """A span on its way. It belongs to the loop's thread, but for `result` and `error`, which are set once, before `ended`."""
+
+    span: Span
+    state: State = State.WAITING
+    attempts: dict[asyncio.Task[Fetched], float] = field(default_factory=dict)  # and when each began
+    failures: int = 0
+    last: Problem | None = None
+    result: Fetched | None = None
+    error: Exception | None = None
+    ended: bool = False
+
+
+@dataclass
+class Counts:
+    """What one process has fetched.
+
+    Attributes:
+        fetched: spans.
+        nbytes: of them.
+        retries: requests that were sent again, because one failed or took too long.
+        in_flight: requests that are on their way now.
+        waited_ns: in `take`.
+    """
+
+    fetched: int = 0
+    nbytes: int = 0
+    retries: int = 0
+    in_flight: int = 0
+    waited_ns: int = 0
+
+
+class Gather:
+    """Fetches spans. Each process makes its own; one thread at a time calls it.
+
+    Args:
+        options: of the stores.
+        patience_s: after which a worker that waits is taken for stuck; `take` gives up sooner.
+        most: requests on their way.
+        kept: spans that are begun and not taken. Beyond that, the oldest ones are dropped, which nobody has taken since there was an error.
+
+    Attributes:
+        counts: what was done so far.
+    """
+
+    def __init__(self, options: StorageOptions, patience_s: float, most: int, kept: int) -> None:
+        self.counts = Counts()
+        self._patience_s = _SHARE_OF_PATIENCE * patience_s
+        self._stores = Stores(options, self._patience_s)
+        self._pace = Pace(most)
+        self._kept = max(kept, most)
+        self._flights: dict[Span, _Flight] = {}  # in the order in which they were begun
+        self._waiting: deque[_Flight] = deque()
+        self._under_way: dict[_Flight, None] = {}
+        self._landed = threading.Condition()
+        self._pid = os.getpid()
+        self._watching = False
+        self._chance = random.Random()  # its own: that of the module is for the user's functions
+        self._loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=_run, args=(self._loop,), name="loader-fetch", daemon=True)
+        thread.start()
+        self._end = weakref.finalize(self, _stop, self._loop, thread, self._pid)  # also at the end of the process
+
+    def begin(self, spans: Iterable[Span]) -> None:
+        """Begin to fetch spans, unless they are begun already, and don't wait for them."""
+        self._check_process()
+        flights = []
+        for span in spans:
+            if span not in self._flights:
+                self._flights[span] = flight = _Flight(span)
+                flights.append(flight)
+        if not flights:
+            return
+        dropped = []
+        while len(self._flights) > self._kept and (oldest := next(iter(self._flights.values()))) is not flights[0]:
+            dropped.append(self._flights.pop(oldest.span))
+        self._loop.call_soon_threadsafe(self._admit, flights, dropped)
+
+    def take(self, span: Span) -> Fetched:
+        """Return a span, once it is there; it is forgotten then.
+
+        Raises:
+            DataNotFoundError: there is no such object.
+            FetchError: it can't be fetched, has changed, or did not come in time.
+        """
+        self.begin((span,))
+        flight = self._flights.pop(span)
+        if not flight.ended:
+            began = time.monotonic_ns()
+            with self._landed:
+                arrived = self._landed.wait_for(lambda: flight.ended, self._patience_s)
+            self.counts.waited_ns += time.monotonic_ns() - began
+            if not arrived:
+                self._loop.call_soon_threadsafe(self._admit, [], [flight])
+                raise self._late(flight)
+        if flight.error is not None:
+            raise flight.error
+        assert flight.result is not None
+        return flight.result
+
+    def close(self) -> None:
+        """End the thread; nothing is fetched any more."""
+        self._end()
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise PipelineError(
+                "far data was read in this process before it was forked, and the threads that fetch it are not there in the fork, so that it would "
+                "wait for ever. What to do: read no sample before the fork, or start processes by 'spawn'"
+            )
+
+    def _late(self, flight: _Flight) -> FetchError:
+        last = flight.last
+        said = f"; the last of {flight.failures} failed tries: {last.words}" if last else ""
+        return FetchError(
+            flight.span.url,
+            f"did not come within {self._patience_s:.3g} s{said}. What to do: check network and store; a larger sample_timeout_s waits longer",
+        )
+
+    # All that follows runs in the thread of the loop.
+
+    def _admit(self, flights: list[_Flight], dropped: list[_Flight]) -> None:
+        for flight in dropped:
+            flight.state = State.ENDED
+            self._leave(flight)
+        self._waiting.extend(flights)
+        self._start()
+
+    def _start(self) -> None:
+        """Start what waits for its turn, as much as the store stands."""
+        while self._waiting and self.counts.in_flight < self._pace.window:
+            flight = self._waiting.popleft()
+            if flight.state is State.WAITING:
+                self._attempt(flight)
+
+    def _attempt(self, flight: _Flight) -> None:
+        try:
+            store, place = self._stores.find(flight.span.url)
+        except ConfigError as error:
+            self._finish(flight, error=error)
+            return
+        flight.state = State.UNDER_WAY
+        self._under_way[flight] = None
+        self.counts.in_flight += 1
+        task = self._loop.create_task(store.fetch(place.key, flight.span.start, flight.span.end))
+        flight.attempts[task] = time.monotonic()
+        task.add_done_callback(lambda done: self._landed_or_failed(flight, done))
+        if not self._watching:
+            self._watching = True
+            self._loop.call_later(_LOOKED_AFTER_EVERY_S, self._look)
+
+    def _landed_or_failed(self, flight: _Flight, task: asyncio.Task[Fetched]) -> None:
+        self.counts.in_flight -= 1
+        began = flight.attempts.pop(task, 0.0)
+        if task.cancelled():
+            self._start()
+            return
+        error = task.exception()
+        if flight.state is State.UNDER_WAY:
+            problem = _check(flight.span, task.result()) if error is None else self._stores.find(flight.span.url)[0].problem(error)
+            if problem is None:
+                self._pace.answered(time.monotonic() - began)
+                self._finish(flight, task.result())
+            else:
+                self._failed(flight, problem)
+        self._start()
+
+    def _failed(self, flight: _Flight, problem: Problem) -> None:
+        flight.failures += 1
+        flight.last = problem
+        url = flight.span.url
+        if problem.slow_down:
+            self._pace.refused(time.monotonic())
+        if not problem.passes:
+            self._finish(flight, error=DataNotFoundError(f"{url}: {problem.words}") if problem.missing else FetchError(url, problem.words))
+        elif not flight.attempts:
+            wait_s = pause_s(flight.failures, self._chance.random())
+            _log.info("%s: %s; it is tried again in %.2g s (try %d)", url, problem.words, wait_s, flight.failures + 1)
+            flight.state = State.WAITING
+            self._under_way.pop(flight, None)
+            self._loop.call_later(wait_s, self._again, flight)
+
+    def _again(self, flight: _Flight) -> None:
+        if flight.state is State.WAITING:
+            self.counts.retries += 1
+            self._waiting.appendleft(flight)  # the oldest, so the first that is waited for
+            self._start()
+
+    def _finish(self, flight: _Flight, result: Fetched | None = None, error: Exception | None = None) -> None:
+        flight.state = State.ENDED
+        flight.result, flight.error = result, error
+        if result is not None:
+            self.counts.fetched += 1
+            self.counts.nbytes += len(result.content)
+        self._leave(flight)
+        with self._landed:
+            flight.ended = True
+            self._landed.notify_all()
+
+    def _leave(self, flight: _Flight) -> None:
+        self._under_way.pop(flight, None)
+        for task in list(flight.attempts):
+            task.cancel()
+
+    def _look(self) -> None:
+        """Ask once more for what is likely to hang, the oldest first. Goes on while anything is on its way."""
+        now = time.monotonic()
+        lost_after_s = self._pace.lost_after_s()
+        for flight in list(self._under_way):
+            latest = max(flight.attempts.values(), default=now)
+            if now - latest > lost_after_s and len(flight.attempts) < _ATTEMPTS_AT_ONCE and self._pace.hedge():
+                _log.info("%s: no answer for %.2g s; it is asked for once more", flight.span.url, now - latest)
+                self.counts.retries += 1
+                self._attempt(flight)
+        self._watching = bool(self._under_way)
+        if self._watching:
+            self._loop.call_later(_LOOKED_AFTER_EVERY_S, self._look)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop until it is stopped, and end what is on its way then."""
+    loop.run_forever()
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+
+def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, pid: int) -> None:
+    if pid == os.getpid() and not loop.is_closed():
+        loop.call_soon_threadsafe(loop.stop)
+        if thread is not threading.current_thread():  # where the last reference happened to be dropped
+            thread.join()
+
+
+def _check(span: Span, fetched: Fetched) -> Problem | None:
+    """Return what is wrong with an answer; None if nothing is."""
+    if UNKNOWN_VERSION not in (span.version, fetched.version) and fetched.version != span.version:
+        return Problem(_CHANGED, passes=False)
+    got, size = len(fetched.content), fetched.size if span.size == UNKNOWN_SIZE else span.size
+    if size == UNKNOWN_SIZE:
+        wanted = got if span.end is None else span.end - span.start
+    else:
+        wanted = max(0, (size if span.end is None else min(span.end, size)) - span.start)
+    if got == wanted:
+        return None
+    return Problem(f"{got:,} bytes came instead of {wanted:,}", passes=True)

@@ -1,0 +1,105 @@
+"""What a store has below a folder: many lists at a time, of sub-folders, as each list alone brings a thousand objects a request. For one process."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from loader.data.remote.objects import UNKNOWN_VERSION, Facts, Problem, Span, Store
+from loader.data.remote.pace import pause_s
+from loader.data.remote.stores import Stores
+from loader.errors import DataNotFoundError, FetchError
+
+_AT_ONCE = 64
+MISSING = -2
+"""Size of an object that does not exist."""
+
+Result = TypeVar("Result")
+
+
+class Lister:
+    """Asks the stores what they have.
+
+    Args:
+        stores: to ask.
+        patience_s: for how long what fails is tried again.
+        tell: is told how many objects are known, whenever there are more.
+    """
+
+    def __init__(self, stores: Stores, patience_s: float, tell: Callable[[int], None]) -> None:
+        self._stores = stores
+        self._patience_s = patience_s
+        self._tell = tell
+        self._found = 0
+        self._chance = random.Random()
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def below(self, url: str) -> list[Facts]:
+        """Return all objects below a folder, sorted; their keys are URLs. Raises FetchError."""
+        store, place = self._stores.find(url)
+        found = await self._walk(store, url, place.key)
+        folders = {each.key.rpartition("/")[0] for each in found}
+        prefix = "" if "://" in place.key else f"{place.base}/"
+        # Some tools mark a folder by an empty object of its name.
+        return sorted(Facts(prefix + each.key, each.size, each.version) for each in found if each.size or each.key not in folders)
+
+    async def about(self, urls: list[str]) -> list[Facts]:
+        """Return what is known of objects, in their order; of one that is missing, `MISSING` as size. Raises FetchError."""
+        return await asyncio.gather(*map(self._about, urls))
+
+    async def content(self, span: Span) -> bytes:
+        """Return an object, or a range of it. Raises FetchError, DataNotFoundError."""
+        store, place = self._stores.find(span.url)
+        fetched = await self._persist(store, span.url, lambda: store.fetch(place.key, span.start, span.end))
+        return bytes(fetched.content)
+
+    async def _about(self, url: str) -> Facts:
+        store, place = self._stores.find(url)
+        try:
+            facts = await self._persist(store, url, lambda: store.facts(place.key))
+        except DataNotFoundError:
+            return Facts(url, MISSING, UNKNOWN_VERSION)
+        self._count(1)
+        return Facts(url, facts.size, facts.version)
+
+    async def _walk(self, store: Store, url: str, key: str) -> list[Facts]:
+        found, complete = await self._persist(store, url, lambda: store.tree(key))
+        if not complete:
+            folders, beside = await self._persist(store, url, lambda: store.children(key))
+            if folders:
+                self._count(len(beside))
+                below = await asyncio.gather(*(self._walk(store, url, folder) for folder in folders))
+                return beside + [each for some in below for each in some]
+            found = beside
+        self._count(len(found))
+        return found
+
+    def _count(self, more: int) -> None:
+        self._found += more
+        self._tell(self._found)
+
+    async def _persist(self, store: Store, url: str, ask: Callable[[], Awaitable[Result]]) -> Result:
+        """Return what `ask` does, trying again what may pass."""
+        deadline = time.monotonic() + self._patience_s
+        failures = 0
+        async with self._turns:
+            while True:
+                try:
+                    return await ask()
+                except Exception as error:
+                    problem = store.problem(error)
+                failures += 1
+                wait_s = pause_s(failures, self._chance.random())
+                if not problem.passes or time.monotonic() + wait_s > deadline:
+                    raise _error(url, problem, failures)
+                await asyncio.sleep(wait_s)
+
+
+def _error(url: str, problem: Problem, failures: int) -> Exception:
+    if problem.missing:
+        return DataNotFoundError(f"{url}: {problem.words}")
+    tried = f" (tried {failures} times)" if failures > 1 else ""
+    return FetchError(url, problem.words + tried)

@@ -1,0 +1,207 @@
+"""Looking at far data in the process that makes a source: by a child, which ends with its answer.
+
+obstore and fsspec start threads when they are used, and these stay: in a process that forks later, as many scripts do, they would be missing in the
+fork. So the user's process only asks. Question and answer go through pipes, and so do credentials: neither arguments nor environment have them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import select
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from loader.data.remote.fsspec_store import check_fsspec
+from loader.data.remote.listing import Lister
+from loader.data.remote.objects import Facts, Objects, Span
+from loader.data.remote.obstore_store import check_obstore
+from loader.data.remote.options import StorageOptions
+from loader.data.remote.stores import Stores
+from loader.data.remote.urls import OBJECT_STORES
+from loader.errors import FetchError, LoaderError, from_record
+
+_CHILD = """
+import sys
+import json
+sys.path[:] = json.loads(sys.stdin.buffer.readline())
+from loader.data.remote.scouting import answer
+answer()
+"""
+
+_PATIENCE_S = 45.0  # of the child, for one request and all tries of it
+_SILENCE_S = 30.0  # of the parent; the child gives a sign of life every second
+_SIGN_OF_LIFE_S = 1.0
+_SHOWN_AFTER_S = 2.0
+
+_log = logging.getLogger("loader.data")
+
+
+@dataclass(frozen=True)
+class Scout:
+    """Looks at far data, in a child.
+
+    Each method starts one, which takes about 0.2 s, and blocks until it has answered, has died, or gives no sign of life.
+
+    Args:
+        options: of the stores.
+    """
+
+    options: StorageOptions
+
+    def below(self, url: str) -> Objects:
+        """Return all objects below a folder, sorted. Raises FetchError, ConfigError."""
+        return _objects(*self._ask("below", url, []))
+
+    def about(self, urls: list[str]) -> Objects:
+        """Return what is known of objects, in their order. Raises FetchError, ConfigError."""
+        return _objects(*self._ask("about", urls[0], [urls]))
+
+    def content(self, span: Span) -> bytes:
+        """Return an object, or a range of it. Raises FetchError, DataNotFoundError, ConfigError."""
+        return self._ask("content", span.url, [span.start, span.end])[1]
+
+    def _ask(self, what: str, url: str, more: list[Any]) -> tuple[dict[str, Any], bytes]:
+        check_library(url)
+        command = [sys.executable, "-c", _CHILD]
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            return _receive(child, url, [sys.path, {"what": what, "url": url, "more": more, "options": self.options.values()}])
+        finally:
+            child.kill()
+            child.wait()
+            for end in (child.stdin, child.stdout):
+                if end is not None:
+                    end.close()
+
+
+def check_library(url: str) -> None:
+    """Raise ConfigError unless what a URL is read with is installed."""
+    if url.partition("://")[0].lower() in OBJECT_STORES:
+        check_obstore()
+    else:
+        check_fsspec(url)
+
+
+def _receive(child: subprocess.Popen[bytes], url: str, question: list[Any]) -> tuple[dict[str, Any], bytes]:
+    assert child.stdin is not None and child.stdout is not None
+    child.stdin.write(b"".join(json.dumps(line).encode() + b"\n" for line in question))
+    child.stdin.close()
+    pipe, text, shown = child.stdout.fileno(), bytearray(), _Shown(url)
+    while select.select([pipe], [], [], _SILENCE_S)[0]:
+        piece = os.read(pipe, 1 << 20)
+        if not piece:
+            break
+        text += piece
+        while (end := text.find(b"\n")) >= 0:
+            line = json.loads(text[:end])
+            if "known" in line:
+                shown.update(line["known"])
+                del text[: end + 1]
+                continue
+            shown.end()
+            if "error" in line:
+                raise from_record(line)
+            if len(text) < end + 1 + line["nbytes"]:
+                break
+            return line, bytes(text[end + 1 :])
+    raise FetchError(
+        url, f"the process that looks at it gave no answer: it {'has died' if child.poll() is not None else 'hangs'}; see what it printed"
+    )
+
+
+class _Shown:
+    """Says how far a long listing is: on a terminal in one line that changes, else in the log."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._next_s = time.monotonic() + _SHOWN_AFTER_S
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._drawn = False
+
+    def update(self, known: int) -> None:
+        """So many objects are known."""
+        now = time.monotonic()
+        if now < self._next_s or not known:
+            return
+        if self._terminal:
+            print(f"\r{self._url}: {known:,} objects so far", end="", file=sys.stderr, flush=True)
+            self._drawn = True
+        else:
+            _log.info("%s: %d objects so far", self._url, known)
+        self._next_s = now + (_SIGN_OF_LIFE_S if self._terminal else 10 * _SIGN_OF_LIFE_S)
+
+    def end(self) -> None:
+        """All are known."""
+        if self._drawn:
+            print(file=sys.stderr, flush=True)
+
+
+def _objects(header: dict[str, Any], content: bytes) -> Objects:
+    count = header["count"]
+    table = np.frombuffer(content, np.int64, 2 * count).reshape(2, count)
+    urls = content[16 * count :].decode("utf-8", "surrogatepass").split("\0") if count else []
+    return Objects(urls, table[0].copy(), table[1].copy())
+
+
+# The child.
+
+
+def answer() -> None:
+    """Answer the question on standard input. Never returns."""
+    asked = json.loads(sys.stdin.buffer.readline())
+    try:
+        header, content = asyncio.run(_answer(asked))
+    except LoaderError as error:
+        header, content = error.to_record(), b""
+    _write(header)
+    _write_all(content)
+    os._exit(0)  # threads of libraries may be at work
+
+
+async def _answer(asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    known = 0
+
+    def tell(count: int) -> None:
+        nonlocal known
+        known = count
+
+    async def live() -> None:
+        while True:
+            _write({"known": known})
+            await asyncio.sleep(_SIGN_OF_LIFE_S)
+
+    alive = asyncio.get_running_loop().create_task(live())
+    lister = Lister(Stores(StorageOptions(asked["options"]), _PATIENCE_S), _PATIENCE_S, tell)
+    url, more = asked["url"], asked["more"]
+    try:
+        if asked["what"] == "content":
+            content = await lister.content(Span(url, *more))
+            return {"nbytes": len(content)}, content
+        facts = await (lister.below(url) if asked["what"] == "below" else lister.about(*more))
+    finally:
+        alive.cancel()
+    return _packed(facts)
+
+
+def _packed(facts: list[Facts]) -> tuple[dict[str, Any], bytes]:
+    table = np.array([[each.size for each in facts], [each.version for each in facts]], np.int64)
+    content = table.tobytes() + "\0".join(each.key for each in facts).encode("utf-8", "surrogatepass")
+    return {"count": len(facts), "nbytes": len(content)}, content
+
+
+def _write(line: dict[str, Any]) -> None:
+    _write_all(json.dumps(line).encode() + b"\n")
+
+
+def _write_all(content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(1, rest) :]  # fails if nobody reads any more, which ends this process

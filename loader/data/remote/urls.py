@@ -1,0 +1,87 @@
+"""What a URL is, and what may not be in one: URLs are named in logs and errors, so credentials have no place there."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from loader.errors import ConfigError
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:::[A-Za-z][A-Za-z0-9+.-]*)*://")  # two letters at least: C:// is a drive
+_FLATTENED = re.compile(r"(?:[a-z][a-z0-9+.-]+/)?(s3a?|gs|gcs|az|abfss?|https?):/[^/]")  # what pathlib makes of one
+_WEB = ("http", "https")
+
+OBJECT_STORES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "abfs", "abfss": "abfss", "http": "http", "https": "https"}
+"""Schemes that obstore reads, and what it calls them; all others are for fsspec."""
+
+
+class Place(NamedTuple):
+    """Where an object is.
+
+    Attributes:
+        base: URL of the bucket or the server, without a slash at its end.
+        key: of the object there; of what fsspec reads, its whole URL.
+    """
+
+    base: str
+    key: str
+
+
+def is_url(path: object) -> bool:
+    """Whether a path is a URL, as text."""
+    return isinstance(path, str) and _URL.match(path) is not None
+
+
+def is_web(url: str) -> bool:
+    """Whether a URL is one of a web server, which can't list what it has."""
+    return url.partition("://")[0].lower() in _WEB
+
+
+def check_url(url: str) -> str:
+    """Return a URL without slashes at its end. Raises ConfigError, which does not show it, if it holds credentials or a query."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url.partition("::")[0] if "::" in url else url)
+    web = parts.scheme.lower() in _WEB
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if web and parts.query:
+        raise ConfigError(
+            f"{shown}?...: the query of a URL, such as the signature of a presigned one, is not supported, since URLs are named in logs and errors. "
+            "What to do: give the URL without it, and credentials by storage_options= or the environment"
+        )
+    if parts.password is not None or (web and parts.username is not None):
+        raise ConfigError(
+            f"{shown}: the URL holds a user name or a password, which would be shown in logs and errors. What to do: give them by storage_options= "
+            "or the environment"
+        )
+    if not parts.netloc and parts.scheme.lower() in OBJECT_STORES:
+        raise ConfigError(f"{url!r} names no {'server' if web else 'bucket'}; a URL reads {parts.scheme}://{'server' if web else 'bucket'}/path")
+    return url.rstrip("/") if not url.endswith("://") else url
+
+
+def check_no_flattened(path: object) -> None:
+    """Raise ConfigError for a URL that was made a `pathlib.Path`, which takes one of its two slashes away."""
+    if isinstance(path, os.PathLike) and (found := _FLATTENED.match(os.fsdecode(path))):
+        raise ConfigError(f"{os.fsdecode(path)!r} was a URL, {found[1]}://..., before pathlib took a slash away; give URLs as str")
+
+
+def split(url: str) -> Place:
+    """Return where an object is."""
+    from urllib.parse import unquote
+
+    scheme, _, rest = url.partition("://")
+    known = OBJECT_STORES.get(scheme.lower())
+    host, _, key = rest.partition("/")
+    if known is None:
+        return Place(url if "::" in url else f"{scheme}://{host}", url)
+    return Place(f"{known}://{host}", unquote(key) if known in _WEB else key)
+
+
+def common_root(urls: Sequence[str]) -> str:
+    """Return the folder that all URLs lie in; that of the first one if they have none in common."""
+    first, last = min(urls), max(urls)
+    length = next((place for place, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last)))
+    shared = first[:length].rpartition("/")[0]
+    return shared if "://" in shared and not shared.endswith(":/") else first.rpartition("/")[0]

@@ -1,0 +1,60 @@
+"""When to try again, how many requests a store stands, and when one is taken for lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from loader.data.remote.pace import Pace, pause_s
+from loader.data.remote.retries import problem_of_status
+
+
+def test_pauses_grow_to_a_limit_and_are_spread() -> None:
+    assert [pause_s(failures, 0.5) for failures in (1, 2, 3)] == [0.05, 0.1, 0.2]
+    assert pause_s(50, 0.5) == 5.0
+    assert pause_s(3, 0.0) < pause_s(3, 1.0) == 3 * pause_s(3, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "passes", "slow_down", "missing"),
+    [(404, False, False, True), (403, False, False, False), (500, True, False, False), (503, True, True, False), (429, True, True, False)],
+)
+def test_statuses_mean_what_they_should(status: int, passes: bool, slow_down: bool, missing: bool) -> None:
+    problem = problem_of_status(status)
+    assert (problem.passes, problem.slow_down, problem.missing) == (passes, slow_down, missing)
+    assert str(status) in problem.words
+    assert passes or "What to do" in problem.words
+
+
+def test_a_store_that_refuses_gets_fewer_requests_and_slowly_more_again() -> None:
+    pace = Pace(256)
+    for _ in range(100):
+        pace.refused(10.0)  # all that were on their way
+    assert 170 < pace.window < 190
+    for second in range(100):
+        pace.refused(11.0 + second)
+    assert pace.window == 2
+    for _ in range(100_000):
+        pace.answered(0.05)
+    assert pace.window == 256
+
+
+def test_what_takes_several_times_as_long_as_usual_is_lost() -> None:
+    pace = Pace(8)
+    for _ in range(200):
+        pace.answered(0.1)
+    assert pace.lost_after_s() == pytest.approx(0.4, rel=0.01)
+    for _ in range(200):
+        pace.answered(1.0)
+    assert 2 < pace.lost_after_s() <= 4
+    for _ in range(200):
+        pace.answered(0.001)
+    assert pace.lost_after_s() == pytest.approx(0.2)
+
+
+def test_lost_requests_are_sent_again_only_while_they_are_few() -> None:
+    pace = Pace(8)
+    sent = sum(pace.hedge() for _ in range(1000))
+    assert sent < 20
+    for _ in range(100):
+        pace.answered(0.1)
+    assert sum(pace.hedge() for _ in range(1000)) == pytest.approx(15, abs=1)

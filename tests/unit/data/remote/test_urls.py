@@ -1,0 +1,68 @@
+"""What a URL is, and that none with a secret in it gets far."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from loader import ConfigError, NpyArrays, NpyFiles, RawArray
+from loader.data.remote.urls import Place, check_url, common_root, is_url, split
+
+
+def test_a_url_is_told_from_a_path() -> None:
+    assert all(map(is_url, ("s3://b/x", "gs://b", "https://h/x", "simplecache::s3://b/x", "zip://a.npy::file:///x.zip", "HTTP://h/x")))
+    assert not any(map(is_url, ("/x", "x", "C://x", "a:b", "./s3://x", Path("x"), None, 3)))
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("s3://b/a/x.npy", Place("s3://b", "a/x.npy")),
+        ("s3a://b/a b.npy", Place("s3://b", "a b.npy")),
+        ("gcs://b", Place("gs://b", "")),
+        ("https://host:8000/a%20b/x.npy", Place("https://host:8000", "a b/x.npy")),
+        ("sftp://host/x.npy", Place("sftp://host", "sftp://host/x.npy")),
+        ("zip://a.npy::file:///x.zip", Place("zip://a.npy::file:///x.zip", "zip://a.npy::file:///x.zip")),
+    ],
+)
+def test_a_url_has_a_store_and_a_key(url: str, place: Place) -> None:
+    assert split(url) == place
+
+
+@pytest.mark.parametrize("url", ["https://h/x.npy?X-Amz-Signature=SECRET", "https://me:SECRET@h/x", "https://SECRET@h/x", "sftp://me:SECRET@h/x"])
+def test_a_url_with_credentials_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ConfigError, match="storage_options=") as caught:
+        check_url(url)
+    assert "SECRET" not in str(caught.value)
+    with pytest.raises(ConfigError) as caught:
+        NpyFiles([url])
+    assert "SECRET" not in str(caught.value)
+
+
+def test_mistakes_with_urls_are_explained() -> None:
+    with pytest.raises(ConfigError, match="names no bucket"):
+        NpyFiles("s3:///train")
+    with pytest.raises(ConfigError, match="give URLs as str"):
+        NpyFiles(Path("s3://bucket/train"))
+    with pytest.raises(ConfigError, match="join two sources with"):
+        NpyFiles(["s3://bucket/a.npy", "/b.npy"])
+    with pytest.raises(ConfigError, match="Known are s3, gs, az"):
+        NpyFiles("nonsense://bucket/train")
+    with pytest.raises(ConfigError, match="must be a dict"):
+        NpyFiles("s3://bucket/train", storage_options=["key"])  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="'session' is a object, but only text"):
+        NpyFiles("s3://bucket/train", storage_options={"session": object()})
+
+
+def test_the_common_root_is_a_folder() -> None:
+    assert common_root(["s3://b/a/1.npy", "s3://b/a/2.npy"]) == "s3://b/a"
+    assert common_root(["s3://b/a/1.npy", "s3://b/ab/2.npy"]) == "s3://b"
+    assert common_root(["s3://b/a/1.npy", "s3://c/a/1.npy"]) == "s3://b/a"
+    assert common_root(["https://h/1.npy"]) == "https://h"
+
+
+@pytest.mark.parametrize("make", [lambda url: NpyArrays(url), lambda url: RawArray(url, "uint8", 4)])
+def test_where_urls_can_not_stand_yet_they_are_named(make) -> None:
+    with pytest.raises(ConfigError, match=r"s3://b/x\.npy is a URL"):
+        make("s3://b/x.npy")
