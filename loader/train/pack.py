@@ -19,7 +19,7 @@ import numpy.typing as npt
 from loader.config import brief_size
 from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.arrays.packed import FORMAT, IDS, INDEX, Packed
-from loader.data.sources.cached.cache_folder import CHECKSUMS, FILES, LOCK, META, CacheFolder
+from loader.data.sources.cached.cache_folder import CHECKSUMS, FILES, LOCK, META, OTHERS, PLACES, CacheFolder
 from loader.data.sources.cached.cached import Cached
 from loader.data.sources.cached.column_files import column_name
 from loader.data.sources.cached.identity import Identity
@@ -165,7 +165,7 @@ def _finish(partial: str, folder: str) -> None:
     _sync(partial)
     os.rename(partial, folder)
     _sync(os.path.dirname(folder))
-    for name in (META, FILES, CHECKSUMS, LOCK):
+    for name in (META, FILES, CHECKSUMS, OTHERS, PLACES, LOCK):
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(folder, name))
 

@@ -3,6 +3,7 @@
     cache.json       what the source is made of, the spec of a sample, rows of the columns; written last, by a rename
     files.npy        size and time of each file of the source
     x.npy, y.npy, …  a column for each array of a sample; the files grow as samples are added, and where nothing was added they take no room
+    others.bin       samples of other sizes than the first, and places.bin where they are (`other_sizes`)
     checksums.bin    uint32 for each sample of the source; 0: not there
     cache.lock       held while the others are made, changed or compared
 
@@ -30,13 +31,16 @@ from loader.data.rows import Indices
 from loader.data.sources.arrays.array_column import ArrayColumn
 from loader.data.sources.cached.column_files import HEADER_BYTES, column_name, npy_header, stored_column
 from loader.data.sources.cached.identity import Identity
+from loader.data.sources.cached.other_sizes import OtherSizes, place_bytes
 from loader.data.sources.cached.records import FileRecords, Flags
 from loader.data.spec import PART_NAMES, SampleSpec
 from loader.errors import ConfigError
 
 FORMAT = "1"
 META, FILES, CHECKSUMS, LOCK = "cache.json", "files.npy", "checksums.bin", "cache.lock"
+OTHERS, PLACES = "others.bin", "places.bin"
 
+_NAMES = (FILES, CHECKSUMS, OTHERS, PLACES, LOCK, f"{META}.new")
 _COLUMN = re.compile(rf"({'|'.join(PART_NAMES)})(-.*)?\.npy")
 
 _log = logging.getLogger("loader.cache")
@@ -116,8 +120,10 @@ class CacheFolder:
         meta = self._meta()
         return SampleSpec.from_json(meta["spec"]) if meta is not None and meta["facts"] == self._facts else None
 
-    def prepare(self, spec: SampleSpec, versions: Mapping[str, str], max_bytes: int | None, flags: RunFlags) -> FileRecords | None:
-        """Make the files that are missing, and return the records in them; None if those that this run uses have been deleted.
+    def prepare(
+        self, spec: SampleSpec, versions: Mapping[str, str], max_bytes: int | None, flags: RunFlags
+    ) -> tuple[FileRecords, OtherSizes | None] | None:
+        """Make the files that are missing, and return what is kept in them; None if those that this run uses have been deleted.
 
         Args:
             spec: of a sample.
@@ -142,9 +148,9 @@ class CacheFolder:
                 self._make_files(rows, spec, flags, fresh=meta is None)
                 if meta is None or meta["rows"] < rows:
                     self._write_meta(rows, spec, versions)
-            return self._records(spec, rows, flags, room if writable else 0)
+            return self._records(spec, rows, flags, room if writable else 0, writable=writable)
 
-    def _records(self, spec: SampleSpec, rows: int, flags: RunFlags, room: int) -> FileRecords | None:
+    def _records(self, spec: SampleSpec, rows: int, flags: RunFlags, room: int, *, writable: bool) -> tuple[FileRecords, OtherSizes | None] | None:
         checksum_path = self._at(CHECKSUMS)
         agreed = flags.agree(os.stat(checksum_path).st_ino, rows)
         if agreed is None:
@@ -156,7 +162,12 @@ class CacheFolder:
             column.open()
         with self._open(CHECKSUMS, os.O_RDONLY) as fd:
             checksums: npt.NDArray[np.uint32] = np.frombuffer(mmap.mmap(fd, 4 * self._samples, prot=mmap.PROT_READ), np.uint32)
-        return FileRecords(columns, paths, HEADER_BYTES, checksums, checksum_path, flags.present, min(room, agreed))
+        records = FileRecords(columns, paths, HEADER_BYTES, checksums, checksum_path, flags.present, min(room, agreed))
+        try:
+            others = OtherSizes(self._at(OTHERS), self._at(PLACES), 0, self._samples, spec.leaves, writable=writable)
+        except (OSError, ValueError):  # a folder that can't be written lacks them, or they are too short
+            others = None
+        return records, others
 
     def _check_filled_alike(self, meta: dict[str, Any], spec: SampleSpec, versions: Mapping[str, str]) -> None:
         before = dict(meta["versions"])
@@ -184,7 +195,7 @@ class CacheFolder:
     def _make_files(self, rows: int, spec: SampleSpec, flags: RunFlags, *, fresh: bool) -> None:
         """Make files that are missing, and bring those that are too short to their size; what is there is then to be found out again."""
         sizes = [(column_name(leaf), HEADER_BYTES + rows * leaf.nbytes) for leaf in spec.leaves]
-        for name, size in [(CHECKSUMS, 4 * self._samples), *sizes]:
+        for name, size in [(OTHERS, 0), (PLACES, self._samples * place_bytes(spec.leaves)), (CHECKSUMS, 4 * self._samples), *sizes]:
             with self._open(name, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if fresh else 0)) as fd:
                 if os.fstat(fd).st_size < size:
                     flags.present[:] = False  # before: what is added reads as zeros
@@ -222,7 +233,7 @@ class CacheFolder:
         names = os.listdir(self.path) if os.path.isdir(self.path) else []
         ours = LOCK in names
         others = [name for name in names if not os.path.exists(self._at(os.path.join(name, LOCK)))]  # a cache in it has a folder of its own
-        foreign = [name for name in others if not ours or (name not in (FILES, CHECKSUMS, LOCK, f"{META}.new") and not _COLUMN.fullmatch(name))]
+        foreign = [name for name in others if not ours or (name not in _NAMES and not _COLUMN.fullmatch(name))]
         if foreign:
             raise ConfigError(f"cache {self.path!r} holds other files, such as {min(foreign)!r}; give an empty folder, or one that is not there")
 

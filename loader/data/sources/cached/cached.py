@@ -16,7 +16,7 @@ from loader.data.rows import BadSample, Indices
 from loader.data.sources.cached.cache_folder import CacheFolder, RunFlags, versions_of
 from loader.data.sources.cached.cache_memory import CacheMemory
 from loader.data.sources.cached.identity import Identity
-from loader.data.sources.cached.records import Records
+from loader.data.sources.cached.kept import Kept
 from loader.data.sources.files.file_listing import PathLike, absolute_path
 from loader.data.sources.members import paths_of, read_into
 from loader.data.sources.source import Source, is_in_order, with_members
@@ -34,7 +34,7 @@ class Cached(Source):
     """
 
     keeps = True
-    _opened: Records | None = None  # of this process
+    _opened: Kept | None = None  # of this process
     _unusable = False
     _flags: RunFlags | None = None  # of this process and its forks
 
@@ -98,35 +98,24 @@ class Cached(Source):
         return known
 
     def sample(self, index: int) -> Sample:
-        records = self._records()
-        if records is None:
-            return self._source.sample(index)
-        row = self._scratch()
-        if records.find(np.array([index]), row, None) is None:
-            return self._as_sample(row)
-        return self._source.sample(index)
+        kept = self._kept()
+        found = None if kept is None else kept.find(index)
+        return self._source.sample(index) if found is None else found
 
     def fetch(self, index: int) -> Sample:
-        row = self._scratch()
+        kept = self._kept()
+        if kept is None:
+            return self._source.fetch(index)
+        found = kept.find(index)
+        if found is not None:
+            return found
+        sample = self._source.fetch(index)
         try:
-            self._read(np.array([index]), row, None)
-        except BadSample as bad:
-            self._check_size(index, bad)
-            raise
-        return self._as_sample(row)
-
-    def _check_size(self, index: int, bad: BadSample) -> None:
-        """Say it if a sample is bad only because it has another size than those that are kept."""
-        try:
-            shapes = [tuple(shape) for shape in self._source.shape_of(index)]
-        except Exception:  # then the error that is already there says more
-            return
-        for shape, leaf in zip(shapes, self.spec.leaves, strict=False):
-            if shape != leaf.shape:
-                raise BadSample(index, bad.field, bad.name) from ValueError(
-                    f"{leaf.name} has shape {shape}, but samples that are kept need one size, here {leaf.shape}. What to do: give them one size "
-                    "where they are made, as decode.image(size=...) does"
-                )
+            leaves = self.spec.flatten(sample, any_size=True)
+        except (TypeError, ValueError):  # another kind of sample: whoever asked for it will say so
+            return sample
+        kept.add(index, leaves)
+        return self.spec.unflatten([leaf[()] for leaf in leaves])
 
     def read(self, indices: Indices, out: Sequence[Array]) -> None:
         try:
@@ -141,31 +130,25 @@ class Cached(Source):
         self._read(indices, out, places)
 
     def _read(self, indices: Indices, out: Sequence[Array], places: Indices | None) -> None:
-        records = self._records()
-        if records is None:
+        kept = self._kept()
+        if kept is None:
             read_into(self._source, indices, out, places)
             return
-        there = records.find(indices, out, places)
+        there = kept.records.find(indices, out, places)
         if there is None:
             return
         missing = np.flatnonzero(~there)
         rows = missing if places is None else places[missing]
         wanted = indices[missing]
+        kept.refuse_others(wanted)
         read_into(self._source, wanted, out, places if len(missing) == len(indices) else rows)
-        for index, row in zip(wanted.tolist(), rows.tolist(), strict=True):
-            if index < records.room:
-                records.add(index, [target[row : row + 1] for target in out])
+        kept.add_rows(wanted, out, rows)
 
     def will_read(self, indices: Indices) -> None:
-        records = self._records()
-        if records is None:
-            self._source.will_read(indices)
-            return
-        there = records.present.take(indices)
-        for column in records.columns if self._folder is not None else ():
-            column.will_read(indices[there])
-        if not there.all():
-            self._source.will_read(indices[~there])
+        kept = self._kept()
+        left = indices if kept is None else kept.will_read(indices, columns=self._folder is not None)
+        if len(left):
+            self._source.will_read(left)
 
     def open(self) -> None:
         self._source.open()
@@ -218,17 +201,18 @@ class Cached(Source):
         classes: tuple[str, ...] = getattr(self._source, "classes", ())
         return classes
 
-    def _records(self) -> Records | None:
-        """Return where the samples are; None if they have been deleted while this run used them."""
+    def _kept(self) -> Kept | None:
+        """Return the samples that are kept; None if they have been deleted while this run used them."""
         if self._opened is None and not self._unusable:
-            self._opened = self._open_records()
+            self._opened = self._open_kept()
             self._unusable = self._opened is None
         return self._opened
 
-    def _open_records(self) -> Records | None:
+    def _open_kept(self) -> Kept | None:
         spec = self.spec
         if self._memory is not None:
-            return self._memory.records(spec, len(self), self._rows())
+            rows, all_of_them = self._rows(), self._max_bytes is None
+            return Kept(spec, *self._memory.records(spec, len(self), rows), rows * spec.nbytes, counted_alike=all_of_them)
         assert self._folder is not None
         if self._flags is None:
             self._flags = RunFlags(len(self))
@@ -236,16 +220,11 @@ class Cached(Source):
             part for member in with_members(self) for value in vars(member).values() for part in (value if isinstance(value, list) else (value,))
         ]
         versions = versions_of([name for part in parts if isinstance(part, Decoder | LeafTransform) for name in part.modules])
-        return self._folder.prepare(spec, versions, self._max_bytes, self._flags)
+        prepared = self._folder.prepare(spec, versions, self._max_bytes, self._flags)
+        return None if prepared is None else Kept(spec, *prepared, self._max_bytes)
 
     def _rows(self) -> int:
         return len(self) if self._max_bytes is None else min(len(self), self._max_bytes // max(1, self.spec.nbytes))
-
-    def _scratch(self) -> list[Array]:
-        return [np.empty((1, *leaf.shape), leaf.dtype) for leaf in self.spec.leaves]
-
-    def _as_sample(self, row: Sequence[Array]) -> Sample:
-        return self.spec.unflatten([array[0] for array in row])
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_opened", "_unusable", "_flags", "_others")}

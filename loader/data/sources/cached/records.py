@@ -32,7 +32,7 @@ def checksum(rows: Sequence[Array]) -> int:
     """
     total = 0
     for row in rows:
-        total = zlib.crc32(_bytes_of(row), total)
+        total = zlib.crc32(bytes_of(row), total)
     return total or 1
 
 
@@ -66,6 +66,11 @@ class Records(ABC):
         if len(known):
             self.read(indices[known], out, known if places is None else places[known])
         return there
+
+    @property
+    def used(self) -> int:
+        """How many samples are there."""
+        return int(np.count_nonzero(self.present))
 
     def read(self, indices: Indices, out: Sequence[Array], places: Indices | None) -> None:
         """Copy samples that are there."""
@@ -128,6 +133,10 @@ class FileRecords(Records):
         self._checksums = checksums
         self._fds = [os.open(path, os.O_WRONLY) for path in (*paths, checksum_path)] if room else []
 
+    @property
+    def used(self) -> int:
+        return int(np.count_nonzero(self._checksums))
+
     def find(self, indices: Indices, out: Sequence[Array], places: Indices | None) -> Flags | None:
         there = super().find(indices, out, places)
         if there is None:
@@ -153,8 +162,8 @@ class FileRecords(Records):
         *fds, checksums = self._fds
         try:
             for fd, row in zip(fds, rows, strict=True):
-                _write(fd, _bytes_of(row), self._offset + index * row.nbytes)
-            _write(checksums, memoryview(np.uint32(checksum(rows)).tobytes()), 4 * index)
+                write_at(fd, bytes_of(row), self._offset + index * row.nbytes)
+            write_at(checksums, memoryview(np.uint32(checksum(rows)).tobytes()), 4 * index)
         except OSError as error:
             _log.warning("no more samples are added to the cache by this process, which can't write to it: %s", error)
             self.room = 0
@@ -166,11 +175,13 @@ class FileRecords(Records):
             os.close(fd)
 
 
-def _bytes_of(row: Array) -> memoryview:
+def bytes_of(row: Array) -> memoryview:
+    """Return the bytes of an array, which is C-contiguous."""
     return row.reshape(-1).view(np.uint8).data
 
 
-def _write(fd: int, piece: memoryview, offset: int) -> None:
+def write_at(fd: int, piece: memoryview, offset: int) -> None:
+    """Write the whole of a piece."""
     done = 0
     while done < piece.nbytes:
         done += os.pwrite(fd, piece[done:], offset + done)

@@ -317,12 +317,6 @@ def test_arrays_that_are_not_in_order_in_memory_are_taken_as_well() -> None:
     assert batch.tolist() == made(MapSource([(picture[:, ::-1, ::-1].copy(),) for picture in pictures]), [T.Resize((8, 8))], 3)[0].tolist()
 
 
-def test_a_cache_says_that_it_keeps_samples_of_one_size(tmp_path: Path) -> None:
-    source = npy_files(tmp_path, [ones(9, 3), ones(5, 3)]).cache()
-    with pytest.raises(SampleError, match=r"x has shape \(5, 3\), but samples that are kept need one size, here \(9, 3\)\. What to do"):
-        made(source, [T.Crop((5, 3))])
-
-
 def test_the_row_that_is_worked_on_is_shown() -> None:
     shown: list[int] = []
 
