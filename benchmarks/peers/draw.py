@@ -57,6 +57,8 @@ def _panels(found: Found, peers: Mapping[str, Peer], file: Path, label: str, not
         for peer, value in bars.items():
             panel.barh(peers[peer].title, value, color=_OURS if peer == OURS else _OTHERS)
             panel.annotate(_short(value), (value, peers[peer].title), xytext=(2, 0), textcoords="offset points", va="center", fontsize=6.5)
+        for title in set(titles) - {peers[peer].title for peer in bars}:
+            panel.annotate("–", (0, title), xytext=(2, 0), textcoords="offset points", va="center", fontsize=6.5, color="#57606a")
         panel.set_yticks(range(len(titles)), titles)
         panel.set_title(TASKS[name].says.replace("`", ""), fontsize=7.5)
         panel.set_xlim(0, 1.28 * max(bars.values()))

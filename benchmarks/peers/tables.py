@@ -31,10 +31,11 @@ def _line(found: Found, task: Task, name: str, peers: Peers) -> str:
     cell = found["tasks"][task.name].get(name, {})
     if (reason := cells.why_not(cell)) or not cells.rounds_of(cell):
         return f"not measured: {reason or next((each['unsupported'] for each in cell.values() if 'unsupported' in each), 'interrupted')}"
-    best = f"{cells.best_count(cell)} {peers[name].parallel}"
+    count = cells.best_count(cell)
+    best = f"{count} {peers[name].parallel.rstrip('s') if count == 1 else peers[name].parallel}"
     if task.fit:
         share = cells.fit_share(cell, found["tasks"][task.name].get(BARE, {}))
-        shown = "" if share is None else f"   {share:6.1%} of it is the loader's"
+        shown = "" if share is None else f"   {100 * share:5.1f} % of it is the loader's"
         return f"{cells.median(cell, 'step_ms'):8.2f} ms a step{shown}   {cells.median(cell, 'seconds'):5.1f} s in all   {best}"
     least, most = cells.spread(cell, _SPEED)
     rate = f"{cells.median(cell, _SPEED):>11,.0f} samples/s ({least:,.0f} to {most:,.0f})"
@@ -44,8 +45,9 @@ def _line(found: Found, task: Task, name: str, peers: Peers) -> str:
 
 
 def short(found: Found, peers: Peers) -> str:
-    """Return what stands in README.md: one table of speeds, one of what else distinguishes the loaders, and the picture."""
-    return "\n".join([_speeds(found, peers), "", "![speeds of other loaders](docs/pictures/peers-speed.png)", "", _character(found, peers)])
+    """Return what stands in README.md: one table of speeds, the picture, and a table of what else distinguishes the loaders."""
+    note = f"{found['machine']}. The best of each line is bold; a dash means that a loader has no way of its own to do it:"
+    return "\n\n".join([note, _speeds(found, peers), "![speeds of other loaders](docs/pictures/peers-speed.png)", _character(found, peers)])
 
 
 def full(found: Found, peers: Peers) -> str:
@@ -82,9 +84,13 @@ def _speeds(found: Found, peers: Peers) -> str:
             rates = {peer: cells.median(task.get(peer, {}), _SPEED) for peer in _shown(found, peers)}
             lines.append(_row(TASKS[name].says, rates, "{:,.0f}", best=max))
         elif BARE in task:
-            shares = {peer: cells.fit_share(task.get(peer, {}), task[BARE]) for peer in _shown(found, peers)}
-            lines.append(_row(f"{TASKS[name].says}: the loader's share of a step", shares, "{:.0%}", best=min))
+            shares = {peer: _percent(cells.fit_share(task.get(peer, {}), task[BARE])) for peer in _shown(found, peers)}
+            lines.append(_row(f"{TASKS[name].says}: the loader's share of a step", shares, "{:.0f} %", best=min))
     return "\n".join(lines)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _row(first: str, values: Mapping[str, float | None], form: str, best: Callable[[list[float]], float] | None = None) -> str:
@@ -99,7 +105,7 @@ _FIGURES: dict[str, tuple[str, Callable[[Cell], float | None]]] = {
     "Most memory that was seen, Σ Pss of all processes in MB, beyond the imports": ("{:,.0f}", cells.memory),
     "Seconds to the first batch, from making the loader, without imports": ("{:.2f}", lambda cell: cells.median(cell, "first_batch_s")),
     "Batches that are read ahead while nobody takes any": ("{:,.1f}", lambda cell: cell.get("held", {}).get("batches")),
-    "Slowest round to fastest round, as a share of the median": ("{:.0%}", lambda cell: _range(cell)),
+    "Slowest round to fastest round, as a share of the median": ("{:.0f} %", lambda cell: _range(cell)),
     "The number of workers or threads that was the fastest": ("{:.0f}", lambda cell: cells.best_count(cell) if cells.rounds_of(cell) else None),
 }
 
@@ -108,7 +114,7 @@ def _range(cell: Cell) -> float | None:
     if not cells.rounds_of(cell) or not (middle := cells.median(cell, _SPEED)):
         return None
     least, most = cells.spread(cell, _SPEED)
-    return (most - least) / middle
+    return 100 * (most - least) / middle
 
 
 def _table(found: Found, peers: Peers, figure: tuple[str, Callable[[Cell], float | None]]) -> str:
@@ -127,13 +133,13 @@ def _fit(found: Found, peers: Peers) -> str:
     for name, task in found["tasks"].items():
         if not TASKS[name].fit or not (bare := cells.median(task.get(BARE, {}), "step_ms")):
             continue
-        rows = [f"| {TASKS[name].says} | ms a step | of it the loader's | seconds from start to end | loss then |", "|---|---|---|---|---|"]
-        rows.append(f"| a batch that exists | {bare:.1f} | | {cells.median(task[BARE], 'seconds'):.1f} | |")
+        rows = [f"| {TASKS[name].says} | ms a step | of it the loader's | seconds from start to end |", "|---|---|---|---|"]
+        rows.append(f"| a batch that exists | {bare:.1f} | | {cells.median(task[BARE], 'seconds'):.1f} |")
         for peer in _shown(found, peers):
             cell = task.get(peer, {})
             if (share := cells.fit_share(cell, task[BARE])) is not None:
-                figures = [cells.median(cell, figure) for figure in ("step_ms", "seconds", "loss")]
-                rows.append("| {} | {:.1f} | {:.0%} | {:.1f} | {:.4f} |".format(peers[peer].title, figures[0], share, *figures[1:]))
+                step_ms, seconds = cells.median(cell, "step_ms"), cells.median(cell, "seconds")
+                rows.append(f"| {peers[peer].title} | {step_ms:.1f} | {100 * share:.0f} % | {seconds:.1f} |")
     return "\n".join(rows)
 
 
@@ -167,7 +173,8 @@ def _ahead(mine: Mapping[str, Cell]) -> str:
     if not held:
         return _NONE
     least, most = (choose(each["batches"] for each in held) for choose in (min, max))
-    return f"{least:.0f} to {most:.0f}" + (", or all that there are" if any(each["all"] for each in held) else "")
+    span = f"{least:.0f} to {most:.0f}" if round(least) < round(most) else f"{least:.0f}"
+    return span + (", or all that there are" if any(each["all"] for each in held) else "")
 
 
 def _missing(found: Found, peers: Peers) -> str:

@@ -43,9 +43,11 @@ class Spdl(Peer):
         cv2.setNumThreads(0)
         builder: Any = PipelineBuilder().add_source(_items(task.work.samples, shuffle))
         with ExitStack() as stack:
-            executor = stack.enter_context(ProcessPoolExecutor(count)) if task.function else None
-            read = _Reader(task, data, shuffle)
-            builder = builder.pipe(read, concurrency=count, output_order="input", executor=executor)
+            if task.function:
+                made = ProcessPoolExecutor(count, initializer=_prepare_process, initargs=(task, data, shuffle))
+                builder = builder.pipe(_read_in_process, concurrency=count, output_order="input", executor=stack.enter_context(made))
+            else:
+                builder = builder.pipe(_Reader(task, data, shuffle), concurrency=count, output_order="input")
             if task.edges:
                 builder = builder.aggregate(_buckets(task), drop_last=True)
             else:
@@ -84,6 +86,17 @@ class _Reader:
         if not self._task.augmented:
             return sample
         return changed(sample, np.random.default_rng((SEED, draw)), STRENGTH) if self._shuffle else cut_from_the_middle(sample)
+
+
+_in_process: list[_Reader] = []  # in a process of the executor, whose functions are sent to it with each item
+
+
+def _prepare_process(task: Task, data: Path, shuffle: bool) -> None:
+    _in_process.append(_Reader(task, data, shuffle))
+
+
+def _read_in_process(item: _Item) -> Any:
+    return _in_process[0](item)
 
 
 def _buckets(task: Task) -> Any:

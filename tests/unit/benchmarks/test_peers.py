@@ -141,7 +141,7 @@ def test_a_step_of_fit_is_divided_between_model_and_loader(tmp_path: Path) -> No
     task = {OURS: steps(25.0), "again": steps(40.0), plan.BARE: {"round 1": {"step_ms": 20.0, "seconds": 2.5, "loss": 0.25}}}
     found = {"machine": "a machine", "versions": {}, "tasks": {"fit": task}}
     assert cells.fit_share(task[OURS], task[plan.BARE]) == pytest.approx(0.2)
-    assert "| **20%** | 50% |" in tables.full(found, PEERS)
+    assert "| **20 %** | 50 % |" in tables.full(found, PEERS)
     assert [file.name for file in draw.draw(found, PEERS, tmp_path)] == ["peers-fit.png"]
 
 
