@@ -57,7 +57,7 @@ def main() -> None:
     found = _begun(file, arguments)
     peers = {name: peer for name, peer in PEERS.items() if name in {OURS, *arguments.peers}}
     run = Run([TASKS[name] for name in arguments.tasks], peers, found, file, arguments.data, arguments.rounds, arguments.seconds)
-    print(found["machine"], f"about {run.estimate_s() / 60:.0f} minutes; {file} keeps what is measured", sep="\n", flush=True)
+    print(found["machine"], f"about {_minutes(run.estimate_s())}; {file} keeps what is measured", sep="\n", flush=True)
     began, interrupted = time.monotonic(), False
     try:
         run.measure()
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("tasks", nargs="*", default=list(TASKS), help=f"what to do; all by default: {', '.join(TASKS)}")
     parser.add_argument("--peers", nargs="+", default=list(PEERS), help=f"who does it, beside the loader; all by default: {', '.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=3, help="how often the fastest of each peer is measured; the median counts (default: 3)")
-    parser.add_argument("--seconds", type=float, default=1.2, help="length of one measurement (default: 1.2)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of one measurement (default: 1)")
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "loader-bench", help="folder of the data, kept (4 GB)")
     parser.add_argument("--json", type=Path, help="keep the figures there (default: peers.json in the folder of the data)")
     parser.add_argument("--resume", action="store_true", help="continue with what that file has, and measure only what is missing")
@@ -105,6 +105,10 @@ def _machine(arguments: argparse.Namespace) -> str:
     system = f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
     rounds = f"medians of {arguments.rounds} rounds of {arguments.seconds:g} s"
     return f"{_processor()}, {cores} cores, {system}, {time.strftime('%B %Y')}; {rounds}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _processor() -> str:

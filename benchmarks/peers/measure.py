@@ -25,7 +25,7 @@ from benchmarks.peers.loaders.peer import Peer, Unsupported
 from benchmarks.peers.opened import Opened
 from benchmarks.peers.tasks import Task
 
-_WARM_S = 0.7
+_WARM_S = 0.5
 _LEAST_BATCHES = 16  # some loaders deliver batches in bursts
 _COMPARED_BATCHES = 2
 _BATCHES_OF_ORDER = 6

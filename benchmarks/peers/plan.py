@@ -12,7 +12,7 @@ OURS = "loader"
 BARE = "bare"  # in place of a peer: `fit` on a batch that exists
 
 # Seconds of a step beside those that are asked for, roughly, on two cores. What is known of the machine after a while corrects them.
-_SECONDS = {"outputs": 1.0, "trial": 0.8, "speed": 1.2, "held": 1.5, "killed": 3.0, "fit": 7.0}
+_SECONDS = {"outputs": 0.8, "trial": 0.6, "speed": 1.3, "held": 1.2, "killed": 2.0, "fit": 5.0}
 _IMPORT_S = {"torch": 3.0, "tf": 5.0}
 
 
@@ -37,7 +37,7 @@ class Step:
 
     def seconds(self, asked: float) -> float:
         """Return about how long it takes."""
-        length = {"trial": asked / 2, "speed": asked + 0.7}.get(self.kind, 0.0)
+        length = {"trial": asked / 2, "speed": asked}.get(self.kind, 0.0)
         imports = _IMPORT_S.get(self.peer.split(".")[0], 1.0) if self.alone else 0.0
         return _SECONDS[self.kind] + length + imports
 

@@ -53,7 +53,7 @@ def short(found: Found, peers: Peers) -> str:
 def full(found: Found, peers: Peers) -> str:
     """Return what stands in benchmarks/README.md: everything that was measured."""
     parts = [found["machine"], _speeds(found, peers), _missing(found, peers), _pictures("speed")]
-    parts += [f"**{what}.**\n\n{_table(found, peers, of)}" for what, of in _FIGURES.items()]
+    parts += [f"**{what}.**\n\n{table}" for what, of in _FIGURES.items() if (table := _table(found, peers, of))]
     parts += [_pictures("cpu", "memory"), _fit(found, peers), _pictures("fit"), _character(found, peers), _deaths(found, peers)]
     return "\n\n".join(part for part in parts if part)
 
@@ -125,7 +125,7 @@ def _table(found: Found, peers: Peers, figure: tuple[str, Callable[[Cell], float
             values = {peer: value(task[peer]) if peer in task and not cells.why_not(task[peer]) else None for peer in _shown(found, peers)}
             if any(each is not None for each in values.values()):
                 rows.append(_row(TASKS[name].says, values, form))
-    return "\n".join([*_head(found, peers, ""), *rows])
+    return "\n".join([*_head(found, peers, ""), *rows]) if rows else ""
 
 
 def _fit(found: Found, peers: Peers) -> str:
