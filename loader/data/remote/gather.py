@@ -5,8 +5,9 @@ will read says so (`begin`), and takes it later (`take`). In between, a thread w
 store stands, tries again what failed, and asks a second time for what takes several times as long as usual.
 
     begun ── waiting ── under way ──┬── there ── taken
-                ▲                   │
-                └── after a pause ──┴── failed for good ── raised by `take`
+          │     ▲                   │
+          │     └── after a pause ──┴── failed for good ── raised by `take`
+          └── elsewhere: another process fetches it, for a cache that both fill; looked for until it is there, or that one has given up
 
 Nobody but `take` gives up: what was begun beforehand may be tried for as long as it likes, since nobody waits for it yet.
 """
@@ -22,10 +23,10 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from enum import Enum
 
-from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Fetched, Problem, Span
+from loader.data.remote.fetch_cache.fetch_cache import FetchCache
+from loader.data.remote.flights import Counts, Flight, State, check
+from loader.data.remote.objects import Fetched, Problem, Span
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.pace import Pace, pause_s
 from loader.data.remote.stores import Stores
@@ -36,48 +37,6 @@ _log = logging.getLogger("loader.worker")
 _LOOKED_AFTER_EVERY_S = 0.05
 _ATTEMPTS_AT_ONCE = 3  # for one span
 _SHARE_OF_PATIENCE = 0.75  # of the time after which a worker is taken for stuck
-_CHANGED = "has changed since the source was made, or is of another size. What to do: make the source again; a resumed run needs the same data"
-
-
-class State(Enum):
-    """Of a flight."""
-
-    WAITING = "for its turn, or for the end of a pause"
-    UNDER_WAY = "one or several requests are on their way"
-    ENDED = "it is there, or has failed for good"
-
-
-@dataclass(eq=False)
-class _Flight:
-    """A span on its way. It belongs to the loop's thread, but for `result` and `error`, which are set once, before `ended`."""
-
-    span: Span
-    state: State = State.WAITING
-    attempts: dict[asyncio.Task[Fetched], float] = field(default_factory=dict)  # and when each began
-    failures: int = 0
-    last: Problem | None = None
-    result: Fetched | None = None
-    error: Exception | None = None
-    ended: bool = False
-
-
-@dataclass
-class Counts:
-    """What one process has fetched.
-
-    Attributes:
-        fetched: spans.
-        nbytes: of them.
-        retries: requests that were sent again, because one failed or took too long.
-        in_flight: requests that are on their way now.
-        waited_ns: in `take`.
-    """
-
-    fetched: int = 0
-    nbytes: int = 0
-    retries: int = 0
-    in_flight: int = 0
-    waited_ns: int = 0
 
 
 class Gather:
@@ -88,20 +47,23 @@ class Gather:
         patience_s: after which a worker that waits is taken for stuck; `take` gives up sooner.
         most: requests on their way.
         kept: spans that are begun and not taken. Beyond that, the oldest ones are dropped, which nobody has taken since there was an error.
+        cache: where spans are looked for, and to which those that were fetched are added; None for none.
 
     Attributes:
         counts: what was done so far.
     """
 
-    def __init__(self, options: StorageOptions, patience_s: float, most: int, kept: int) -> None:
+    def __init__(self, options: StorageOptions, patience_s: float, most: int, kept: int, cache: FetchCache | None = None) -> None:
         self.counts = Counts()
         self._patience_s = _SHARE_OF_PATIENCE * patience_s
         self._stores = Stores(options, self._patience_s)
         self._pace = Pace(most)
         self._kept = max(kept, most)
-        self._flights: dict[Span, _Flight] = {}  # in the order in which they were begun
-        self._waiting: deque[_Flight] = deque()
-        self._under_way: dict[_Flight, None] = {}
+        self._flights: dict[Span, Flight] = {}  # in the order in which they were begun
+        self._waiting: deque[Flight] = deque()
+        self._under_way: dict[Flight, None] = {}
+        self._elsewhere: list[Flight] = []
+        self._cache = cache
         self._landed = threading.Condition()
         self._pid = os.getpid()
         self._watching = False
@@ -114,17 +76,20 @@ class Gather:
     def begin(self, spans: Iterable[Span]) -> None:
         """Begin to fetch spans, unless they are begun already, and don't wait for them."""
         self._check_process()
-        flights = []
+        new = []
         for span in spans:
             if span not in self._flights:
-                self._flights[span] = flight = _Flight(span)
-                flights.append(flight)
-        if not flights:
+                kept = self._cache is not None and self._cache.has(span)
+                self._flights[span] = flight = Flight(span, ended=kept, kept=kept)
+                new.append(flight)
+        if not new:
             return
         dropped = []
-        while len(self._flights) > self._kept and (oldest := next(iter(self._flights.values()))) is not flights[0]:
+        while len(self._flights) > self._kept and (oldest := next(iter(self._flights.values()))) is not new[0]:
             dropped.append(self._flights.pop(oldest.span))
-        self._loop.call_soon_threadsafe(self._admit, flights, dropped)
+        flights = [flight for flight in new if not flight.kept]
+        if flights or dropped:
+            self._loop.call_soon_threadsafe(self._admit, flights, dropped)
 
     def take(self, span: Span) -> Fetched:
         """Return a span, once it is there; it is forgotten then.
@@ -135,18 +100,31 @@ class Gather:
         """
         self.begin((span,))
         flight = self._flights.pop(span)
-        if not flight.ended:
-            began = time.monotonic_ns()
-            with self._landed:
-                arrived = self._landed.wait_for(lambda: flight.ended, self._patience_s)
-            self.counts.waited_ns += time.monotonic_ns() - began
-            if not arrived:
-                self._loop.call_soon_threadsafe(self._admit, [], [flight])
-                raise self._late(flight)
+        self._wait_for(flight)
+        if flight.kept and self._cache is not None:
+            kept = self._cache.read(span)
+            if kept is not None:
+                self.counts.hits += 1
+                self.counts.hit_bytes += len(kept.content)
+                return kept
+            flight = Flight(span, insists=True)  # it was damaged, or has been deleted
+            self._loop.call_soon_threadsafe(self._admit, [flight], [])
+            self._wait_for(flight)
         if flight.error is not None:
             raise flight.error
         assert flight.result is not None
         return flight.result
+
+    def _wait_for(self, flight: Flight) -> None:
+        if flight.ended:
+            return
+        began = time.monotonic_ns()
+        with self._landed:
+            arrived = self._landed.wait_for(lambda: flight.ended, self._patience_s)
+        self.counts.waited_ns += time.monotonic_ns() - began
+        if not arrived:
+            self._loop.call_soon_threadsafe(self._admit, [], [flight])
+            raise self._late(flight)
 
     def close(self) -> None:
         """End the thread; nothing is fetched any more."""
@@ -159,7 +137,7 @@ class Gather:
                 "wait for ever. What to do: read no sample before the fork, or start processes by 'spawn'"
             )
 
-    def _late(self, flight: _Flight) -> FetchError:
+    def _late(self, flight: Flight) -> FetchError:
         last = flight.last
         said = f"; the last of {flight.failures} failed tries: {last.words}" if last else ""
         return FetchError(
@@ -169,10 +147,12 @@ class Gather:
 
     # All that follows runs in the thread of the loop.
 
-    def _admit(self, flights: list[_Flight], dropped: list[_Flight]) -> None:
+    def _admit(self, flights: list[Flight], dropped: list[Flight]) -> None:
         for flight in dropped:
             flight.state = State.ENDED
             self._leave(flight)
+            if self._cache is not None:
+                self._cache.drop(flight.span)
         self._waiting.extend(flights)
         self._start()
 
@@ -180,10 +160,22 @@ class Gather:
         """Start what waits for its turn, as much as the store stands."""
         while self._waiting and self.counts.in_flight < self._pace.window:
             flight = self._waiting.popleft()
-            if flight.state is State.WAITING:
+            if flight.state is not State.WAITING:
+                continue
+            if self._cache is None or flight.insists:
+                self._attempt(flight)
+            elif not self._cache.claim(flight.span):
+                flight.state = State.ELSEWHERE
+                self._elsewhere.append(flight)
+                self._watch()
+            elif self._cache.has(flight.span):  # since a moment ago
+                self._cache.drop(flight.span)
+                flight.kept = True
+                self._finish(flight)
+            else:
                 self._attempt(flight)
 
-    def _attempt(self, flight: _Flight) -> None:
+    def _attempt(self, flight: Flight) -> None:
         try:
             store, place = self._stores.find(flight.span.url)
         except ConfigError as error:
@@ -195,11 +187,9 @@ class Gather:
         task = self._loop.create_task(store.fetch(place.key, flight.span.start, flight.span.end))
         flight.attempts[task] = time.monotonic()
         task.add_done_callback(lambda done: self._landed_or_failed(flight, done))
-        if not self._watching:
-            self._watching = True
-            self._loop.call_later(_LOOKED_AFTER_EVERY_S, self._look)
+        self._watch()
 
-    def _landed_or_failed(self, flight: _Flight, task: asyncio.Task[Fetched]) -> None:
+    def _landed_or_failed(self, flight: Flight, task: asyncio.Task[Fetched]) -> None:
         self.counts.in_flight -= 1
         began = flight.attempts.pop(task, 0.0)
         if task.cancelled():
@@ -207,7 +197,7 @@ class Gather:
             return
         error = task.exception()
         if flight.state is State.UNDER_WAY:
-            problem = _check(flight.span, task.result()) if error is None else self._stores.find(flight.span.url)[0].problem(error)
+            problem = check(flight.span, task.result()) if error is None else self._stores.find(flight.span.url)[0].problem(error)
             if problem is None:
                 self._pace.answered(time.monotonic() - began)
                 self._finish(flight, task.result())
@@ -215,7 +205,7 @@ class Gather:
                 self._failed(flight, problem)
         self._start()
 
-    def _failed(self, flight: _Flight, problem: Problem) -> None:
+    def _failed(self, flight: Flight, problem: Problem) -> None:
         flight.failures += 1
         flight.last = problem
         url = flight.span.url
@@ -230,15 +220,20 @@ class Gather:
             self._under_way.pop(flight, None)
             self._loop.call_later(wait_s, self._again, flight)
 
-    def _again(self, flight: _Flight) -> None:
+    def _again(self, flight: Flight) -> None:
         if flight.state is State.WAITING:
             self.counts.retries += 1
             self._waiting.appendleft(flight)  # the oldest, so the first that is waited for
             self._start()
 
-    def _finish(self, flight: _Flight, result: Fetched | None = None, error: Exception | None = None) -> None:
+    def _finish(self, flight: Flight, result: Fetched | None = None, error: Exception | None = None) -> None:
         flight.state = State.ENDED
         flight.result, flight.error = result, error
+        if self._cache is not None and not flight.kept:
+            if result is None:
+                self._cache.drop(flight.span)
+            else:
+                self._cache.add(flight.span, result)
         if result is not None:
             self.counts.fetched += 1
             self.counts.nbytes += len(result.content)
@@ -247,13 +242,19 @@ class Gather:
             flight.ended = True
             self._landed.notify_all()
 
-    def _leave(self, flight: _Flight) -> None:
+    def _leave(self, flight: Flight) -> None:
         self._under_way.pop(flight, None)
         for task in list(flight.attempts):
             task.cancel()
 
+    def _watch(self) -> None:
+        if not self._watching:
+            self._watching = True
+            self._loop.call_later(_LOOKED_AFTER_EVERY_S, self._look)
+
     def _look(self) -> None:
-        """Ask once more for what is likely to hang, the oldest first. Goes on while anything is on its way."""
+        """Look for what others fetch, and ask once more for what is likely to hang, the oldest first. Goes on while anything is on its way."""
+        self._look_elsewhere()
         now = time.monotonic()
         lost_after_s = self._pace.lost_after_s()
         for flight in list(self._under_way):
@@ -262,9 +263,22 @@ class Gather:
                 _log.info("%s: no answer for %.2g s; it is asked for once more", flight.span.url, now - latest)
                 self.counts.retries += 1
                 self._attempt(flight)
-        self._watching = bool(self._under_way)
-        if self._watching:
-            self._loop.call_later(_LOOKED_AFTER_EVERY_S, self._look)
+        self._watching = False
+        if self._under_way or self._elsewhere:
+            self._watch()
+
+    def _look_elsewhere(self) -> None:
+        flights, self._elsewhere = self._elsewhere, []
+        for flight in flights:
+            if flight.state is not State.ELSEWHERE:
+                continue
+            flight.kept = self._cache is not None and self._cache.has(flight.span)
+            if flight.kept:
+                self._finish(flight)
+            else:
+                flight.state = State.WAITING
+                self._waiting.append(flight)
+        self._start()
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
@@ -281,17 +295,3 @@ def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, pid: int) -
         loop.call_soon_threadsafe(loop.stop)
         if thread is not threading.current_thread():  # where the last reference happened to be dropped
             thread.join()
-
-
-def _check(span: Span, fetched: Fetched) -> Problem | None:
-    """Return what is wrong with an answer; None if nothing is."""
-    if UNKNOWN_VERSION not in (span.version, fetched.version) and fetched.version != span.version:
-        return Problem(_CHANGED, passes=False)
-    got, size = len(fetched.content), fetched.size if span.size == UNKNOWN_SIZE else span.size
-    if size == UNKNOWN_SIZE:
-        wanted = got if span.end is None else span.end - span.start
-    else:
-        wanted = max(0, (size if span.end is None else min(span.end, size)) - span.start)
-    if got == wanted:
-        return None
-    return Problem(f"{got:,} bytes came instead of {wanted:,}", passes=True)

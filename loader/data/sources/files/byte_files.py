@@ -57,11 +57,14 @@ class ByteFiles(LabelledFiles):
         exclude: str | Sequence[str] = (),
         sample_weight: object = None,
         storage_options: Mapping[str, Any] | None = None,
+        cache: PathLike | None = None,
+        cache_bytes: int | str | None = None,
     ) -> None:
         self._decoder = as_decoder(decode)
         self.suffixes = self._decoder.suffixes
-        given: dict[str, Any] = {"label": label, "exclude": exclude, "sample_weight": sample_weight, "storage_options": storage_options}
-        super().__init__(paths, labels, root, classes, **given)
+        given: dict[str, Any] = {"label": label, "exclude": exclude, "sample_weight": sample_weight}
+        far: dict[str, Any] = {"storage_options": storage_options, "cache": cache, "cache_bytes": cache_bytes}
+        super().__init__(paths, labels, root, classes, **given, **far)
 
     @classmethod
     def _suffixes_with(cls, options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from loader.data.remote.fetch_cache.cache_choice import CacheChoice
 from loader.data.remote.objects import Fetched, Span
 from loader.data.remote.options import StorageOptions
 from loader.data.rows import Indices
@@ -32,6 +33,7 @@ class FarReader:
     Args:
         index: of the objects.
         options: of the stores.
+        cache: where what was fetched is kept; None: nowhere.
 
     Attributes:
         index: as given.
@@ -41,11 +43,12 @@ class FarReader:
 
     patience_s: float = 60.0
 
-    def __init__(self, index: PathIndex, options: StorageOptions) -> None:
+    def __init__(self, index: PathIndex, options: StorageOptions, cache: CacheChoice | None = None) -> None:
         assert isinstance(index, FarIndex)
         self.index = index
         self.rows = min(rows_at_once(index.mean_bytes()), len(index))
         self._options = options
+        self._cache = cache
         self._gather: Gather | None = None
 
     @property
@@ -54,7 +57,8 @@ class FarReader:
         if self._gather is None:
             from loader.data.remote.gather import Gather  # asyncio takes 50 ms to import
 
-            self._gather = Gather(self._options, self.patience_s, min(self.rows, _PER_PROCESS), 2 * self.rows)
+            cache = None if self._cache is None else self._cache.open(self._options)
+            self._gather = Gather(self._options, self.patience_s, min(self.rows, _PER_PROCESS), 2 * self.rows, cache)
         return self._gather
 
     def begin(self, indices: Indices) -> None:

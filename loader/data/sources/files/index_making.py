@@ -97,13 +97,15 @@ class IndexMaker:
         return index
 
 
-def reader_of(index: PathIndex, options: StorageOptions) -> FarReader | None:
-    """Return what reads the objects of an index; None if they are files."""
-    if not index.far:
+def reader_of(index: PathIndex, options: StorageOptions, cache: PathLike | None, cache_bytes: int | str | None) -> FarReader | None:
+    """Return what reads the objects of an index; None if they are files. Raises ConfigError for a cache that can't be."""
+    if not index.far and cache is None and cache_bytes is None:
         return None
+    from loader.data.remote.fetch_cache.cache_choice import CacheChoice
     from loader.data.sources.files.far_reader import FarReader
 
-    return FarReader(index, options)
+    choice = CacheChoice.of(cache, cache_bytes, far=index.far)
+    return FarReader(index, options, choice) if index.far else None
 
 
 def _may_be_far(first: PathLike, folder: str | None) -> bool:

@@ -50,6 +50,8 @@ class LabelledFiles(Source):
         exclude: one or several patterns of files to leave out of a folder or glob, as paths relative to `root`: `"old/*"`, `"*_mask.npy"`.
         sample_weight: of each sample, in one of the forms of `labels`; needs labels.
         storage_options: for URLs: endpoint, region, credentials, ... of the store, beside what the environment says.
+        cache: for URLs: a folder in which what was fetched is kept as it came, so that later epochs and other runs need not fetch it.
+        cache_bytes: that the folder may hold, such as "200GiB". What comes when it is full is not kept. None: as much as the disk has.
 
     Attributes:
         classes: names of the classes; label k means `classes[k]`. Empty if labels are numbers and no classes were given.
@@ -78,6 +80,8 @@ class LabelledFiles(Source):
         exclude: str | Sequence[str] = (),
         sample_weight: object = None,
         storage_options: Mapping[str, Any] | None = None,
+        cache: PathLike | None = None,
+        cache_bytes: int | str | None = None,
     ) -> None:
         if labels is not None and label is not None:
             raise ConfigError("labels= and label= both say what the labels are; give one of them")
@@ -85,7 +89,7 @@ class LabelledFiles(Source):
             raise ConfigError("sample_weight needs labels: a sample is (x, y, sample_weight)")
         self._options = StorageOptions(storage_options)
         self._index = self._index_maker(self.suffixes, exclude, self._options).make(paths, root)
-        self._far = reader_of(self._index, self._options)
+        self._far = reader_of(self._index, self._options, cache, cache_bytes)
         self.classes: tuple[str, ...] = () if classes is None else check_classes(classes)
         self._columns: list[Array] = []  # what follows x in a sample: nothing, or labels, or labels and weights
         if labels is not None:

@@ -1,0 +1,161 @@
+"""A cache of what was fetched: fewer requests, the same batches, whoever is killed while it is filled."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loader import ByteFiles, ConfigError, Loader, NpyFiles, decode
+from loader.data.remote.fetch_cache.fetch_cache import HEADER_BYTES
+from tests.batches import assert_same, inline, take
+from tests.processes import supervisor_of, wait_until, wait_until_gone, workers_of
+from tests.servers.faults import Faults
+from tests.servers.fronts import Front
+
+StartFront = Callable[..., Front]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_obstore_keeps() -> None:
+    """Start its threads, and open their descriptors, which stay for the whole life of the process: before the first test is looked at."""
+    from obstore.store import MemoryStore
+
+    MemoryStore().put("x", b"")
+
+
+def urls_of(served: Front, folder: Path) -> list[str]:
+    return [f"{served.endpoint}/{path.name}" for path in sorted(folder.glob("*.npy"))]
+
+
+def fetched(served: Front) -> int:
+    """Return how many objects were asked for; of the first one, the header also is, to find out what samples are."""
+    return sum(count for asked, count in served.counts().asked.items() if "bytes=" not in asked)
+
+
+def files_in(cache: Path) -> list[Path]:
+    return [path for path in (cache / "files").rglob("*") if path.is_file()]
+
+
+def test_a_cache_of_half_the_data_saves_half_of_the_requests(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
+    folder = npy_folder(200)
+    served = front(folder)
+    kept_bytes = 100 * (HEADER_BYTES + (folder / "000000.npy").stat().st_size)
+    far = NpyFiles(urls_of(served, folder), cache=tmp_path / "cache", cache_bytes=kept_bytes)
+    expected = inline(NpyFiles(folder), 10, 3, shuffle=True)
+    with Loader(far, 10, workers=2, shuffle=True) as loader:
+        assert_same(take(loader, 3), expected)
+    assert len(files_in(tmp_path / "cache")) == 100
+    served.forget()
+    with Loader(far, 10, workers=2, shuffle=True) as loader:
+        assert_same(take(loader, 1), expected[:20])
+    assert len([asked for asked in served.counts().asked if "bytes=" not in asked]) == 100  # some of them also for the next epoch
+
+
+def test_two_runs_that_fill_one_cache_fetch_each_object_once(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
+    """They are in step, so both want the same objects at the same time."""
+    folder = npy_folder(300)
+    served = front(folder)
+    sources = [NpyFiles(urls_of(served, folder), cache=tmp_path / "cache") for _ in range(2)]
+    served.forget()
+    served.set_faults(Faults(latency_s=0.05))
+    with Loader(sources[0], 10, workers=1, shuffle=True) as one, Loader(sources[1], 10, workers=1, shuffle=True) as other:
+        for (x,), (y,) in zip(one, other, strict=True):
+            np.testing.assert_array_equal(x, y)
+    assert fetched(served) <= 306
+
+
+@pytest.mark.parametrize("victim", ["worker", "supervisor"])
+def test_whoever_is_killed_while_a_cache_is_filled_leaves_it_whole(npy_folder: Any, front: StartFront, tmp_path: Path, victim: str) -> None:
+    folder = npy_folder(300, (40, 30))
+    served = front(folder)
+    far = NpyFiles(urls_of(served, folder), cache=tmp_path / "cache")
+    expected = inline(NpyFiles(folder), 10, shuffle=True)
+    served.set_faults(Faults(latency_s=0.05, only=".npy"))
+    loader = Loader(far, 10, workers=2, shuffle=True)
+    pids = workers_of(loader, 2) if victim == "worker" else [supervisor_of(loader)]
+    wait_until(lambda: len(files_in(tmp_path / "cache")) > 20, "some files are there")
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    wait_until_gone(pids)
+    with pytest.warns(RuntimeWarning, match="killed by SIGKILL") if victim == "supervisor" else contextlib.nullcontext():
+        assert_same(take(loader), expected)
+    loader.close()
+    served.set_faults(Faults())
+    served.forget()
+    with Loader(far, 10, workers=2, shuffle=True) as again:
+        assert_same(take(again), expected)
+    assert fetched(served) == 0
+
+
+def test_a_script_that_is_killed_leaves_what_it_has_fetched(npy_folder: Any, front: StartFront, tmp_path: Path, run_script: Any) -> None:
+    folder = npy_folder(300)
+    served = front(folder)
+    urls = urls_of(served, folder)
+    script = f"""
+import os
+from loader import Loader, NpyFiles
+loader = Loader(NpyFiles({urls!r}, cache="cache"), 10, workers=2, shuffle=True)
+for number, _ in enumerate(loader):
+    if number == 8:
+        os.kill(os.getpid(), 9)
+"""
+    assert run_script(script).returncode == -signal.SIGKILL
+    kept = len(files_in(tmp_path / "cache"))
+    assert kept >= 80
+    far = NpyFiles(urls, cache=tmp_path / "cache")
+    served.forget()
+    with Loader(far, 10, shuffle=True, workers=0) as loader:
+        assert_same(take(loader), inline(NpyFiles(folder), 10, shuffle=True))
+    assert fetched(served) == 300 - kept
+
+
+def test_a_damaged_file_is_fetched_again(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
+    folder = npy_folder(20)
+    served = front(folder)
+    far = NpyFiles(urls_of(served, folder), cache=tmp_path / "cache")
+    expected = inline(NpyFiles(folder), 5)
+    for _ in range(3):
+        with Loader(far, 5, workers=0) as loader:
+            assert_same(take(loader), expected)
+        for number, path in enumerate(sorted(files_in(tmp_path / "cache"))[:4]):
+            path.write_bytes([b"", path.read_bytes()[:-3], path.read_bytes()[:-1] + b"\xff", b"x" * 10_000][number])
+
+
+def test_an_object_that_has_changed_is_not_taken_from_the_cache(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
+    folder = npy_folder(6)
+    urls = urls_of(served := front(folder), folder)
+    for value in (0, 1, 2):
+        np.save(folder / "000003.npy", np.full((4, 3), value, np.float32))
+        with Loader(NpyFiles(urls, cache=tmp_path / "cache"), 6, workers=0) as loader:
+            assert_same(take(loader), inline(NpyFiles(folder), 6))
+    assert served.counts().asked["GET /000002.npy"] == 1
+
+
+def test_files_of_any_kind_are_kept_as_they_came(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
+    folder = npy_folder(6)
+    urls = urls_of(served := front(folder), folder)
+    far = ByteFiles(urls, decode=decode.npy(), cache=tmp_path / "cache")
+    for _ in range(2):
+        with Loader(far, 6, workers=0) as loader:
+            assert_same(take(loader), inline(NpyFiles(folder), 6))
+    assert served.counts().asked["GET /000002.npy"] == 1
+
+
+def test_a_cache_that_can_not_be_is_refused(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
+    folder = npy_folder(2)
+    urls = urls_of(front(folder), folder)
+    with pytest.raises(ConfigError, match=r"these files are on this machine\. source\.cache\(folder\) keeps decoded samples"):
+        NpyFiles(folder, cache=tmp_path / "cache")
+    with pytest.raises(ConfigError, match="give cache=, its folder, too"):
+        NpyFiles(urls, cache_bytes=5)
+    with pytest.raises(ConfigError, match="cache_bytes must be a number of bytes"):
+        NpyFiles(urls, cache=tmp_path / "cache", cache_bytes="much")
+    with pytest.raises(ConfigError, match="holds other files, such as"):
+        NpyFiles(urls, cache=folder)
