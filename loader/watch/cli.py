@@ -7,6 +7,7 @@ import click
 import loader
 from loader.watch.bench import bench
 from loader.watch.describe import describe
+from loader.watch.fetch.fetch import fetch
 from loader.watch.inspect.inspect import inspect
 from loader.watch.pack import pack
 from loader.watch.show import show
@@ -27,6 +28,7 @@ main.add_command(set_command)
 main.add_command(inspect)
 main.add_command(describe)
 main.add_command(show)
+main.add_command(fetch)
 main.add_command(pack)
 main.add_command(tune.command)
 main.add_command(bench.command)
