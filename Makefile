@@ -31,7 +31,7 @@ PROJECT := --editable '.[audio,image,remote,volume,tensorflow,jax,dev]'
 TESTED := PIP_CONSTRAINT=constraints/tested.txt PIP_BUILD_CONSTRAINT=constraints/tested.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch test-all test-latest test-oldest faults soak lint bench bench-auto bench-cold bench-scale bench-peers fuzz docs pictures clean
+.PHONY: help demo test test-torch test-all test-latest test-oldest faults soak lint bench bench-auto bench-cold bench-scale bench-far bench-peers fuzz docs pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ bench-cold: $(READY) ## measure data that come from the disk against bare loops 
 
 bench-scale: $(READY) ## measure 16 to 128 workers whose reads wait, against the ideal
 	@$(BIN)/python -m benchmarks many_workers $(BENCH_ARGS)
+
+bench-far: $(READY) ## measure data of an object store, with latency and faults (BENCH_ARGS="ranges --rounds 3")
+	@$(BIN)/python -m benchmarks.far $(BENCH_ARGS)
 
 bench-peers: $(PEERS)/.ready ## measure other loaders on the same work, in .venv-peers, 25 minutes (BENCH_ARGS="jpeg --rounds 5")
 	@$(PEERS)/bin/python -m benchmarks.peers $(BENCH_ARGS)
