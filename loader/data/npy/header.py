@@ -33,6 +33,7 @@ MAX_HEADER_BYTES = 65_536
 thousands of fields need more. Damaged length fields, up to 4 GiB in formats 2.0 and 3.0, end here instead of in an allocation."""
 
 _ADDRESSES = 2**47  # that a process has on today's 64-bit machines
+_MAX_KNOWN = 4096  # headers that are remembered
 _MAX_DIMS = 32  # of numpy 1; numpy 2 has 64, but no sample needs them and a batch has one more
 _FIRST_READ_BYTES = 512  # holds every header that np.save writes for a supported array
 _LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
@@ -145,8 +146,12 @@ def inspect_file(path: str) -> tuple[NpyHeader, int]:
         os.close(fd)
 
 
-def read_array(path: str) -> Array:
+def read_array(path: str, known: dict[bytes, NpyHeader] | None = None) -> Array:
     """Read one file as a fresh array: native byte order, C-contiguous, the caller's own.
+
+    Args:
+        path: of the file.
+        known: headers that have been parsed, by their bytes; this one is added.
 
     Raises:
         NpyError: the file is not a `.npy` file of a supported array, or its size is not what its header says. Nothing is allocated then.
@@ -154,7 +159,14 @@ def read_array(path: str) -> Array:
     """
     fd = os.open(path, OPEN_FLAGS)
     try:
-        header = read_header(fd, path)
+        raw = read_raw_header(fd, path)
+        header = None if known is None else known.get(raw)
+        if header is None:
+            header = parse_header(raw, path)
+            if known is not None:
+                if len(known) >= _MAX_KNOWN:
+                    known.clear()
+                known[raw] = header
         header.check_size(os.fstat(fd).st_size, path)
         data = np.empty(header.nbytes, np.uint8)
         header.check_size(header.offset + read_into(fd, memoryview(data), header.offset), path)

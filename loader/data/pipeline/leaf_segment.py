@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,12 +12,17 @@ from loader.data.rng import SampleGenerator
 from loader.data.rows import BadSample, RowGauge
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Leaf, SampleSpec
-from loader.data.stopwatch import READ, WRITE, stage_of
+from loader.data.stopwatch import READ, WRITE, Stopwatch, stage_of
 from loader.data.transforms import LeafTransform, RowError
 from loader.data.transforms.leaf_transform import Change
 
 # Smaller rows are gathered faster than they are looked at one by one (docs/measurements.md).
 _SEEN_BYTES = 32 * 1024
+
+_MOST_SHAPES = 1024  # that are remembered
+
+Shapes = tuple[tuple[int, ...], ...]
+"""Of the arrays of a sample."""
 
 
 class _Link(NamedTuple):
@@ -83,7 +88,10 @@ class LeafSegment(Segment):
         arrays: list[Any] = rows.arrays or self._views(rows, out) or self._read(rows, out)
         for number, chain in enumerate(self.chains):
             if chain:
-                self._run_chain(rows, number, arrays[number], out[number], draws)
+                try:
+                    _run_chain(chain, arrays[number], out[number], draws, rows.watch)
+                except RowError as error:
+                    raise BadSample(int(rows.indices[error.row]), self.result.leaves[number].name) from error
             elif arrays[number] is not out[number]:
                 out[number][...] = arrays[number]
                 if rows.watch is not None:
@@ -127,21 +135,54 @@ class LeafSegment(Segment):
             rows.watch.lap(READ)
         return targets
 
-    def _run_chain(self, rows: Rows, number: int, array: Any, out: Array, draws: dict[int, list[Any]]) -> None:
-        chain = self.chains[number]
-        for step, run in enumerate(chain, 1):
-            place, transform, leaf, _ = run[-1]
-            target = out if step == len(chain) else np.empty((len(rows.indices), *leaf.shape), leaf.dtype)
-            if len(run) > 1 or isinstance(array, list):
-                _run_row_by_row(run, rows, array, target, draws)
-            else:
-                try:
-                    transform.apply(array, target, draws.get(place, ()))
-                except RowError as error:
-                    raise BadSample(int(rows.indices[error.row]), leaf.name) from error
-                if rows.watch is not None:
-                    rows.watch.lap(stage_of(place))
-            array = target
+    def run_sample(self, leaves: Sequence[Array], epoch: int, index: int, watch: Stopwatch | None) -> list[Array]:
+        """Return what becomes of the arrays of one sample. Raises RowError."""
+        draws: dict[int, list[Any]] = {}
+        for place, transform in self.random:
+            draws[place] = [transform.draw(self._generator.at(epoch, index, place))]
+        made = list(leaves)
+        for number, chain in enumerate(self.chains):
+            if chain:
+                leaf = self.result.leaves[number]
+                out = np.empty((1, *leaf.shape), leaf.dtype)
+                _run_chain(chain, np.asarray(leaves[number], order="C")[None], out, draws, watch)
+                made[number] = out[0]
+        return made
+
+
+class SegmentsByShape:
+    """A segment for each combination of shapes that samples have had.
+
+    Args:
+        make: makes it, from the shapes of the arrays of a sample.
+    """
+
+    def __init__(self, make: Callable[[Shapes], LeafSegment]) -> None:
+        self._make = make
+        self._known: dict[Shapes, LeafSegment] = {}
+
+    def of(self, leaves: Sequence[Array]) -> LeafSegment:
+        """Return that of a sample with these arrays."""
+        shapes = tuple([leaf.shape for leaf in leaves])
+        segment = self._known.get(shapes)
+        if segment is None:
+            if len(self._known) >= _MOST_SHAPES:
+                self._known.clear()
+            segment = self._known[shapes] = self._make(shapes)
+        return segment
+
+
+def _run_chain(chain: Sequence[Run], array: Any, out: Array, draws: Mapping[int, list[Any]], watch: Stopwatch | None) -> None:
+    for step, run in enumerate(chain, 1):
+        place, transform, leaf, _ = run[-1]
+        target = out if step == len(chain) else np.empty((len(out), *leaf.shape), leaf.dtype)
+        if run[0].change is not None and (len(run) > 1 or len(out) == 1 or isinstance(array, list)):
+            _run_row_by_row(run, array, target, draws, watch)
+        else:
+            transform.apply(array, target, draws.get(place, ()))
+            if watch is not None:
+                watch.lap(stage_of(place))
+        array = target
 
 
 def _append(chain: list[Run], link: _Link) -> None:
@@ -163,9 +204,9 @@ def _scratch_bytes(leaf: Leaf, chain: Sequence[Run], looks: bool) -> int:
     return leaf.nbytes if chain else 0
 
 
-def _run_row_by_row(run: Run, rows: Rows, array: Any, out: Array, draws: dict[int, list[Any]]) -> None:
+def _run_row_by_row(run: Run, array: Any, out: Array, draws: Mapping[int, list[Any]], watch: Stopwatch | None) -> None:
     """Take each row through a whole run before the next one: what is made of it on the way stays in the caches."""
-    none, watch, apart = [None] * len(out), rows.watch, isinstance(array, list)
+    none, apart = [None] * len(out), isinstance(array, list)
     steps = [(link.change, draws.get(link.place, none), stage_of(link.place)) for link in run if link.change]
     scratch = [np.empty(link.leaf.shape, link.leaf.dtype) for link in run[:-1]]
     for number, target in enumerate(out):

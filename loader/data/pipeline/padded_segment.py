@@ -8,16 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
+from loader.data.pipeline.leaf_segment import LeafSegment, SegmentsByShape, Shapes
 from loader.data.pipeline.segments import CallSegment, Transform
 from loader.data.plans.buckets import Buckets
 from loader.data.rng import SampleGenerator
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
+from loader.data.stopwatch import Stopwatch
 from loader.data.transforms import LeafTransform
 from loader.errors import ConfigError, PipelineError
+
+
+class BuiltIn(CallSegment):
+    """Built-in transforms on one sample at a time. What they do to arrays of certain shapes is found out once."""
+
+    def __init__(self, transforms: Sequence[tuple[int, LeafTransform]], spec: SampleSpec, generator: SampleGenerator) -> None:
+        super().__init__(transforms, spec, generator)
+        self._own = transforms
+        self._given: SampleSpec | None = None  # what a sample is like, but for its sizes
+        self._known = SegmentsByShape(self._make)
+        for _, transform in transforms:
+            transform.open()
+
+    def call(self, sample: Sample, epoch: int, index: int, watch: Stopwatch | None) -> Sample:
+        if self._given is None:
+            self._given = SampleSpec.of(sample)
+        try:
+            leaves = self._given.flatten(sample, any_size=True)
+        except (TypeError, ValueError):  # another kind of sample than before; whether that is an error, shows when it is written
+            return super().call(sample, epoch, index, watch)
+        return self._given.unflatten(self._known.of(leaves).run_sample(leaves, epoch, index, watch))
+
+    def _make(self, shapes: Shapes) -> LeafSegment:
+        assert self._given is not None
+        leaves = [replace(leaf, shape=shape) for leaf, shape in zip(self._given.leaves, shapes, strict=True)]
+        return LeafSegment(self._own, SampleSpec(tuple(leaves)), self._generator)
 
 
 class PaddedSegment(CallSegment):
@@ -40,9 +69,10 @@ class PaddedSegment(CallSegment):
     def __init__(self, transforms: Sequence[tuple[int, Transform]], spec: SampleSpec, generator: SampleGenerator, buckets: Buckets) -> None:
         super().__init__(transforms, spec, generator)
         self._buckets = buckets
-        for _, transform in transforms:
-            if isinstance(transform, LeafTransform):
-                transform.open()
+        self._steps: list[CallSegment] = []
+        for built_in, members in groupby(transforms, lambda member: isinstance(member[1], LeafTransform)):
+            given: list[tuple[int, Any]] = list(members)
+            self._steps.append(BuiltIn(given, spec, generator) if built_in else CallSegment(given, spec, generator))
 
     def probe(self, sample: Sample) -> tuple[Sample, SampleSpec]:
         if self._transforms:
@@ -66,10 +96,11 @@ class PaddedSegment(CallSegment):
             _check_value(buckets.pad_value, made.leaves[number], f"{buckets.name}: {buckets.value_name}")
         self.results = tuple(self._of_length(edge) for edge in buckets.edges)
         self.result = self.results[-1]
-        self._places = [_place_of(leaf, self.result) for leaf in made.leaves]
-        own = [number for number in range(len(self.result.leaves)) if number not in self._places]
+        places = [_place_of(leaf, self.result) for leaf in made.leaves]
+        own = [number for number in range(len(self.result.leaves)) if number not in places]
         self._mask = own[0] if buckets.mask is not None else None
         self._weight = next((n for n, leaf in enumerate(self.result.leaves) if leaf.part == 2), None) if buckets.weights else None
+        self._targets = [(leaf, place, number in self._padded) for number, (leaf, place) in enumerate(zip(made.leaves, places, strict=True))]
 
     def _of_length(self, length: int) -> SampleSpec:
         """Return the spec of samples that are padded to a length."""
@@ -94,13 +125,17 @@ class PaddedSegment(CallSegment):
             leaves = [*(leaf for leaf in leaves if leaf.part != 2), Leaf(2, None, (length,), np.dtype(np.float32))]
         return SampleSpec(tuple(leaves))
 
+    def call(self, sample: Sample, epoch: int, index: int, watch: Stopwatch | None) -> Sample:
+        for step in self._steps:
+            sample = step.call(sample, epoch, index, watch)
+        return sample
+
     def _put(self, out: Sequence[Array], row: int, made: Sample) -> None:
         """Write what the transforms made of a sample to a row of `out`, padded. Raises ValueError if it does not fit."""
         arrays, lengths = self._arrays(made), []
         weight: Any = 1
-        for number, (array, leaf) in enumerate(zip(arrays, self.made.leaves, strict=True)):
-            place = self._places[number]
-            if number in self._padded:
+        for array, (leaf, place, padded) in zip(arrays, self._targets, strict=True):
+            if padded:
                 lengths.append(self._pad(array, out[place][row], leaf))
             elif array.shape != leaf.shape:
                 raise ValueError(
@@ -130,23 +165,23 @@ class PaddedSegment(CallSegment):
 
     def _pad(self, array: Array, target: Array, leaf: Leaf) -> int:
         """Write an array of any length to `target`, and fill up what is left of it; return the length."""
-        axis, edges = self._buckets.axis, self._buckets.edges
-        shape, room = array.shape, int(target.shape[axis])
-        if _without(shape, axis) != _without(leaf.shape, axis):
+        axis, shape, room = self._buckets.axis, array.shape, target.shape
+        if _without(shape, axis) != _without(room, axis):
             raise ValueError(f"{leaf.name} has shape {shape}, but the first sample's had shape {leaf.shape}; only axis {axis} may differ")
-        length = int(shape[axis])
-        before = (slice(None),) * axis
-        if length > room:
-            if room < edges[-1] or self._buckets.longer == "error":
+        length, most = shape[axis], room[axis]
+        if axis:  # what is padded comes first
+            array, target = array.swapaxes(0, axis), target.swapaxes(0, axis)
+        if length > most:
+            if most < self._buckets.edges[-1] or self._buckets.longer == "error":
                 raise ValueError(
-                    f"{leaf.name} has length {length}, and is in a batch that is padded to {room}. Likely cause: a transform changes the length. "
+                    f"{leaf.name} has length {length}, and is in a batch that is padded to {most}. Likely cause: a transform changes the length. "
                     f"What to do: {self._buckets.name}(..., lengths=...) with the lengths that samples have after the transforms, or at most"
                 )
-            array, length = array[(*before, slice(room))], room
-        target[(*before, slice(length))] = array
-        if length < room:
-            target[(*before, slice(length, None))] = self._buckets.pad_value
-        return length
+            array, length = array[:most], most
+        target[:length] = array
+        if length < most:
+            target[length:] = self._buckets.pad_value
+        return int(length)
 
     def _names(self) -> list[str]:
         return [self.made.leaves[number].name for number in sorted(self._padded)]

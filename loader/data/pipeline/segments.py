@@ -117,7 +117,7 @@ class CallSegment(Segment):
         for place, transform in self._transforms:
             given = made
             try:
-                made = CallSegment([(place, transform)], self._spec, self._generator)._call(given, 0, 0, None)
+                made = CallSegment([(place, transform)], self._spec, self._generator).call(given, 0, 0, None)
             except Exception as error:
                 words = misunderstanding(transform, given, error)
                 if words is None:
@@ -136,7 +136,7 @@ class CallSegment(Segment):
                 sample = self._sample(rows, row, index)
                 if watch is not None:
                     watch.lap(READ if rows.arrays is None else WRITE)
-                made = self._call(sample, rows.epoch, index, watch)
+                made = self.call(sample, rows.epoch, index, watch)
                 fork_guard.exit_if_forked(depth)
                 self._put(out, row, made)
                 if watch is not None:
@@ -153,7 +153,8 @@ class CallSegment(Segment):
         # A copy: the function may change its arguments or keep them, and scratch rows are used again.
         return rows.source.fetch(index) if rows.arrays is None else self._spec.unflatten([array[row].copy() for array in rows.arrays])
 
-    def _call(self, sample: Sample, epoch: int, index: int, watch: Stopwatch | None) -> Sample:
+    def call(self, sample: Sample, epoch: int, index: int, watch: Stopwatch | None) -> Sample:
+        """Return what the transforms make of a sample."""
         at = self._generator.at
         for place, transform in self._transforms:
             sample = transform(sample, at(epoch, index, place))

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from loader.data import fork_guard
-from loader.data.pipeline.leaf_segment import LeafSegment
+from loader.data.pipeline.leaf_segment import LeafSegment, SegmentsByShape, Shapes
 from loader.data.pipeline.segments import Rows
 from loader.data.rng import SampleGenerator
 from loader.data.rows import UNKNOWN_ROW, BadSample, is_fault_of_sample
@@ -23,7 +23,6 @@ from loader.data.stopwatch import READ
 from loader.data.transforms import LeafTransform
 from loader.errors import ConfigError
 
-_MOST_SHAPES = 1024  # that are remembered
 _WHAT_TO_DO = "What to do: Resize, Pad or Crop as the first transform, for all arrays and axes that differ"
 
 
@@ -73,7 +72,7 @@ class SizingSegment(LeafSegment):
         self._sizing = transforms[:steps]
         self._wanted = LeafSegment(self._sizing, spec, generator).result
         self._rest = LeafSegment(transforms[steps:], self._wanted, generator) if steps < len(transforms) else None
-        self._known = dict[tuple[tuple[int, ...], ...], LeafSegment]()  # by the shapes of a sample's arrays
+        self._known = SegmentsByShape(self._make)
         self._aligned = [found for _, transform in self._sizing if transform.aligns and (found := _aligned(spec, transform))]
 
     def run(self, rows: Rows, out: list[Array]) -> None:
@@ -102,7 +101,7 @@ class SizingSegment(LeafSegment):
                 fork_guard.exit_if_forked(depth)
                 if rows.watch is not None:
                     rows.watch.lap(READ)
-                segment = self._segment_for(leaves)
+                segment = self._known.of(leaves)
                 one.indices, one.arrays = rows.indices[row : row + 1], [np.asarray(leaf, order="C")[None] for leaf in leaves]
                 segment.run(one, [array[row : row + 1] for array in made])
             except BadSample:
@@ -115,17 +114,8 @@ class SizingSegment(LeafSegment):
         if rest is not None:
             rest.run(replace(rows, arrays=made), out)
 
-    def _segment_for(self, leaves: Sequence[Array]) -> LeafSegment:
-        """Return what gives a sample with these arrays the one shape. Raises ValueError if nothing does."""
-        shapes = tuple(leaf.shape for leaf in leaves)
-        segment = self._known.get(shapes)
-        if segment is None:
-            if len(self._known) >= _MOST_SHAPES:
-                self._known.clear()
-            segment = self._known[shapes] = self._make(shapes)
-        return segment
-
-    def _make(self, shapes: Sequence[tuple[int, ...]]) -> LeafSegment:
+    def _make(self, shapes: Shapes) -> LeafSegment:
+        """Return what gives a sample whose arrays have these shapes the one shape. Raises ValueError if nothing does."""
         for axes, numbers in self._aligned:
             sizes = {self._spec.leaves[number].name: shapes[number][:axes] for number in numbers}
             if len(set(sizes.values())) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from loader.data.npy.header import NpyHeader, array_of, inspect_file, read_array
@@ -36,6 +37,11 @@ class NpyFiles(LabelledFiles):
     file_error = NpyError
     _reader: NpyReader | None = None  # of this process
 
+    @cached_property
+    def _headers(self) -> dict[bytes, NpyHeader]:
+        """Headers that this process has parsed, where files are read one by one: in one order or another, each length comes again and again."""
+        return {}
+
     def learn_from(self, index: int) -> None:
         super().learn_from(index)
         self._reader = None
@@ -64,7 +70,7 @@ class NpyFiles(LabelledFiles):
         return type(self).__name__
 
     def _read_file(self, path: str) -> Sample:
-        return (read_array(path),)
+        return (read_array(path, self._headers),)
 
     def _parts_of(self, content: memoryview, path: str) -> Sample:
         return (array_of(content, path),)
@@ -88,4 +94,4 @@ class NpyFiles(LabelledFiles):
                 raise BadSample(index) from error
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_reader"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_reader", "_headers")}

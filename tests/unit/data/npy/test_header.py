@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from loader.data.npy import header as header_module
 from loader.data.npy.header import MAX_HEADER_BYTES, NpyHeader, inspect_file, parse_header, read_array
 from loader.errors import NpyError
 
@@ -203,6 +204,29 @@ def test_the_lines_that_convert_an_object_array_work(tmp_path: Path) -> None:
     lines = [line.strip() for line in caught.value.problem.splitlines()[1:]]
     exec("\n".join(lines), {"np": np})
     np.testing.assert_array_equal(read_array(str(path)), np.stack(list(rows)))
+
+
+def test_a_header_is_parsed_once_and_the_size_of_each_file_compared_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: dict[bytes, NpyHeader] = {}
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", np.full((2, 3), number, ">i2"))
+    first = read_array(str(tmp_path / "0.npy"), known)
+    monkeypatch.setattr(header_module, "parse_header", None)
+    second = read_array(str(tmp_path / "1.npy"), known)
+    assert (first.tolist(), second.tolist()) == ([[0] * 3] * 2, [[1] * 3] * 2)
+    assert second.dtype.isnative
+    (tmp_path / "2.npy").write_bytes((tmp_path / "2.npy").read_bytes()[:-1])
+    with pytest.raises(NpyError, match="truncated"):
+        read_array(str(tmp_path / "2.npy"), known)
+
+
+def test_so_many_headers_are_remembered_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(header_module, "_MAX_KNOWN", 3)
+    known: dict[bytes, NpyHeader] = {}
+    for length in range(8):
+        np.save(tmp_path / "a.npy", np.arange(length))
+        assert read_array(str(tmp_path / "a.npy"), known).tolist() == list(range(length))
+        assert 0 < len(known) <= 3
 
 
 def test_a_missing_file_and_a_folder_are_errors_that_name_the_path(tmp_path: Path) -> None:
