@@ -3,7 +3,7 @@
     channel        from → to               records
     ticket pipe    supervisor → a worker   Ticket
     inbox          workers → supervisor    Done, Failed, Exhausted
-    inbox          trainer → supervisor    Released, Skip, Resize, Close
+    inbox          trainer → supervisor    Packed, Released, Skip, Resize, Close
     ready pipe     supervisor → trainer    Ready, Look
 
 Records of one channel have one size, so a pipe's stream needs no framing, and a write below PIPE_BUF is never torn (pipe(7)). Text that
@@ -175,6 +175,14 @@ class Resize(NamedTuple):
         return _INBOX.pack(_RESIZE, self.workers, self.number, 0, 0)
 
 
+class Packed(NamedTuple):
+    """The pipeline is there, to be unpickled. The first record of all."""
+
+    def pack(self) -> bytes:
+        """Return the record's bytes."""
+        return _INBOX.pack(_PACKED, 0, 0, 0, 0)
+
+
 class Close(NamedTuple):
     """End everything."""
 
@@ -183,11 +191,11 @@ class Close(NamedTuple):
         return _INBOX.pack(_CLOSE, 0, 0, 0, 0)
 
 
-InboxRecord = Done | Failed | Exhausted | Released | Skip | Resize | Close
+InboxRecord = Done | Failed | Exhausted | Released | Skip | Resize | Packed | Close
 
 _INBOX = struct.Struct("<IIQQQ")
 INBOX_BYTES = _INBOX.size
-_DONE, _FAILED, _EXHAUSTED, _RELEASED, _SKIP, _RESIZE, _CLOSE = range(7)
+_DONE, _FAILED, _EXHAUSTED, _RELEASED, _SKIP, _RESIZE, _PACKED, _CLOSE = range(8)
 
 
 def unpack_inbox(raw: bytes) -> list[InboxRecord]:
@@ -206,6 +214,8 @@ def unpack_inbox(raw: bytes) -> list[InboxRecord]:
             records.append(Skip(small, first, second, third))
         elif kind == _RESIZE:
             records.append(Resize(small, first))
+        elif kind == _PACKED:
+            records.append(Packed())
         elif kind == _CLOSE:
             records.append(Close())
         else:

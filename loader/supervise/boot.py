@@ -32,7 +32,7 @@ from loader.ipc.line_file import LIMIT_BYTES, LineFile, print_lines
 from loader.ipc.logs import LogWriter, report_to
 from loader.ipc.payload import arrival
 from loader.ipc.quarantine import ErrorBudget
-from loader.ipc.records import Look
+from loader.ipc.records import INBOX_BYTES, Look, Packed, unpack_inbox
 from loader.machine import available_cores
 from loader.produce.worker import WorkerContext
 from loader.supervise.arena_size import SharedBytes, lay_out
@@ -140,6 +140,7 @@ def main(given: dict[str, Any]) -> None:
 
 
 def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: LogWriter) -> Supervisor:
+    _wait_for_pipeline(inherited.inbox_read)
     pipeline, config = _unpickle(inherited.payload, trainer)
     report_to(logs, inherited.levels)
     refuse_tensorflow(pipeline)
@@ -190,6 +191,12 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
         names=names,
         threads=threads,
     )
+
+
+def _wait_for_pipeline(inbox: int) -> None:
+    """Block until the trainer has packed the pipeline, which it does while this process imports; if it dies before, `TrainerWatch` ends this one."""
+    if unpack_inbox(os.read(inbox, INBOX_BYTES)) != [Packed()]:
+        os._exit(0)  # it can't be packed, and the loader is closed
 
 
 def _unpickle(fd: int, trainer: TrainerWatch) -> tuple[Pipeline, Config]:

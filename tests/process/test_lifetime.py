@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from loader import Loader, LoaderError, NpyArrays
+from loader import Loader, LoaderError, MapSource, NpyArrays, PipelineError
 from tests.batches import assert_same, copied, inline, take
 from tests.processes import family, wait_until, wait_until_gone, workers_of
 
@@ -43,6 +43,46 @@ def in_a_fork(act: Any) -> int:
         atexit._run_exitfuncs()  # as sys.exit would, without pytest's own farewell
         os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+class Packed:
+    """A list of samples that looks around when it is packed."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.seen: list[int] = []
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return (np.array(index),)
+
+    def __reduce__(self) -> Any:
+        self.seen += [pid for pid in family(os.getpid()) if pid not in self.seen]
+        if self.error is not None:
+            raise self.error
+        return Packed, ()
+
+
+def test_the_supervisor_starts_while_the_pipeline_is_packed() -> None:
+    packed = Packed()
+    with Loader(MapSource(packed), 4, workers=1) as loader:
+        assert loader.pid in packed.seen
+        assert [x.tolist() for (x,) in loader] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_the_supervisor_of_a_pipeline_that_can_not_be_packed_ends_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    packed = Packed(error=RuntimeError("not me"))
+    before = descriptors()
+    with pytest.raises(PipelineError, match=r"can't be pickled \(not me\)"):
+        Loader(MapSource(packed), 4, workers=1)
+    assert packed.seen
+    wait_until_gone(packed.seen)
+    packed.error = None  # and with it, the frames of its traceback
+    gc.collect()
+    assert descriptors() == before
+    assert "".join(capfd.readouterr()) == ""
 
 
 def test_ten_loaders_leave_no_descriptor_and_no_process() -> None:

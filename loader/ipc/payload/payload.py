@@ -33,12 +33,13 @@ from loader.ipc.payload.hdf5 import is_hdf5
 from loader.ipc.payload.pickler import is_importable, pack, weigh
 
 
-def dump(value: Any, admit: Callable[[int], None] = lambda nbytes: None) -> int:
-    """Pickle `value` into new shared memory and return its descriptor; the caller owns it.
+def dump(value: Any, admit: Callable[[int], None] = lambda nbytes: None, into: int | None = None) -> int:
+    """Pickle `value` into shared memory and return its descriptor; the caller owns it.
 
     Args:
         value: to send.
         admit: is told the bytes that this will take before they are allocated, and may raise.
+        into: descriptor of shared memory without pages; by default, there will be a new one.
 
     Raises:
         PipelineError: something in it can't travel; the message says which attribute, as far as that can be found.
@@ -56,7 +57,8 @@ def dump(value: Any, admit: Callable[[int], None] = lambda nbytes: None) -> int:
         offset = align(offset + piece.nbytes)
     admit(offset)
     head = json.dumps(table).encode()
-    fd = memfd.create("pipeline", offset)
+    fd = memfd.create("pipeline") if into is None else into
+    os.ftruncate(fd, offset)
     os.pwrite(fd, len(head).to_bytes(LENGTH_BYTES, "little") + head, 0)
     for (start, _), piece in zip(table, pieces, strict=True):
         _write(fd, piece, start)

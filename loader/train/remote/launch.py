@@ -15,7 +15,6 @@ from functools import partial
 from loader.config import Config
 from loader.data.pipeline.pipeline import Pipeline
 from loader.ipc import logs, memfd
-from loader.ipc.payload import captured_objects, payload
 
 _BOOT = """
 import gc
@@ -47,21 +46,18 @@ _ENVIRONMENT = {
 _SMALL_BYTES = 16 * 2**20
 
 
-def pack_pipeline(pipeline: Pipeline, config: Config) -> int:
-    """Return the descriptor of shared memory that holds `(pipeline, config)`; the caller owns it.
+def pack_pipeline(pipeline: Pipeline, config: Config, fd: int) -> None:
+    """Write `(pipeline, config)` to shared memory, which is empty.
 
     Raises:
         MemoryLimitError: arrays of the script that would be copied do not fit.
         PipelineError: something in it can't travel.
     """
-    fd = payload.dump((pipeline, config), partial(_admit, config.memory_limit_bytes))
-    try:
-        for remark in captured_objects.remarks(pipeline.parts(), os.fstat(fd).st_size):
-            warnings.warn(remark, RuntimeWarning, stacklevel=4)  # the caller of Loader(...)
-    except Warning:  # if warnings are errors, there will be no loader
-        os.close(fd)
-        raise
-    return fd
+    from loader.ipc.payload import captured_objects, payload  # and cloudpickle: while the supervisor starts
+
+    payload.dump((pipeline, config), partial(_admit, config.memory_limit_bytes), fd)
+    for remark in captured_objects.remarks(pipeline.parts(), os.fstat(fd).st_size):
+        warnings.warn(remark, RuntimeWarning, stacklevel=4)  # the caller of Loader(...)
 
 
 def _admit(limit: int | None, nbytes: int) -> None:

@@ -72,7 +72,7 @@ class Remote(Producer):
         self._restarts = RestartLimit()
         self._last_words = ""
         self._kept = {  # descriptors that the next supervisor gets as well
-            "payload": pack_pipeline(pipeline, config),
+            "payload": memfd.create("pipeline"),
             "board": Board.create(self._max_workers),
             "ledger": BadSampleLog.create(),
             "probed": memfd.create("probed"),
@@ -88,6 +88,8 @@ class Remote(Producer):
         try:
             with interrupts_later():
                 self._start()
+            pack_pipeline(pipeline, config, self._kept["payload"])  # meanwhile, the supervisor imports what it needs
+            self._supervisor.announce_pipeline()
         except BaseException:
             self.close()
             raise
@@ -267,6 +269,7 @@ class Remote(Producer):
         try:
             self._supervisor = self._new_supervisor()
             self._start()
+            self._supervisor.announce_pipeline()
         except OSError as error:
             self._supervisor.end("it could not be started")
             raise SupervisorDied(f"{died}, and no other one can be started: {error}") from error

@@ -21,7 +21,7 @@ from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Cells, Phase, SupervisorCell, read_text
 from loader.ipc.channels import open_pipe, read_records
 from loader.ipc.control_socket import clean_up_after
-from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Ready, Released, Skip, unpack_ready
+from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Packed, Ready, Released, Skip, unpack_ready
 from loader.machine import oom_kills
 from loader.train.producer import Cursor
 from loader.train.remote.interrupts import Interrupt
@@ -106,6 +106,10 @@ class SupervisorProcess:
         finally:
             for fd in (self._inbox, self._inbox_write, self._ready_write):
                 os.close(fd)
+
+    def announce_pipeline(self) -> None:
+        """Tell the supervisor that the pipeline is there."""
+        self.outbox.send(Packed().pack())
 
     @property
     def pid(self) -> int:

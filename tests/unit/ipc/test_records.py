@@ -35,6 +35,7 @@ INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Released: st.builds(r.Released, slot=HALF, delivery=WORD, reader=WORD),
     r.Skip: st.builds(r.Skip, term=HALF, epoch=WORD, batch=WORD, reader=WORD),
     r.Resize: st.builds(r.Resize, workers=HALF, number=WORD),
+    r.Packed: st.builds(r.Packed),
     r.Close: st.builds(r.Close),
 }
 READY: dict[type[Any], st.SearchStrategy[Any]] = {
