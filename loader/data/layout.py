@@ -68,6 +68,9 @@ class SlotLayout:
     _offsets: tuple[int, ...] = field(init=False, repr=False)
     _strides: tuple[int, ...] = field(init=False, repr=False)
     _row_strides: tuple[tuple[int, ...], ...] = field(init=False, repr=False)
+    _leaves: tuple[tuple[tuple[int, ...], np.dtype[Any], int], ...] = field(
+        init=False, repr=False
+    )  # of the first batch: shape of a row, dtype, offset
 
     def __post_init__(self) -> None:
         packed = [leaf.nbytes * self.batch_size for leaf in self.spec.leaves]
@@ -76,6 +79,8 @@ class SlotLayout:
         object.__setattr__(self, "_strides", tuple(strides))
         object.__setattr__(self, "_offsets", (0, *ends[:-1]))
         object.__setattr__(self, "_row_strides", tuple(_c_strides((self.batch_size, *leaf.shape), leaf.dtype) for leaf in self.spec.leaves))
+        leaves = tuple((leaf.shape, leaf.dtype, offset) for leaf, offset in zip(self.spec.leaves, self._offsets, strict=True))
+        object.__setattr__(self, "_leaves", leaves)
         object.__setattr__(self, "nbytes", max(ends[-1], ALIGNMENT))
         object.__setattr__(self, "gapless", packed == strides)
 
@@ -88,6 +93,12 @@ class SlotLayout:
             last_rows: of the last one.
             copied: numbers of leaves that are copied out, so that they do not keep the slot.
         """
+        if count == 1:
+            arrays: list[Array] = []
+            for number, (shape, dtype, offset) in enumerate(self._leaves):
+                array: Array = np.ndarray((last_rows, *shape), dtype, slot, offset)
+                arrays.append(aligned_copy(array) if number in copied else array)
+            return [tuple(arrays)]
         columns: list[list[Array]] = []
         for number in range(len(self.spec.leaves)):
             columns.append(self._column(number, slot, count, number in copied))

@@ -98,16 +98,17 @@ class Lease:
         slot: its number.
         release: the record that says that it is over.
         outbox: to send that.
+        interface: the array interface of `memory`, where it is known.
     """
 
     __slots__ = ("__array_interface__", "_memory", "_outbox", "_release", "slot")
 
-    def __init__(self, memory: Array, slot: int, release: bytes, outbox: Outbox) -> None:
+    def __init__(self, memory: Array, slot: int, release: bytes, outbox: Outbox, interface: dict[str, Any] | None = None) -> None:
         self._memory = memory
         self._outbox = outbox
         self._release = release
         self.slot = slot
-        self.__array_interface__: dict[str, Any] = memory.__array_interface__
+        self.__array_interface__: dict[str, Any] = interface or memory.__array_interface__
         outbox.lend(slot)
 
     def __del__(self) -> None:

@@ -199,7 +199,8 @@ class SupervisorProcess:
         if self.arena is None:
             raise ProtocolError(f"the supervisor handed over {record} and has announced no arena")
         error = from_record(read_text(self.arena.text(record.slot))) if record.failed else None
-        lease = Lease(self.arena.slot(record.slot), record.slot, record.release(), self.outbox)
+        memory, interface = self.arena.lendable(record.slot)
+        lease = Lease(memory, record.slot, record.release(), self.outbox, interface)
         return record, np.asarray(lease), error
 
     def skip(self, to: Cursor) -> None:
