@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.frameworks.conftest import on_each_backend
+from tests.servers.fronts import Front
 
 Run = Callable[..., str]
 # For what happens before or after the steps, which are all that Keras' trainers differ in.
@@ -231,6 +233,28 @@ with make(drop_last=True) as loader:
         raise SystemExit("not refused")
 """
     )
+
+
+@on_tensorflow
+def test_a_store_keeps_saves_as_a_folder_does(keras_script: Run, front: Callable[..., Front], tmp_path: Path) -> None:
+    keras_script(
+        EAGERLY
+        + f"""
+FOLDER = "{front(tmp_path).endpoint}/runs/digits"
+assert train(15, every=4)[1] == {{0: 13, 1: 2}}
+model, steps = train(every=4)
+assert steps == {{1: 13, 2: 13}}
+assert_same_weights(model, quiet()[0])
+try:
+    with make(drop_last=True) as loader:
+        model.fit(loader, verbose=0, callbacks=[loader.resume_callback(FOLDER)])
+except StateError as error:
+    assert f"saved below {{FOLDER}}; " in str(error)
+else:
+    raise SystemExit("not refused")
+"""
+    )
+    assert {path.name for path in (tmp_path / "runs" / "digits").iterdir()} == {"a", "b", "newest.json"}
 
 
 @on_tensorflow

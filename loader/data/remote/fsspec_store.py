@@ -65,6 +65,12 @@ class FsspecStore:
         ends_here = end is not None and len(content) < end - start  # or the answer is short
         return Fetched(content, (await self.facts(key)).size if ends_here else UNKNOWN_SIZE, UNKNOWN_VERSION)
 
+    async def put(self, key: str, path: str) -> None:
+        """Write a file; folders above it are made, where there are folders."""
+        target = self._path(key)
+        await self._run(lambda: self._system.makedirs(target.rpartition("/")[0], exist_ok=True))
+        await self._run(lambda: self._system.put_file(path, target))
+
     async def facts(self, key: str) -> Facts:
         """Return what the file system says of an object."""
         info = await self._run(lambda: self._system.info(self._path(key)))

@@ -37,6 +37,10 @@ class Lister:
         self._chance = random.Random()
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
+    async def send(self, files: list[tuple[str, str]]) -> None:
+        """Write files of this machine, each to its URL. Raises FetchError."""
+        await asyncio.gather(*(self._send(path, url) for path, url in files))
+
     async def below(self, url: str) -> list[Facts]:
         """Return all objects below a folder, sorted; their keys are URLs. Raises FetchError."""
         store, place = self._stores.find(url)
@@ -64,6 +68,11 @@ class Lister:
             return Facts(url, MISSING, UNKNOWN_VERSION)
         self._count(1)
         return Facts(url, facts.size, facts.version)
+
+    async def _send(self, path: str, url: str) -> None:
+        store, place = self._stores.find(url)
+        await self._persist(store, url, lambda: store.put(place.key, path))
+        self._count(1)
 
     async def _walk(self, store: Store, url: str, key: str) -> list[Facts]:
         found, complete = await self._persist(store, url, lambda: store.tree(key))

@@ -96,6 +96,9 @@ class Store(Protocol):
     async def fetch(self, key: str, start: int, end: int | None) -> Fetched:
         """Return a range of an object; all of it if `end` is None."""
 
+    async def put(self, key: str, path: str) -> None:
+        """Write a file of this machine as an object: all of it or, if it fails, nothing."""
+
     async def facts(self, key: str) -> Facts:
         """Return what the store says of an object."""
 

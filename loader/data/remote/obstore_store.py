@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, cast
 
 from loader.data.remote.objects import Facts, Fetched, Problem, version_of
@@ -90,6 +91,10 @@ class ObstoreStore:
         meta = result.meta
         content = await result.bytes_async()
         return Fetched(content, meta["size"], version_of(meta["e_tag"], meta["last_modified"]))
+
+    async def put(self, key: str, path: str) -> None:
+        """Write a file as an object; a large one in parts."""
+        await self._obstore.put_async(self._store, key, Path(path))
 
     async def facts(self, key: str) -> Facts:
         """Return what the store says of an object."""

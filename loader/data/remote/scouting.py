@@ -46,7 +46,7 @@ _log = logging.getLogger("loader.data")
 
 @dataclass(frozen=True)
 class Scout:
-    """Looks at far data, in a child.
+    """Looks at far data, and writes it, in a child.
 
     Each method starts one, which takes about 0.2 s, and blocks until it has answered, has died, or gives no sign of life.
 
@@ -55,6 +55,10 @@ class Scout:
     """
 
     options: StorageOptions
+
+    def send(self, files: list[tuple[str, str]]) -> None:
+        """Write files of this machine, each to its URL. Raises FetchError, ConfigError."""
+        self._ask("send", files[0][1], [files])
 
     def below(self, url: str) -> Objects:
         """Return all objects below a folder, sorted. Raises FetchError, ConfigError."""
@@ -158,7 +162,7 @@ def answer() -> None:
     """Answer the question on standard input. Never returns."""
     asked = json.loads(sys.stdin.buffer.readline())
     try:
-        header, content = asyncio.run(_answer(asked))
+        header, content = asyncio.run(_send(asked) if asked["what"] == "send" else _answer(asked))
     except LoaderError as error:
         header, content = error.to_record(), b""
     _write(header)
@@ -166,7 +170,17 @@ def answer() -> None:
     os._exit(0)  # threads of libraries may be at work
 
 
-async def _answer(asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+async def _send(asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    lister, alive = _lister(asked)
+    try:
+        await lister.send(*asked["more"])
+    finally:
+        alive.cancel()
+    return {"nbytes": 0}, b""
+
+
+def _lister(asked: dict[str, Any]) -> tuple[Lister, asyncio.Task[None]]:
+    """Return what asks the stores, and what gives a sign of life every second until it is cancelled."""
     known = 0
 
     def tell(count: int) -> None:
@@ -178,8 +192,12 @@ async def _answer(asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             _write({"known": known})
             await asyncio.sleep(_SIGN_OF_LIFE_S)
 
-    alive = asyncio.get_running_loop().create_task(live())
-    lister = Lister(Stores(StorageOptions(asked["options"]), _PATIENCE_S), _PATIENCE_S, tell)
+    stores = Stores(StorageOptions(asked["options"]), _PATIENCE_S)
+    return Lister(stores, _PATIENCE_S, tell), asyncio.get_running_loop().create_task(live())
+
+
+async def _answer(asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    lister, alive = _lister(asked)
     url, more = asked["url"], asked["more"]
     try:
         if asked["what"] == "content":

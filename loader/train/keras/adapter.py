@@ -31,7 +31,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from loader.data.sources.files.file_listing import absolute_path
+from loader.data.remote.urls import is_url
+from loader.data.sources.files.file_listing import absolute_path, absolute_place
 from loader.data.spec import Array, Sample
 from loader.ipc.board import Board
 from loader.train.epochs import Epochs
@@ -144,17 +145,25 @@ class KerasTraining(Epochs, KerasAdapter):
     def stats(self) -> Stats:
         """Return a snapshot."""
 
-    def resume_callback(self, folder: str | os.PathLike[str], *, every: int | None = None) -> Any:
+    def resume_callback(self, folder: str | os.PathLike[str], *, every: int | None = None, storage_options: Mapping[str, Any] | None = None) -> Any:
         """Return a Keras callback that saves model and position in `folder`, and goes on from there when the script is started again.
 
         Saves at the end of each epoch and, within one, after `every` steps. See docs/resume.md.
+
+        Args:
+            folder: for the saves; a URL, such as "s3://bucket/runs/digits", too.
+            every: steps after which a save is due within an epoch; None saves at the end of epochs only.
+            storage_options: of the store of a URL, as for sources.
 
         Example: `model.fit(train, epochs=20, callbacks=[train.resume_callback("runs/digits", every=500)])`
         """
         self._check_open()
         from loader.train.keras.callbacks import ResumeCallback  # and Keras with it
+        from loader.train.keras.far_saves import FarSaves
+        from loader.train.keras.saves import Saves
 
-        return ResumeCallback(self, absolute_path(folder), every)
+        place = absolute_place(folder)
+        return ResumeCallback(self, FarSaves(place, storage_options) if is_url(place) else Saves(place), every)
 
     def report_callback(self, *, warn_above: float | None = 0.1, log_dir: str | os.PathLike[str] | None = None) -> Any:
         """Return a Keras callback that puts `loader_wait` and `samples_per_s` beside the loss: progress bar, history, TensorBoard.

@@ -15,6 +15,7 @@ from loader.measure.moments import Pace
 from loader.measure.timed_stretch import Probe, TimedStretch
 from loader.train.keras.adapter import KerasTraining
 from loader.train.keras.event_file import EventFile
+from loader.train.keras.far_saves import FarSaves
 from loader.train.keras.saves import Saves
 
 try:
@@ -164,17 +165,17 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
     Args:
         loader: that the model is trained with.
-        folder: for the saves.
+        saves: where they are.
         every: steps after which a save is due within an epoch; None saves at the end of epochs only.
     """
 
-    def __init__(self, loader: KerasTraining, folder: str | os.PathLike[str], every: int | None) -> None:
+    def __init__(self, loader: KerasTraining, saves: Saves | FarSaves, every: int | None) -> None:
         super().__init__()
         every = plain(every)
         if every is not None and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
             raise ConfigError(f"every={every!r}: must be a number of steps from 1, or None")
         self._loader = loader
-        self._saves = Saves(folder)
+        self._saves = saves
         self._every = every
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -236,7 +237,7 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
         try:
             self._loader.load_state_dict(saved["loader"])  # first: a save of another loader must not change the model
         except StateError as error:
-            raise StateError(f"{error}\nIt was saved in {folder}; to start from the beginning, delete that folder's parent") from error
+            raise StateError(f"{error}\nIt was saved below {self._saves.place}; to start from the beginning, delete what is there") from error
         keeper = keras.callbacks.BackupAndRestore(folder / _MODEL)
         keeper.set_model(self.model)
         keeper.on_train_begin()

@@ -24,10 +24,14 @@ class Saves:
 
     Args:
         folder: is made with the first save.
+
+    Attributes:
+        place: the folder, absolute.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._folder = Path(folder).absolute()
+        self.place = str(self._folder)
 
     def newest(self) -> Path | None:
         """Return the folder of the newest complete save, or None."""

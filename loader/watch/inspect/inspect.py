@@ -26,8 +26,10 @@ _BAR_WIDTH = 30
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs: all that is found, and the script as `snippet`.")
 @click.option("--verify", "everything", is_flag=True, help="Read every byte of all files and name the bad ones. Exit status 1 if there are any.")
 @click.option("--jobs", type=click.IntRange(1), help="With --verify: number of processes. Default: one per core.")
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="With --verify: write the bad files to this file, as JSON lines.")
-def inspect(targets: tuple[str, ...], as_json: bool, everything: bool, jobs: int | None, report: Path | None) -> None:
+@click.option(
+    "--report", type=click.Path(dir_okay=False), metavar="FILE", help="With --verify: write the bad files there, as JSON lines; a URL, too."
+)
+def inspect(targets: tuple[str, ...], as_json: bool, everything: bool, jobs: int | None, report: str | None) -> None:
     """Say what PATH holds, and print the script that loads it.
 
     PATH is a file, a folder, or a pattern in quotes such as 'photos/*.jpg', of any of these:

@@ -39,6 +39,7 @@ from loader.watch.session import INTERRUPTED, MeasurementSession
 from loader.watch.verify.checks import Check, Column, Examine, FileCheck, Results, SampleCheck
 from loader.watch.verify.file_check import usual_form
 from loader.watch.verify.store_check import StoreCheck
+from loader.watch.writable import Writable
 
 _SHOWN = 20
 
@@ -50,17 +51,17 @@ _LARGEST_BATCH = 1024
 _SAMPLES_PER_ITEM = 4
 
 
-def verify(target: str, jobs: int | None, report: Path | None, as_json: bool) -> int:
+def verify(target: str, jobs: int | None, report: str | None, as_json: bool) -> int:
     """Check what `target` means and print what is wrong; return the exit status: 0 all good, 1 some bad, 130 after Ctrl-C.
 
     Args:
         target: a path, or SCRIPT:FUNCTION.
         jobs: processes; None for one per core.
-        report: is written, with a line for each bad item.
+        report: file or URL that is written, with a line for each bad item.
         as_json: prints JSON instead of sentences.
     """
     check = _check(target)
-    lines = None if report is None else report.open("w")  # before the work: a report that can't be written is worth knowing now
+    writable = None if report is None else Writable(report)  # before the work: a report that can't be written is worth knowing now
     began = time.monotonic()
     with closing(Found(check)) as found:
         with MeasurementSession("inspect") as sitting:
@@ -68,9 +69,8 @@ def verify(target: str, jobs: int | None, report: Path | None, as_json: bool) ->
         found.look()
     seconds = time.monotonic() - began
     bad = [found.bad[index] for index in sorted(found.bad)]
-    if lines is not None:
-        with lines:
-            lines.writelines(entry.line() for entry in bad)
+    if writable is not None:
+        writable.write("".join(entry.line() for entry in bad))
     summary = _summary(target, check, found, seconds, sitting.interrupted)
     if as_json:
         click.echo(json.dumps(summary | {"bad": [json.loads(entry.line()) for entry in bad]}))
