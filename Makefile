@@ -52,10 +52,10 @@ test-latest: ## run the tests with the newest version of everything, in .venv-la
 	@test -x $(LATEST)/bin/python || $(PYTHON) -m venv $(LATEST)
 	@echo "Installing the newest of everything in $(LATEST) ..."
 	@$(LATEST)/bin/python $(PIP) --upgrade --upgrade-strategy eager $(PROJECT)
-	@$(LATEST)/bin/python $(PYTEST) -m "$(USUAL)" $(PYTEST_ARGS)
+	@LOADER_TEST_COLD=1 $(LATEST)/bin/python $(PYTEST) -m "$(USUAL)" $(PYTEST_ARGS)
 
 test-oldest: $(OLDEST)/.ready ## run the tests with the oldest versions that pyproject.toml allows, in .venv-oldest (PYTHON=python3.10)
-	@$(OLDEST)/bin/python $(PYTEST) -m "$(USUAL)" $(PYTEST_ARGS)
+	@LOADER_TEST_COLD=1 $(OLDEST)/bin/python $(PYTEST) -m "$(USUAL)" $(PYTEST_ARGS)
 
 faults: $(READY) ## make every fault happen at every moment, and print the table of docs/faults.md (five to ten minutes)
 	@$(BIN)/python -m pytest -v tests/faults/test_table.py $(PYTEST_ARGS)

@@ -10,6 +10,9 @@ import pytest
 from tests.conftest import kill_with_stacks
 from tests.faults.table import HOWS, POSSIBLE, SHORT, WHENS, cell
 from tests.scripts import Script
+from tests.warm_supervisors import warm_interpreter, warm_supervisors
+
+__all__ = ["start", "warm_interpreter", "warm_supervisors"]
 
 WIDTH = 11
 

@@ -13,6 +13,8 @@ from loader import Loader, NpyArrays
 from tests.batches import take
 from tests.processes import anonymous_bytes, wait_until, workers_of
 
+pytestmark = pytest.mark.cold
+
 _MIB = 2**20
 
 

@@ -14,6 +14,8 @@ from loader import Loader, MapSource, MemoryLimitError, NpyArrays, NpyFiles
 from tests.batches import assert_same, inline, take
 from tests.processes import anonymous_bytes, supervisor_of, wait_until, workers_of
 
+pytestmark = pytest.mark.cold
+
 
 def shared_bytes(pid: int, name: str) -> int:
     """Return the bytes of the mappings of a memory file in a process."""

@@ -18,6 +18,8 @@ from loader.ipc.records import Exhausted, Resource
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.memory.gauges import Gauges, private_bytes, read_statm
 
+pytestmark = pytest.mark.cold
+
 MIB = 2**20
 SHARED = 100 * MIB
 

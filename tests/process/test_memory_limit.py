@@ -21,6 +21,8 @@ from tests.batches import assert_same, take
 from tests.conftest import script_environment
 from tests.processes import anonymous_bytes, family, wait_until, workers_of
 
+pytestmark = pytest.mark.cold
+
 MIB = 2**20
 TOLERANCE = 1.05
 

@@ -19,6 +19,8 @@ from loader.data.order import Order
 from tests.batches import assert_same, first_numbers, inline, take
 from tests.processes import anonymous_bytes, supervisor_of, wait_until_gone, workers_of
 
+pytestmark = pytest.mark.cold
+
 SEED = 5
 MIB = 2**20
 GIB = 2**30

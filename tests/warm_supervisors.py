@@ -1,0 +1,123 @@
+"""Supervisors that are forks of an interpreter that has done their imports, for tests that start hundreds of them in the process that runs tests.
+
+Scripts, commands and everything else that has a process of its own start theirs as users do, and so do those
+of tests that are marked `cold`, and all where LOADER_TEST_COLD is set.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loader.train.remote import launch
+from tests.conftest import ROOT
+
+# Number of the system call, for `warm_interpreter.py`.
+SYS_CLONE = {"x86_64": 56, "aarch64": 220}
+
+_LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+
+
+class WarmInterpreter:
+    """The process that forks supervisors; the process that made this owns it."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self._lock = threading.Lock()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, str(Path(__file__).with_name("warm_interpreter.py")), str(theirs.fileno()), str(SYS_CLONE[os.uname().machine])]
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        self._process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        theirs.close()
+
+    def fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
+        with self._lock:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
+            answer = self._socket.recv(64)
+        assert answer, "the interpreter that supervisors are forked from has ended"
+        return int(answer)
+
+    def close(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+
+class WarmSupervisor(subprocess.Popen):  # type: ignore[type-arg]
+    """What `subprocess.Popen` is to who starts a supervisor."""
+
+    def __init__(
+        self,
+        interpreter: WarmInterpreter,
+        arguments: list[str],
+        *,
+        pass_fds: list[int],
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        env: dict[str, str],
+    ) -> None:
+        self.args, self.stdin, self.stdout, self.stderr, self.returncode = arguments, None, None, None, None
+        self._waitpid_lock = threading.Lock()
+        self._child_created = False
+        request = {
+            "arguments": arguments[arguments.index("-c") + 1 :],
+            "environment": env,
+            "descriptors": [0, 1, 2, *pass_fds],
+            "umask": _umask(),
+            "cores": list(os.sched_getaffinity(0)),
+            "limits": [(kind, resource.getrlimit(kind)) for kind in _LIMITS],
+            "ignored": [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN and number != signal.SIGPIPE],
+            "blocked": list(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        }
+        with open(os.devnull) as nothing:
+            folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                self.pid = interpreter.fork(request, [folder, nothing.fileno(), stdout, stderr, *pass_fds])
+            finally:
+                os.close(folder)
+        self._child_created = True
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def module(interpreter: WarmInterpreter) -> types.SimpleNamespace:
+    """Return what stands for the module `subprocess` where supervisors are started."""
+
+    def start(arguments: list[str], **how: Any) -> subprocess.Popen[bytes]:
+        if os.getpid() != interpreter.owner:  # a fork of the process that runs tests: the supervisor would not be its child
+            return subprocess.Popen(arguments, **how)
+        return WarmSupervisor(interpreter, arguments, **how)
+
+    return types.SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="session")
+def warm_interpreter() -> Iterator[WarmInterpreter | None]:
+    """The one of this process; None where every supervisor has to start from nothing."""
+    known = os.uname().machine in SYS_CLONE and "LOADER_TEST_COLD" not in os.environ
+    interpreter = WarmInterpreter() if known else None
+    yield interpreter
+    if interpreter is not None:
+        interpreter.close()
+
+
+@pytest.fixture(autouse=True)
+def warm_supervisors(request: pytest.FixtureRequest, warm_interpreter: WarmInterpreter | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if warm_interpreter is not None and not request.node.get_closest_marker("cold"):
+        monkeypatch.setattr(launch, "subprocess", module(warm_interpreter))
