@@ -123,6 +123,7 @@ def main(given: dict[str, Any]) -> None:
     trainer = TrainerWatch(inherited.trainer, board)
     status = 1
     try:
+        _wait_for_pipeline(inherited.inbox_read)
         _boot(inherited, board, trainer, logs).run()
         _log.debug("the supervisor ends")
         status = 0
@@ -140,7 +141,6 @@ def main(given: dict[str, Any]) -> None:
 
 
 def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: LogWriter) -> Supervisor:
-    _wait_for_pipeline(inherited.inbox_read)
     pipeline, config = _unpickle(inherited.payload, trainer)
     report_to(logs, inherited.levels)
     refuse_tensorflow(pipeline)
