@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peers", nargs="+", default=list(PEERS), help=f"who does it, beside the loader; all by default: {', '.join(PEERS)}")
     parser.add_argument("--rounds", type=int, default=3, help="how often the fastest of each peer is measured; the median counts (default: 3)")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of one measurement (default: 1)")
-    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "loader-bench", help="folder of the data, kept (4 GB)")
+    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "loader-bench", help="folder of the data, kept (3 GB)")
     parser.add_argument("--json", type=Path, help="keep the figures there (default: peers.json in the folder of the data)")
     parser.add_argument("--resume", action="store_true", help="continue with what that file has, and measure only what is missing")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw what was measured there")

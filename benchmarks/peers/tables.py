@@ -85,12 +85,12 @@ def _speeds(found: Found, peers: Peers) -> str:
             lines.append(_row(TASKS[name].says, rates, "{:,.0f}", best=max))
         elif BARE in task:
             shares = {peer: _percent(cells.fit_share(task.get(peer, {}), task[BARE])) for peer in _shown(found, peers)}
-            lines.append(_row(f"{TASKS[name].says}: the loader's share of a step", shares, "{:.0f} %", best=min))
+            lines.append(_row(f"{TASKS[name].says}: the loader's share of a step", shares, "{} %", best=min))
     return "\n".join(lines)
 
 
-def _percent(share: float | None) -> float | None:
-    return None if share is None else 100 * share
+def _percent(share: float | None) -> int | None:
+    return None if share is None else round(100 * share)
 
 
 def _row(first: str, values: Mapping[str, float | None], form: str, best: Callable[[list[float]], float] | None = None) -> str:
@@ -139,7 +139,7 @@ def _fit(found: Found, peers: Peers) -> str:
             cell = task.get(peer, {})
             if (share := cells.fit_share(cell, task[BARE])) is not None:
                 step_ms, seconds = cells.median(cell, "step_ms"), cells.median(cell, "seconds")
-                rows.append(f"| {peers[peer].title} | {step_ms:.1f} | {100 * share:.0f} % | {seconds:.1f} |")
+                rows.append(f"| {peers[peer].title} | {step_ms:.1f} | {_percent(share)} % | {seconds:.1f} |")
     return "\n".join(rows)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peers import __main__ as command
-from benchmarks.peers import cells, draw, measure, plan, run, tables
+from benchmarks.peers import cells, draw, measure, plan, processes, run, tables
 from benchmarks.peers.loaders.ours import Ours
 from benchmarks.peers.loaders.peer import Peer
 from benchmarks.peers.opened import Opened
@@ -209,6 +209,9 @@ def test_each_measurement_has_a_process_of_its_own(tmp_path: Path, monkeypatch: 
         got = [prepared.measure(task="vol32", kind="outputs", count=0) for _ in range(2)]
         assert got[0]["means"] == list(range(128))
         assert got[0] == got[1]
+        with monkeypatch.context() as patched:
+            patched.setattr(processes, "_MEASUREMENT_S", 0.0)
+            assert prepared.measure(task="vol32", kind="outputs", count=0)["unsupported"] == "still running after 0 s"
         assert "workers=-1" in prepared.measure(task="vol32", kind="outputs", count=-1)["unsupported"]
     finally:
         prepared.close()
