@@ -50,9 +50,10 @@ class Grain(Peer):
         if task.augmented:
             dataset = dataset.random_map(partial(changed, strength=STRENGTH)) if shuffle else dataset.map(cut_from_the_middle)
         # Where reads wait, its documentation has more threads. By default 500 elements are read ahead, here batches: for img224, 19 GB.
-        reading = grain.ReadOptions(num_threads=count if task.wait_s else _READ_AHEAD, prefetch_buffer_size=_READ_AHEAD)
+        waiting = task.wait_s or task.cold
+        reading = grain.ReadOptions(num_threads=count if waiting else _READ_AHEAD, prefetch_buffer_size=_READ_AHEAD)
         batches = dataset.batch(task.work.batch_size, drop_remainder=True).to_iter_dataset(reading)
-        return batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=count)) if count and not task.wait_s else batches
+        return batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=count)) if count and not waiting else batches
 
 
 def _as_tuple(batch: Any) -> tuple[Any]:
