@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from loader.errors import (
     ArgumentError,
+    AttachError,
     ConfigError,
     DataNotFoundError,
     DecodeError,
@@ -69,6 +70,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
+    "AttachError",
     "Buckets",
     "ByteFiles",
     "ConfigError",

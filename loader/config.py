@@ -94,6 +94,15 @@ class Config:
         '"balanced" gives each class of the source the same weight in all: samples / (classes × samples of the class)',
     )
     name: str | None = _setting(None, unit="", allowed="letters, digits, - and _", why="name of the loader in `stats()` and in messages")
+    shared: bool = _setting(
+        False, unit="", allowed="True or False; True needs a `name`", why="whether other scripts may read the same batches, by `Loader.attach(name)`"
+    )
+    lag: Literal["split", "wait"] = _setting(
+        "split",
+        unit="",
+        allowed='"split" or "wait"',
+        why="what happens with a slow reader of a shared loader: its batches are made once more, or all go in step (see many_trainers_one_pool.md)",
+    )
 
     def __post_init__(self) -> None:
         """Check everything. Raises ConfigError with all that is wrong."""
@@ -124,6 +133,8 @@ class Config:
             "sample_timeout_s": _number(given.sample_timeout_s) and given.sample_timeout_s > 0,
             "shard": _is_shard(given.shard),
             "class_weight": given.class_weight is None or isinstance(given.class_weight, Mapping) or _is_text(given.class_weight, "balanced"),
+            "shared": isinstance(given.shared, bool),
+            "lag": _is_text(given.lag, "split", "wait"),
             "name": given.name is None or bool(isinstance(given.name, str) and re.fullmatch(r"[\w-]{1,64}", given.name)),
         }
         problems = [(name, f"must be {describe(name)['allowed']}{_kind(getattr(self, name))}") for name, fine in good.items() if not fine]
@@ -139,6 +150,10 @@ class Config:
             problems.append(("shuffle", "with bucket_by, there are no windows of samples; give True or False"))
         if not problems and isinstance(self.workers, int) and self.max_workers is not None and self.workers > self.max_workers:
             problems.append(("workers", f"more than max_workers={self.max_workers}"))
+        if not problems and self.shared and self.name is None:
+            problems.append(("shared", "others attach by name; give it one"))
+        if not problems and self.shared and self.workers == 0:
+            problems.append(("shared", "with workers=0 there is no pool to share"))
         if not problems and self.max_errors is not None and self.on_error != "substitute":
             problems.append(("max_errors", 'needs on_error="substitute"; with "raise", the first bad sample is an error'))
         return problems

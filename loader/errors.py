@@ -161,6 +161,10 @@ class SupervisorDied(LoaderError, RuntimeError):
     """The supervisor died, and so did those that replaced it; the message has the exit status and last words of the last one."""
 
 
+class AttachError(LoaderError, RuntimeError):
+    """There is no shared loader of that name, or it does not take this script as a reader; the message says why."""
+
+
 class ProtocolError(LoaderError, RuntimeError):
     """A message or a change of state that does not fit what came before: a fault of this package. The message tells the history.
 

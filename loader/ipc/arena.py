@@ -104,11 +104,12 @@ class Arena:
     Args:
         fd: of its memory, allocated to at least `layout.nbytes`.
         layout: what lies where.
+        writable: False for a trainer that shares it: one script must not change the batches of another.
     """
 
-    def __init__(self, fd: int, layout: ArenaLayout) -> None:
+    def __init__(self, fd: int, layout: ArenaLayout, writable: bool = True) -> None:
         self.layout = layout
-        self._bytes = memfd.attach(fd)
+        self._bytes = memfd.attach(fd) if writable else memfd.attach_readonly(fd)
         self._slots = [self._bytes[layout.slot_bytes(number)] for number in range(layout.slots)]
         self._lendable = [(slot, _array_interface(slot)) for slot in self._slots]
         blocks = self._bytes[: layout.blocks * layout.block_rows * 8].view(np.int64)

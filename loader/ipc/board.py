@@ -8,6 +8,8 @@ grow, unless the name says that they are a gauge.
     row 2 + n    written by worker n of N    WorkerCell
     row 2 + N    written by the supervisor   the first bad sample, as text
     row 3 + N    written by the trainer      the names of the stages, as text
+    row 4 + N    written by the trainer      what others that attach to a shared loader are told, as text
+    row 5 + N    written by each of them     TrainerCell; readers 1 to 32
 
 Who makes batches also writes how long their stages take, to the last cells of its row (`loader.data.stopwatch`).
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from copy import copy
 from enum import IntEnum, unique
 from typing import Any
 
@@ -30,6 +33,9 @@ _CELL_BYTES = 8 * _CELLS
 _TEXT_BYTES = 64 * 1024
 _ROW_BYTES = _CELL_BYTES + _TEXT_BYTES
 _HEAD_BYTES = 8
+
+MOST_READERS = 32
+"""That may attach to one loader at the same time."""
 
 
 @unique
@@ -48,6 +54,7 @@ class TrainerCell(IntEnum):
     LENT_GAUGE = 9
     NAME_PID = 10
     BATCH_GAUGE = 11
+    WAITING_GAUGE = 12
 
 
 @unique
@@ -74,6 +81,7 @@ class SupervisorCell(IntEnum):
     QUARANTINED = 17
     NOTHING_TO_FILL_NS = 18
     RESIZES = 19
+    QUOTA_GAUGE = 20
 
 
 SLOT_GAUGES = (SupervisorCell.SLOTS_FREE_GAUGE, SupervisorCell.SLOTS_FILLING_GAUGE, SupervisorCell.SLOTS_HANDED_GAUGE)
@@ -89,6 +97,8 @@ class Phase(IntEnum):
     """The arena exists, with its layout in it."""
     FAILED = 2
     """Nothing more will come; the text is the error."""
+    ENDED = 3
+    """It was closed, or its trainer has died."""
 
 
 @unique
@@ -216,11 +226,23 @@ class Board:
         self.workers = [self._row(2 + number) for number in range(max_workers)]
         self.first_bad = self._row(2 + max_workers)
         self.stages = self._row(3 + max_workers)
+        self.told = self._row(4 + max_workers)
+        self._readers = 5 + max_workers
 
     @staticmethod
     def create(max_workers: int) -> int:
         """Return the descriptor of memory for a board; the caller owns it. Untouched rows take no memory."""
-        return memfd.create("board", (4 + max_workers) * _ROW_BYTES)
+        return memfd.create("board", (5 + max_workers + MOST_READERS) * _ROW_BYTES)
+
+    def reader(self, number: int) -> Cells:
+        """Return the row of a trainer: 0 is the one that made the loader, others have attached to it."""
+        return self._row(self._readers + number - 1) if number else self.trainer
+
+    def seen_by(self, number: int) -> Board:
+        """Return the same counters for a trainer that has attached, with its row in the place of that of the trainer that made the loader."""
+        seen = copy(self)
+        seen.trainer = self.reader(number)
+        return seen
 
     def bury(self) -> None:
         """Clear what a supervisor and its workers showed. Called by the trainer after they have died. Counters continue."""

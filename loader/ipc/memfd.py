@@ -66,6 +66,14 @@ def attach_readonly(fd: int) -> npt.NDArray[np.uint8]:
     return _as_bytes(mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED, mmap.PROT_READ))
 
 
+def reopen_readonly(fd: int) -> int:
+    """Return a descriptor of the same memory that can't be mapped writable; the caller owns it.
+
+    `F_SEAL_FUTURE_WRITE` would do the same, and forbid `free` (docs/measurements.md).
+    """
+    return above_standard(os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC))
+
+
 def _as_bytes(mapping: Any) -> npt.NDArray[np.uint8]:
     return np.frombuffer(mapping, np.uint8)
 

@@ -15,6 +15,9 @@ from loader.machine import available_cores
 from loader.supervise.memory import budget
 from loader.supervise.schedule import sizing
 
+# For the readers of a shared loader, which differ in speed; each may hold two.
+_MORE_SLOTS = 8
+
 
 @dataclass(frozen=True)
 class SharedBytes:
@@ -60,13 +63,14 @@ def lay_out(
     alike = plan.one_size and len(specs) == 1  # all in a slot are full, but for the last one, and have one layout
     capacity = sizing.slot_capacity(batch_bytes, plan.batches) if alike else 1
     wanted = config.slots or _default_slots(config, size, round(row_ns), batch_bytes * capacity, far_rows)
-    least = _need(_arena(plan, specs, config.slots or 2, 1), shared, workers)
+    least = _need(_arena(plan, specs, config.slots or 2, 1, config.shared), shared, workers)
     limit = changed or config.memory_limit_bytes or budget.default_limit(least)
-    layout = _arena(plan, specs, wanted, capacity)
+    wanted += _MORE_SLOTS if config.shared and config.slots is None else 0
+    layout = _arena(plan, specs, wanted, capacity, config.shared)
     if capacity > 1 and budget.fitting_slots(_need(layout, shared, workers), limit) < wanted:
-        layout = _arena(plan, specs, wanted, 1)
+        layout = _arena(plan, specs, wanted, 1, config.shared)
     if config.slots is None:
-        layout = _arena(plan, specs, budget.fitting_slots(_need(layout, shared, workers), limit), layout.layouts[0].capacity)
+        layout = _arena(plan, specs, budget.fitting_slots(_need(layout, shared, workers), limit), layout.layouts[0].capacity, config.shared)
     need = _need(layout, shared, workers)
     budget.check(need, config.memory_limit_bytes, config.batch_size)
     return layout, max(limit, need.total)
@@ -77,9 +81,11 @@ def _default_slots(config: Config, batch_rows: int, row_ns: int, slot_bytes: int
     return sizing.slots(batch_rows, row_ns, config.worker_count, most_workers, available_cores(), slot_bytes, far_rows)
 
 
-def _arena(plan: EpochPlan, specs: Sequence[SampleSpec], slots: int, capacity: int) -> ArenaLayout:
+def _arena(plan: EpochPlan, specs: Sequence[SampleSpec], slots: int, capacity: int, shared: bool) -> ArenaLayout:
     rows = sizing.block_rows(plan.batch_size, plan.rows)
     places = sizing.block_places(slots, capacity, plan.batch_size, rows) if plan.in_blocks else 0
+    if places and shared:
+        places += slots // 2  # so many readers may be at so many places of the order
     layouts = tuple(SlotLayout(spec, size, capacity) for spec, size in zip(specs, plan.batch_sizes, strict=True))
     return ArenaLayout(layouts, slots, rows, places)
 

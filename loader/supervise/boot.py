@@ -41,6 +41,7 @@ from loader.supervise.first_sample import probe, refuse_tensorflow
 from loader.supervise.loop import Supervisor
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.pool import prepare_to_fork
+from loader.supervise.readers import SharedPool
 from loader.supervise.sample_names import SampleNames
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.schedule import Schedule
@@ -167,7 +168,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     prepare_to_fork()
     gc.enable()
     return Supervisor(
-        schedule=_schedule(inherited, plan, layout, probed.row_ns, pipeline),
+        schedule=_schedule(inherited, plan, layout, probed.row_ns, pipeline, config),
         context=context,
         board=board,
         trainer=trainer.pidfd,
@@ -179,17 +180,35 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=bool(inherited.auto)),
         memory=_memory_control(board, limit, layout.nbytes + shared.payload + shared.cache, inherited, config),
-        bad_samples=BadSampleTracker(
-            context=context,
-            board=board,
-            known=ErrorBudget(plan.samples, config.max_errors, config.quarantine),
-            ledger=BadSampleLog(inherited.ledger),
-            names=names,
-            threads=threads,
-            timeout_s=config.sample_timeout_s,
-        ),
+        bad_samples=_bad_samples(inherited, config, context, board, names, threads),
         names=names,
         threads=threads,
+        shared=_shared_pool(inherited, config, plan, layout),
+    )
+
+
+def _bad_samples(
+    inherited: BootParameters, config: Config, context: WorkerContext, board: Board, names: SampleNames, threads: ThreadsAtFork
+) -> BadSampleTracker:
+    return BadSampleTracker(
+        context=context,
+        board=board,
+        known=ErrorBudget(context.plan.samples, config.max_errors, config.quarantine),
+        ledger=BadSampleLog(inherited.ledger),
+        names=names,
+        threads=threads,
+        timeout_s=config.sample_timeout_s,
+    )
+
+
+def _shared_pool(inherited: BootParameters, config: Config, plan: EpochPlan, layout: ArenaLayout) -> SharedPool:
+    return SharedPool(
+        name=config.name if config.shared else None,
+        arena=inherited.arena,
+        arena_bytes=layout.nbytes,
+        board=inherited.board,
+        batches=plan.batches,
+        lag=config.lag,
     )
 
 
@@ -226,10 +245,10 @@ def _memory_control(board: Board, limit: int, shared_bytes: int, inherited: Boot
     return MemoryControl(board.supervisor, limit, shared_bytes, is_default=not inherited.limit and config.memory_limit is None)
 
 
-def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float, pipeline: Pipeline) -> Schedule:
+def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float, pipeline: Pipeline, config: Config) -> Schedule:
     blocks, capacity = Blocks(plan, layout.block_rows, layout.blocks) if layout.blocks else None, layout.layouts[0].capacity
     begin, batch_work, far_rows = (inherited.epoch, inherited.batch), bool(pipeline.batch_transforms), pipeline.source.rows_at_once
-    return Schedule(plan, layout.slots, capacity, blocks, row_ns, available_cores(), *begin, batch_work, far_rows=far_rows)
+    return Schedule(plan, layout.slots, capacity, blocks, row_ns, available_cores(), *begin, batch_work, config.shared, far_rows)
 
 
 def _announce(board: Board, ready: Outlet, phase: Phase) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from loader.ipc import last_words
-from loader.ipc.board import Board, SupervisorCell, write_text
+from loader.ipc.board import Board, Phase, SupervisorCell, write_text
 from loader.ipc.channels import Outlet, drain_records
 from loader.ipc.line_file import LineFile
 from loader.ipc.records import INBOX_BYTES, Close, Done, Exhausted, Failed, Ready, Released, Resize, Skip, unpack_inbox
@@ -21,6 +21,7 @@ from loader.supervise.operate.control import Control
 from loader.supervise.operate.requests import RequestHandler, memory_setting, workers_setting
 from loader.supervise.operate.status import Status
 from loader.supervise.pool import Pool
+from loader.supervise.readers import Readers, SharedPool
 from loader.supervise.sample_names import SampleNames
 from loader.supervise.scaling import Scaling
 from loader.supervise.schedule.assignments import Dismiss, SendTicket
@@ -57,6 +58,7 @@ class Supervisor:
         bad_samples: what becomes of them.
         names: of samples.
         threads: of this process, which should have none.
+        shared: what other trainers that attach are told.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Supervisor:
         bad_samples: BadSampleTracker,
         names: SampleNames,
         threads: ThreadsAtFork,
+        shared: SharedPool,
     ) -> None:
         self._schedule = schedule
         self._context = context
@@ -91,7 +94,8 @@ class Supervisor:
         self._tick_s = min(_TICK_S, max(_SHORTEST_TICK_S, sample_timeout_s / 2))
         self._pid = os.getpid()
         self._epoll = select.epoll()
-        self._pool = Pool(self._run_worker, [self._inbox, ready.fd, trainer], threads.look, self._epoll)
+        self._readers = Readers(shared, board, schedule, self._epoll, ready)
+        self._pool = Pool(self._run_worker, lambda: [self._inbox, ready.fd, trainer, *self._readers.descriptors], threads.look, self._epoll)
         self._stalls = StalledWorkers(schedule, board, self._pool, sample_timeout_s)
         self._deaths = WorkerDeaths(
             schedule=schedule, context=context, board=board, pool=self._pool, stalls=self._stalls, bad_samples=bad_samples, memory=memory
@@ -103,7 +107,8 @@ class Supervisor:
             "workers": workers_setting(len(board.workers), self._scaling.in_words, self._resize),
             "memory_limit": memory_setting(lambda: memory.limit, memory.check, lambda nbytes: self._scaling.limit_memory(nbytes, time.monotonic())),
         }
-        self._control = Control(self._epoll, RequestHandler(lambda: self._status.answer(self._scaling.wanted), settings).answer)
+        handler = RequestHandler(lambda: self._status.answer(self._scaling.wanted), settings)
+        self._control = Control(self._epoll, handler.answer, self._readers.attach)
         self._open = True
 
     def run(self) -> None:
@@ -130,6 +135,8 @@ class Supervisor:
                 elif self._stalls.asking:
                     self._stalls.end(now)
                 self._scaling.tune(now)
+                self._readers.end_lag(now)
+            self._board.supervisor[SupervisorCell.PHASE_GAUGE] = Phase.ENDED
         finally:
             self._control.close()
             self._pool.end()
@@ -138,7 +145,8 @@ class Supervisor:
 
     def _patience_s(self) -> float:
         """Return how long to wait for messages."""
-        return self._control.patience_s(last_words.WRITING_S if self._stalls.asking else min(self._tick_s, self._memory.pause_s))
+        tick_s = last_words.WRITING_S if self._stalls.asking else min(self._tick_s, self._memory.pause_s)
+        return self._readers.patience_s(self._control.patience_s(tick_s))
 
     def _nap(self) -> None:
         """Let messages gather while every worker has enough to do.
@@ -208,6 +216,8 @@ class Supervisor:
             self._open = False
         elif fd == self._control.fd:
             self._control.turn()
+        elif self._readers.notice(fd):
+            return
         elif (number := self._pool.owner(fd)) is not None:
             self._deaths.handle(number, self._scaling.wanted)
             self._scaling.adjust()
@@ -217,6 +227,7 @@ class Supervisor:
         self._scaling.watch_memory(now)
         self._board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE] = time.monotonic_ns()
         self._ready.flush()
+        self._readers.flush()
         for output in self._outputs:
             output.trim()
         self._status.look(now)
@@ -234,7 +245,7 @@ class Supervisor:
                 case SendTicket(worker, ticket):
                     self._pool.children[worker].tickets.send(ticket.pack())
                 case Ready():
-                    self._ready.send(command.pack())
+                    self._readers.hand(command)
                 case Dismiss(worker):
                     self._pool.children[worker].tickets.close()
         self._slot_clock.note(*self._schedule.counts(), time.monotonic_ns())

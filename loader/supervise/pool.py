@@ -69,15 +69,17 @@ class Pool:
 
     Args:
         run: `run(number, tickets, last_words_fd)` is what a worker does; it gets the reading end of its ticket pipe, and memory for last words.
-        private: descriptors of the supervisor that no worker may hold, since CLOEXEC does not help a fork.
+        private: returns the descriptors of the supervisor that no worker may hold, since CLOEXEC does not help a fork.
         before_fork: called before each fork.
         epoll: becomes ready, with the pidfd, when a worker has died.
     """
 
-    def __init__(self, run: Callable[[int, int, int], None], private: list[int], before_fork: Callable[[], None], epoll: select.epoll) -> None:
+    def __init__(
+        self, run: Callable[[int, int, int], None], private: Callable[[], list[int]], before_fork: Callable[[], None], epoll: select.epoll
+    ) -> None:
         self._before_fork = before_fork
         self._run = run
-        self._private = [*private, epoll.fileno()]
+        self._private = private
         self._epoll = epoll
         self.children: dict[int, Child] = {}
 
@@ -101,7 +103,7 @@ class Pool:
         try:
             for child in self.children.values():
                 child.close_descriptors()
-            for fd in [write, *self._private]:
+            for fd in [write, self._epoll.fileno(), *self._private()]:
                 os.close(fd)
             self.children.clear()
             self._run(number, read, words)

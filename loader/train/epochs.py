@@ -8,6 +8,7 @@ from typing import Any
 
 from loader.data.layout import common_shape
 from loader.data.plans.epoch_plan import EpochPlan
+from loader.data.plans.plan_facts import PlanFacts
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.errors import IterationError, LoaderClosed
 from loader.train.position import Position, Stage
@@ -22,7 +23,7 @@ class Epochs(ABC):
     """
 
     name: str
-    plan: EpochPlan
+    plan: EpochPlan | PlanFacts
     _position: Position
 
     @property

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from loader.config import Config
 from loader.data.class_weight import ClassWeight
@@ -16,13 +14,12 @@ from loader.data.named_arguments import NamedArguments
 from loader.data.pipeline.batch_transforms import BatchTransform
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.segments import Transform
+from loader.data.plans.epoch_plan import EpochPlan
+from loader.data.plans.plan_facts import PlanFacts
 from loader.data.sources.source import Source
-from loader.data.spec import Sample, SampleSpec
-from loader.errors import ConfigError, LoaderClosed, PipelineError
-from loader.ipc.board import Board
 from loader.ipc.loader_identity import default_name, set_name
 from loader.ipc.quarantine import make_report
-from loader.measure.meter import Meter
+from loader.train.attached_loader import AttachedLoader, shared_settings
 from loader.train.checks import (
     apart_from_padding,
     check_platform,
@@ -32,19 +29,17 @@ from loader.train.checks import (
     checked_transforms,
     settings_for,
 )
+from loader.train.handle import Handle
 from loader.train.inline import Inline
-from loader.train.keras.adapter import KerasTraining
-from loader.train.position import Position
 from loader.train.producer import Producer
 from loader.train.show.showing import Showing
 from loader.train.state import State, files_in_words, fingerprint
 
 if TYPE_CHECKING:
     from loader.data.plans.buckets import Buckets
-    from loader.measure.stats import Stats
 
 
-class Loader(KerasTraining, Showing, NamedArguments):
+class Loader(Handle, Showing, NamedArguments):
     """Batches of samples, made by a pool of worker processes and handed out without a copy.
 
     Returns at once: the supervisor and its workers start in the background, and the first use raises what went wrong there. Pass it to
@@ -78,6 +73,8 @@ class Loader(KerasTraining, Showing, NamedArguments):
         class_weight: weight by class number; the batch becomes `(x, y, weight)`. "balanced" gives each class the same weight in all, by
             the labels of the whole source: samples / (classes × samples of the class).
         name: of the loader in `stats()` and in messages.
+        shared: other scripts of this user may read the same batches, by `Loader.attach(name)`. The arrays are then read-only.
+        lag: what happens with a slow reader: "split" makes its batches once more for it alone, "wait" lets all go in step.
 
     Raises:
         ConfigError: settings are out of range (one message lists all), or there would be no batch.
@@ -90,6 +87,8 @@ class Loader(KerasTraining, Showing, NamedArguments):
         ...     [x.tolist() for (x,) in loader]
         [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     """
+
+    plan: EpochPlan
 
     def __init__(
         self,
@@ -114,6 +113,8 @@ class Loader(KerasTraining, Showing, NamedArguments):
         shard: tuple[int, int] = (0, 1),
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         name: str | None = None,
+        shared: bool = False,
+        lag: Literal["split", "wait"] = "split",
     ) -> None:
         given = locals()
         config = Config(**{setting.name: given[setting.name] for setting in fields(Config)})
@@ -126,36 +127,42 @@ class Loader(KerasTraining, Showing, NamedArguments):
         source.be_patient(config.sample_timeout_s)
         pipeline = Pipeline(source, self.transforms, config.seed, weights, config.io_retries, config.bucket_by, self.batch_transforms)
         pipeline.check_sums()
-        self._closed = False
-        self._producer: Producer
+        producer: Producer
         if config.worker_count == 0:
-            self._producer = Inline(pipeline, config, self.plan)
+            producer = Inline(pipeline, config, self.plan)
         else:
             check_platform()
             from loader.train.remote.remote import Remote  # can be imported where there is a pool only
 
-            self._producer = Remote(pipeline, config)
-        self._end = weakref.finalize(self, self._producer.close)
-        set_name(self._producer.cells, self._producer.pid)
-        self.name = config.name or default_name(self._producer.pid) + ("" if config.worker_count else f"-{id(self):x}")
-        self._meter = Meter(self._producer.board)
-        self._position = Position(self._producer, self.plan, self._meter)
+            producer = Remote(pipeline, config, told=self._told() if config.shared else None)
+        set_name(producer.cells, producer.pid)
+        self.name = config.name or default_name(producer.pid) + ("" if config.worker_count else f"-{id(self):x}")
+        self._open(producer)
 
-    # One epoch after the other.
+    @staticmethod
+    def attach(name: str, *, epoch: int | None = None, batch: int = 0, timeout_s: float = 10.0, **settings: Any) -> AttachedLoader:
+        """Read the batches of a loader that another script of this user has made with `shared=True`: docs/many_trainers_one_pool.md.
 
-    @property
-    def _specs(self) -> Sequence[SampleSpec]:
-        self._check_open()
-        return self._producer.specs
+        Args:
+            name: of that loader.
+            epoch: to begin with; by default, the one in which its readers are.
+            batch: of that epoch.
+            timeout_s: how long to wait for that loader, which may be starting.
+            settings: of that loader, such as `batch_size=64`, that this script relies on.
 
-    @property
-    def pid(self) -> int:
-        """Process id of the supervisor; of this process with `workers=0`."""
-        return self._producer.pid
+        Raises:
+            AttachError: there is no such loader, it has no room, or its settings are others.
+        """
+        check_platform()
+        return AttachedLoader(name, epoch, batch, settings, timeout_s)
 
-    @property
-    def _board(self) -> Board:
-        return self._producer.board
+    def _told(self) -> dict[str, Any]:
+        """Return what other scripts that attach are told."""
+        return {
+            "plan": PlanFacts.of(self.plan).to_dict(),
+            "state": self._state_of(0, 0, "").to_dict(),
+            "settings": shared_settings(self._config, self.transforms, self.batch_transforms),
+        }
 
     @property
     def shuffles(self) -> bool:
@@ -167,65 +174,16 @@ class Loader(KerasTraining, Showing, NamedArguments):
         """Most workers that `resize` may ask for."""
         return self._config.worker_ceiling
 
-    def progress(self, *, disable: bool = False, file: IO[str] | None = None) -> Iterator[Sample]:
-        """Return an iterator over one epoch, as `iter` does, with a progress bar: batches, samples per second, waits, time left.
-
-        Args:
-            disable: no bar, for all ranks but one.
-            file: to draw on instead of standard error. If that is neither a terminal nor a notebook, there is no bar.
-
-        Example: `for x, y in train.progress(): ...`
-        """
-        if disable:
-            return iter(self)
-        from loader.train.progress import progress  # and rich with it
-
-        return progress(self, self._board, file)
-
-    def as_tf_dataset(self) -> Any:
-        """Return a `tf.data.Dataset` of one epoch, repeatable: for `tf.distribute` strategies, tf_keras, and pipelines of your own.
-
-        Keep the loader while it is used. Slower than giving the loader itself to `fit` (docs/measurements.md).
-        """
-        self._check_open()
-        try:
-            from loader.train.keras.tensorflow import dataset
-        except ModuleNotFoundError as error:
-            raise ConfigError("as_tf_dataset() needs TensorFlow: pip install tensorflow") from error
-        return dataset(self)
-
-    # Where it is.
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the position, by batches handed out: a small dict of plain values, for JSON. Blocks as `spec` does.
-
-        The end of epoch n is the start of n + 1. After a `break`, the batch after the last one is next, until another loop takes its first batch;
-        that loop begins the next epoch, unless the state is loaded. Batches that were prefetched (`as_tf_dataset`, Keras on a GPU) count as handed
-        out; `resume_callback` counts those that were trained.
-        """
-        return self._state_at(*self._position.place).to_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue with the batch that was next when `state_dict` returned `state`: in any process, with any number of workers.
-
-        So the next epoch has only the batches that were left of it, while `len(loader)` stays the same. Ends all iterators. The world size may
-        differ, if `batch_size` times the number of ranks is the same. Blocks as `spec` does.
-
-        Raises:
-            StateError: the state belongs to a loader with other samples, IDs, spec, seed, shuffle, global batch, drop_last, buckets, or rows of the
-                files that are batches (names all that differ), or is none.
-        """
-        saved = State.from_dict(state)
-        saved.check_against(self._state_at(0, 0), self.plan.batches, self.name)
-        self._position.move(saved.epoch, saved.batch)
-
     def _state_at(self, epoch: int, batch: int) -> State:
+        return self._state_of(epoch, batch, str(self.spec))
+
+    def _state_of(self, epoch: int, batch: int, spec: str) -> State:
         return State(
             epoch=epoch,
             batch=batch,
             samples=self.plan.samples,
             ids=self._ids,
-            spec=str(self.spec),
+            spec=spec,
             seed=self._config.seed,
             shuffle=self._config.shuffle,
             global_batch=self.plan.batch_size * self.plan.world,
@@ -242,7 +200,7 @@ class Loader(KerasTraining, Showing, NamedArguments):
 
     def with_settings(self, **changes: Any) -> Loader:
         """Return a new loader over the same source and transforms, with `changes`, which are arguments of `Loader`, and a name of its own."""
-        given = {setting.name: getattr(self._config, setting.name) for setting in fields(Config)} | {"name": None}
+        given = {setting.name: getattr(self._config, setting.name) for setting in fields(Config)} | {"name": None, "shared": False}
         return Loader(self.source, **(given | {"transforms": self.transforms, "batch_transforms": self.batch_transforms} | changes))
 
     def resize(self, workers: int) -> None:
@@ -254,36 +212,7 @@ class Loader(KerasTraining, Showing, NamedArguments):
         self._check_open()
         self._producer.resize(workers)
 
-    def stats(self) -> Stats:
-        """Return a snapshot of rates, waits, slots, workers and memory, with a verdict in words. Costs the workers nothing."""
-        self._check_open()
-        self._producer.relay()
-        self._position.show()
-        return self._meter.stats(self.name)
-
-    def close(self) -> None:
-        """End all processes and free the memory that is not in use. Arrays that were handed out stay valid. May be called twice."""
-        self._closed = True
-        self._position.close()
-        self._end()
-
-    def __enter__(self) -> Loader:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         count = "1 batch" if len(self) == 1 else f"{len(self):,} batches"
         state = "closed" if self._closed else f"{count} of {'' if isinstance(self._config.batch_size, int) else 'up to '}{self.batch_size}"
         return f"<Loader {self.name}: {self.source!r}, {state}>"
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise LoaderClosed(f"{self.name} has been closed; make a new Loader")
-        self._producer.check_owner()
-
-    def __reduce__(self) -> Any:
-        raise PipelineError(
-            f"{self.name} can't be pickled or copied: its workers and its memory belong to this process; make the Loader where you use it"
-        )

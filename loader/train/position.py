@@ -6,6 +6,7 @@ import time
 from enum import Enum, auto
 
 from loader.data.plans.epoch_plan import EpochPlan
+from loader.data.plans.plan_facts import PlanFacts
 from loader.data.spec import Array
 from loader.ipc.board import TrainerCell
 from loader.measure.meter import Meter
@@ -43,7 +44,7 @@ class Position:
         token: of the newest iterator; no other one may continue.
     """
 
-    def __init__(self, producer: Producer, plan: EpochPlan, meter: Meter) -> None:
+    def __init__(self, producer: Producer, plan: EpochPlan | PlanFacts, meter: Meter) -> None:
         self._producer = producer
         self._cursor = producer.cursor
         self._plan = plan

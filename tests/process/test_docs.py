@@ -235,6 +235,15 @@ def test_an_image_data_generator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         made[name].close()
 
 
+def test_several_scripts_read_one_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", np.zeros((200, 4), np.float32))
+    np.save("y.npy", np.arange(200, dtype=np.int32))
+    made = run("docs/many_trainers_one_pool.md")
+    with made["train"] as train, made["other"] as other:
+        assert [y.tolist() for _, y in train] == [y.tolist() for _, y in other]
+
+
 def test_functions_of_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaders: list[loader.Loader]) -> None:
     monkeypatch.chdir(tmp_path)
     labelled_pictures(tmp_path)

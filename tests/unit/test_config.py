@@ -33,6 +33,8 @@ WRONG: dict[str, list[Any]] = {
     "shard": [(1, 1), (-1, 2), (0, 0), [0, 2], (0,), 0, (0, 1, 2), (0.0, 2), None],
     "class_weight": [[1.0, 2.0], 2.0, "equal"],
     "name": ["", "a b", "x" * 65, "a/b", 3],
+    "shared": [1, None, "yes"],
+    "lag": ["drop", None, True],
 }
 
 RIGHT: dict[str, list[Any]] = {
@@ -53,6 +55,8 @@ RIGHT: dict[str, list[Any]] = {
     "shard": [(0, 1), (3, 4)],
     "class_weight": [None, {0: 1.0}, {}, "balanced"],
     "name": [None, "train", "val-2_b", "x" * 64],
+    "shared": [False],
+    "lag": ["split", "wait"],
 }
 
 

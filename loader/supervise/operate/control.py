@@ -29,18 +29,23 @@ _READ_BYTES = 64 * 1024
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred, unix(7)
 
 
+Attach = Callable[[dict[str, Any], int], tuple[dict[str, Any], list[int], Callable[[], None]]]
+
+
 class _Client:
     """A connection.
 
     Attributes:
+        pid: of the process that made it.
         lines: what it has sent.
         out: what is left of its answer.
         since: when it came, or got its last answer.
         ended: whether nothing is read from it any more.
     """
 
-    def __init__(self, connection: socket.socket, now: float) -> None:
+    def __init__(self, connection: socket.socket, pid: int, now: float) -> None:
         self.connection = connection
+        self.pid = pid
         self.lines = Lines()
         self.out = b""
         self.since = now
@@ -55,11 +60,13 @@ class Control:
     Args:
         loop: the supervisor's epoll set.
         answer: from a request to its answer; never raises.
+        attach: the same for a request to attach, and the pid of the process that asks; with descriptors that it gets, which are closed here.
     """
 
-    def __init__(self, loop: select.epoll, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def __init__(self, loop: select.epoll, answer: Callable[[dict[str, Any]], dict[str, Any]], attach: Attach) -> None:
         self._loop = loop
         self._answer = answer
+        self._attach = attach
         self._folder: SocketFolder | None = None
         self._clients: dict[int, _Client] = {}  # the client that has waited longest for an answer comes first
         self._resume_at: float | None = None
@@ -146,7 +153,7 @@ class Control:
                 connection, _ = self._listener.accept()
             except OSError:  # no one is left, or they are gone already, or too many files are open; then there may be fewer next time
                 return
-            uid = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[1]
+            pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
             if uid != os.getuid():
                 connection.close()
                 continue
@@ -158,7 +165,7 @@ class Control:
             except OSError:  # this user may have no more of them (/proc/sys/fs/epoll/max_user_watches)
                 connection.close()
                 return
-            client = self._clients[connection.fileno()] = _Client(connection, now)
+            client = self._clients[connection.fileno()] = _Client(connection, pid, now)
             self._read(client)  # a client that asks at once does not lose its place to newer ones
 
     def _serve(self, client: _Client) -> None:
@@ -186,7 +193,11 @@ class Control:
             if line is None or not line.strip():
                 self._settle(client)
                 return
-            answer = self._answer(decode(line))
+            request = decode(line)
+            if request.get("do") == "attach":
+                self._take_in(client, request)
+                return
+            answer = self._answer(request)
         except BadLine as error:
             answer = {"error": str(error)}
             if line is None:  # too long: where the next one starts can't be known
@@ -196,6 +207,20 @@ class Control:
         fd = client.connection.fileno()
         self._clients[fd] = self._clients.pop(fd)
         self._write(client)
+
+    def _take_in(self, client: _Client, request: dict[str, Any]) -> None:
+        """Answer a trainer that wants to attach, at once and for good: a reader that does not know that it is one would hold slots."""
+        answer, descriptors, failed = self._attach(request, client.pid)
+        try:
+            raw = encode(answer)
+            sent = socket.send_fds(client.connection, [raw], descriptors, socket.MSG_NOSIGNAL)
+            if sent < len(raw):
+                failed()
+        except OSError:
+            failed()
+        for fd in descriptors:
+            os.close(fd)
+        self._drop(client)
 
     def _write(self, client: _Client) -> None:
         try:

@@ -39,12 +39,15 @@ class Lag:
 
     Args:
         mode: see the module.
+
+    Attributes:
+        holds: whether a reader held up others at the latest look.
     """
 
     def __init__(self, mode: LagMode = "split") -> None:
         self._mode = mode
         self._credit_s = _MOST_S
-        self._held_up = False
+        self.holds = False
         self._looked = 0.0
         self._seen: dict[int, tuple[int, float]] = {}  # by reader: the delivery that it did not take, and since when
         self._usual_s: dict[int, float] = {}
@@ -57,8 +60,8 @@ class Lag:
             now: in seconds of a clock that never goes back.
         """
         elapsed, self._looked = now - self._looked if self._looked else 0.0, now
-        self._credit_s = min(_MOST_S, self._credit_s + _SHARE * elapsed - (elapsed if self._held_up else 0.0))
-        self._held_up = hold_up is not None
+        self._credit_s = min(_MOST_S, self._credit_s + _SHARE * elapsed - (elapsed if self.holds else 0.0))
+        self.holds = hold_up is not None
         if hold_up is None:
             return False
         return self._credit_s <= 0 if self._mode == "split" else self._pauses(hold_up, now)

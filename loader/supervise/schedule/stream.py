@@ -56,6 +56,12 @@ class Reader:
     full: bool = False
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Epoch and batch that it is to be handed next."""
+        first = (self.queue[0].epoch, self.queue[0].first) if self.queue else (self.stream.epoch, self.stream.batch)
+        return max(first, self.start)
+
+    @property
     def stock(self) -> int:
         """How many slots are filled for it, wait for it, or are in its hands."""
         return len(self.queue) + len(self.held)

@@ -80,6 +80,11 @@ class Streams:
         self._set_quota()
 
     @property
+    def latest_epoch(self) -> int:
+        """The epoch that the reader which is farthest is to be handed next; 0 without readers."""
+        return max((reader.place[0] for reader in self._readers.values()), default=0)
+
+    @property
     def has_room(self) -> bool:
         """Whether another reader could have two slots, even if those that are there let go of none."""
         return sum(max(_LEAST, len(reader.held)) for reader in self._readers.values()) + _LEAST <= len(self._slots)
@@ -94,9 +99,9 @@ class Streams:
 
     def skip(self, record: Skip) -> None:
         """A reader jumps elsewhere."""
-        reader = self._readers[record.reader]
-        reader.term = record.term
-        self._go(reader, record.epoch, record.batch)
+        (reader := self._readers[record.reader]).term = record.term
+        self._depart(reader)
+        self._begin_stream(reader, record.epoch, record.batch)
 
     def released(self, record: Released) -> None:
         """A reader gave a slot back. A second release of the same delivery changes nothing."""
@@ -127,18 +132,14 @@ class Streams:
             if kept and (not self._pool.free or stream.stock >= share):
                 crowd = [reader for other in self._streams if other.stock > share for reader in other.readers if reader.queue]
                 slow = [reader for reader in (*stream.readers, *crowd) if len(reader.held) >= self.quota and reader not in kept]
-                if slow:
-                    slowest = max(slow, key=_stock)
+                if slowest := max(slow, key=_stock, default=None):
                     return HoldUp(slowest.number, self._slots[next(iter(slowest.held))].delivery)
         return None
 
     def set_apart(self, number: int) -> None:
         """Give a reader a stream of its own, from the batch that it is to be handed next."""
         reader = self._readers[number]
-        stream, queue = reader.stream, reader.queue
-        self._go(reader, *max((queue[0].epoch, queue[0].first) if queue else (stream.epoch, stream.batch), reader.start))
-
-    def _go(self, reader: Reader, epoch: int, batch: int) -> None:
+        epoch, batch = reader.place
         self._depart(reader)
         self._begin_stream(reader, epoch, batch)
 
@@ -174,9 +175,8 @@ class Streams:
     def order_tickets(self, numbers: Iterator[int]) -> list[Ticket]:
         """Begin the blocks of the order that the cursors come near to; return the tickets that make them."""
         self._pool.order_is_due = False
-        if self._blocks is None:
-            return []
-        return self._blocks.tickets([(stream.epoch, stream.batch * self._plan.batch_size) for stream in self._streams], numbers)
+        cursors = [(stream.epoch, stream.batch * self._plan.batch_size) for stream in self._streams]
+        return [] if self._blocks is None else self._blocks.tickets(cursors, numbers)
 
     def order_made(self, ticket: Ticket) -> None:
         """A block of the order is written."""

@@ -9,42 +9,37 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from loader.config import Config
-from loader.data.layout import aligned_copy
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.spec import Array, SampleSpec
-from loader.errors import IterationError, LoaderClosed, LoaderError, PipelineError, SupervisorDied
+from loader.errors import LoaderClosed, PipelineError, SupervisorDied
 from loader.ipc import memfd
 from loader.ipc.arena import ArenaLayout
 from loader.ipc.bad_sample_log import BadSampleLog
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.loader_identity import introduce
 from loader.train.checks import checked_workers
-from loader.train.notices import warn_of_first_bad, warn_of_replacement
-from loader.train.producer import Cursor, Producer
-from loader.train.remote import forks
-from loader.train.remote.interrupts import Interrupt, interrupts_later
+from loader.train.notices import warn_of_replacement
+from loader.train.producer import Cursor
+from loader.train.remote.interrupts import interrupts_later
 from loader.train.remote.launch import pack_pipeline
 from loader.train.remote.relay import Relay
 from loader.train.remote.restarts import MOST_RESTARTS, WINDOW_S, RequestedSettings, RestartLimit
-from loader.train.remote.starvation import Starvation
-from loader.train.remote.supervisor import TWO_AT_ONCE, SupervisorProcess
+from loader.train.remote.slot_reader import SlotReader
+from loader.train.remote.supervisor import SupervisorProcess
 
 # How often it looks at what is printed while it waits.
 _LOOK_MS = 500
 
 # As plain numbers: they are used for every batch, or every slot.
-_QUARANTINED, _WAIT_NS = int(SupervisorCell.QUARANTINED), int(TrainerCell.WAIT_NS)
+_WAIT_NS, _WAITING = int(TrainerCell.WAIT_NS), int(TrainerCell.WAITING_GAUGE)
 
 _SILENCE_S = 60.0
 
-# Copying this much costs less than what a kept slot costs the others.
-_SMALL_BYTES = 4096
 
-
-class Remote(Producer):
+class Remote(SlotReader):
     """A supervisor that runs, or the next one, and the batches that come from it, in order.
 
     Owns the supervisor and all descriptors; `close` ends them, once.
@@ -53,22 +48,20 @@ class Remote(Producer):
         pipeline: to send.
         config: settings.
         silence_s: a supervisor without a sign of life for so long is replaced.
+        told: what other scripts that attach are told; JSON-able.
     """
 
-    def __init__(self, pipeline: Pipeline, config: Config, silence_s: float = _SILENCE_S) -> None:
+    _supervisor: SupervisorProcess
+
+    def __init__(self, pipeline: Pipeline, config: Config, silence_s: float = _SILENCE_S, told: Mapping[str, Any] | None = None) -> None:
+        super().__init__(config.on_error == "substitute", config.quarantine)
         self._owner = os.getpid()
         self._closed = False
-        self._quarantine = config.quarantine
-        self._substitutes = config.on_error == "substitute"  # until the user has been warned of the first bad sample
         self._silence_s = silence_s
         self._max_workers = config.worker_ceiling
         self.cursor = Cursor()
-        self._batches: list[tuple[Array, ...]] = []  # of the slot that is being taken, in reverse
-        self._error: LoaderError | None = None  # what follows them
-        self._starvation = Starvation()
-        self._specs: Sequence[SampleSpec] = ()
+        self._shared = config.shared
         self._met: SupervisorProcess | None = None  # the supervisor whose arena is known
-        self._interrupt = Interrupt()
         self._restarts = RestartLimit()
         self._last_words = ""
         self._kept = {  # descriptors that the next supervisor gets as well
@@ -83,7 +76,9 @@ class Remote(Producer):
         introduce(self.cells, config.name)
         self._requested = RequestedSettings(config, self.board.supervisor)
         self.board.stages.write_text(pipeline.stage_names())
+        self.board.told.write_text(dict(told or {}))
         self._relay = Relay(self.cells)
+        self._look = self._relay.look
         self._supervisor = self._new_supervisor()
         try:
             with interrupts_later():
@@ -97,7 +92,7 @@ class Remote(Producer):
     def _new_supervisor(self) -> SupervisorProcess:
         lent = self.cells.cell(TrainerCell.LENT_GAUGE)
         lent[0] = 0
-        return SupervisorProcess(self.board.supervisor, self._interrupt, lent)
+        return SupervisorProcess(self.board.supervisor, self._interrupt, lent, self._shared)
 
     def _start(self) -> None:
         self._supervisor.start(
@@ -115,49 +110,9 @@ class Remote(Producer):
         """Process id of the supervisor."""
         return self._supervisor.pid
 
-    @property
-    def specs(self) -> Sequence[SampleSpec]:
-        """Specs of a finished sample, by layout. Blocks until the supervisor has found out, and raises what went wrong while it booted."""
-        self.check_owner()
-        while not self._specs:
-            self._receive()
-        return self._specs
-
     def relay(self) -> None:
         """Print what the other processes have printed. `take` does so as well, a few times per second."""
         self._relay.pass_on()
-
-    def take(self, leased: bool) -> tuple[Array, ...]:
-        """Return the arrays of the batch at the cursor; they are valid as long as anyone holds them.
-
-        Blocks: until it is there. A supervisor that dies, is stopped, or gives no sign of life for a minute, is replaced meanwhile.
-
-        Raises:
-            SampleError: a sample of this batch could not be produced.
-            IterationError: another thread takes batches at the same time.
-            SupervisorDied: too many have died.
-        """
-        if forks.under_way:
-            self.check_owner()
-        if self._interrupt.pending is not None:
-            raised, self._interrupt.pending = self._interrupt.pending, None
-            raise raised
-        if not self._batches:
-            if self._error is None:
-                self._next_slot(leased)
-            if not self._batches:
-                error, self._error = self._error, None
-                raise error or IterationError(TWO_AT_ONCE)
-        # There is no text if max_errors=0, and for a moment there is none yet.
-        if self._substitutes and self.board.supervisor[_QUARANTINED] and (record := self.board.first_bad.read_text()):
-            self._substitutes = False
-            warn_of_first_bad(record, self._quarantine)
-        return self._batches.pop()
-
-    def skip(self) -> None:
-        """Continue at the cursor, whatever has been filled until now."""
-        self._forget_slot()
-        self._supervisor.skip(self.cursor)
 
     def resize(self, workers: int) -> None:
         """Run `workers` workers from now on."""
@@ -178,28 +133,6 @@ class Remote(Producer):
                 os.close(fd)
             self._relay.close()
 
-    # Slots.
-
-    def _next_slot(self, leased: bool) -> None:
-        if self._supervisor.records:
-            self._relay.look()
-        while not self._supervisor.records:
-            self._receive()
-        supervisor = self._supervisor
-        record, memory, self._error = supervisor.lend(self.cursor)
-        layout, slots, lent = self._layouts[record.layout], self._slots, supervisor.outbox.lent
-        if len(lent) < slots:
-            self._starvation.copying = False
-        elif self._starvation.persists(lent, slots):
-            self.cells.add(TrainerCell.COPIES, 1)
-            memory = aligned_copy(memory[: layout.nbytes])
-        self._batches = layout.batches(memory, record.batches, record.last_rows, () if leased else self._small[record.layout])
-        self._batches.reverse()
-
-    def _forget_slot(self) -> None:
-        self._batches = []
-        self._error = None
-
     # The supervisor's life.
 
     def _receive(self) -> None:
@@ -209,7 +142,11 @@ class Remote(Producer):
             self._replace()
             return
         started = time.perf_counter_ns()
-        arrived = supervisor.wait(_LOOK_MS)
+        self._raw[_WAITING] = 1
+        try:
+            arrived = supervisor.wait(_LOOK_MS)
+        finally:
+            self._raw[_WAITING] = 0
         self._raw[_WAIT_NS] += time.perf_counter_ns() - started
         if self._closed:
             raise LoaderClosed("this loader was closed while it waited for a batch")
@@ -230,9 +167,8 @@ class Remote(Producer):
             supervisor.end()
             was, now = self._specs[-1], specs[-1]
             raise PipelineError(f"a sample was {was} when the loader started, and is {now} now that its supervisor was replaced")
-        self._met, self._specs = supervisor, specs
-        self._layouts, self._slots = layout.layouts, layout.slots
-        self._small = [each.small_leaves(_SMALL_BYTES) for each in layout.layouts]
+        self._met = supervisor
+        self._learn(layout)
 
     def _replace(self, reason: str = "") -> None:
         """Replace a supervisor that has died by another one, which continues with the batch that is due.

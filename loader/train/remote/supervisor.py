@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import subprocess
-from collections import deque
 
-import numpy as np
-
-from loader.data.spec import Array
-from loader.errors import IterationError, LoaderError, ProtocolError, from_record
 from loader.ipc import last_words, memfd
-from loader.ipc.arena import Arena, ArenaLayout
-from loader.ipc.board import Cells, Phase, SupervisorCell, read_text
-from loader.ipc.channels import open_pipe, read_records
+from loader.ipc.board import Cells, Phase, SupervisorCell
+from loader.ipc.channels import open_pipe
 from loader.ipc.control_socket import clean_up_after
-from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Close, Packed, Ready, Released, Skip, unpack_ready
+from loader.ipc.records import Close, Packed
 from loader.machine import oom_kills
-from loader.train.producer import Cursor
+from loader.train.remote.connection import Connection
 from loader.train.remote.interrupts import Interrupt
 from loader.train.remote.launch import start_supervisor
-from loader.train.remote.lease import Lease, Outbox
+from loader.train.remote.lease import Outbox
 
 _END_S = 2.0
 
@@ -37,24 +30,13 @@ _STOPPED_END_S = 0.5
 # stopped, no more patience is needed.
 _STOPPED_S = 10.0
 
-# As plain numbers: they are read for each slot.
-_HEARTBEAT, _PHASE = int(SupervisorCell.HEARTBEAT_NS_GAUGE), int(SupervisorCell.PHASE_GAUGE)
 
-TWO_AT_ONCE = (
-    "two threads take batches from one loader at the same time, or a signal handler takes one during a wait for a batch. "
-    "What to do: take batches in one thread, hold a lock around next(), or make a loader for each thread"
-)
-
-
-class SupervisorProcess:
+class SupervisorProcess(Connection):
     """A supervisor and what belongs to it alone.
 
     Owns the process and the descriptors; `end` ends and closes them, once. Leases keep the mapping of the arena as long as they need it.
 
     Attributes:
-        records: slots that the supervisor has handed over and nobody has taken yet, in order.
-        arena: None until it has been announced.
-        outbox: to the supervisor, and the slots of this life that are lent.
         ended: whether `end` was called.
         death: how the supervisor died, in words, after that.
         failed_to_boot: whether it ended by itself while it booted, so that another one would do the same.
@@ -63,30 +45,25 @@ class SupervisorProcess:
         cells: the supervisor's, on the board.
         interrupt: for the outbox.
         lent: the board's cell for how many slots are lent.
+        shared: whether other scripts read the same slots.
     """
 
-    def __init__(self, cells: Cells, interrupt: Interrupt, lent: memoryview) -> None:
-        self._cells, self._raw = cells, cells.raw
-        self._heartbeat = self._silence_ms = 0
-        self._term = 0  # number of skips that it was sent; tells which records are older than the last one
+    def __init__(self, cells: Cells, interrupt: Interrupt, lent: memoryview, shared: bool) -> None:
         self._oom_kills = oom_kills()
         self._process: subprocess.Popen[bytes] | None = None
-        self.records: deque[Ready] = deque()
-        self.arena: Arena | None = None
         self.ended = False
         self.death = ""
         self.failed_to_boot = False
         with contextlib.ExitStack() as opened:
-            self._arena_fd = memfd.create("arena")
-            opened.callback(os.close, self._arena_fd)
+            arena = memfd.create("arena")
+            opened.callback(os.close, arena)
             self._inbox, self._inbox_write = open_pipe()
             opened.callback(os.close, self._inbox)
             opened.callback(os.close, self._inbox_write)
-            self.outbox = Outbox(self._inbox_write, interrupt, lent)
-            self._ready, self._ready_write = open_pipe()
+            outbox = Outbox(self._inbox_write, interrupt, lent)
+            ready, self._ready_write = open_pipe()
             opened.pop_all()  # all or none
-        self._poll = select.poll()
-        self._poll.register(self._ready, select.POLLIN)
+        super().__init__(cells, arena, ready, outbox, shared)
 
     def start(self, descriptors: dict[str, int], numbers: dict[str, int]) -> None:
         """Start the process.
@@ -116,31 +93,6 @@ class SupervisorProcess:
         """Process id of the supervisor."""
         return 0 if self._process is None else self._process.pid
 
-    def wait(self, timeout_ms: int) -> bool:
-        """Wait until the supervisor has sent something or has died; return whether that is so.
-
-        Raises:
-            IterationError: another thread waits already.
-        """
-        try:
-            arrived = bool(self._poll.poll(timeout_ms))
-        except RuntimeError as error:  # "concurrent poll() invocation"
-            raise IterationError(TWO_AT_ONCE) from error
-        if self.outbox.waiting:
-            self.outbox.flush()
-        heartbeat = self._raw[_HEARTBEAT]
-        self._silence_ms = 0 if arrived or heartbeat != self._heartbeat else self._silence_ms + timeout_ms
-        self._heartbeat = heartbeat
-        return arrived
-
-    @property
-    def silence_s(self) -> float:
-        """How long this process has waited without a sign of life.
-
-        The time since the last one would not do: Ctrl-Z stops trainer and supervisor alike, and whoever is continued first would see a long one.
-        """
-        return self._silence_ms / 1000
-
     def given_up(self, silence_s: float) -> str:
         """Return in words why to stop waiting for the supervisor; "" if there is no reason.
 
@@ -160,57 +112,6 @@ class SupervisorProcess:
                 return file.read().rpartition(b") ")[2].startswith(b"T")
         except OSError:
             return False
-
-    def read(self) -> bool:
-        """Read what the supervisor has sent; return whether it is alive. Its death ends the stream, because nobody else holds the other end.
-
-        Blocks: until there is something, so call it after `wait`.
-
-        Raises:
-            LoaderError: what the supervisor said before it gave up.
-        """
-        raw = read_records(self._ready, READY_BYTES)
-        for record in unpack_ready(raw):
-            if isinstance(record, Ready) and record.term == self._term:
-                self.records.append(record)
-        phase = self._raw[_PHASE]
-        if phase == Phase.FAILED and (error := self._cells.read_text()):  # if it is not complete yet, another record will follow
-            raise from_record(error)
-        if raw and phase == Phase.RUNNING and self.arena is None:
-            self.arena = Arena(self._arena_fd, ArenaLayout.read(self._arena_fd, self._cells[SupervisorCell.ARENA_BYTES_GAUGE]))
-        return bool(raw)
-
-    # Slots.
-
-    def lend(self, due: Cursor) -> tuple[Ready, Array, LoaderError | None]:
-        """Take the first of `records`, of which there must be one, for a batch that is due.
-
-        Returns:
-            The record; the bytes of its slot, which keep it; and the error of the batch after those in it, if that failed.
-
-        Raises:
-            IterationError: another thread has taken the batch. The supervisor then continues with it once more.
-            ProtocolError: there is no arena yet.
-        """
-        record = self.records.popleft() if self.records else None
-        if record is None or (record.epoch, record.first) != (due.epoch, due.batch):
-            self.skip(due)
-            raise IterationError(TWO_AT_ONCE)
-        if self.arena is None:
-            raise ProtocolError(f"the supervisor handed over {record} and has announced no arena")
-        error = from_record(read_text(self.arena.text(record.slot))) if record.failed else None
-        memory, interface = self.arena.lendable(record.slot)
-        lease = Lease(memory, record.slot, record.release(), self.outbox, interface)
-        return record, np.asarray(lease), error
-
-    def skip(self, to: Cursor) -> None:
-        """Have the supervisor continue with another batch. What it has sent before is dropped, and so is what it sends until it has read this."""
-        self._term += 1
-        self.outbox.send(Skip(self._term, to.epoch, to.batch).pack())
-        self.records.clear()
-        if self.arena is not None:
-            for slot in set(range(self.arena.layout.slots)) - self.outbox.lent:
-                self.outbox.send(Released(slot, ANY_BEFORE_TERM).pack())
 
     # The end.
 
@@ -279,6 +180,8 @@ class SupervisorProcess:
 
     def _free(self) -> None:
         """Give back the memory of the arena except for lent slots, even if a process that a transform has forked still maps it."""
+        if self._shared:  # others may still read it; it goes with the last of them
+            return
         start = 0
         if self.arena is not None:
             for slot in sorted(self.outbox.lent):

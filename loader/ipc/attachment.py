@@ -1,0 +1,123 @@
+"""What a trainer that attaches to a shared loader asks, and what it is given: numbers as JSON, and descriptors beside them (SCM_RIGHTS, unix(7)).
+
+    {"do": "attach", "name": "imagenet", "epoch": 0, "batch": 0, "settings": {"batch_size": 64}, "again": 0}
+    {"attached": 3, "arena_bytes": …, "plan": {…}, "settings": {…}}, and the descriptors of arena, board, inbox and ready pipe
+
+`again` is the number that the trainer had as a reader of the supervisor before this one; 0 if there was none. So it keeps its row of the board.
+
+It goes through the control socket, which belongs to one user, as the kernel checks at both ends. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from loader.ipc import memfd
+from loader.ipc.control_socket import BadLine, Lines, SocketFolder, decode, encode, places
+
+ANSWER_S = 2.0
+_READ_BYTES = 64 * 1024
+
+
+class Descriptors(NamedTuple):
+    """What a reader gets. The one that receives them owns them.
+
+    Attributes:
+        arena: can't be mapped writable.
+        board: the counters.
+        inbox: writing end; what the reader says.
+        ready: reading end; what it is handed.
+    """
+
+    arena: int
+    board: int
+    inbox: int
+    ready: int
+
+    def close(self) -> None:
+        """Close all of them."""
+        for fd in self:
+            os.close(fd)
+
+
+class Refused(Exception):
+    """The loader is there and takes no reader, or not this one; in words."""
+
+
+class NobodyThere(Exception):
+    """No loader of that name answers."""
+
+
+def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descriptors]:
+    """Ask the shared loader of that name to take this process as a reader.
+
+    Returns:
+        Its answer, and what it gave.
+
+    Raises:
+        Refused: it does not; in words.
+        NobodyThere: there is no loader of that name, or several.
+    """
+    found: list[tuple[dict[str, Any], Descriptors]] = []
+    refusals: list[str] = []
+    for address in _addresses():
+        with contextlib.suppress(OSError, BadLine):  # whoever listens there has just ended, or is no loader of this version
+            answer, fds = _ask(address, {"do": "attach", "name": name, **request})
+            if len(fds) == len(Descriptors._fields) and "attached" in answer:
+                found.append((answer, Descriptors(*fds)))
+                continue
+            for fd in fds:
+                os.close(fd)
+            if answer.get("called") == name:
+                refusals.append(str(answer.get("error")))
+    if len(found) == 1:
+        return found[0]
+    for _, descriptors in found:
+        descriptors.close()
+    if found:
+        raise NobodyThere(f"{len(found)} shared loaders are called {name!r}; end one of them, or give them different names")
+    if refusals:
+        raise Refused(refusals[0])
+    raise NobodyThere(f"no shared loader of this user is called {name!r}")
+
+
+def _addresses() -> Iterator[str]:
+    if sys.platform != "linux":
+        return
+    for place in places():
+        with contextlib.suppress(OSError):
+            folder = SocketFolder(place)
+            try:
+                for name, _ in folder.sockets():
+                    yield folder.address(name)
+            finally:
+                folder.close()
+
+
+def _ask(address: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    fds: list[int] = []
+    lines = Lines()
+    deadline = time.monotonic() + ANSWER_S
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ANSWER_S)
+            connection.connect(address)
+            connection.sendall(encode(request))
+            while (line := lines.take()) is None:
+                connection.settimeout(max(0.01, deadline - time.monotonic()))
+                raw, more, _, _ = socket.recv_fds(connection, _READ_BYTES, len(Descriptors._fields), socket.MSG_CMSG_CLOEXEC)
+                fds += map(memfd.above_standard, more)
+                if not raw or time.monotonic() > deadline:
+                    raise BadLine("it did not answer")
+                lines.feed(raw)
+        return decode(line), fds
+    except BaseException:
+        for fd in fds:
+            os.close(fd)
+        raise

@@ -1,0 +1,259 @@
+"""Trainers that have attached to a shared loader: who they are, what they say, and what follows when they end.
+
+Each has pipes of its own, so what one sends can't be taken for what a worker or another trainer says. One that sends anything but its releases and
+jumps, or nonsense, is let go: it sees the end of its pipe. What it claims to release spoils only what it was handed itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from loader.errors import ProtocolError
+from loader.ipc import memfd
+from loader.ipc.attachment import Descriptors
+from loader.ipc.board import MOST_READERS, Board, Cells, SupervisorCell, TrainerCell
+from loader.ipc.channels import Outlet, open_pipe, read_records
+from loader.ipc.records import INBOX_BYTES, Close, Ready, Released, Skip, unpack_inbox
+from loader.supervise.schedule.lag import Lag, LagMode
+from loader.supervise.schedule.schedule import Schedule
+
+_log = logging.getLogger("loader.supervisor")
+
+_EPOCHS = 2**48
+
+# While somebody waits for a slow reader, it is looked at so often.
+_LOOK_S = 0.01
+
+
+@dataclass
+class _Attached:
+    """A trainer that has attached.
+
+    Attributes:
+        pid: process id.
+        pidfd: readable when it has died.
+        inbox: reading end of the pipe in which it says something.
+        ready: to it.
+        cells: its row of the board.
+    """
+
+    pid: int
+    pidfd: int
+    inbox: int
+    ready: Outlet
+    cells: Cells
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        os.close(self.pidfd)
+        os.close(self.inbox)
+        self.ready.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedPool:
+    """What a trainer that attaches is told, and may ask for.
+
+    Attributes:
+        name: of the loader; None where it is not shared.
+        arena: of which each reader gets a descriptor that can't be mapped writable.
+        arena_bytes: of it, without its layout.
+        board: the counters; the trainer has written what else it is told.
+        batches: in an epoch.
+        lag: what happens with slow readers.
+    """
+
+    name: str | None
+    arena: int
+    arena_bytes: int
+    board: int
+    batches: int
+    lag: LagMode
+
+
+class Readers:
+    """All trainers that have attached.
+
+    Args:
+        pool: what they are told.
+        board: counters.
+        schedule: is told who comes and goes, and what they say.
+        epoll: becomes ready when one says something, or dies.
+        ready: to the trainer that made the loader.
+    """
+
+    def __init__(self, pool: SharedPool, board: Board, schedule: Schedule, epoll: select.epoll, ready: Outlet) -> None:
+        self._pool = pool
+        self._board = board
+        self._schedule = schedule
+        self._epoll = epoll
+        self._attached: dict[int, _Attached] = {}
+        self._lag = Lag(pool.lag)
+        self._ready = ready
+        board.supervisor[SupervisorCell.QUOTA_GAUGE] = schedule.quota
+
+    # Coming and going.
+
+    def attach(self, request: dict[str, Any], pid: int) -> tuple[dict[str, Any], list[int], Callable[[], None]]:
+        """Take in a trainer, or refuse it. Return the answer, the descriptors that go with it, and what to do if it can't be sent.
+
+        Args:
+            request: `loader.ipc.attachment` says what is in it.
+            pid: of the trainer.
+        """
+        error = self._refusal(request)
+        before = request.get("again") if _is_number(request.get("again"), MOST_READERS + 1) else 0
+        free = [number for number in range(1, MOST_READERS + 1) if number not in self._attached]
+        number = before if before in free else next(iter(free), 0)
+        if not error and not (number and self._schedule.has_room):
+            slots = sum(self._schedule.counts())
+            error = f"its {slots} slots are enough for the {len(self._attached) + 1} readers that it has; make it with more: slots={slots + 4}"
+        pidfd = -1
+        if not error:
+            try:
+                pidfd = os.pidfd_open(pid)
+            except OSError as failure:
+                error = f"the process that asks (pid {pid}) can't be watched: {failure}"
+        if error:
+            return {"called": self._pool.name, "error": error}, [], _nothing
+        inbox, inbox_write = open_pipe()
+        ready, ready_write = open_pipe()
+        os.set_blocking(inbox, False)
+        reader = self._attached[number] = _Attached(pid, pidfd, inbox, Outlet(ready_write), self._board.reader(number))
+        if number != before:
+            for cell in TrainerCell:
+                reader.cells[cell] = 0
+        for fd in (inbox, pidfd):
+            self._epoll.register(fd, select.EPOLLIN)
+        epoch = self._schedule.latest_epoch if request["epoch"] is None else request["epoch"]
+        self._schedule.reader_joined(number, epoch, request["batch"])
+        self._publish()
+        _log.info("process %d reads as well from now on, as reader %d", pid, number)
+        given = Descriptors(memfd.reopen_readonly(self._pool.arena), os.dup(self._pool.board), inbox_write, ready)
+        answer = {
+            "attached": number,
+            "epoch": epoch,
+            "batch": request["batch"],
+            "pid": os.getpid(),
+            "trainer": os.getppid(),
+            "arena_bytes": self._pool.arena_bytes,
+            "max_workers": len(self._board.workers),
+            **self._board.told.read_text(),
+        }
+        return answer, list(given), lambda: self.leave(number)
+
+    def _refusal(self, request: dict[str, Any]) -> str:
+        """Return in words why a trainer is not taken in; "" if it may be."""
+        if self._pool.name is None:
+            return "it is not shared; make it with shared=True"
+        if request.get("name") != self._pool.name:
+            return f"it is called {self._pool.name!r}"
+        epoch, batch, settings = request.get("epoch"), request.get("batch"), request.get("settings")
+        if not ((epoch is None or _is_number(epoch, _EPOCHS)) and _is_number(batch, self._pool.batches) and isinstance(settings, dict)):
+            return f"epoch must be a number from 0 and batch one from 0 to {self._pool.batches - 1}, not {epoch!r} and {batch!r}"
+        have = self._board.told.read_text()["settings"]
+        unknown = [name for name in settings if name not in have]
+        if unknown:
+            return f"it can't be asked for {', '.join(map(str, unknown))}, only for {', '.join(have)}"
+        differences = [f"{name}: {have[name]!r} there, {value!r} here" for name, value in settings.items() if have[name] != value]
+        return "" if not differences else f"its settings differ: {'; '.join(differences)}"
+
+    def leave(self, number: int) -> None:
+        """Let a trainer go, with all that it holds."""
+        reader = self._attached.pop(number, None)
+        if reader is not None:
+            for fd in (reader.inbox, reader.pidfd):  # before they are closed: a worker that is just being forked may hold a copy
+                self._epoll.unregister(fd)
+            reader.close()
+            self._schedule.reader_left(number)
+            self._publish()
+            _log.info("process %d does not read any more (reader %d)", reader.pid, number)
+
+    def _publish(self) -> None:
+        self._board.supervisor[SupervisorCell.QUOTA_GAUGE] = self._schedule.quota
+
+    @property
+    def descriptors(self) -> Iterator[int]:
+        """Those that no worker may hold."""
+        for reader in self._attached.values():
+            yield from (reader.pidfd, reader.inbox, reader.ready.fd)
+
+    # What they say, and what they are told.
+
+    def notice(self, fd: int) -> bool:
+        """Feed what a reader has said, or let it go if it has died; return whether the descriptor is one of a reader."""
+        for number, reader in self._attached.items():
+            if fd == reader.pidfd:
+                self.leave(number)
+                return True
+            if fd == reader.inbox:
+                if not self._feed(number, reader):
+                    self.leave(number)
+                return True
+        return False
+
+    def _feed(self, number: int, reader: _Attached) -> bool:
+        """Feed what a reader has said; return whether it stays."""
+        with contextlib.suppress(ProtocolError, struct.error):
+            while raw := _read(reader.inbox):
+                for record in unpack_inbox(raw):
+                    match record:
+                        case Released():
+                            self._schedule.released(record._replace(reader=number))
+                        case Skip(_, epoch, batch) if epoch < _EPOCHS and batch < self._pool.batches:
+                            self._schedule.skip(record._replace(reader=number))
+                        case Close():
+                            return False
+                        case _:
+                            raise ProtocolError(f"reader {number} sent {record}")
+            return raw is not None
+        _log.warning("process %d sent what no reader sends, and is let go (reader %d)", reader.pid, number)
+        return False
+
+    def hand(self, ready: Ready) -> None:
+        """Tell a trainer that a slot is its."""
+        (self._attached[ready.reader].ready if ready.reader else self._ready).send(ready.pack())
+
+    def flush(self) -> None:
+        """Send what did not fit into the pipes before. To be called once in a while."""
+        for reader in self._attached.values():
+            reader.ready.flush()
+
+    def end_lag(self, now: float) -> None:
+        """Set a reader apart that holds up others for too long."""
+        if self._attached:
+            hold_up = self._schedule.hold_up([number for number in (0, *self._attached) if self._board_waits(number)])
+            if self._lag.ends(hold_up, now) and hold_up is not None:
+                _log.debug("reader %d is so slow that it gets a stream of its own", hold_up.reader)
+                self._schedule.set_apart(hold_up.reader)
+
+    def patience_s(self, tick_s: float) -> float:
+        """Return how long the loop may wait until the lag is looked at again."""
+        return min(tick_s, _LOOK_S) if self._lag.holds else tick_s
+
+    def _board_waits(self, number: int) -> bool:
+        cells = self._attached[number].cells if number else self._board.trainer
+        return bool(cells[TrainerCell.WAITING_GAUGE])
+
+
+def _read(fd: int) -> bytes | None:
+    """Return what there is, b"" if there is nothing; None at the end of the stream: the reader has closed its loader, and no array is left."""
+    try:
+        return read_records(fd, INBOX_BYTES) or None
+    except BlockingIOError:
+        return b""
+
+
+def _is_number(value: object, limit: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < limit
+
+
+def _nothing() -> None:
+    return

@@ -1,0 +1,162 @@
+"""Batches of a shared loader that another script has made: the end of one that has attached.
+
+The supervisor belongs to that script. When it dies, that script replaces it, and this one attaches to the next one, at the batch that is due. When
+the script ends, or closes its loader, there is nothing left to read, and this one is told so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from loader.errors import AttachError, LoaderClosed, SupervisorDied
+from loader.ipc import attachment
+from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell
+from loader.ipc.channels import wait_readable
+from loader.ipc.records import Close
+from loader.train.producer import Cursor
+from loader.train.remote.connection import Connection
+from loader.train.remote.lease import Outbox
+from loader.train.remote.slot_reader import SlotReader
+
+_LOOK_MS = 500
+_AGAIN_S = 0.02
+
+# A supervisor that dies is replaced within a second or two, once the script that owns it waits for a batch; validation may come before that.
+_SUCCESSOR_S = 300.0
+
+_WAIT_NS, _WAITING = int(TrainerCell.WAIT_NS), int(TrainerCell.WAITING_GAUGE)
+
+
+class Attached(SlotReader):
+    """A reader of somebody else's supervisor. Owns its pipes; `close` closes them, once.
+
+    Args:
+        name: of the shared loader.
+        epoch: to begin with; None: the one in which its readers are.
+        batch: of that epoch.
+        settings: that it must have.
+        timeout_s: how long to wait for it to be there.
+
+    Attributes:
+        told: what the loader says of itself.
+    """
+
+    def __init__(self, name: str, epoch: int | None, batch: int, settings: Mapping[str, Any], timeout_s: float) -> None:
+        super().__init__(substitutes=True, quarantine=None)
+        self._name = name
+        self._owner = os.getpid()
+        self._closed = False
+        self._settings = dict(settings)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                answer, descriptors = attachment.attach(name, {"epoch": epoch, "batch": batch, "settings": self._settings})
+                break
+            except attachment.Refused as error:
+                raise AttachError(f"can't attach to {name!r}: {error}") from None
+            except attachment.NobodyThere as error:
+                if time.monotonic() >= deadline:
+                    raise AttachError(f"{error}, after {timeout_s:g} s; is the script running that makes it, with shared=True?") from None
+            time.sleep(_AGAIN_S)
+        self.told: dict[str, Any] = answer
+        self.cursor = Cursor(answer["epoch"], answer["batch"])
+        self._adopt(answer, descriptors)
+
+    def _adopt(self, answer: dict[str, Any], given: attachment.Descriptors) -> None:
+        """Begin to read from a supervisor that has taken this process in."""
+        try:
+            trainer: int = answer["trainer"]
+            pidfd = os.pidfd_open(trainer)
+        except ProcessLookupError:
+            given.close()
+            raise self._over() from None
+        self._trainer, self._pidfd = trainer, pidfd
+        self._supervisor_pid: int = answer["pid"]
+        self._number: int = answer["attached"]
+        self.board = Board(given.board, answer["max_workers"]).seen_by(answer["attached"])
+        self.cells, self._raw = self.board.trainer, self.board.trainer.raw
+        outbox = Outbox(given.inbox, self._interrupt, self.cells.cell(TrainerCell.LENT_GAUGE))
+        os.close(given.inbox)
+        os.close(given.board)
+        self._fds = given.arena, given.ready
+        self._supervisor = Connection(self.board.supervisor, given.arena, given.ready, outbox, shared=True)
+        self._learn(self._supervisor.find_arena(answer["arena_bytes"]))
+
+    @property
+    def pid(self) -> int:
+        """Process id of the supervisor."""
+        return self._supervisor_pid
+
+    def check_owner(self) -> None:
+        """Raise LoaderClosed in a fork of the process that attached: what it holds is the other's."""
+        if os.getpid() != self._owner:
+            raise LoaderClosed(f"this loader belongs to another process (pid {self._owner}), and this one is a fork of it; attach here")
+
+    def relay(self) -> None:
+        """Do nothing: what the workers print appears in the script that made the loader."""
+
+    def resize(self, workers: int) -> None:
+        """Refuse: the number of workers is the business of the script that made the loader, and of `loader set`."""
+        raise AttachError(f"{self._name} belongs to another script (pid {self._trainer}); change its workers there, or by: loader set {self._name}")
+
+    def close(self) -> None:
+        """Stop reading. Arrays that were handed out stay valid: while there are any, the supervisor keeps what this process holds."""
+        if self._closed or os.getpid() != self._owner:
+            return
+        self._closed = True
+        self._forget_slot()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        outbox = self._supervisor.outbox
+        if not outbox.lent:
+            outbox.send(Close().pack())
+        outbox.count = None
+        for fd in (*self._fds, self._pidfd):
+            os.close(fd)
+
+    # The supervisor's life.
+
+    def _receive(self) -> None:
+        supervisor = self._supervisor
+        started = time.perf_counter_ns()
+        self._raw[_WAITING] = 1
+        try:
+            arrived = supervisor.wait(_LOOK_MS)
+        finally:
+            self._raw[_WAITING] = 0
+        self._raw[_WAIT_NS] += time.perf_counter_ns() - started
+        if self._closed:
+            raise LoaderClosed("this loader was closed while it waited for a batch")
+        if arrived and not supervisor.read():
+            self._follow()
+
+    def _follow(self) -> None:
+        """The supervisor has died: attach to the one that takes its place."""
+        deadline = time.monotonic() + _SUCCESSOR_S
+        ended = self.board.supervisor[SupervisorCell.PHASE_GAUGE] == Phase.ENDED
+        while not ended and time.monotonic() < deadline:
+            with contextlib.suppress(attachment.NobodyThere):
+                place = {"epoch": self.cursor.epoch, "batch": self.cursor.batch, "again": self._number}
+                try:
+                    answer, descriptors = attachment.attach(self._name, {**place, "settings": self._settings})
+                except attachment.Refused as error:
+                    raise AttachError(f"can't attach to the supervisor that follows one that died: {error}") from None
+                old, pidfd = self._fds, self._pidfd
+                self._adopt(answer, descriptors)
+                for fd in (*old, pidfd):
+                    os.close(fd)
+                return
+            ended = bool(wait_readable([self._pidfd], _AGAIN_S))
+        raise self._over()
+
+    def _over(self) -> SupervisorDied:
+        return SupervisorDied(
+            f"the shared loader {self._name!r} has ended: the script that made it (pid {self._trainer}) has closed it or ended, or does not replace "
+            "its supervisor, which has died. What to do: start that script again, and attach again, with "
+            f"epoch={self.cursor.epoch}, batch={self.cursor.batch} to go on"
+        )

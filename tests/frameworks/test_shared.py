@@ -1,0 +1,29 @@
+"""Models train on a shared loader, from memory that none of them can write to, on TensorFlow, JAX and PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def test_the_script_that_made_a_loader_and_one_that_has_attached_train_on_the_same_batches(keras_script: Callable[..., str]) -> None:
+    keras_script("""
+import os
+no_warnings()
+X, Y = separable()
+def losses(loader):
+    keras.utils.set_random_seed(1)
+    history = classifier().fit(loader, epochs=3, verbose=0).history
+    return history["loss"]
+with Loader(NpyArrays(X, Y), 32, shuffle=True, workers=1, name=f"fit-{os.getpid()}", shared=True) as train:
+    with Loader.attach(train.name, epoch=0) as other:
+        assert losses(train) == losses(other)
+        assert other.state_dict() == train.state_dict()
+        classifier().evaluate(other, verbose=0)
+        if keras.backend.backend() == "tensorflow":
+            assert len(list(other.as_tf_dataset())) == len(other)
+        assert other.stats().batches_delivered > 30
+        try:
+            other.resize(2)
+        except Exception as error:
+            assert "belongs to another script" in str(error), error
+""")

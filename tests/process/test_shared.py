@@ -1,0 +1,272 @@
+"""Several scripts read one pool: each gets each batch once, in order and bit for bit, whatever the others do."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from loader import AttachError, ConfigError, Loader, NpyArrays
+from loader.ipc import attachment
+from loader.ipc.control_socket import SocketFolder, home
+from tests.batches import assert_same, copied, inline, take, take_until_replaced
+from tests.conftest import script_environment
+from tests.processes import supervisor_of, wait_until, workers_of
+
+BATCHES = 30
+SETTINGS: dict[str, Any] = {"shuffle": True, "seed": 3}
+X = np.arange(BATCHES * 4 * 3000, dtype=np.float32).reshape(BATCHES * 4, 3000)
+SOURCE = NpyArrays(X, np.arange(len(X), dtype=np.int32))
+
+READER = """
+import json, sys, time
+from loader import Loader
+name, epochs, pause_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+train = Loader.attach(name, epoch=0)
+for epoch in range(epochs):
+    for x, y in train:
+        print(json.dumps([int(y.sum()), float(x.sum(dtype="float64")), x.flags.writeable]), flush=True)
+        time.sleep(pause_s)
+"""
+
+
+class Script:
+    """A script that reads, in a process of its own."""
+
+    def __init__(self, folder: Path, name: str, epochs: int, pause_s: float = 0.0) -> None:
+        script = folder / "reader.py"
+        script.write_text(READER)
+        self.out = (folder / f"out{time.monotonic_ns()}").open("w+")
+        command = [sys.executable, str(script), name, str(epochs), str(pause_s)]
+        self.process = subprocess.Popen(command, stdout=self.out, stderr=subprocess.STDOUT, env=script_environment(None))
+
+    def lines(self) -> list[str]:
+        return Path(self.out.name).read_text().splitlines()
+
+    def batches(self) -> list[Any]:
+        """Return what it says of all the batches that it got."""
+        assert self.process.wait(60) == 0, self.lines()
+        return [json.loads(line) for line in self.lines()]
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        self.out.close()
+
+
+@pytest.fixture
+def name() -> str:
+    return f"shared-{os.getpid()}-{time.monotonic_ns() % 10**9}"
+
+
+@pytest.fixture
+def start(tmp_path: Path, name: str) -> Iterator[Any]:
+    scripts: list[Script] = []
+
+    def begin(epochs: int, pause_s: float = 0.0) -> Script:
+        scripts.append(Script(tmp_path, name, epochs, pause_s))
+        return scripts[-1]
+
+    yield begin
+    for script in scripts:
+        script.end()
+
+
+def said_of(batches: list[Any]) -> list[Any]:
+    return [[int(y.sum()), float(x.sum(dtype="float64")), False] for x, y in batches]
+
+
+@pytest.mark.parametrize("lag", ["split", "wait"])
+def test_each_reader_gets_the_batches_that_a_loader_without_processes_makes(name: str, start: Any, lag: Any) -> None:
+    expected = inline(SOURCE, 4, 2, **SETTINGS)
+    with Loader(SOURCE, 4, **SETTINGS, workers=2, name=name, shared=True, lag=lag) as loader:
+        readers = [start(2), start(2, 0.003)]
+        assert_same(take(loader, 2), expected)
+        for reader in readers:
+            assert reader.batches() == said_of(expected)
+
+
+def test_a_reader_attaches_at_a_position_and_saves_its_own(name: str) -> None:
+    expected = inline(SOURCE, 4, 2, **SETTINGS)
+    with Loader(SOURCE, 4, **SETTINGS, workers=1, name=name, shared=True) as loader:
+        with Loader.attach(name, epoch=0, batch=7) as reader:
+            batches = iter(reader)
+            assert_same([copied(next(batches)) for _ in range(3)], expected[7:10])
+            state = reader.state_dict()
+            assert (state["epoch"], state["batch"], len(reader)) == (0, 10, BATCHES)
+            assert reader.spec == loader.spec
+            reader.load_state_dict({**state, "batch": 2})
+            assert_same(take(reader), expected[2:BATCHES])
+        loader.load_state_dict(state)
+        assert_same(take(loader), expected[10:BATCHES])
+
+
+def test_what_a_reader_is_handed_can_not_be_written_to(name: str) -> None:
+    with Loader(SOURCE, 4, workers=1, name=name, shared=True) as loader, Loader.attach(name) as reader:
+        for (x, _), who in [(next(iter(reader)), "reader"), (next(iter(loader)), "owner")]:
+            with pytest.raises(ValueError, match="read-only"):
+                x += 1
+            assert not x.flags.writeable, who
+
+
+def test_a_reader_with_other_settings_is_refused_with_what_differs(name: str) -> None:
+    with Loader(SOURCE, 4, **SETTINGS, workers=1, name=name, shared=True) as loader:
+        next(iter(loader))
+        Loader.attach(name, batch_size=4, seed=3, transforms=[]).close()
+        with pytest.raises(AttachError, match=r"batch_size: 4 there, 8 here; seed: 3 there, 4 here"):
+            Loader.attach(name, batch_size=8, seed=4, shuffle=True)
+        with pytest.raises(AttachError, match=r"epoch must be a number from 0 and batch one from 0 to 29, not -1 and 0"):
+            Loader.attach(name, epoch=-1)
+        with pytest.raises(AttachError, match="can't be asked for colour, only for batch_size"):
+            Loader.attach(name, colour="red")
+    with pytest.raises(AttachError, match="no shared loader of this user is called"):
+        Loader.attach(name, timeout_s=0)
+    with pytest.raises(ConfigError, match="others attach by name"):
+        Loader(SOURCE, 4, shared=True)
+
+
+def test_a_loader_that_is_not_shared_takes_nobody(name: str) -> None:
+    with Loader(SOURCE, 4, workers=1, name=name) as loader:
+        next(iter(loader))
+        with pytest.raises(AttachError, match="no shared loader"):
+            Loader.attach(name, timeout_s=0)
+
+
+def test_there_are_only_as_many_readers_as_slots_allow(name: str) -> None:
+    with Loader(SOURCE, 4, workers=1, name=name, shared=True, slots=4) as loader:
+        next(iter(loader))
+        refusal = pytest.raises(AttachError, match="its 4 slots are enough for the 2 readers that it has; make it with more: slots=8")
+        with Loader.attach(name), refusal:
+            Loader.attach(name)
+        wait_until(lambda: _attaches(name), "the place of the one that has gone")
+
+
+def _attaches(name: str) -> bool:
+    try:
+        Loader.attach(name).close()
+    except AttachError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_reader_that_is_killed_or_stopped_holds_up_nobody(name: str, start: Any, how: signal.Signals) -> None:
+    expected = inline(SOURCE, 4, 4, **SETTINGS)
+    with Loader(SOURCE, 4, **SETTINGS, workers=2, name=name, shared=True, slots=6) as loader:
+        reader = start(100, 0.001)
+        wait_until(lambda: len(reader.lines()) > 3, "the reader reads")
+        os.kill(reader.process.pid, how)
+        assert_same(take(loader, 4), expected)
+        os.kill(reader.process.pid, signal.SIGKILL)
+        reader.process.wait()
+        assert_same(take(loader), inline(SOURCE, 4, 5, **SETTINGS)[-BATCHES:])
+
+
+def test_readers_go_on_where_they_were_when_the_supervisor_and_workers_are_killed(name: str, start: Any) -> None:
+    expected = inline(SOURCE, 4, 4, **SETTINGS)
+    with Loader(SOURCE, 4, **SETTINGS, workers=2, name=name, shared=True) as loader:
+        reader = start(4, 0.005)
+        batches, found = loader.batches(), []
+        while len(reader.lines()) < 20:
+            found.append(copied(next(batches)))
+        os.kill(workers_of(loader, 2)[0], signal.SIGKILL)
+        os.kill(supervisor_of(loader), signal.SIGKILL)
+        with pytest.warns(RuntimeWarning, match="another one continues"):
+            found += take_until_replaced(loader, batches)
+        while reader.process.poll() is None:
+            found.append(copied(next(batches)))
+            time.sleep(0.001)
+        assert reader.batches() == said_of(expected)
+        assert_same(found[: 4 * BATCHES], expected[: len(found)])
+
+
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_no_reader_outlives_the_owner_and_each_is_told(name: str, start: Any, how: str, tmp_path: Path) -> None:
+    script = tmp_path / "owner.py"
+    script.write_text(f"""
+import numpy as np, sys
+from loader import Loader, NpyArrays
+loader = Loader(NpyArrays(np.zeros((400, 3000), np.float32), np.zeros(400, np.int32)), 4, workers=1, name={name!r}, shared=True)
+next(iter(loader))
+sys.stdin.readline()
+loader.close()
+sys.stdin.readline()
+""")
+    owner = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, env=script_environment(None))
+    assert owner.stdin is not None
+    reader = start(1000, 0.001)
+    wait_until(lambda: len(reader.lines()) > 3, "the reader reads")
+    family = psutil.Process(owner.pid).children(recursive=True)
+    if how == "killed":
+        owner.kill()
+    else:
+        owner.stdin.write(b"\n")
+        owner.stdin.flush()
+    assert reader.process.wait(30) == 1
+    assert f"SupervisorDied: the shared loader '{name}' has ended" in "\n".join(reader.lines())
+    assert not psutil.wait_procs(family, 5)[1]
+    owner.kill()
+    owner.wait()
+    owner.stdin.close()
+
+
+def test_garbage_from_a_reader_ends_only_its_own_reading(name: str) -> None:
+    expected = inline(SOURCE, 4, 2, **SETTINGS)
+    with Loader(SOURCE, 4, **SETTINGS, workers=1, name=name, shared=True) as loader:
+        batches, found = loader.batches(), []
+        found.append(copied(next(batches)))
+        for raw in [b"\xff" * 32, b"abc", bytes(64)]:
+            answer, given = attachment.attach(name, {"epoch": 0, "batch": 0, "settings": {}})
+            os.write(given.inbox, raw)
+            wait_until(lambda ready=given.ready: _at_end(ready), "the end of its pipe", 10.0)
+            given.close()
+            assert answer["attached"] == 1
+        while len(found) < 2 * BATCHES:
+            found.append(copied(next(batches)))
+        assert_same(found, expected)
+
+
+def _at_end(ready: int) -> bool:
+    return not os.read(ready, 65536)
+
+
+def test_a_request_to_attach_that_makes_no_sense_is_refused_and_changes_nothing(name: str) -> None:
+    with Loader(SOURCE, 4, workers=1, name=name, shared=True) as loader:
+        next(iter(loader))
+        folder = SocketFolder(home())
+        address = folder.address(f"{loader.pid}.sock")
+        for request in [
+            {"epoch": "x"},
+            {"epoch": 0, "batch": 10**30, "settings": {}},
+            {"settings": [1]},
+            {"epoch": 0, "batch": True, "settings": {}},
+        ]:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(address)
+                connection.sendall(json.dumps({"do": "attach", "name": name, **request}).encode() + b"\n")
+                assert "error" in json.loads(connection.recv(65536))
+        folder.close()
+        assert len(take(loader)) == BATCHES
+
+
+def test_arrays_stay_valid_after_their_reader_has_been_closed(name: str) -> None:
+    with Loader(SOURCE, 4, workers=1, name=name, shared=True, slots=6) as loader:
+        reader = Loader.attach(name, epoch=0)
+        kept = next(iter(reader))
+        before = copied(kept)
+        reader.close()
+        take(loader, 3)
+        assert_same([copied(kept)], [before])
