@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from loader.data.remote.objects import UNKNOWN_VERSION, Facts, Problem, Span, Store
+from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Facts, Fetched, Problem, Span, Store
 from loader.data.remote.pace import pause_s
 from loader.data.remote.stores import Stores
 from loader.errors import DataNotFoundError, FetchError
@@ -54,11 +54,17 @@ class Lister:
         """Return what is known of objects, in their order; of one that is missing, `MISSING` as size. Raises FetchError."""
         return await asyncio.gather(*map(self._about, urls))
 
-    async def content(self, span: Span) -> bytes:
-        """Return an object, or a range of it. Raises FetchError, DataNotFoundError."""
+    async def contents(self, spans: list[Span]) -> list[Fetched]:
+        """Return objects, or ranges of them. Raises FetchError, DataNotFoundError."""
+        return await asyncio.gather(*map(self._content, spans))
+
+    async def _content(self, span: Span) -> Fetched:
         store, place = self._stores.find(span.url)
         fetched = await self._persist(store, span.url, lambda: store.fetch(place.key, span.start, span.end))
-        return bytes(fetched.content)
+        if fetched.size == UNKNOWN_SIZE:
+            facts = await self._persist(store, span.url, lambda: store.facts(place.key))
+            fetched = fetched._replace(size=facts.size, version=facts.version)
+        return fetched
 
     async def _about(self, url: str) -> Facts:
         store, place = self._stores.find(url)

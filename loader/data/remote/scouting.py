@@ -21,7 +21,7 @@ import numpy as np
 
 from loader.data.remote.fsspec_store import check_fsspec
 from loader.data.remote.listing import Lister
-from loader.data.remote.objects import Facts, Objects, Span
+from loader.data.remote.objects import Facts, Fetched, Objects, Span
 from loader.data.remote.obstore_store import check_obstore
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.stores import Stores
@@ -70,7 +70,11 @@ class Scout:
 
     def content(self, span: Span) -> bytes:
         """Return an object, or a range of it. Raises FetchError, DataNotFoundError, ConfigError."""
-        return self._ask("content", span.url, [span.start, span.end])[1]
+        return bytes(self.contents([span])[0].content)
+
+    def contents(self, spans: list[Span]) -> list[Fetched]:
+        """Return several of them, with size and version of each object. Raises as `content` does."""
+        return _fetched(*self._ask("contents", spans[0].url, [[span[:3] for span in spans]]))
 
     def _ask(self, what: str, url: str, more: list[Any]) -> tuple[dict[str, Any], bytes]:
         check_library(url)
@@ -155,6 +159,16 @@ def _objects(header: dict[str, Any], content: bytes) -> Objects:
     return Objects(urls, table[0].copy(), table[1].copy())
 
 
+def _fetched(header: dict[str, Any], content: bytes) -> list[Fetched]:
+    count = header["count"]
+    table = np.frombuffer(content, np.int64, 3 * count).reshape(count, 3).tolist()
+    found, place = [], 24 * count
+    for size, version, length in table:
+        found.append(Fetched(content[place : place + length], size, version))
+        place += length
+    return found
+
+
 # The child.
 
 
@@ -200,9 +214,8 @@ async def _answer(asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     lister, alive = _lister(asked)
     url, more = asked["url"], asked["more"]
     try:
-        if asked["what"] == "content":
-            content = await lister.content(Span(url, *more))
-            return {"nbytes": len(content)}, content
+        if asked["what"] == "contents":
+            return _packed_contents(await lister.contents([Span(*fields) for fields in more[0]]))
         facts = await (lister.below(url) if asked["what"] == "below" else lister.about(*more))
     finally:
         alive.cancel()
@@ -213,6 +226,12 @@ def _packed(facts: list[Facts]) -> tuple[dict[str, Any], bytes]:
     table = np.array([[each.size for each in facts], [each.version for each in facts]], np.int64)
     content = table.tobytes() + "\0".join(each.key for each in facts).encode("utf-8", "surrogatepass")
     return {"count": len(facts), "nbytes": len(content)}, content
+
+
+def _packed_contents(found: list[Fetched]) -> tuple[dict[str, Any], bytes]:
+    table = np.array([[each.size, each.version, len(each.content)] for each in found], np.int64)
+    content = b"".join([table.tobytes(), *(each.content for each in found)])
+    return {"count": len(found), "nbytes": len(content)}, content
 
 
 def _write(line: dict[str, Any]) -> None:

@@ -43,6 +43,18 @@ class ArrayColumn:
         ends: number of the row after the last one of each part, of shape `(parts,)`.
     """
 
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows may be on their way at once: none, unless they are far away."""
+        return 0
+
+    def be_patient(self, patience_s: float) -> None:
+        """Do nothing: files of this machine are waited for."""
+
+    def versions(self) -> Indices | None:
+        """Return None: files of this machine have none."""
+        return None
+
     def __init__(self, parts: Sequence[StoredArray | Array]) -> None:
         first = parts[0]
         self.shape = tuple(first.shape[1:])

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from loader.data.remote.options import StorageOptions
+from loader.data.remote.urls import check_url, is_url
+from loader.data.sources.arrays.array_column import ArrayColumn
 from loader.data.sources.arrays.column_source import ColumnSource
 from loader.data.sources.arrays.stored_array import StoredArray, overlaps
 from loader.data.sources.files.file_listing import path_text, unreadable
@@ -22,8 +25,23 @@ from loader.errors import ConfigError, DataNotFoundError, LabelError, NpyError
 _LARGE_BYTES = 16 * 2**20
 
 
-def parts_of(value: Any, name: str) -> Sequence[StoredArray | Array]:
-    """Return the parts that one argument means: places in files, or one array."""
+def column_of(parts: Sequence[StoredArray | Array], options: StorageOptions) -> ArrayColumn:
+    """Return the column that parts make. Raises ConfigError if some are far away and others are not."""
+    far = [hasattr(part, "version") for part in parts]
+    if not any(far):
+        return ArrayColumn(parts)
+    from loader.data.sources.arrays.far_array import FarArray, FarColumn
+
+    chosen = [part for part in parts if isinstance(part, FarArray)]
+    if len(chosen) < len(parts):
+        raise ConfigError("some arrays are far away and others are not, or too small to stay there; join two sources with +")
+    return FarColumn(chosen, options)
+
+
+def parts_of(value: Any, name: str, options: StorageOptions | None = None) -> Sequence[StoredArray | Array]:
+    """Return the parts that one argument means: places in files, or one array. `options` are for URLs; without them there can be none."""
+    if options is not None and (urls := _urls(value)):
+        return _far_parts(urls, name, options)
     if isinstance(value, (str, os.PathLike, ColumnSource)):
         return _parts_of_one(value, name)
     if isinstance(value, (list, tuple)) and not value:
@@ -51,6 +69,22 @@ def parts_of(value: Any, name: str) -> Sequence[StoredArray | Array]:
         paths = f"; for paths give a list: {name}.tolist(), or NpyFiles({name}.tolist()) for one file per sample" if first.endswith(".npy") else ""
         raise LabelError(f"{name} holds text, such as {first[:60]!r}; {text_remedy(name)}{paths}{_text_columns(value)}")
     return [array]
+
+
+def _urls(value: Any) -> list[str]:
+    """Return the URLs that an argument names; none if it names something else."""
+    given = [value] if isinstance(value, str) else value if isinstance(value, (list, tuple)) else []
+    return list(given) if given and all(map(is_url, given)) else []
+
+
+def _far_parts(urls: list[str], name: str, options: StorageOptions) -> Sequence[StoredArray | Array]:
+    from loader.data.sources.arrays.far_array import far_arrays
+    from loader.data.sources.files.far_search import FarSearch
+
+    found: list[str] = []
+    for url in map(check_url, urls):
+        found += FarSearch((".npy",), name, (), None, options).find(url)[0] if glob.has_magic(url) else [url]
+    return far_arrays(found, options)
 
 
 def _parts_of_one(value: str | os.PathLike[str] | ColumnSource, name: str) -> Sequence[StoredArray | Array]:

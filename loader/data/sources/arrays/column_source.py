@@ -80,6 +80,18 @@ class ColumnSource(Source):
         for column in self._columns:
             column.will_read(indices)
 
+    @property
+    def rows_at_once(self) -> int:
+        return max(column.rows_at_once for column in self._columns)
+
+    def be_patient(self, patience_s: float) -> None:
+        for column in self._columns:
+            column.be_patient(patience_s)
+
+    def versions(self) -> Indices | None:
+        found = [versions for column in self._columns if (versions := column.versions()) is not None]
+        return np.concatenate(found) if found else None
+
     def name_of(self, index: int) -> str | None:
         return self._columns[0].name_of(index)
 

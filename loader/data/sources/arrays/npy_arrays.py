@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from loader.data.remote.options import StorageOptions
 from loader.data.rows import Indices
 from loader.data.sources.arrays.array_column import ArrayColumn
-from loader.data.sources.arrays.array_parts import parts_of
+from loader.data.sources.arrays.array_parts import column_of, parts_of
 from loader.data.sources.arrays.column_source import ColumnSource
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.sources.files.file_listing import PathLike
@@ -36,6 +37,7 @@ class NpyArrays(ColumnSource):
         y: labels in the same forms, with as many rows as x; a list of numbers becomes an array (Python ints int32, floats float32).
         sample_weight: weights in the same forms; needs y.
         rows_per_file: rows that each file must have; None: any number.
+        storage_options: for URLs: endpoint, region, credentials, ... of the store, beside what the environment says.
 
     Raises:
         ConfigError: an argument is missing, or reads its data on demand, as `h5py.Dataset` does.
@@ -49,9 +51,12 @@ class NpyArrays(ColumnSource):
         NpyArrays(4 rows, x: (28, 28) uint8, y: () int32)
     """
 
-    def __init__(self, x: Any, y: Any = None, sample_weight: Any = None, *, rows_per_file: int | None = None) -> None:
+    def __init__(
+        self, x: Any, y: Any = None, sample_weight: Any = None, *, rows_per_file: int | None = None, storage_options: Mapping[str, Any] | None = None
+    ) -> None:
         if y is None and sample_weight is not None:
             raise ConfigError("sample_weight needs y: a sample is (x, y, sample_weight)")
+        self._options = StorageOptions(storage_options)
         self._leaves: list[Leaf] = []
         self._columns: list[ArrayColumn] = []
         for part, given in enumerate((x, y, sample_weight)):
@@ -77,7 +82,7 @@ class NpyArrays(ColumnSource):
             raise ConfigError(f"the keys of {PART_NAMES[part]} must be strings, not {key!r}{weights}")
         if isinstance(value, Mapping):
             raise ConfigError(f"{name} is a dict inside a dict; give each of its arrays a key in the outer dict")
-        column = ArrayColumn(parts_of(value, name))
+        column = column_of(parts_of(value, name, self._options), self._options)
         self._columns.append(column)
         self._leaves.append(Leaf(part, key, column.shape, column.dtype))
 
@@ -119,9 +124,10 @@ class NpyArrays(ColumnSource):
 
     def __add__(self, other: Source) -> Source:
         """Return a source of this one's samples followed by the other's."""
-        if type(self) is not NpyArrays or type(other) is not NpyArrays or self.spec != other.spec:
+        if type(self) is not NpyArrays or type(other) is not NpyArrays or self.spec != other.spec or self.rows_at_once or other.rows_at_once:
             return super().__add__(other)
         joined = NpyArrays.__new__(NpyArrays)  # a row is found faster than in two sources
+        joined._options = self._options
         joined._leaves = self._leaves
         joined._columns = [ArrayColumn.joined(pair) for pair in zip(self._columns, other._columns, strict=True)]
         return joined

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +15,13 @@ from loader.data.npy.file_io import OPEN_FLAGS, pread
 from loader.data.npy.header import name_path
 from loader.data.npy.headerless import checked_dtype, checked_shape, records_of
 from loader.data.npy.refusals import MAGIC
-from loader.data.sources.arrays.array_column import ArrayColumn
+from loader.data.remote.options import StorageOptions
+from loader.data.remote.urls import check_url, is_url
+from loader.data.sources.arrays.array_parts import column_of
 from loader.data.sources.arrays.column_source import ColumnSource
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.sources.files.file_listing import PathLike, absolute_path, path_text, unreadable
-from loader.data.spec import Leaf
+from loader.data.spec import Array, Leaf
 from loader.errors import ConfigError, DecodeError
 
 _GZIP = b"\x1f\x8b"
@@ -35,6 +38,7 @@ class RawArray(ColumnSource):
         dtype: of the numbers in it, such as `"float32"`, or `">f4"` if they are big-endian.
         sample_shape: of one record; `()` if each is a single number. The last axis varies fastest.
         offset: bytes before the first record, such as those of a header.
+        storage_options: if `path` is a URL: endpoint, region, credentials, ... of the store, beside what the environment says.
 
     Raises:
         ConfigError: an argument is not valid; says which.
@@ -49,13 +53,23 @@ class RawArray(ColumnSource):
         RawArray(4 rows, x: (2, 3) uint8)
     """
 
-    def __init__(self, path: PathLike, dtype: npt.DTypeLike, sample_shape: int | Sequence[int], offset: int = 0) -> None:
-        if isinstance(path, list | tuple) or (glob.has_magic(path_text(path)) and not os.path.lexists(absolute_path(path))):
+    def __init__(
+        self,
+        path: PathLike,
+        dtype: npt.DTypeLike,
+        sample_shape: int | Sequence[int],
+        offset: int = 0,
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if isinstance(path, list | tuple) or (not is_url(path) and glob.has_magic(path_text(path)) and not os.path.lexists(absolute_path(path))):
             raise ConfigError("RawArray takes the path of one file. To join several: NpyArrays([RawArray(path, ...) for path in paths])")
         if isinstance(offset, bool) or not isinstance(offset, Integral) or offset < 0:
             raise ConfigError(f"RawArray: offset={offset!r}; give bytes, a whole number from 0 up")
-        stored = _stored(absolute_path(path), checked_dtype(dtype, "RawArray"), checked_shape(sample_shape, "RawArray: sample_shape"), int(offset))
-        column = ArrayColumn([stored])
+        options = StorageOptions(storage_options)
+        form = checked_dtype(dtype, "RawArray"), checked_shape(sample_shape, "RawArray: sample_shape"), int(offset)
+        far = isinstance(path, str) and is_url(path)
+        column = column_of(_far(check_url(str(path)), *form, options) if far else [_stored(absolute_path(path), *form)], options)
         self._columns = [column]
         self._leaves = [Leaf(0, None, column.shape, column.dtype)]
 
@@ -66,6 +80,25 @@ def _stored(path: str, dtype: np.dtype[np.generic], shape: tuple[int, ...], offs
         first, size = _look_at(path)
     except OSError as error:
         raise unreadable(path, error) from None
+    return StoredArray(path, offset, dtype, *_records(path, first, size, offset, dtype, shape), size)
+
+
+def _far(url: str, dtype: np.dtype[np.generic], shape: tuple[int, ...], offset: int, options: StorageOptions) -> Sequence[StoredArray | Array]:
+    """Return where the records of an object are, or the records. Raises DecodeError, DataNotFoundError, FetchError."""
+    from loader.data.remote.objects import Span
+    from loader.data.remote.scouting import Scout
+    from loader.data.sources.arrays.far_array import FarArray, at_once
+
+    scout = Scout(options)
+    (first,) = scout.contents([Span(url, 0, len(MAGIC))])
+    found = _records(url, bytes(first.content), first.size, offset, dtype, shape)
+    return at_once([FarArray(url, offset, dtype, *found, first.size, first.version)], scout)
+
+
+def _records(
+    path: str, first: bytes, size: int, offset: int, dtype: np.dtype[np.generic], shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shape and the strides of all records. Raises DecodeError if the file does not hold whole ones, or is a `.npy` file."""
     if first == MAGIC:
         raise DecodeError(path, f"is a .npy file, whose header says what is in it: NpyArrays({path!r})")
     records = records_of(size, offset, dtype, shape)
@@ -74,7 +107,7 @@ def _stored(path: str, dtype: np.dtype[np.generic], shape: tuple[int, ...], offs
     strides = [dtype.itemsize]
     for length in reversed(shape):
         strides.append(strides[-1] * length)
-    return StoredArray(path, offset, dtype, (records, *shape), tuple(reversed(strides)), size)
+    return (records, *shape), tuple(reversed(strides))
 
 
 def _look_at(path: str) -> tuple[bytes, int]:

@@ -207,14 +207,14 @@ class LabelledFiles(Source):
 
     @property
     def rows_at_once(self) -> int:
-        return 0 if self._far is None else self._far.rows
+        return 0 if self._far is None else self._far.fetcher.rows
 
     def versions(self) -> Indices | None:
         return None if self._far is None else self._far.index.stamps()
 
     def be_patient(self, patience_s: float) -> None:
         if self._far is not None:
-            self._far.patience_s = patience_s
+            self._far.fetcher.patience_s = patience_s
 
     def will_read(self, indices: Indices) -> None:
         if self._far is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loader import ConfigError, NpyArrays, NpyFiles, RawArray
+from loader import ConfigError, NpyFiles, TextLines, decode
 from loader.data.remote.urls import Place, check_url, common_root, is_url, split
 
 
@@ -62,7 +62,6 @@ def test_the_common_root_is_a_folder() -> None:
     assert common_root(["https://h/1.npy"]) == "https://h"
 
 
-@pytest.mark.parametrize("make", [lambda url: NpyArrays(url), lambda url: RawArray(url, "uint8", 4)])
-def test_where_urls_can_not_stand_yet_they_are_named(make) -> None:
-    with pytest.raises(ConfigError, match=r"s3://b/x\.npy is a URL"):
-        make("s3://b/x.npy")
+def test_where_urls_can_not_stand_they_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"s3://b/x\.txt is a URL"):
+        TextLines("s3://b/x.txt", decode=decode.raw("uint8", 4))
