@@ -30,7 +30,11 @@ from loader.ipc import memfd
 
 _CELLS = 64
 _CELL_BYTES = 8 * _CELLS
-_TEXT_BYTES = 64 * 1024
+MOST_TICKETS = 8
+"""That a worker may hold at a time."""
+
+_FAILURE_BYTES = 32 * 1024
+_TEXT_BYTES = MOST_TICKETS * _FAILURE_BYTES  # what is not written to takes no memory
 _ROW_BYTES = _CELL_BYTES + _TEXT_BYTES
 _HEAD_BYTES = 8
 
@@ -115,6 +119,17 @@ class WorkerCell(IntEnum):
     ATTEMPT_GAUGE = 7
     BAD = 8
     RESTARTS = 9
+    FETCHED = 10
+    """Objects, or ranges of them, that came from afar; and so on, as `loader.data.remote.flights.Counts` has them."""
+    FETCHED_BYTES = 11
+    FETCH_RETRIES = 12
+    FETCH_WAIT_NS = 13
+    FETCH_HITS = 14
+    IN_FLIGHT_GAUGE = 15
+
+
+FETCH_CELLS = (WorkerCell.FETCHED, WorkerCell.FETCHED_BYTES, WorkerCell.FETCH_RETRIES, WorkerCell.FETCH_WAIT_NS, WorkerCell.FETCH_HITS)
+"""Counters about data that are far away."""
 
 
 class WorkerState(IntEnum):
@@ -178,26 +193,26 @@ class Cells:
     def write_failure(self, ticket: int, error: dict[str, Any]) -> None:
         """Put a JSON-able error into the text area, before the record that refers to it is sent.
 
-        There is room for two: a worker that holds two tickets may fail both before the supervisor has read about the first. It gets a third
-        ticket only after that.
+        There is room for one of each ticket that a worker may hold: it may fail all of them before the supervisor has read about the first. It
+        gets another ticket only after that.
         """
         self._failures += 1
-        write_text(self._half(self._failures), {"ticket": ticket, **error})
+        write_text(self._place(self._failures), {"ticket": ticket, **error})
 
     def read_failure(self, ticket: int) -> dict[str, Any]:
         """Return the error that was written for a ticket, or an empty dict if none was.
 
-        The worker may be writing the next one into the other half meanwhile.
+        The worker may be writing the next one into another place meanwhile.
         """
-        for number in range(2):
-            error: dict[str, Any] = read_text(self._half(number))
+        for number in range(MOST_TICKETS):
+            error: dict[str, Any] = read_text(self._place(number))
             if error.pop("ticket", None) == ticket:
                 return error
         return {}
 
-    def _half(self, number: int) -> memoryview:
-        middle = len(self._text) // 2
-        return self._text[middle:] if number % 2 else self._text[:middle]
+    def _place(self, number: int) -> memoryview:
+        start = number % MOST_TICKETS * _FAILURE_BYTES
+        return self._text[start : start + _FAILURE_BYTES]
 
 
 def busy_ns(worker: Cells, now_ns: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from loader.data.stopwatch import DECODE, READ, WRITE, Timing
+from loader.measure.network import NetworkStats
 from loader.measure.worker_count import Load, most_gain
 
 _SHOWN = 0.01
@@ -98,6 +99,7 @@ class Measurements:
         slow_ms: how much longer than usual one of them takes.
         slow_sample: index of one, if one is known.
         stages: what the busy time went into.
+        network: what comes from afar; None if nothing does.
     """
 
     begun: bool = True
@@ -126,6 +128,7 @@ class Measurements:
     slow_ms: float = 0.0
     slow_sample: int | None = None
     stages: tuple[StageStats, ...] = ()
+    network: NetworkStats | None = None
 
     @property
     def share(self) -> float:

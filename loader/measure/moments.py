@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from loader.data.stopwatch import TIMING_CELLS, Timing
-from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState, busy_ns
+from loader.ipc.board import FETCH_CELLS, Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState, busy_ns
 
 # A pause is at least this long, and this many times as long as a step usually takes.
 _PAUSE_S = 1.0
@@ -38,6 +38,7 @@ class Moment(NamedTuple):
         lent: slots that the trainer holds.
         wanted: workers.
         timing: of the stopwatches, added up.
+        fetches: objects that came from afar, their bytes, retries, ns for which workers waited for them, and hits of a cache.
     """
 
     at_s: float
@@ -52,6 +53,7 @@ class Moment(NamedTuple):
     lent: int = 0
     wanted: int = 0
     timing: tuple[int, ...] = (0,) * TIMING_CELLS
+    fetches: tuple[int, ...] = (0,) * len(FETCH_CELLS)
 
     @classmethod
     def of(cls, board: Board, at_s: float) -> Moment:
@@ -71,6 +73,7 @@ class Moment(NamedTuple):
             nothing_to_fill_ns=supervisor[SupervisorCell.NOTHING_TO_FILL_NS],
             lent=trainer[TrainerCell.LENT_GAUGE],
             wanted=supervisor[SupervisorCell.WORKERS_GAUGE],
+            fetches=tuple(sum(cells[cell] for cells in makers) for cell in FETCH_CELLS) if board.workers else (0,) * len(FETCH_CELLS),
             timing=tuple(map(sum, zip(*timings, strict=True))) if timings else (0,) * TIMING_CELLS,
         )
 

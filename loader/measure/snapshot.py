@@ -42,6 +42,7 @@ def snapshot(name: str, board: Board, moments: Sequence[Moment], cores: int) -> 
         verdict_kind=verdict.kind.value,
         verdict_gain=verdict.gain,
         stages=stages,
+        network=window.network(),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from loader.config import mib
 from loader.measure.measurements import StageStats, in_words
+from loader.measure.network import NetworkStats
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Stats:
         verdict_kind: the same for programs, a `loader.measure.verdict.Kind`.
         verdict_gain: how many times as fast training could be expected to run after that; 1.0 where nothing is to be gained.
         stages: where the time of the workers went, over the last 10 s; of the trainer with `workers=0`.
+        network: what comes from afar; None if nothing does.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Stats:
     verdict_kind: str = ""
     verdict_gain: float = 1.0
     stages: list[StageStats] = field(default_factory=list)
+    network: NetworkStats | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON-able data."""
@@ -124,6 +127,7 @@ class Stats:
         known["slots"] = SlotStats(**_known(SlotStats, known["slots"]))
         known["workers"] = [WorkerStats(**_known(WorkerStats, worker)) for worker in known["workers"]]
         known["stages"] = [StageStats(**_known(StageStats, stage)) for stage in known.get("stages", [])]
+        known["network"] = None if known.get("network") is None else NetworkStats(**_known(NetworkStats, known["network"]))
         known["memory"] = MemoryStats(**_known(MemoryStats, known["memory"]))
         return cls(**known)
 
@@ -138,6 +142,7 @@ class Stats:
             ("slots", f"{slots.free} free, {slots.filling} filling, {slots.ready} ready, {slots.lent} lent"),
             *((f"worker {worker.pid}", f"{worker.state}, {worker.samples:,} samples, busy {worker.busy_ratio:.0%}") for worker in self.workers),
             *([("stages", in_words(self.stages))] if self.stages else []),
+            *([("network", f"{self.network}")] if self.network is not None else []),
             ("memory", f"{self.memory}"),
             ("errors", f"{self.errors}"),
             *([("supervisor", f"replaced {self.supervisor_restarts} times")] if self.supervisor_restarts else []),

@@ -64,6 +64,8 @@ class Kind(str, Enum):
     """A few samples take many times as long as the others."""
     CORES = "cores"
     """Workers compute all the time, or stand in line for a core."""
+    NETWORK = "network"
+    """Workers wait for what is far away."""
     READING = "reading"
     """The source takes most of the workers' time."""
     DECODING = "decoding"
@@ -88,6 +90,7 @@ _SHORT = {
     Kind.SLOTS: "slots are kept",
     Kind.STRAGGLER: "a few slow samples",
     Kind.CORES: "too few cores",
+    Kind.NETWORK: "network is slow",
     Kind.READING: "reading is slow",
     Kind.DECODING: "decoding is slow",
     Kind.TRANSFORMING: "slow transform",
@@ -214,6 +217,16 @@ def _cores(seen: Measurements) -> Verdict | None:
     return _slow(seen, Kind.CORES, f"{why}; more workers would not help, but more cores or less work per sample would", seen.most_gain)
 
 
+def _network(seen: Measurements) -> Verdict | None:
+    network = seen.network
+    if network is None or seen.pressed < _BUSY or network.waiting < _DOMINANT:
+        return None
+    why = f"the workers wait for the network {network.waiting:.0%} of their time, with {network.in_flight} requests in flight, "
+    why += f"{network.objects_per_s:,.0f} objects/s, {network.bytes_per_s / 1e6:,.1f} MB/s and {network.retries:,} retries so far"
+    cure = "keep what was fetched for the next epochs by cache=, or put many small objects into large files by source.pack()"
+    return _slow(seen, Kind.NETWORK, f"{why}; {cure}", min(seen.most_gain, 1 / max(1 - network.waiting, 0.1)))
+
+
 def _stage(seen: Measurements) -> Verdict | None:
     largest = seen.largest
     if seen.pressed < _BUSY or largest is None or largest.share < _DOMINANT or largest.name in ("write", "order"):
@@ -255,7 +268,7 @@ def _unclear(seen: Measurements) -> Verdict:
     return _slow(seen, Kind.UNCLEAR, f"{why}; the machine may be busy with something else, or single batches may have been slow", 1.0)
 
 
-_RULES = (_nothing, _inline, _measuring, _overhead, _model, _memory, _slots, _straggler, _cores, _stage, _workers, _unclear)
+_RULES = (_nothing, _inline, _measuring, _overhead, _model, _memory, _slots, _straggler, _cores, _network, _stage, _workers, _unclear)
 
 
 def _more_workers(seen: Measurements) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from loader.data.stopwatch import SLOW_KNOWN_NS, Timing
-from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell
+from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, WorkerCell
 from loader.measure.measurements import Measurements, StageStats, stages
 from loader.measure.moments import Moment, Span, Spans, since_resize, without_pauses
+from loader.measure.network import NetworkStats
 
 
 class Window:
@@ -50,6 +51,17 @@ class Window:
         then, now = self._whole
         return stages([new - old for new, old in zip(now.timing, then.timing, strict=True)], names, now.made - then.made, batch_name)
 
+    def network(self) -> NetworkStats | None:
+        """Return what comes from afar; None if nothing ever did."""
+        then, now = self._whole
+        in_flight = sum(cells[WorkerCell.IN_FLIGHT_GAUGE] for cells in self._board.workers)
+        if not (any(now.fetches) or in_flight):
+            return None
+        objects, nbytes, _, waited_ns, _ = (new - old for new, old in zip(now.fetches, then.fetches, strict=True))
+        _, _, retries, _, hits = now.fetches
+        elapsed_s, busy_s = max(1e-9, self._whole.elapsed_s), sum(now.busy_ns) / 1e9 - sum(then.busy_ns) / 1e9
+        return NetworkStats(in_flight, objects / elapsed_s, nbytes / elapsed_s, _share(waited_ns / 1e9, busy_s), retries, hits)
+
     def measurements(self, workers: Sequence[int], found: list[StageStats]) -> Measurements:
         """Return what a verdict needs to know.
 
@@ -88,6 +100,7 @@ class Window:
             slow_ms=slow_s * 1e3 / max(1, slow_tickets),
             slow_sample=self._slow_sample(),
             stages=tuple(found),
+            network=self.network(),
         )
 
     def _slow_sample(self) -> int | None:

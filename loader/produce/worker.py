@@ -36,6 +36,7 @@ from loader.ipc.logs import LogWriter
 from loader.ipc.records import Done, Exhausted, Failed, Resource, Ticket, TicketKind
 from loader.produce.allocator import keep_freed_memory
 from loader.produce.failures import BadRows, ResourceExhausted, exhaustion
+from loader.produce.fetch_counts import FetchCounts
 from loader.produce.read_ahead import ReadAhead
 from loader.produce.ticket_queue import TicketQueue
 
@@ -144,6 +145,7 @@ class _Worker:
         self._substituted = 0
         self._ticket: Ticket | None = None
         self._stopwatch = Stopwatch(cells.timing(), clocks=True)
+        self._fetch_counts = FetchCounts(context.pipeline.source, cells)
         self.expects = context.pipeline.source.rows_at_once > 0  # samples that are far away
         self._read_ahead = ReadAhead(context.pipeline.source, context.plan, context.arena, cells)
 
@@ -202,6 +204,8 @@ class _Worker:
             self._cells.add(WorkerCell.SAMPLES, ticket.rows)
         busy = time.monotonic_ns() - started
         self._cells.add(WorkerCell.BUSY_NS, busy)
+        if self.expects:
+            self._fetch_counts.note()
         if ticket.kind == TicketKind.ROWS:
             if watch is not None:
                 watch.end(busy, ticket.rows)

@@ -7,6 +7,7 @@ import copy
 import logging
 import os
 import pickle
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +84,29 @@ def test_a_bucket_is_what_a_folder_is(npy_folder: Any, s3_bucket: Bucket, monkey
                 assert_same(take(loader), inline(near, 5, shuffle=True))
 
 
+def test_the_code_of_the_page_runs_as_it_stands_there_but_for_the_name_of_the_bucket(
+    s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for number, name in enumerate(("cat", "dog")):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        np.save(tmp_path / "train" / name / f"{number}.npy", np.zeros((3, 4), np.float32))
+    (tmp_path / "train" / "labels.csv").write_text("path,label\ncat/0.npy,0\ndog/1.npy,1\n")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "1.raw").write_bytes(bytes(48))
+    np.save(tmp_path / "x.npy", np.zeros((6, 2)))
+    np.save(tmp_path / "y.npy", np.zeros(6))
+    s3_bucket.put_folder(tmp_path)
+    page = (Path(__file__).parent.parent.parent / "docs" / "my_data_is_in_a_bucket.md").read_text()
+    made: dict[str, Any] = {}
+    with environment(monkeypatch, s3_bucket.environment):
+        for snippet in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+            exec(snippet.replace("s3://my-bucket", s3_bucket.url), made)
+        made.pop("train").close()
+    assert {name: len(made[name]) for name in ("source", "pictures", "listed", "chosen", "matching", "rows")} == {
+        "source": 2, "pictures": 1, "listed": 2, "chosen": 2, "matching": 1, "rows": 6,
+    }  # fmt: skip
+
+
 def test_another_bucket_is_reached_by_storage_options_alone(npy_folder: Any, s3_bucket: Bucket) -> None:
     folder = npy_folder(6)
     s3_bucket.put_folder(folder)
@@ -125,7 +149,13 @@ def test_what_fails_or_hangs_is_asked_for_again_and_nobody_is_accused(npy_folder
         pids = workers_of(loader, 2)
         assert_same(take(loader, 2), inline(NpyFiles(folder), 16, 2, shuffle=True))
         assert workers_of(loader, 2) == pids
-        assert loader.stats().errors == 0
+        stats = loader.stats()
+    assert stats.errors == 0
+    assert stats.network is not None
+    assert stats.network.retries > 20
+    assert stats.network.hits == 0
+    assert "retries" in str(stats)
+    assert type(stats).from_dict(stats.as_dict()) == stats
     assert served.counts().failed > 20
 
 
@@ -185,6 +215,18 @@ def test_a_store_that_stays_silent_ends_in_an_error_that_names_the_object(npy_fo
     ):
         take(loader)
     assert type(caught.value) is SampleError  # and not one that says that it hangs its worker
+
+
+def test_all_that_fails_at_once_tells_the_earliest(npy_folder: Any, front: StartFront) -> None:
+    folder = npy_folder(64)
+    far = NpyFiles(urls_of(front(folder), folder))
+    for number in range(3, 64):
+        (folder / f"{number:06d}.npy").unlink()
+    with Loader(far, 4, workers=2) as loader:
+        for epoch in range(3):
+            with pytest.raises(SampleError, match=r"000003\.npy.*no such object") as caught:
+                take(loader)
+            assert caught.value.index == 3, epoch
 
 
 def test_a_pause_of_the_store_ends_nothing(npy_folder: Any, front: StartFront) -> None:

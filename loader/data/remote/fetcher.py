@@ -10,6 +10,7 @@ from loader.data.remote.objects import Fetched, Span
 from loader.data.remote.options import StorageOptions
 
 if TYPE_CHECKING:
+    from loader.data.remote.flights import Counts
     from loader.data.remote.gather import Gather
 
 # On their way at once, over all workers: what 100 ms of latency need for 5,000 small objects a second.
@@ -54,6 +55,11 @@ class Fetcher:
         """Return a span, once it is there; its content is a memoryview. Raises FetchError, DataNotFoundError."""
         fetched = self._opened().take(span)
         return fetched._replace(content=memoryview(fetched.content))
+
+    @property
+    def counts(self) -> Counts | None:
+        """What was done so far in this process; None if nothing was."""
+        return None if self._gather is None else self._gather.counts
 
     def _opened(self) -> Gather:
         if self._gather is None:

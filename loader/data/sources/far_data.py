@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from loader.data.rows import Indices
 
+if TYPE_CHECKING:
+    from loader.data.remote.fetcher import Fetcher
+
 
 class FarData:
-    """The methods of a source about distance. By default, they ask the sources that it is made of."""
+    """The methods of a source about distance."""
 
     def members(self) -> Sequence[FarData]:
         """Return the sources that this one is made of."""
         return ()
+
+    def fetchers(self) -> list[Fetcher]:
+        """Return what fetches for this source, and for those that it is made of; nothing if all is on this machine."""
+        return [fetcher for member in self.members() for fetcher in member.fetchers()]
 
     @property
     def rows_at_once(self) -> int:
@@ -20,13 +28,13 @@ class FarData:
 
         The next samples that a process reads are then told to `will_read` by that process.
         """
-        return max((member.rows_at_once for member in self.members()), default=0)
+        return max((fetcher.rows for fetcher in self.fetchers()), default=0)
+
+    def be_patient(self, patience_s: float) -> None:
+        """Be told after which time a worker that waits for a sample is taken for stuck: give up sooner."""
+        for fetcher in self.fetchers():
+            fetcher.patience_s = patience_s
 
     def versions(self) -> Indices | None:
         """Return numbers that change whenever an object that this source reads from afar does; None if it reads none."""
         return None
-
-    def be_patient(self, patience_s: float) -> None:
-        """Be told after which time a worker that waits for a sample is taken for stuck: give up sooner."""
-        for member in self.members():
-            member.be_patient(patience_s)

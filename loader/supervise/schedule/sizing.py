@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from loader.ipc.board import MOST_TICKETS
+
 # What a ticket holds where slots are dear, so that few of them do. Shorter ones are not worth their cost.
 TICKET_NS = 1_500_000
 SHORTEST_TICKET_NS = 500_000
@@ -25,7 +27,7 @@ _SHARED_SLOT_BATCHES = 64
 _BLOCK_ROWS = 8_192
 
 # Rows that are far away wait for each other: in tickets of a fraction of all that are on their way, a batch is complete early.
-FAR_TICKETS = 8
+FAR_TICKETS = MOST_TICKETS
 _FAR_BYTES = 256 * 1024 * 1024
 
 # How much memory slots are worth for longer tickets, and for workers that may or may not come.

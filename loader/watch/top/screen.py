@@ -82,7 +82,7 @@ def _blocks(view: View, status: Mapping[str, Any], width: int, glyphs: Glyphs) -
         Block([_slots(status, width, glyphs)], squeeze=[(7, 0)]),
         Block([_memory(status, width, glyphs)], squeeze=[(7, 0)]),
         Block([_trouble(some, width, glyphs)], squeeze=[(8 if some else 5, 0)]),
-        Block(_stages(status, width, glyphs), squeeze=[(5, 0)]),
+        Block([*_stages(status, width, glyphs), *_network(status, width, glyphs)], squeeze=[(5, 0)]),
         gap,
         Block([_wanted(status, width, glyphs)], squeeze=[(9, 0)]),
         Block(workers, squeeze=[(1, 9), (4, 5), (8, 0)], more="       and {} more", head=1),
@@ -205,6 +205,14 @@ def _troubles(status: Mapping[str, Any]) -> list[str]:
 def _trouble(some: list[str], width: int, glyphs: Glyphs) -> Text:
     words = f" {glyphs.dot} ".join(some) or "none: no errors, nothing substituted, no restarts"
     return _fit(_labelled("trouble").append(words, "red" if some else "dim"), width, glyphs)
+
+
+def _network(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> list[Text]:
+    found = status.get("network")
+    if not found:
+        return []
+    told = f"{found['in_flight']} in flight {glyphs.dot} {found['objects_per_s']:,.0f} objects/s {glyphs.dot} {found['bytes_per_s'] / 1e6:,.1f} MB/s"
+    return [_fit(_labelled("network").append(f"{told} {glyphs.dot} {found['retries']:,} retries"), width, glyphs)]
 
 
 def _stages(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> list[Text]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.errors import SampleError, from_record
-from loader.ipc.board import Board, Cells, SupervisorCell, TrainerCell, WorkerCell, read_text, write_text
+from loader.ipc.board import MOST_TICKETS, Board, Cells, SupervisorCell, TrainerCell, WorkerCell, read_text, write_text
 
 
 @pytest.fixture
@@ -138,23 +138,23 @@ def test_a_short_text_leaves_nothing_of_a_longer_one() -> None:
     assert read_text(area) == {"a": "y"}
 
 
-def test_two_failures_are_kept_until_they_are_read() -> None:
+def test_a_failure_of_each_ticket_that_a_worker_may_hold_is_kept_until_it_is_read() -> None:
     cells = Cells.private()
     for first in range(1, 6):
-        cells.write_failure(first, {"error": f"the {first}th"})
-        cells.write_failure(first + 1, {"error": f"the {first + 1}th"})
-        assert cells.read_failure(first) == {"error": f"the {first}th"}
-        assert cells.read_failure(first + 1) == {"error": f"the {first + 1}th"}
+        tickets = range(first, first + MOST_TICKETS)
+        for ticket in tickets:
+            cells.write_failure(ticket, {"error": f"the {ticket}th"})
+        assert [cells.read_failure(ticket) for ticket in tickets] == [{"error": f"the {ticket}th"} for ticket in tickets]
 
 
 @pytest.mark.parametrize("torn", [b"\xff" * 8, b"\x08\x00\x00\x00\x00\x00\x00\x00{}", b"\x01", b"\x00" * 4 + b"\x01"])
-@pytest.mark.parametrize("half", [0, 1])
-def test_a_failure_is_read_while_the_next_one_is_being_written(torn: bytes, half: int) -> None:
+@pytest.mark.parametrize("failures", [1, MOST_TICKETS - 1, MOST_TICKETS])
+def test_a_failure_is_read_while_the_next_one_is_being_written(torn: bytes, failures: int) -> None:
     cells = Cells.private()
-    for ticket in range(1, half + 2):
+    for ticket in range(1, failures + 1):
         cells.write_failure(ticket, {"error": "mine"})
-    cells._half(half)[: len(torn)] = torn  # the half that the next failure goes to
-    assert cells.read_failure(half + 1) == {"error": "mine"}
+    cells._place(failures + 1)[: len(torn)] = torn  # where the next failure goes to
+    assert cells.read_failure(failures) == {"error": "mine"}
 
 
 @pytest.mark.parametrize("seen", range(0, 60, 7))

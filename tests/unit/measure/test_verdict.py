@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.measure.measurements import Measurements, StageStats
+from loader.measure.network import NetworkStats
 from loader.measure.verdict import Kind, judge, short
 from loader.measure.worker_count import MOST_GAIN, busy_at_most
 
@@ -33,6 +34,7 @@ CASES = {
     Kind.SLOTS: replace(USUAL, busy=(0.2, 0.3), lent=3.2, nothing_to_fill=0.6),
     Kind.STRAGGLER: replace(USUAL, slow_share=0.6, slow_samples=0.01, slow_ms=300.0, slow_sample=37, stages=READ),
     Kind.CORES: replace(USUAL, computing=0.98, cores=2),
+    Kind.NETWORK: replace(USUAL, stages=READ, network=NetworkStats(200, 1500.0, 170e6, 0.85, 12, 0)),
     Kind.READING: replace(USUAL, stages=READ),
     Kind.DECODING: replace(USUAL, computing=0.98, cores=2, stages=DECODE),
     Kind.TRANSFORMING: replace(USUAL, stages=BLUR),
@@ -50,6 +52,12 @@ def test_a_slow_transform_is_named_with_what_faster_data_would_bring() -> None:
     words = judge(CASES[Kind.TRANSFORMING]).sentence
     assert words.startswith("the loader is the slow part: the trainer waits for data 50% of its time and could run 2.0 times as fast")
     assert "`blur` takes 71% of the workers' time (3.5 ms per sample); make it faster, or use 5 workers" in words
+
+
+def test_a_slow_network_is_told_from_a_slow_disk() -> None:
+    words = judge(CASES[Kind.NETWORK]).sentence
+    assert "wait for the network 85% of their time, with 200 requests in flight, 1,500 objects/s, 170.0 MB/s and 12 retries so far" in words
+    assert "by cache=, or put many small objects into large files by source.pack()" in words
 
 
 def test_decoding_is_not_taken_for_slow_storage() -> None:

@@ -7,7 +7,7 @@ import mmap
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.spec import Array
 from loader.errors import LabelError, NpyError
 from loader.machine import page_cache_bytes
+
+if TYPE_CHECKING:
+    from loader.data.remote.fetcher import Fetcher
 
 # Before 3.13, Python keeps a descriptor open for every mapping, and the usual limit is 1,024 of them in a process.
 MAX_MAPPED = 4096 if sys.version_info >= (3, 13) else 192
@@ -41,15 +44,10 @@ class ArrayColumn:
         dtype: native byte order.
         parts: as given.
         ends: number of the row after the last one of each part, of shape `(parts,)`.
+        fetcher: what brings the rows if they are far away; else None.
     """
 
-    @property
-    def rows_at_once(self) -> int:
-        """How many rows may be on their way at once: none, unless they are far away."""
-        return 0
-
-    def be_patient(self, patience_s: float) -> None:
-        """Do nothing: files of this machine are waited for."""
+    fetcher: Fetcher | None = None
 
     def versions(self) -> Indices | None:
         """Return None: files of this machine have none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from loader.data.sources.arrays.array_column import ArrayColumn
 from loader.data.sources.shapes.shape_table import same_shapes
 from loader.data.sources.source import Source, with_members
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
+
+if TYPE_CHECKING:
+    from loader.data.remote.fetcher import Fetcher
 
 
 def is_of_rows(source: Source) -> bool:
@@ -80,13 +84,8 @@ class ColumnSource(Source):
         for column in self._columns:
             column.will_read(indices)
 
-    @property
-    def rows_at_once(self) -> int:
-        return max(column.rows_at_once for column in self._columns)
-
-    def be_patient(self, patience_s: float) -> None:
-        for column in self._columns:
-            column.be_patient(patience_s)
+    def fetchers(self) -> list[Fetcher]:
+        return [column.fetcher for column in self._columns if column.fetcher is not None]
 
     def versions(self) -> Indices | None:
         found = [versions for column in self._columns if (versions := column.versions()) is not None]

@@ -106,19 +106,14 @@ class FarColumn(ArrayColumn):
         options: of the stores.
     """
 
+    fetcher: Fetcher
+
     def __init__(self, parts: Sequence[FarArray], options: StorageOptions) -> None:
         super().__init__(parts)
         self._far = tuple(parts)
-        self._fetcher = Fetcher(options, min(rows_at_once(self._row_bytes), len(self)))
+        self.fetcher = Fetcher(options, min(rows_at_once(self._row_bytes), len(self)))
         self._scout = Scout(options)
         self._pieces: dict[int, _Piece] = {}  # by row: those that were begun and not read
-
-    @property
-    def rows_at_once(self) -> int:
-        return self._fetcher.rows
-
-    def be_patient(self, patience_s: float) -> None:
-        self._fetcher.patience_s = patience_s
 
     def versions(self) -> Indices | None:
         return np.array([[part.end, part.version] for part in self._far], np.int64)
@@ -126,9 +121,9 @@ class FarColumn(ArrayColumn):
     def will_read(self, indices: Indices) -> None:
         wanted = np.unique(indices)
         pieces = self._cut([row for row in wanted.tolist() if row not in self._pieces])
-        while len(self._pieces) > 4 * self._fetcher.rows:  # of rows that nobody has read since there was an error
+        while len(self._pieces) > 4 * self.fetcher.rows:  # of rows that nobody has read since there was an error
             self._pieces.pop(next(iter(self._pieces)))
-        self._fetcher.begin(piece.span for piece in pieces)
+        self.fetcher.begin(piece.span for piece in pieces)
 
     def read(self, indices: Indices, out: Array, places: Indices | None = None) -> None:
         self.will_read(indices)
@@ -154,7 +149,7 @@ class FarColumn(ArrayColumn):
             self.will_read(np.array([row]))
         piece = self._pieces.pop(row)
         if piece.content is None:
-            piece.content = self._fetcher.fetch(piece.span).content
+            piece.content = self.fetcher.fetch(piece.span).content
         content, part, number = piece.content, *self._locate(row)
         start = part.offset + number * part.strides[0] - piece.span.start
         return np.frombuffer(content[start : start + self._row_bytes], part.dtype).reshape(self.shape)

@@ -7,7 +7,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from loader.data.sources.shapes.shape_table import same_shapes, split_by_leaf, w
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
 from loader.errors import ConfigError, DecodeError, LabelError
+
+if TYPE_CHECKING:
+    from loader.data.remote.fetcher import Fetcher
 
 Label: TypeAlias = "str | re.Pattern[str] | Callable[[str], Any]"
 
@@ -205,16 +208,11 @@ class LabelledFiles(Source):
             put(column.take(indices, axis=0, mode="clip"), target, places)
         self._read_files(indices, self._index.raw_paths(indices), out[:files], places.tolist(), gauge_of(out))
 
-    @property
-    def rows_at_once(self) -> int:
-        return 0 if self._far is None else self._far.fetcher.rows
+    def fetchers(self) -> list[Fetcher]:
+        return [] if self._far is None else [self._far.fetcher]
 
     def versions(self) -> Indices | None:
         return None if self._far is None else self._far.index.stamps()
-
-    def be_patient(self, patience_s: float) -> None:
-        if self._far is not None:
-            self._far.fetcher.patience_s = patience_s
 
     def will_read(self, indices: Indices) -> None:
         if self._far is not None:
