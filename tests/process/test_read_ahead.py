@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.cold import put_files_out_of_memory
 from loader import Loader, NpyArrays, PipelineError
 from tests.batches import assert_same, inline, take
 
@@ -39,16 +40,11 @@ def source(tmp_path: Path) -> Noted:
 
 def is_cold(path: Path) -> bool:
     """Put a file out of the page cache; return whether that could be done."""
-    fd = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(fd)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.preadv(fd, [bytearray(1)], path.stat().st_size // 2, os.RWF_NOWAIT)
-    except OSError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+        put_files_out_of_memory([path])
+    except (OSError, RuntimeError):
+        return False
+    return True
 
 
 @pytest.mark.parametrize("shuffle", [True, 100, False])

@@ -56,6 +56,7 @@ class OtherSizes:
         self.writable = writable
         mapped = map_file(self._places_file, offset + samples * self._row_bytes)
         self._places: Indices = np.frombuffer(mapped, np.int64, offset=offset).reshape(samples, -1)
+        self._starts = self._places[:, 0]
         self._compared: Flags = np.zeros(samples, np.bool_)
 
     @property
@@ -65,14 +66,14 @@ class OtherSizes:
 
     def here(self, indices: Indices) -> Flags:
         """Return which of some samples are here."""
-        found: Flags = self._places[indices, 0] > 0
+        found: Flags = self._starts[indices] > 0
         return found
 
     def find(self, index: int) -> list[Array] | None:
         """Return new arrays with a sample, or None if it is not there."""
-        start, *lengths = self._places[index].tolist()
-        if not start:
+        if not self._starts.item(index):
             return None
+        start, *lengths = self._places[index].tolist()
         rest, shapes = iter(lengths), []
         for leaf in self._leaves:
             shapes.append(tuple(next(rest) for _ in leaf.shape))
