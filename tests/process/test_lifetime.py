@@ -50,6 +50,7 @@ class Packed:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
+        self.before = family(os.getpid())
         self.seen: list[int] = []
 
     def __len__(self) -> int:
@@ -59,7 +60,7 @@ class Packed:
         return (np.array(index),)
 
     def __reduce__(self) -> Any:
-        self.seen += [pid for pid in family(os.getpid()) if pid not in self.seen]
+        self.seen += [pid for pid in family(os.getpid()) if pid not in (*self.before, *self.seen)]
         if self.error is not None:
             raise self.error
         return Packed, ()
@@ -83,6 +84,18 @@ def test_the_supervisor_of_a_pipeline_that_can_not_be_packed_ends_without_a_word
     gc.collect()
     assert descriptors() == before
     assert "".join(capfd.readouterr()) == ""
+
+
+def test_garbage_is_collected_where_samples_are_made_although_it_is_not_while_the_supervisor_boots(tmp_path: Path) -> None:
+    def is_on(sample: Any, rng: Any) -> Any:
+        (tmp_path / f"{os.getpid()} {gc.isenabled()}").touch()
+        return sample
+
+    with Loader(SOURCE, 8, workers=2, transforms=[is_on]) as loader:
+        take(loader)
+    found = [path.name.split()[1] for path in tmp_path.iterdir()]
+    assert len(found) >= 2  # of the first sample's process, and of at least one worker
+    assert set(found) == {"True"}
 
 
 def test_ten_loaders_leave_no_descriptor_and_no_process() -> None:
