@@ -128,10 +128,6 @@ class WorkerCell(IntEnum):
     IN_FLIGHT_GAUGE = 15
 
 
-FETCH_CELLS = (WorkerCell.FETCHED, WorkerCell.FETCHED_BYTES, WorkerCell.FETCH_RETRIES, WorkerCell.FETCH_WAIT_NS, WorkerCell.FETCH_HITS)
-"""Counters about data that are far away."""
-
-
 class WorkerState(IntEnum):
     """What a worker is doing."""
 

@@ -16,7 +16,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from loader.data.stopwatch import TIMING_CELLS, Timing
-from loader.ipc.board import FETCH_CELLS, Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState, busy_ns
+from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState, busy_ns
+from loader.measure.network import FETCH_CELLS
 
 # A pause is at least this long, and this many times as long as a step usually takes.
 _PAUSE_S = 1.0

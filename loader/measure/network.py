@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from loader.ipc.board import WorkerCell
+
+FETCH_CELLS = (WorkerCell.FETCHED, WorkerCell.FETCHED_BYTES, WorkerCell.FETCH_RETRIES, WorkerCell.FETCH_WAIT_NS, WorkerCell.FETCH_HITS)
+"""Counters about data that are far away."""
+
 
 @dataclass(frozen=True)
 class NetworkStats:

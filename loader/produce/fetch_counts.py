@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from loader.data.sources.source import Source
-from loader.ipc.board import FETCH_CELLS, Cells, WorkerCell
+from loader.ipc.board import Cells, WorkerCell
+from loader.measure.network import FETCH_CELLS
 
 
 class FetchCounts:
