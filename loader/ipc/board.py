@@ -86,6 +86,7 @@ class SupervisorCell(IntEnum):
     NOTHING_TO_FILL_NS = 18
     RESIZES = 19
     QUOTA_GAUGE = 20
+    READERS_GAUGE = 21
 
 
 SLOT_GAUGES = (SupervisorCell.SLOTS_FREE_GAUGE, SupervisorCell.SLOTS_FILLING_GAUGE, SupervisorCell.SLOTS_HANDED_GAUGE)

@@ -3,7 +3,7 @@
     channel        from → to               records
     ticket pipe    supervisor → a worker   Ticket
     inbox          workers → supervisor    Done, Failed, Exhausted
-    inbox          trainer → supervisor    Packed, Released, Skip, Resize, Close
+    inbox          trainer → supervisor    Packed, Released, Skip, Resize, Leave, Close
     ready pipe     supervisor → trainer    Ready, Look
 
 Records of one channel have one size, so a pipe's stream needs no framing, and a write below PIPE_BUF is never torn (pipe(7)). Text that
@@ -175,6 +175,14 @@ class Resize(NamedTuple):
         return _INBOX.pack(_RESIZE, self.workers, self.number, 0, 0)
 
 
+class Leave(NamedTuple):
+    """The trainer that made the loader does not read it: it only keeps it for others."""
+
+    def pack(self) -> bytes:
+        """Return the record's bytes."""
+        return _INBOX.pack(_LEAVE, 0, 0, 0, 0)
+
+
 class Packed(NamedTuple):
     """The pipeline is there, to be unpickled. The first record of all."""
 
@@ -191,11 +199,11 @@ class Close(NamedTuple):
         return _INBOX.pack(_CLOSE, 0, 0, 0, 0)
 
 
-InboxRecord = Done | Failed | Exhausted | Released | Skip | Resize | Packed | Close
+InboxRecord = Done | Failed | Exhausted | Released | Skip | Resize | Packed | Leave | Close
 
 _INBOX = struct.Struct("<IIQQQ")
 INBOX_BYTES = _INBOX.size
-_DONE, _FAILED, _EXHAUSTED, _RELEASED, _SKIP, _RESIZE, _PACKED, _CLOSE = range(8)
+_DONE, _FAILED, _EXHAUSTED, _RELEASED, _SKIP, _RESIZE, _PACKED, _CLOSE, _LEAVE = range(9)
 
 
 def unpack_inbox(raw: bytes) -> list[InboxRecord]:
@@ -216,6 +224,8 @@ def unpack_inbox(raw: bytes) -> list[InboxRecord]:
             records.append(Resize(small, first))
         elif kind == _PACKED:
             records.append(Packed())
+        elif kind == _LEAVE:
+            records.append(Leave())
         elif kind == _CLOSE:
             records.append(Close())
         else:

@@ -12,7 +12,7 @@ from loader.ipc import last_words
 from loader.ipc.board import Board, Phase, SupervisorCell, write_text
 from loader.ipc.channels import Outlet, drain_records
 from loader.ipc.line_file import LineFile
-from loader.ipc.records import INBOX_BYTES, Close, Done, Exhausted, Failed, Ready, Released, Resize, Skip, unpack_inbox
+from loader.ipc.records import INBOX_BYTES, Close, Done, Exhausted, Failed, Leave, Ready, Released, Resize, Skip, unpack_inbox
 from loader.produce.worker import WorkerContext, run
 from loader.supervise.bad_samples import BadSampleTracker
 from loader.supervise.deaths import WorkerDeaths
@@ -185,6 +185,8 @@ class Supervisor:
                     case Resize(workers, number):
                         self._resize(workers, "the script")
                         self._board.supervisor[SupervisorCell.RESIZES] = number  # last: whoever sees it also sees its effects
+                    case Leave():
+                        self._schedule.reader_left(0)
                     case Close():
                         self._open = False
 

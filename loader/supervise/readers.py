@@ -178,6 +178,7 @@ class Readers:
 
     def _publish(self) -> None:
         self._board.supervisor[SupervisorCell.QUOTA_GAUGE] = self._schedule.quota
+        self._board.supervisor[SupervisorCell.READERS_GAUGE] = len(self._attached)
 
     @property
     def descriptors(self) -> Iterator[int]:

@@ -105,6 +105,16 @@ class Handle(KerasTraining):
 
     # Control.
 
+    def resize(self, workers: int) -> None:
+        """Run `workers` worker processes from now on, without losing or repeating a batch. Returns at once.
+
+        Raises:
+            ConfigError: below 1, above `max_workers`, or this loader has no pool (`workers=0`).
+            AttachError: the loader belongs to another script, to which this one has attached.
+        """
+        self._check_open()
+        self._producer.resize(workers)
+
     def stats(self) -> Stats:
         """Return a snapshot of rates, waits, slots, workers and memory, with a verdict in words. Costs the workers nothing."""
         self._check_open()

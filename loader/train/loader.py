@@ -203,15 +203,6 @@ class Loader(Handle, Showing, NamedArguments):
         given = {setting.name: getattr(self._config, setting.name) for setting in fields(Config)} | {"name": None, "shared": False}
         return Loader(self.source, **(given | {"transforms": self.transforms, "batch_transforms": self.batch_transforms} | changes))
 
-    def resize(self, workers: int) -> None:
-        """Run `workers` worker processes from now on, without losing or repeating a batch. Returns at once.
-
-        Raises:
-            ConfigError: below 1, above `max_workers`, or this loader has no pool (`workers=0`).
-        """
-        self._check_open()
-        self._producer.resize(workers)
-
     def __repr__(self) -> str:
         count = "1 batch" if len(self) == 1 else f"{len(self):,} batches"
         state = "closed" if self._closed else f"{count} of {'' if isinstance(self._config.batch_size, int) else 'up to '}{self.batch_size}"

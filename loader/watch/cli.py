@@ -10,6 +10,7 @@ from loader.watch.describe import describe
 from loader.watch.fetch.fetch import fetch
 from loader.watch.inspect.inspect import inspect
 from loader.watch.pack import pack
+from loader.watch.serve import serve
 from loader.watch.show import show
 from loader.watch.status import set_command, status
 from loader.watch.top.top import top
@@ -30,5 +31,6 @@ main.add_command(describe)
 main.add_command(show)
 main.add_command(fetch)
 main.add_command(pack)
+main.add_command(serve)
 main.add_command(tune.command)
 main.add_command(bench.command)

@@ -157,6 +157,6 @@ class Attached(SlotReader):
     def _over(self) -> SupervisorDied:
         return SupervisorDied(
             f"the shared loader {self._name!r} has ended: the script that made it (pid {self._trainer}) has closed it or ended, or does not replace "
-            "its supervisor, which has died. What to do: start that script again, and attach again, with "
+            "its supervisor, which has died. What to do: start that script again, or keep the loader by `loader serve`, and attach again, with "
             f"epoch={self.cursor.epoch}, batch={self.cursor.batch} to go on"
         )

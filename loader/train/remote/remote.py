@@ -20,6 +20,7 @@ from loader.ipc.arena import ArenaLayout
 from loader.ipc.bad_sample_log import BadSampleLog
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.loader_identity import introduce
+from loader.ipc.records import Leave
 from loader.train.checks import checked_workers
 from loader.train.notices import warn_of_replacement
 from loader.train.producer import Cursor
@@ -61,6 +62,7 @@ class Remote(SlotReader):
         self._max_workers = config.worker_ceiling
         self.cursor = Cursor()
         self._shared = config.shared
+        self._keeps = False  # only for others
         self._met: SupervisorProcess | None = None  # the supervisor whose arena is known
         self._restarts = RestartLimit()
         self._last_words = ""
@@ -113,6 +115,15 @@ class Remote(SlotReader):
     def relay(self) -> None:
         """Print what the other processes have printed. `take` does so as well, a few times per second."""
         self._relay.pass_on()
+
+    def keep_for_others(self) -> None:
+        """Read nothing from now on, so that no slot is filled for this process. The supervisors that follow are told so, too."""
+        self._keeps = True
+        self._supervisor.outbox.send(Leave().pack())
+
+    def watch(self) -> None:
+        """Wait for half a second, or until something happens; relay what is printed, and replace a supervisor that has died."""
+        self._receive()
 
     def resize(self, workers: int) -> None:
         """Run `workers` workers from now on."""
@@ -206,6 +217,8 @@ class Remote(SlotReader):
             self._supervisor = self._new_supervisor()
             self._start()
             self._supervisor.announce_pipeline()
+            if self._keeps:
+                self.keep_for_others()
         except OSError as error:
             self._supervisor.end("it could not be started")
             raise SupervisorDied(f"{died}, and no other one can be started: {error}") from error

@@ -36,6 +36,7 @@ INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Skip: st.builds(r.Skip, term=HALF, epoch=WORD, batch=WORD, reader=WORD),
     r.Resize: st.builds(r.Resize, workers=HALF, number=WORD),
     r.Packed: st.builds(r.Packed),
+    r.Leave: st.builds(r.Leave),
     r.Close: st.builds(r.Close),
 }
 READY: dict[type[Any], st.SearchStrategy[Any]] = {

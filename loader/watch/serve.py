@@ -1,0 +1,54 @@
+"""`loader serve`: a process that makes a shared loader, reads nothing from it, and keeps it for scripts that attach."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from loader.errors import LoaderError
+from loader.ipc.board import SupervisorCell
+from loader.train.loader import Loader
+from loader.train.remote.remote import Remote
+from loader.watch.script import make_loader
+from loader.watch.session import INTERRUPTED
+
+
+@click.command()
+@click.argument("target", metavar="SCRIPT:FUNCTION")
+@click.option("--name", required=True, help="Name by which scripts attach.")
+@click.option("--idle-exit", "idle_s", metavar="SECONDS", type=click.FloatRange(0), help="End when nobody has read for so long. Default: never.")
+def serve(target: str, name: str, idle_s: float | None) -> None:
+    """Keep a loader for scripts that attach to it.
+
+    SCRIPT:FUNCTION returns a Loader. It is made with this name and shared=True, so the scripts that read it may come and go as they like, and none of
+    them has to be the first or the last. A supervisor that dies is replaced at once.
+
+    \b
+    Examples:
+      loader serve train_data.py:make_loader --name imagenet
+      loader serve train_data.py:make_loader --name imagenet --idle-exit 600
+    """
+    try:
+        with make_loader(target).with_settings(name=name, shared=True) as loader:
+            _serve(loader, idle_s)
+    except LoaderError as error:
+        click.echo(f"loader serve: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _serve(loader: Loader, idle_s: float | None) -> None:
+    producer = loader._producer
+    assert isinstance(producer, Remote)  # a shared loader has a pool
+    producer.keep_for_others()
+    click.echo(f"{loader.name}: {len(loader):,} batches of {loader.spec}; attach by Loader.attach({loader.name!r})")
+    since = time.monotonic()
+    while idle_s is None or time.monotonic() - since < idle_s:
+        producer.watch()
+        if producer.board.supervisor[SupervisorCell.READERS_GAUGE]:
+            since = time.monotonic()
+    click.echo(f"{loader.name}: nobody has read for {idle_s:g} s")
