@@ -37,9 +37,7 @@ _FAILURE_BYTES = 32 * 1024
 _TEXT_BYTES = MOST_TICKETS * _FAILURE_BYTES  # what is not written to takes no memory
 _ROW_BYTES = _CELL_BYTES + _TEXT_BYTES
 _HEAD_BYTES = 8
-
-MOST_READERS = 32
-"""That may attach to one loader at the same time."""
+MOST_READERS = 32  # that may attach to one loader at the same time
 
 
 @unique
