@@ -63,9 +63,8 @@ def main() -> None:
         run.measure()
     except KeyboardInterrupt:
         interrupted = True
-    print(
-        f"\n{tables.full(found, peers)}\n\n{'interrupted: --resume continues; ' if interrupted else ''}{(time.monotonic() - began) / 60:.1f} minutes"
-    )
+    said = "interrupted, --resume continues; after" if interrupted else "took"
+    print(f"\n{tables.full(found, peers)}\n\n{said} {_minutes(time.monotonic() - began)}")
     _publish(arguments, found, peers)
     wrong = [cell["outputs"]["differs"] for task in found["tasks"].values() for cell in task.values() if cell.get("outputs", {}).get("differs")]
     sys.exit(130 if interrupted else "\n".join(wrong) or 0)

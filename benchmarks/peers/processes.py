@@ -108,9 +108,9 @@ def serve(peer: Peer, data: Path, keras: bool) -> None:
         os.write(answers, json.dumps(found).encode() + b"\n")
 
     try:
-        if keras:
-            importlib.import_module("keras")
         version = peer.version()
+        if keras:  # later, because PyTorch crashes where TensorFlow is there already
+            importlib.import_module("keras")
     except ImportError as error:
         answer({"unsupported": f"not installed: {error}"})
         return

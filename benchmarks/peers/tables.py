@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ Peers = Mapping[str, Peer]
 
 _SPEED = "samples_per_s"
 _NONE = "–"
+_WIDTH = 150
 _GOES_ON = "goes on"
 
 
@@ -47,7 +49,9 @@ def _line(found: Found, task: Task, name: str, peers: Peers) -> str:
 def short(found: Found, peers: Peers) -> str:
     """Return what stands in README.md: one table of speeds, the picture, and a table of what else distinguishes the loaders."""
     note = f"{found['machine']}. The best of each line is bold; a dash means that a loader has no way of its own to do it:"
-    return "\n\n".join([note, _speeds(found, peers), "![speeds of other loaders](docs/pictures/peers-speed.png)", _character(found, peers)])
+    return "\n\n".join(
+        [textwrap.fill(note, _WIDTH), _speeds(found, peers), "![speeds of other loaders](docs/pictures/peers-speed.png)", _character(found, peers)]
+    )
 
 
 def full(found: Found, peers: Peers) -> str:
