@@ -8,7 +8,7 @@ loader to the mean of the two.
     small     objects of 12 KB, no latency, against obstore in two processes
     medium    objects of 115 KB, 50 ms latency, against PyTorch's DataLoader with 16 workers and boto3
     ranges    rows of 150 KB of one object of 2 GB, 50 ms latency, against a bare loop with 256 requests on their way
-    faults    `medium`, 5 % of whose requests fail, are cut short or hang
+    faults    `medium`, 5 % of whose requests fail, are cut short or hang, against the same without
     cache     `small` with a cache of half the data; two runs that fill one cache at the same time
 """
 
@@ -32,7 +32,7 @@ from tests.servers.faults import Faults
 from tests.servers.fronts import Front
 
 _LATENCY = Faults(latency_s=0.05)
-_FAULTY = Faults(latency_s=0.05, seed=7, unavailable=0.01, server_error=0.01, reset=0.01, short=0.01, hang=0.01)
+_FAULTY = Faults(latency_s=0.05, seed=7, only="GET", unavailable=0.01, server_error=0.01, reset=0.01, short=0.01, hang=0.01)
 _PEER_WORKERS = 16
 _LIMIT_S = 300
 

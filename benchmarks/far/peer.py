@@ -1,7 +1,10 @@
 """PyTorch's DataLoader whose workers ask S3 by boto3, one object after the other, as its users do it. It is run by the Python of `make bench-peers`.
 
-Imports nothing of the loader, which is not needed there. Arguments: a JSON object with `endpoint`, `folder`, `samples`, `batch_size`, `workers`,
-`seconds`. Prints `samples_per_s` and a `checksum` of the first sample.
+Imports nothing of the loader, which is not needed there. Arguments: a JSON object with `endpoint`, `folder`, `samples`, `batch_size`, `workers`.
+Prints `samples_per_s` and a `checksum` of the first sample.
+
+Each worker makes a whole batch and all begin together, so batches come in bursts of as many as there are workers, seconds apart. Whole bursts are
+timed: a window of seconds would hold none of them, or one too many.
 """
 
 from __future__ import annotations
@@ -17,9 +20,10 @@ import boto3
 import numpy as np
 import torch
 from botocore.config import Config
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-_WARM_S = 3.0
+_WARM_BURSTS = 2
+_BURSTS = 4
 
 
 class Objects(Dataset):
@@ -45,22 +49,14 @@ def main() -> None:
     """Measure."""
     asked = json.loads(sys.argv[1])
     objects = Objects(asked["endpoint"], asked["folder"], asked["samples"])
-    settings = {"batch_size": asked["batch_size"], "num_workers": asked["workers"], "shuffle": True, "drop_last": True, "persistent_workers": True}
-
-    def endless() -> Any:
-        batches = DataLoader(objects, **settings)
-        while True:
-            yield from batches
-
-    batches = endless()
-    next(batches)
-    warm = time.perf_counter()
-    while time.perf_counter() - warm < _WARM_S:
+    endless = RandomSampler(objects, replacement=True, num_samples=10**6)  # at the end of an epoch, the workers would begin with empty hands
+    batches = iter(DataLoader(objects, batch_size=asked["batch_size"], sampler=endless, num_workers=asked["workers"]))
+    for _ in range(_WARM_BURSTS * asked["workers"]):
         next(batches)
-    began, count = time.perf_counter(), 0
-    while (spent := time.perf_counter() - began) < asked["seconds"]:
+    began, count = time.perf_counter(), _BURSTS * asked["workers"]
+    for _ in range(count):
         next(batches)
-        count += 1
+    spent = time.perf_counter() - began
     print(json.dumps({"samples_per_s": count * asked["batch_size"] / spent, "checksum": zlib.crc32(objects[0].numpy()), "torch": torch.__version__}))
 
 

@@ -18,10 +18,11 @@ import pytest
 
 from loader import ByteFiles, ConfigError, DataNotFoundError, Loader, NpyFiles, SampleError, StateError, decode
 from loader import transforms as T
+from loader.data.remote import scouting
 from loader.errors import FetchError, PipelineError
 from tests.batches import assert_same, copied, inline, take
 from tests.processes import wait_until, workers_of
-from tests.servers.faults import Faults
+from tests.servers.faults import Fate, Faults
 from tests.servers.fronts import Front
 from tests.servers.shared import Bucket
 
@@ -157,6 +158,14 @@ def test_what_fails_or_hangs_is_asked_for_again_and_nobody_is_accused(npy_folder
     assert "retries" in str(stats)
     assert type(stats).from_dict(stats.as_dict()) == stats
     assert served.counts().failed > 20
+
+
+def test_what_hangs_while_a_source_is_made_is_asked_for_again(npy_folder: Any, front: StartFront, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scouting, "_REQUEST_S", 0.3)
+    folder = npy_folder(6)
+    served = front(folder, hang=1.0, only="HEAD /00000", attempts=1)
+    assert len(NpyFiles(urls_of(served, folder))) == 6
+    assert served.counts().fates[Fate.HANG] == 6
 
 
 def test_a_killed_workers_rows_are_fetched_again(npy_folder: Any, front: StartFront) -> None:

@@ -36,7 +36,8 @@ from loader.data.remote.scouting import answer
 answer()
 """
 
-_PATIENCE_S = 45.0  # of the child, for one request and all tries of it
+_PATIENCE_S = 45.0  # of the child, for all tries of a request
+_REQUEST_S = 10.0  # for one that only asks: so that one that hangs is sent again
 _SILENCE_S = 30.0  # of the parent; the child gives a sign of life every second
 _SIGN_OF_LIFE_S = 1.0
 _SHOWN_AFTER_S = 2.0
@@ -81,7 +82,9 @@ class Scout:
         command = [sys.executable, "-c", _CHILD]
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
-            return _receive(child, url, [sys.path, {"what": what, "url": url, "more": more, "options": self.options.values()}])
+            return _receive(
+                child, url, [sys.path, {"what": what, "url": url, "more": more, "options": self.options.values(), "request_s": _REQUEST_S}]
+            )
         finally:
             child.kill()
             child.wait()
@@ -206,7 +209,7 @@ def _lister(asked: dict[str, Any]) -> tuple[Lister, asyncio.Task[None]]:
             _write({"known": known})
             await asyncio.sleep(_SIGN_OF_LIFE_S)
 
-    stores = Stores(StorageOptions(asked["options"]), _PATIENCE_S)
+    stores = Stores(StorageOptions(asked["options"]), asked["request_s"] if asked["what"] in ("below", "about") else _PATIENCE_S)
     return Lister(stores, _PATIENCE_S, tell), asyncio.get_running_loop().create_task(live())
 
 
