@@ -61,17 +61,17 @@ def lay_out(
     workers, size = config.worker_count, plan.batch_size
     batch_bytes = max(spec.nbytes * rows for spec, rows in zip(specs, plan.batch_sizes, strict=True))
     alike = plan.one_size and len(specs) == 1  # all in a slot are full, but for the last one, and have one layout
-    capacity = sizing.slot_capacity(batch_bytes, plan.batches) if alike else 1
+    capacity = sizing.slot_capacity(batch_bytes, plan.batches) if alike and not far_rows else 1
     wanted = config.slots or _default_slots(config, size, round(row_ns), batch_bytes * capacity, far_rows)
-    least = _need(_arena(plan, specs, config.slots or 2, 1, config.shared), shared, workers)
+    least = _need(_arena(plan, specs, config.slots or 2, 1, config.shared), shared, workers, far_rows)
     limit = changed or config.memory_limit_bytes or budget.default_limit(least)
     wanted += _MORE_SLOTS if config.shared and config.slots is None else 0
     layout = _arena(plan, specs, wanted, capacity, config.shared)
-    if capacity > 1 and budget.fitting_slots(_need(layout, shared, workers), limit) < wanted:
+    if capacity > 1 and budget.fitting_slots(_need(layout, shared, workers, far_rows), limit) < wanted:
         layout = _arena(plan, specs, wanted, 1, config.shared)
     if config.slots is None:
-        layout = _arena(plan, specs, budget.fitting_slots(_need(layout, shared, workers), limit), layout.layouts[0].capacity, config.shared)
-    need = _need(layout, shared, workers)
+        layout = _arena(plan, specs, budget.fitting_slots(_need(layout, shared, workers, far_rows), limit), layout.layouts[0].capacity, config.shared)
+    need = _need(layout, shared, workers, far_rows)
     budget.check(need, config.memory_limit_bytes, config.batch_size)
     return layout, max(limit, need.total)
 
@@ -90,7 +90,8 @@ def _arena(plan: EpochPlan, specs: Sequence[SampleSpec], slots: int, capacity: i
     return ArenaLayout(layouts, slots, rows, places)
 
 
-def _need(layout: ArenaLayout, shared: SharedBytes, workers: int) -> budget.Need:
+def _need(layout: ArenaLayout, shared: SharedBytes, workers: int, far_rows: int) -> budget.Need:
     slots_bytes = layout.slots * layout.slot_nbytes
     other = layout.nbytes - slots_bytes
-    return budget.Need(layout.slots, layout.slot_nbytes, other, shared.payload, workers, shared.cache, shared.cached)
+    worker_bytes = budget.FAR_WORKER_BYTES if far_rows else budget.WORKER_BYTES
+    return budget.Need(layout.slots, layout.slot_nbytes, other, shared.payload, workers, shared.cache, shared.cached, worker_bytes)

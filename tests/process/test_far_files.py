@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import ByteFiles, ConfigError, DataNotFoundError, Loader, NpyFiles, SampleError, StateError, decode
+from loader import ByteFiles, ConfigError, DataNotFoundError, Loader, MemoryLimitError, NpyFiles, SampleError, StateError, decode
 from loader import transforms as T
 from loader.data.remote import scouting
 from loader.errors import FetchError, PipelineError
@@ -127,6 +127,15 @@ def test_what_fsspec_knows_is_read_as_well(npy_folder: Any) -> None:
     folder = npy_folder(30)
     with Loader(NpyFiles(f"file://{folder}"), 8, workers=2, shuffle=True) as loader:
         assert_same(take(loader, 2), inline(NpyFiles(folder), 8, 2, shuffle=True))
+
+
+def test_what_fetching_takes_is_part_of_the_memory_that_a_worker_needs(npy_folder: Any, front: StartFront) -> None:
+    folder = npy_folder(20)
+    far = NpyFiles(urls_of(front(folder), folder))
+    with Loader(far, 4, workers=2, memory_limit="150MiB") as loader, pytest.raises(MemoryLimitError, match=r"2 workers × 96\.0 MiB"):
+        take(loader)
+    with Loader(far, 4, workers=1, memory_limit="150MiB") as loader:
+        assert_same(take(loader), inline(NpyFiles(folder), 4))
 
 
 def test_hundreds_of_requests_are_on_their_way_at_a_time(npy_folder: Any, front: StartFront) -> None:

@@ -18,6 +18,10 @@ from loader.machine import available_memory, free_memory
 _SUPERVISOR_BYTES = 48 * 2**20
 WORKER_BYTES = 4 * 2**20
 
+FAR_WORKER_BYTES = 96 * 2**20
+"""Of a worker whose samples are far away: stacks of the threads that fetch them, buffers, and what has come and is not read yet. They have to fit, as
+these threads end the process if they get no memory."""
+
 # Without `memory_limit`, each worker may at least grow by this much, even if that is more than half of what is available.
 _DEFAULT_WORKER_BYTES = 256 * 2**20
 
@@ -34,6 +38,7 @@ class Need:
         workers: number of workers.
         cache_bytes: of samples that sources keep in memory, once all are there.
         cached_bytes: of those that are there.
+        worker_bytes: of each worker, before it grows.
     """
 
     slots: int
@@ -43,6 +48,7 @@ class Need:
     workers: int
     cache_bytes: int = 0
     cached_bytes: int = 0
+    worker_bytes: int = WORKER_BYTES
 
     @property
     def there_bytes(self) -> int:
@@ -58,12 +64,12 @@ class Need:
     def total(self) -> int:
         """All together."""
         shared = self.slots * self.slot_bytes + self.other_arena_bytes + self.payload_bytes + self.cache_bytes
-        return shared + _SUPERVISOR_BYTES + self.workers * WORKER_BYTES
+        return shared + _SUPERVISOR_BYTES + self.workers * self.worker_bytes
 
     def arithmetic(self) -> str:
         """Return the sum in words."""
         shared = f"{self.slots} slots × {mib(self.slot_bytes)} + {mib(self.other_arena_bytes)} order and texts"
-        processes = f"{mib(_SUPERVISOR_BYTES)} supervisor + {self.workers} workers × {mib(WORKER_BYTES)}"
+        processes = f"{mib(_SUPERVISOR_BYTES)} supervisor + {self.workers} workers × {mib(self.worker_bytes)}"
         cache = f" + {mib(self.cache_bytes)} samples kept in memory" if self.cache_bytes else ""
         return f"{shared} + {mib(self.payload_bytes)} arrays from the script{cache} + {processes} = {mib(self.total)}"
 
@@ -124,7 +130,7 @@ def _remedy(need: Need, bound: int, batch_size: int | Sequence[int] | None) -> s
         left = bound - (fixed - need.cache_bytes) - 2 * need.slot_bytes
         return f"cache fewer samples, max_bytes={left}, or " * (left > 0) + "cache in a folder: source.cache(folder)"
     if room <= 0:
-        workers = (bound - need.total) // WORKER_BYTES + need.workers
+        workers = (bound - need.total) // need.worker_bytes + need.workers
         if workers > 0:
             return f"workers={workers} would fit"
         return f"allow more than {mib(fixed)}, which is needed without a single slot"
