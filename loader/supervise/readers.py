@@ -101,6 +101,10 @@ class Readers:
 
     # Coming and going.
 
+    def _latest_epoch(self) -> int:
+        """The epoch in which the reader is that is farthest. What lies ready for it may be epochs ahead."""
+        return max(int(cells[TrainerCell.EPOCH_GAUGE]) for cells in (self._board.trainer, *(reader.cells for reader in self._attached.values())))
+
     def attach(self, request: dict[str, Any], pid: int) -> tuple[dict[str, Any], list[int], Callable[[], None]]:
         """Take in a trainer, or refuse it. Return the answer, the descriptors that go with it, and what to do if it can't be sent.
 
@@ -132,7 +136,7 @@ class Readers:
                 reader.cells[cell] = 0
         for fd in (inbox, pidfd):
             self._epoll.register(fd, select.EPOLLIN)
-        epoch = self._schedule.latest_epoch if request["epoch"] is None else request["epoch"]
+        epoch = self._latest_epoch() if request["epoch"] is None else request["epoch"]
         self._schedule.reader_joined(number, epoch, request["batch"])
         self._publish()
         _log.info("process %d reads as well from now on, as reader %d", pid, number)

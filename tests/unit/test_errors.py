@@ -16,6 +16,7 @@ BUILTINS: dict[str, type[BaseException]] = {
     "ArgumentError": TypeError,
     "DataNotFoundError": FileNotFoundError,
     "DecodeError": ValueError,
+    "FetchError": OSError,
     "NpyError": ValueError,
     "LabelError": ValueError,
     "SampleError": RuntimeError,
@@ -26,6 +27,7 @@ BUILTINS: dict[str, type[BaseException]] = {
     "IterationError": RuntimeError,
     "LoaderClosed": RuntimeError,
     "SupervisorDied": RuntimeError,
+    "AttachError": RuntimeError,
     "ProtocolError": RuntimeError,
 }
 INTERNAL = {"ProtocolError"}

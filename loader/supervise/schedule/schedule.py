@@ -135,11 +135,6 @@ class Schedule:
         self._streams.join(reader, epoch, batch)
 
     @property
-    def latest_epoch(self) -> int:
-        """The epoch that the slots of any reader have come to; 0 without readers."""
-        return self._streams.latest_epoch
-
-    @property
     def quota(self) -> int:
         """How many slots a reader may hold at the same time."""
         return self._streams.quota

@@ -80,11 +80,6 @@ class Streams:
         self._set_quota()
 
     @property
-    def latest_epoch(self) -> int:
-        """The epoch that the reader which is farthest is to be handed next; 0 without readers."""
-        return max((reader.place[0] for reader in self._readers.values()), default=0)
-
-    @property
     def has_room(self) -> bool:
         """Whether another reader could have two slots, even if those that are there let go of none."""
         return sum(max(_LEAST, len(reader.held)) for reader in self._readers.values()) + _LEAST <= len(self._slots)
