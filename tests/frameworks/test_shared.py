@@ -27,3 +27,27 @@ with Loader(NpyArrays(X, Y), 32, shuffle=True, workers=1, name=f"fit-{os.getpid(
         except Exception as error:
             assert "belongs to another script" in str(error), error
 """)
+
+
+def test_each_framework_takes_what_is_shared_and_writes_into_no_memory_of_others(keras_script: Callable[..., str]) -> None:
+    keras_script("""
+import os
+import ml_dtypes
+no_warnings()
+X = separable()[0]
+with Loader(NpyArrays(X, {"bool": X > 0, "half": X.astype(ml_dtypes.bfloat16)}), 32, workers=1, name=f"write-{os.getpid()}", shared=True) as train:
+    with Loader.attach(train.name, epoch=0) as other:
+        for number, (x, y) in enumerate(keras_batches(other)):
+            rows = X[32 * number : 32 * number + 32]
+            np.testing.assert_array_equal(np.asarray(x), rows)
+            np.testing.assert_array_equal(np.asarray(y["bool"]), rows > 0)
+            assert "bfloat16" in str(y["half"].dtype)
+            if BACKEND == "torch":
+                x += 1  # into a copy of its own
+                y["half"] += 1
+            if number == 9:
+                break
+        for number, (x, y) in enumerate(train):
+            np.testing.assert_array_equal(x, X[32 * number : 32 * number + 32])
+            np.testing.assert_array_equal(y["half"], x.astype(ml_dtypes.bfloat16))
+""")

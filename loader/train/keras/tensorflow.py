@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from loader.data.layout import ALIGNMENT
@@ -31,10 +32,24 @@ def tensor(array: Array) -> Any:
     if address % ALIGNMENT:
         raise ProtocolError(f"an array of a batch begins at {address:#x}, no multiple of {ALIGNMENT}; TensorFlow would end the process")
     if array.dtype == bool:  # DLPack of this TensorFlow has no bool
-        return tf.cast(tf.experimental.dlpack.from_dlpack(array.view("uint8").__dlpack__()), tf.bool)
+        return tf.cast(_by_dlpack(array.view("uint8")), tf.bool)
     if is_bfloat16(array.dtype):  # DLPack of NumPy has no bfloat16
-        return tf.bitcast(tf.experimental.dlpack.from_dlpack(array.view("uint16").__dlpack__()), tf.bfloat16)
-    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        return tf.bitcast(_by_dlpack(array.view("uint16")), tf.bfloat16)
+    return _by_dlpack(array)
+
+
+def _by_dlpack(array: Array) -> Any:
+    exported = array if array.flags.writeable else np.asarray(_SaidToBeWritable(array))
+    return tf.experimental.dlpack.from_dlpack(exported.__dlpack__())
+
+
+class _SaidToBeWritable:
+    """The memory of a read-only array, which it keeps alive, for DLPack, which knows no such arrays. TensorFlow's tensors can't be written to."""
+
+    def __init__(self, array: Array) -> None:
+        self._array = array
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
 def dataset(loader: Feed, *, bounded: bool = True) -> tf.data.Dataset:

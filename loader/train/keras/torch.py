@@ -13,7 +13,9 @@ from loader.data.spec import Array, is_bfloat16
 
 
 def tensor(array: Array) -> Any:
-    """Return a tensor over the memory of `array`, which it keeps alive."""
+    """Return a tensor over the memory of `array`, which it keeps alive; over a copy if it can't be written to, as the model may do so."""
+    if not array.flags.writeable:
+        array = array.copy()
     if is_bfloat16(array.dtype):
         return torch.from_numpy(array.view("int16")).view(torch.bfloat16)
     return torch.from_numpy(array)

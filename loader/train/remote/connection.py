@@ -108,12 +108,11 @@ class Connection:
 
     # Slots.
 
-    def lend(self, due: Cursor, leased: bool) -> tuple[Ready, Array, LoaderError | None]:
+    def lend(self, due: Cursor) -> tuple[Ready, Array, LoaderError | None]:
         """Take the first of `records`, of which there must be one, for a batch that is due. Other readers may have begun the slot before it.
 
         Args:
             due: where that is.
-            leased: whether the arrays are for a framework, which does not write to them, and may ask for memory that is said to be writable.
 
         Returns:
             The record; the bytes of its slot, which keep it; and the error of the batch after those in it, if that failed.
@@ -130,8 +129,6 @@ class Connection:
             raise ProtocolError(f"the supervisor handed over {record} and has announced no arena")
         error = from_record(read_text(self.arena.text(record.slot))) if record.failed else None
         memory, interface = self.arena.lendable(record.slot)
-        if self._shared and leased:  # DLPack knows no memory that can't be written to
-            interface = {**interface, "data": (interface["data"][0], False)}
         lease = Lease(memory, record.slot, record.release(), self.outbox, interface)
         return record, np.asarray(lease), error
 

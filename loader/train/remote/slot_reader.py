@@ -98,7 +98,7 @@ class SlotReader(Producer):
         while not self._supervisor.records:
             self._receive()
         supervisor = self._supervisor
-        record, memory, self._error = supervisor.lend(self.cursor, leased)
+        record, memory, self._error = supervisor.lend(self.cursor)
         layout, lent = self._layouts[record.layout], supervisor.outbox.lent
         slots = min(self._slots, supervisor.gauges[_QUOTA] or self._slots)
         if len(lent) < slots:

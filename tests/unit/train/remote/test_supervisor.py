@@ -83,14 +83,14 @@ def test_a_slot_of_an_arena_that_was_never_announced_breaks_the_protocol(life: S
     os.write(life._ready_write, Ready(slot=2, delivery=5, term=0, epoch=1, first=3, batches=1, failed=False, last_rows=2).pack())
     assert life.read()
     with pytest.raises(ProtocolError, match=r"Ready\(slot=2, delivery=5.*no arena"):
-        life.lend(Cursor(1, 3), leased=False)
+        life.lend(Cursor(1, 3))
 
 
 def test_a_slot_for_another_batch_than_the_cursors_is_refused_and_asked_for_again(life: SupervisorProcess) -> None:
     os.write(life._ready_write, Ready(slot=2, delivery=5, term=0, epoch=1, first=3, batches=1, failed=False, last_rows=2).pack())
     assert life.read()
     with pytest.raises(IterationError, match="two threads take batches"):
-        life.lend(Cursor(1, 4), leased=False)
+        life.lend(Cursor(1, 4))
     assert list(unpack_inbox(os.read(life._inbox, INBOX_BYTES))) == [Skip(1, 1, 4)]
 
 
