@@ -155,9 +155,10 @@ def killed(peer: Peer, task: Task, data: Path, count: int) -> Measured:
 
     A hang is one if nothing comes for 10 s.
     """
+    others = set(psutil.Process().children(recursive=True))
     with peer.batches(task, data, count, shuffle=True) as found:
         next(found)
-        workers = [child for child in psutil.Process().children(recursive=True) if not child.children()]
+        workers = [child for child in psutil.Process().children(recursive=True) if child not in others and not child.children()]
         workers = [child for child in workers if "resource_tracker" not in " ".join(child.cmdline())]
         if not workers:
             return {"result": "no worker processes"}

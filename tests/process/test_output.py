@@ -135,8 +135,7 @@ def test_output_that_nobody_takes_is_bounded_while_the_trainer_is_busy(tmp_path:
         busy.touch()
         wait_until(lambda: os.fstat(descriptor).st_size > 2 * LIMIT_BYTES, "the workers have run ahead")
         wait_until(lambda: os.fstat(descriptor).st_blocks * 512 <= LIMIT_BYTES + (2 << 20), "the supervisor has dropped the oldest")
-        loader.stats()
-        assert "bytes of output were dropped here" in capsys.readouterr().out
+        wait_until(lambda: loader.stats() and "bytes of output were dropped here" in capsys.readouterr().out, "it is told")
 
 
 def test_a_script_without_standard_streams_gets_its_batches(run_script: Callable[..., Any]) -> None:
