@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks import workloads
 from benchmarks.augment import AUGMENTED
 from benchmarks.pictures import PICTURES
+from benchmarks.terminal import line, note
 
 Measured = dict[str, Any]
 WORKLOADS: dict[str, workloads.Workload] = {**workloads.WORKLOADS, **PICTURES, **AUGMENTED}
@@ -132,10 +133,10 @@ def _fresh(arguments: argparse.Namespace, **what: Any) -> Measured:
 
 def _throughput(name: str, arguments: argparse.Namespace) -> Measured:
     workload = WORKLOADS[name]
-    workload.write(arguments.data, _note)
+    workload.write(arguments.data, note)
     rounds = []
     for number in range(arguments.rounds):
-        _note(f"{name}: round {number + 1} of {arguments.rounds}")
+        note(f"{name}: round {number + 1} of {arguments.rounds}")
         workload.warm(arguments.data)
         common = {"name": name, "workers": arguments.workers, "seconds": arguments.seconds}
         before, ours, after = (_fresh(arguments, kind=kind, **common) for kind in ("bare", "ours", "bare"))
@@ -146,19 +147,19 @@ def _throughput(name: str, arguments: argparse.Namespace) -> Measured:
     mine, bare = (statistics.median(values) for values in zip(*rounds, strict=True))
     ratio = statistics.median(ratios)
     share = f"{ratio:6.1%} ({min(ratios):.1%} to {max(ratios):.1%})"
-    _line(name, f"{mine:>11,.0f} samples/s   bare loop {bare:>11,.0f}   {share}   wanted {workload.target:.0%}")
+    line(name, f"{mine:>11,.0f} samples/s   bare loop {bare:>11,.0f}   {share}   wanted {workload.target:.0%}")
     return {"name": name, "samples_per_s": mine, "bare_samples_per_s": bare, "ratios": ratios, "ratio": ratio, "wanted": workload.target}
 
 
 def _form(arguments: argparse.Namespace, form: str, wanted: float) -> Measured:
     from benchmarks import forms
 
-    forms.write(form, arguments.data, _note)
+    forms.write(form, arguments.data, note)
     common = {"workers": arguments.workers, "seconds": arguments.seconds}
     other: Measured = {"kind": "bare_sound"} if form == "sound" else {"kind": "form", "form": f"npy_{form}"}
     rounds = []
     for number in range(arguments.rounds):
-        _note(f"{form}: round {number + 1} of {arguments.rounds}")
+        note(f"{form}: round {number + 1} of {arguments.rounds}")
         before, ours, after = (_fresh(arguments, **what, **common) for what in (other, {"kind": "form", "form": form}, other))
         if {before["checksum"], after["checksum"]} != {ours["checksum"]}:
             sys.exit(f"{form}: the batches differ")
@@ -167,17 +168,17 @@ def _form(arguments: argparse.Namespace, form: str, wanted: float) -> Measured:
     mine, theirs = (statistics.median(values) for values in zip(*rounds, strict=True))
     share = f"{statistics.median(ratios):6.1%} ({min(ratios):.1%} to {max(ratios):.1%})"
     against = "bare loop" if form == "sound" else "NpyArrays"
-    _line(form, f"{mine:>11,.0f} samples/s   {against} {theirs:>11,.0f}   {share}   wanted {wanted:.0%}")
+    line(form, f"{mine:>11,.0f} samples/s   {against} {theirs:>11,.0f}   {share}   wanted {wanted:.0%}")
     return {"name": form, "samples_per_s": mine, "other_samples_per_s": theirs, "ratios": ratios, "wanted": wanted}
 
 
 def _median_of(arguments: argparse.Namespace, name: str, key: str, wanted: str, unit: str, **what: Any) -> Measured:
     values = []
     for number in range(arguments.rounds):
-        _note(f"{name}: round {number + 1} of {arguments.rounds}")
+        note(f"{name}: round {number + 1} of {arguments.rounds}")
         values.append(_fresh(arguments, kind=name, **what)[key])
     median = statistics.median(values)
-    _line(name, f"{median:>11,.2f} {unit} ({min(values):,.2f} to {max(values):,.2f})   wanted {wanted}")
+    line(name, f"{median:>11,.2f} {unit} ({min(values):,.2f} to {max(values):,.2f})   wanted {wanted}")
     return {"name": name, "median": median, "unit": unit, "values": values, "wanted": wanted}
 
 
@@ -186,12 +187,12 @@ def _empty(arguments: argparse.Namespace) -> Measured:
 
 
 def _first_batch(arguments: argparse.Namespace) -> Measured:
-    WORKLOADS["vol32"].write(arguments.data, _note)
+    WORKLOADS["vol32"].write(arguments.data, note)
     return _median_of(arguments, "first_batch", "seconds", "≤ 0.5", "s with 8 workers, TensorFlow imported")
 
 
 def _memory(arguments: argparse.Namespace) -> Measured:
-    WORKLOADS["vol32"].write(arguments.data, _note)
+    WORKLOADS["vol32"].write(arguments.data, note)
     return _median_of(arguments, "memory", "megabytes", "≤ 4", "MB anonymous per worker")
 
 
@@ -203,13 +204,13 @@ def _several(arguments: argparse.Namespace, name: str, figures: dict[str, tuple[
     """Print a line for each figure: its key in what is measured → its unit, and what is wanted of it."""
     rounds = []
     for number in range(arguments.rounds):
-        _note(f"{name}: round {number + 1} of {arguments.rounds}")
+        note(f"{name}: round {number + 1} of {arguments.rounds}")
         rounds.append(_fresh(arguments, kind=name, **what))
     found: Measured = {"name": name}
     for key, (unit, wanted) in figures.items():
         values = [measured[key] for measured in rounds]
         median = statistics.median(values)
-        _line(name, f"{median:>11,.2f} {unit} ({min(values):,.2f} to {max(values):,.2f})   {wanted}")
+        line(name, f"{median:>11,.2f} {unit} ({min(values):,.2f} to {max(values):,.2f})   {wanted}")
         found[key] = {"median": median, "unit": unit, "values": values, "wanted": wanted}
     return found
 
@@ -217,14 +218,14 @@ def _several(arguments: argparse.Namespace, name: str, figures: dict[str, tuple[
 def _paths(arguments: argparse.Namespace) -> Measured:
     from benchmarks import scale
 
-    WORKLOADS["vol32"].write(arguments.data, _note)
+    WORKLOADS["vol32"].write(arguments.data, note)
     scale.write_paths(arguments.data)
     first = "s to the first batch with 8 workers, TensorFlow not imported"
     return _several(arguments, "paths", {"source_s": ("s for NpyFiles of 10⁶ paths", "wanted ≤ 0.5"), "first_batch_s": (first, "wanted ≤ 0.6")})
 
 
 def _epoch_gap(arguments: argparse.Namespace) -> Measured:
-    WORKLOADS["vol32"].write(arguments.data, _note)
+    WORKLOADS["vol32"].write(arguments.data, note)
     figures = {
         "ratio": ("× the wait inside an epoch, batches lying ready", "wanted ≤ 2"),
         "idle_ratio": ("× the wait inside an epoch, means, in a loop without work", "wanted ≤ 2"),
@@ -258,7 +259,7 @@ def _jpeg_large(arguments: argparse.Namespace) -> Measured:
 def _buckets(arguments: argparse.Namespace) -> Measured:
     from benchmarks import buckets
 
-    buckets.write(arguments.data, _note)
+    buckets.write(arguments.data, note)
     figures = {
         "trained": ("× the samples/s of one shape, in a loop that computes the tanh of each value", "wanted ≥ 1.8"),
         "trained_cpu": ("× the CPU time of a sample, in that loop", ""),
@@ -270,7 +271,7 @@ def _buckets(arguments: argparse.Namespace) -> Measured:
 
 
 def _describe(arguments: argparse.Namespace) -> Measured:
-    WORKLOADS["img224"].write(arguments.data, _note)
+    WORKLOADS["img224"].write(arguments.data, note)
     WORKLOADS["img224"].warm(arguments.data)
     figures = {
         "ratio": ("× a bare loop of the same arithmetic, img224", "wanted ≥ 0.85"),
@@ -281,7 +282,7 @@ def _describe(arguments: argparse.Namespace) -> Measured:
 
 
 def _cache(arguments: argparse.Namespace) -> Measured:
-    WORKLOADS["jpeg"].write(arguments.data, _note)
+    WORKLOADS["jpeg"].write(arguments.data, note)
     figures = {
         "folder": ("× NpyArrays of the decoded pictures, cached in a folder", "wanted ≥ 0.92"),
         "memory": ("× NpyArrays, cached in memory", "wanted ≥ 0.92"),
@@ -297,7 +298,7 @@ def _cache(arguments: argparse.Namespace) -> Measured:
 def _pack(arguments: argparse.Namespace) -> Measured:
     from benchmarks import kept
 
-    kept.write_small_files(arguments.data, _note)
+    kept.write_small_files(arguments.data, note)
     figures = {
         "ratio": ("× 20,000 small files, caches dropped, for a pack of them", "wanted ≥ 5"),
         "in_blocks": ('× the files, for the pack with shuffle="blocks"', ""),
@@ -314,12 +315,12 @@ def _many_workers(arguments: argparse.Namespace) -> Measured:
     for (workers, wait_ms), wanted in many_workers.CASES.items():
         rounds = []
         for number in range(arguments.rounds):
-            _note(f"many_workers, {workers} × {wait_ms:g} ms: round {number + 1} of {arguments.rounds}")
+            note(f"many_workers, {workers} × {wait_ms:g} ms: round {number + 1} of {arguments.rounds}")
             rounds.append(_fresh(arguments, kind="many_workers", workers=workers, wait_ms=wait_ms, seconds=arguments.seconds))
         ratios = [measured["ratio"] for measured in rounds]
         rate, supervisor = (statistics.median(measured[key] for measured in rounds) for key in ("samples_per_s", "supervisor"))
         share = f"{statistics.median(ratios):6.1%} ({min(ratios):.1%} to {max(ratios):.1%}) of the ideal   wanted {wanted:.0%}"
-        _line("many_workers", f"{rate:>9,.0f} samples/s   {share}   {workers} workers × {wait_ms:g} ms, supervisor {supervisor:.0%} of a core")
+        line("many_workers", f"{rate:>9,.0f} samples/s   {share}   {workers} workers × {wait_ms:g} ms, supervisor {supervisor:.0%} of a core")
         found[f"{workers} × {wait_ms:g} ms"] = {"samples_per_s": rate, "ratios": ratios, "wanted": wanted, "supervisor": supervisor}
     pace = {"share": ("of a core for the supervisor at 20,000 rows/s of 5 ms", "wanted ≤ 0.3"), "samples_per_s": ("samples/s of it", "")}
     found["paced"] = _several(arguments, "paced", pace, seconds=arguments.seconds)
@@ -330,7 +331,7 @@ def _many_workers(arguments: argparse.Namespace) -> Measured:
     found["first_of_many"] = _several(arguments, "first_of_many", first)
     rates = {workers: many_workers.schedule(workers) for workers in many_workers.SIMULATED_WORKERS}
     listed = ", ".join(f"{workers} workers: {rate:,.0f}" for workers, rate in rates.items())
-    _line("schedule", f"{listed} events per second of CPU time   wanted ≥ 100,000, however many workers")
+    line("schedule", f"{listed} events per second of CPU time   wanted ≥ 100,000, however many workers")
     found["schedule"] = rates
     return found
 
@@ -338,7 +339,7 @@ def _many_workers(arguments: argparse.Namespace) -> Measured:
 def _lines(arguments: argparse.Namespace) -> Measured:
     from benchmarks import lines
 
-    _note("writing lines ...")
+    note("writing lines ...")
     lines.write(arguments.data, arguments.megabytes)
     figures = {
         "index_mb_per_s": ("MB/s, in which lines are found", "wanted ≥ 500"),
@@ -355,20 +356,20 @@ def _lines(arguments: argparse.Namespace) -> Measured:
 def _auto(arguments: argparse.Namespace) -> Measured:
     from benchmarks import auto
 
-    WORKLOADS["vol32"].write(arguments.data, _note)
+    WORKLOADS["vol32"].write(arguments.data, note)
     found: Measured = {"name": "auto"}
     for case in auto.CASES:
         fixed = {}
         for workers in auto.COUNTS:
-            _note(f"auto, {case}: {workers} workers")
+            note(f"auto, {case}: {workers} workers")
             fixed[workers] = _fresh(arguments, kind="auto", case=case, workers=workers)["batches_per_s"]
-        _note(f"auto, {case}: auto")
+        note(f"auto, {case}: auto")
         mine = _fresh(arguments, kind="auto", case=case, workers=0)
         fastest = max(fixed, key=lambda workers: fixed[workers])
         ratio = mine["batches_per_s"] / fixed[fastest]
         others = ", ".join(f"{workers}: {rate:,.1f}" for workers, rate in fixed.items())
         auto_found = f"{mine['batches_per_s']:>9,.1f} batches/s with {mine['workers']} workers"
-        _line("auto", f"{auto_found}   {ratio:6.1%} of the best fixed number, {fastest}   wanted ≥ 95%   {case} ({others})")
+        line("auto", f"{auto_found}   {ratio:6.1%} of the best fixed number, {fastest}   wanted ≥ 95%   {case} ({others})")
         found[case] = {"auto": mine, "fixed": fixed, "ratio": ratio}
     return found
 
@@ -379,18 +380,18 @@ def _fit(arguments: argparse.Namespace, backend: str, name: str, wanted: tuple[f
     for size, steps, limit in (("small", 200, wanted[0]), ("large", 30, wanted[1])):
         rounds = []
         for number in range(arguments.rounds):
-            _note(f"{name}, {size} batches: round {number + 1} of {arguments.rounds}")
+            note(f"{name}, {size} batches: round {number + 1} of {arguments.rounds}")
             feeds = [_fresh(arguments, kind="fit", backend=backend, feed=feed, size=size, steps=steps) for feed in ("loader", "prebuilt")]
             rounds.append([feed["microseconds"] for feed in feeds])
         mine, theirs = (statistics.median(values) for values in zip(*rounds, strict=True))
         ratio = statistics.median(one / other for one, other in rounds)
-        _line(f"{name} {size}", f"{mine:>11,.0f} µs a step   {other} {theirs:>11,.0f}   {ratio:6.2f} ×   wanted ≤ {limit} ×")
+        line(f"{name} {size}", f"{mine:>11,.0f} µs a step   {other} {theirs:>11,.0f}   {ratio:6.2f} ×   wanted ≤ {limit} ×")
         found[size] = {"microseconds": mine, "other_microseconds": theirs, "ratio": ratio, "wanted": limit}
     return {"name": name, **found}
 
 
 def _stats(arguments: argparse.Namespace) -> Measured:
-    WORKLOADS["mnist"].write(arguments.data, _note)
+    WORKLOADS["mnist"].write(arguments.data, note)
     figures = {
         "cpu_all": ("% more CPU time for a batch, all statistics", "wanted ≤ 2"),
         "cpu_stages": ("% more CPU time for a batch, stages", "wanted < 1"),
@@ -402,7 +403,7 @@ def _stats(arguments: argparse.Namespace) -> Measured:
 
 
 def _top(arguments: argparse.Namespace) -> Measured:
-    WORKLOADS["mnist"].write(arguments.data, _note)
+    WORKLOADS["mnist"].write(arguments.data, note)
     figures = {
         "slower": ("% less throughput beside `loader top`", "wanted ≤ 1"),
         "supervisor_ms": ("ms of the supervisor's CPU a second", ""),
@@ -416,10 +417,10 @@ def _cold(arguments: argparse.Namespace) -> Measured:
 
     found: Measured = {"name": "cold"}
     for name, workload in cold.WORKLOADS.items():
-        workload.write(arguments.data, _note)
+        workload.write(arguments.data, note)
         rounds = []
         for number in range(arguments.rounds):
-            _note(f"{name}: round {number + 1} of {arguments.rounds}")
+            note(f"{name}: round {number + 1} of {arguments.rounds}")
             bare = {depth: _fresh(arguments, kind="cold_bare", name=name, depth=depth) for depth in cold.DEPTHS}
             ours = _fresh(arguments, kind="cold", name=name)
             if {loop["checksum"] for loop in bare.values()} != {ours["checksum"]}:
@@ -430,7 +431,7 @@ def _cold(arguments: argparse.Namespace) -> Measured:
         ratios = [rate / max(bare.values()) for rate, bare in rounds]
         listed = ", ".join(f"{depth}: {rate:,.0f}" for depth, rate in medians.items())
         share = f"{mine / max(medians.values()):6.1%} of the best ({min(ratios):.1%} to {max(ratios):.1%} of a round's best)"
-        _line(name, f"{mine:>9,.0f} samples/s   bare loops {listed}   {share}   wanted {workload.target:.0%}")
+        line(name, f"{mine:>9,.0f} samples/s   bare loops {listed}   {share}   wanted {workload.target:.0%}")
         found[name] = {"samples_per_s": mine, "bare_samples_per_s": medians, "ratios": ratios, "wanted": workload.target}
     return found
 
@@ -461,16 +462,6 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "stats": _stats,
     "top": _top,
 }
-
-
-def _note(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def _line(name: str, text: str) -> None:
-    _note("")
-    print(f"{name:<12}{text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.far import work
+from benchmarks.terminal import line, note
 from tests.servers.faults import Faults
 from tests.servers.fronts import Front
 
@@ -52,7 +53,7 @@ def main() -> None:
     found = {}
     for name in arguments.names or list(_ROWS):
         for kind in _KINDS_OF[name]:
-            work.write(work.KINDS[kind], arguments.data, _note)
+            work.write(work.KINDS[kind], arguments.data, note)
         server = Front(arguments.data)
         try:
             found[name] = _ROWS[name](server, arguments)
@@ -117,7 +118,7 @@ def _against_bare(server: Front, arguments: argparse.Namespace, name: str, of: s
     expected = _fresh(arguments, kind="near", **common)["checksum"]
     rounds = []
     for number in range(arguments.rounds):
-        _note(f"{name}: round {number + 1} of {arguments.rounds}")
+        note(f"{name}: round {number + 1} of {arguments.rounds}")
         before, ours, after = (_fresh(arguments, kind=kind, **common) for kind in ("bare", "ours", "bare"))
         if ours["checksum"] != expected:
             sys.exit(f"{name}: the batches differ from those of the files")
@@ -143,7 +144,7 @@ def _medium(server: Front, arguments: argparse.Namespace) -> Measured:
     has_peer = arguments.peer.exists() and not subprocess.run([arguments.peer, "-c", "import torch, boto3"], capture_output=True).returncode
     rounds, alone = [], []
     for number in range(arguments.rounds):
-        _note(f"medium: round {number + 1} of {arguments.rounds}")
+        note(f"medium: round {number + 1} of {arguments.rounds}")
         peers = [json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)["samples_per_s"]] if has_peer else []
         ours = _fresh(arguments, kind="ours", **common)
         if ours["checksum"] != expected:
@@ -152,7 +153,7 @@ def _medium(server: Front, arguments: argparse.Namespace) -> Measured:
         rounds += [(ours["samples_per_s"], peer) for peer in peers]
     if has_peer:
         return _ratio_line("medium", rounds, f"PyTorch, {_PEER_WORKERS} workers, boto3", "wanted ≥ 300%")
-    _line("medium", f"{statistics.median(alone):>9,.0f} samples/s   PyTorch and boto3 are not installed in {arguments.peer}: not compared")
+    line("medium", f"{statistics.median(alone):>9,.0f} samples/s   PyTorch and boto3 are not installed in {arguments.peer}: not compared")
     return {"samples_per_s": alone}
 
 
@@ -167,7 +168,7 @@ def _faults(server: Front, arguments: argparse.Namespace) -> Measured:
     counts = server.counts()
     rounds = []
     for number in range(arguments.rounds):
-        _note(f"faults: round {number + 1} of {arguments.rounds}")
+        note(f"faults: round {number + 1} of {arguments.rounds}")
         rates = []
         for faults in (_LATENCY, _FAULTY, _LATENCY):
             server.set_faults(faults)
@@ -192,7 +193,7 @@ def _cache(server: Front, arguments: argparse.Namespace) -> Measured:
     server.forget()
     second = _fresh(arguments, **common, options=half, seed=2)
     hits = 1 - sum(f"/{kind.name}/" in asked and "GET" in asked and "bytes=" not in asked for asked in server.counts().asked) / kind.samples
-    _line("cache", f"{hits:>9.1%} of the objects come from a cache of half the data   wanted 50 ± 2%")
+    line("cache", f"{hits:>9.1%} of the objects come from a cache of half the data   wanted 50 ± 2%")
     requests = {}
     for seeds in ((1, 2), (1, 1)):
         shutil.rmtree(folder, ignore_errors=True)
@@ -204,7 +205,7 @@ def _cache(server: Front, arguments: argparse.Namespace) -> Measured:
         counted = {asked: count for asked, count in server.counts().asked.items() if "GET" in asked and "bytes=" not in asked}
         orders = "two orders" if seeds[0] != seeds[1] else "the same order"
         requests[orders] = sum(counted.values()) / kind.samples
-        _line("cache", f"{requests[orders]:>9.1%} of the objects are fetched by two runs that fill one cache in {orders}   wanted 100 ± 2%")
+        line("cache", f"{requests[orders]:>9.1%} of the objects are fetched by two runs that fill one cache in {orders}   wanted 100 ± 2%")
     shutil.rmtree(folder, ignore_errors=True)
     if [first["checksum"], second["checksum"]] != expected:
         sys.exit("cache: the batches differ from those of the files")
@@ -225,18 +226,8 @@ def _ratio_line(name: str, rounds: list[tuple[float, float]], other: str, wanted
     ratios = [mine / theirs for mine, theirs in rounds]
     mine, theirs = (statistics.median(values) for values in zip(*rounds, strict=True))
     share = f"{statistics.median(ratios):6.1%} ({min(ratios):.1%} to {max(ratios):.1%})"
-    _line(name, f"{mine:>9,.0f} samples/s   {other} {theirs:>9,.0f}   {share}   {wanted}")
+    line(name, f"{mine:>9,.0f} samples/s   {other} {theirs:>9,.0f}   {share}   {wanted}")
     return {"samples_per_s": mine, "other_samples_per_s": theirs, "ratios": ratios}
-
-
-def _note(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def _line(name: str, text: str) -> None:
-    _note("")
-    print(f"{name:<8}{text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from benchmarks.peers.loaders.peer import Peer
 from benchmarks.peers.plan import BARE, OURS, Step, steps
 from benchmarks.peers.processes import Prepared
 from benchmarks.peers.tasks import TASKS, Task
+from benchmarks.terminal import note
 
 Found = dict[str, Any]
 
@@ -64,10 +64,10 @@ class Run:
                     self._left.pop(0)
                     self._done_s += step.seconds(self._seconds)
                     self._file.write_text(json.dumps(self._found, indent=1) + "\n")
-                _note("")
+                note("")
                 print(tables.as_lines(self._found, task, self._peers), flush=True)
         finally:
-            _note("")
+            note("")
             self._close()
 
     def _cell(self, step: Step) -> dict[str, Any]:
@@ -77,9 +77,9 @@ class Run:
     def _prepare(self, task: Task) -> None:
         if any(keras != task.fit for _, keras in self._prepared):
             self._close()
-        task.work.write(self._data, _note)
+        task.work.write(self._data, note)
         if not task.cold:
-            _note(f"{task.name}: reading the files once")
+            note(f"{task.name}: reading the files once")
             task.work.warm(self._data)
 
     def _take(self, step: Step) -> None:
@@ -112,9 +112,4 @@ class Run:
 
     def _show(self, step: Step) -> None:
         title = self._peers[step.peer].title if step.peer in self._peers else "a batch that exists"
-        _note(f"{step.task}: {title}, {step.key}; about {self.estimate_s() / 60:.0f} min left")
-
-
-def _note(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        note(f"{step.task}: {title}, {step.key}; about {self.estimate_s() / 60:.0f} min left")

@@ -295,7 +295,7 @@ def test_of_two_threads_that_take_batches_at_once_one_is_told_what_is_allowed_an
     assert errors or not pause_s
 
 
-def test_a_batch_costs_the_trainer_at_most_23_calls_of_python() -> None:
+def test_a_batch_costs_the_trainer_at_most_25_calls_of_python() -> None:
     """Also one that has to be waited for, and with that which lets go of the one before. docs/design.md lists them."""
     events: list[str] = []
     counts = []
@@ -309,4 +309,4 @@ def test_a_batch_costs_the_trainer_at_most_23_calls_of_python() -> None:
             counts.append(events.count("call"))
             events.clear()
         del batch
-    assert sorted(counts)[5] <= 23, counts
+    assert sorted(counts)[5] <= 25, counts

@@ -22,13 +22,10 @@ from loader.train.remote.connection import Connection
 from loader.train.remote.lease import Outbox
 from loader.train.remote.slot_reader import SlotReader
 
-_LOOK_MS = 500
 _AGAIN_S = 0.02
 
 # A supervisor that dies is replaced within a second or two, once the script that owns it waits for a batch; validation may come before that.
 _SUCCESSOR_S = 300.0
-
-_WAIT_NS, _WAITING = int(TrainerCell.WAIT_NS), int(TrainerCell.WAITING_GAUGE)
 
 
 class Attached(SlotReader):
@@ -49,7 +46,6 @@ class Attached(SlotReader):
         super().__init__(substitutes=True, quarantine=None)
         self._name = name
         self._owner = os.getpid()
-        self._closed = False
         self._settings = dict(settings)
         deadline = time.monotonic() + timeout_s
         while True:
@@ -78,7 +74,7 @@ class Attached(SlotReader):
         self._supervisor_pid: int = answer["pid"]
         self._number: int = answer["attached"]
         self.board = Board(given.board, answer["max_workers"]).seen_by(answer["attached"])
-        self.cells, self._raw = self.board.trainer, self.board.trainer.raw
+        self.cells = self.board.trainer
         outbox = Outbox(given.inbox, self._interrupt, self.cells.cell(TrainerCell.LENT_GAUGE))
         os.close(given.inbox)
         os.close(given.board)
@@ -122,17 +118,7 @@ class Attached(SlotReader):
     # The supervisor's life.
 
     def _receive(self) -> None:
-        supervisor = self._supervisor
-        started = time.perf_counter_ns()
-        self._raw[_WAITING] = 1
-        try:
-            arrived = supervisor.wait(_LOOK_MS)
-        finally:
-            self._raw[_WAITING] = 0
-        self._raw[_WAIT_NS] += time.perf_counter_ns() - started
-        if self._closed:
-            raise LoaderClosed("this loader was closed while it waited for a batch")
-        if arrived and not supervisor.read():
+        if self._wait() and not self._supervisor.read():
             self._follow()
 
     def _follow(self) -> None:

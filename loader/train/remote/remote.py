@@ -31,12 +31,6 @@ from loader.train.remote.restarts import MOST_RESTARTS, WINDOW_S, RequestedSetti
 from loader.train.remote.slot_reader import SlotReader
 from loader.train.remote.supervisor import SupervisorProcess
 
-# How often it looks at what is printed while it waits.
-_LOOK_MS = 500
-
-# As plain numbers: they are used for every batch, or every slot.
-_WAIT_NS, _WAITING = int(TrainerCell.WAIT_NS), int(TrainerCell.WAITING_GAUGE)
-
 _SILENCE_S = 60.0
 
 
@@ -57,7 +51,6 @@ class Remote(SlotReader):
     def __init__(self, pipeline: Pipeline, config: Config, silence_s: float = _SILENCE_S, told: Mapping[str, Any] | None = None) -> None:
         super().__init__(config.on_error == "substitute", config.quarantine)
         self._owner = os.getpid()
-        self._closed = False
         self._silence_s = silence_s
         self._max_workers = config.worker_ceiling
         self.cursor = Cursor()
@@ -74,7 +67,7 @@ class Remote(SlotReader):
         }
         self.board = Board(self._kept["board"], self._max_workers)
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0  # there is no supervisor yet
-        self.cells, self._raw = self.board.trainer, self.board.trainer.raw
+        self.cells = self.board.trainer
         introduce(self.cells, config.name)
         self._requested = RequestedSettings(config, self.board.supervisor)
         self.board.stages.write_text(pipeline.stage_names())
@@ -152,15 +145,7 @@ class Remote(SlotReader):
         if supervisor.ended:  # and could not be replaced then
             self._replace()
             return
-        started = time.perf_counter_ns()
-        self._raw[_WAITING] = 1
-        try:
-            arrived = supervisor.wait(_LOOK_MS)
-        finally:
-            self._raw[_WAITING] = 0
-        self._raw[_WAIT_NS] += time.perf_counter_ns() - started
-        if self._closed:
-            raise LoaderClosed("this loader was closed while it waited for a batch")
+        arrived = self._wait()
         self._relay.look(idle=not arrived)
         if arrived:
             if not supervisor.read():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 from loader.data.layout import SlotLayout, aligned_copy
 from loader.data.spec import Array, SampleSpec
-from loader.errors import IterationError, LoaderError
+from loader.errors import IterationError, LoaderClosed, LoaderError
 from loader.ipc.arena import ArenaLayout
 from loader.ipc.board import SupervisorCell, TrainerCell
 from loader.train.notices import warn_of_first_bad
@@ -20,6 +21,10 @@ from loader.train.remote.starvation import Starvation
 
 # As plain numbers: they are used for every batch, or every slot.
 _QUOTA, _QUARANTINED = int(SupervisorCell.QUOTA_GAUGE), int(SupervisorCell.QUARANTINED)
+_WAIT_NS, _WAITING = int(TrainerCell.WAIT_NS), int(TrainerCell.WAITING_GAUGE)
+
+# How often it looks at what else there is to do while it waits.
+_LOOK_MS = 500
 
 # Copying this much costs less than what a kept slot costs the others.
 _SMALL_BYTES = 4096
@@ -47,6 +52,7 @@ class SlotReader(Producer):
         self._slots = 0
         self._small: list[frozenset[int]] = []
         self._interrupt = Interrupt()
+        self._closed = False
 
     @abstractmethod
     def _receive(self) -> None:
@@ -91,6 +97,23 @@ class SlotReader(Producer):
             self._substitutes = False
             warn_of_first_bad(record, self._quarantine)
         return self._batches.pop()
+
+    def _wait(self) -> bool:
+        """Wait until the supervisor has sent something, half a second at most, and return whether it has. The time is the trainer's wait for data.
+
+        Raises:
+            LoaderClosed: another thread has closed the loader meanwhile.
+        """
+        raw, started = self.cells.raw, time.perf_counter_ns()
+        raw[_WAITING] = 1
+        try:
+            arrived = self._supervisor.wait(_LOOK_MS)
+        finally:
+            raw[_WAITING] = 0
+        raw[_WAIT_NS] += time.perf_counter_ns() - started
+        if self._closed:
+            raise LoaderClosed("this loader was closed while it waited for a batch")
+        return arrived
 
     def _next_slot(self, leased: bool) -> None:
         if self._supervisor.records:
