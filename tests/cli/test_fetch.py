@@ -14,6 +14,7 @@ import pytest
 
 from loader import NpyFiles
 from loader.data.remote.fetch_cache.fetch_cache import HEADER_BYTES
+from loader.watch.fetch import fetch as fetch_command
 from loader.watch.fetch import into
 from tests.batches import assert_same, inline
 from tests.cli.commands import COMMAND, run_here
@@ -94,6 +95,30 @@ def test_plain_files_are_written_whole(
             path.write_bytes(path.read_bytes()[::-1])
             s3_bucket.put("train/000002.npy", path.read_bytes())
     assert sorted(os.listdir(target)) == [".fetched.jsonl", *sorted(os.listdir(folder))]
+
+
+def test_of_a_file_of_which_a_part_does_not_come_nothing_after_it_is_written(
+    npy_folder: Any, s3_bucket: Bucket, behind: Front, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command goes on from there, also if the run before was killed in the middle of a line of the list."""
+    monkeypatch.setattr(into, "PART_BYTES", 1000)
+    monkeypatch.setattr(fetch_command, "_PATIENCE_S", 4.0)
+    folder, target = npy_folder(3, (30, 40)), tmp_path / "target"
+    s3_bucket.put_folder(folder, "train/")
+    behind.set_faults(Faults(unavailable=1.0, only="/000001.npy bytes=2000-2999"))
+    assert run_here("fetch", f"{s3_bucket.url}/train", str(target), "--files", "--json") == 1
+    found = told(capsys)
+    assert (found["there"] + found["fetched"], len(found["failed"]), found["complete"]) == (2, 1, False)
+    (part,) = target.glob("000001.npy*")
+    assert part.suffix == ".part"
+    assert part.read_bytes() == (folder / "000001.npy").read_bytes()[:2000]
+    with (target / ".fetched.jsonl").open("a") as file:
+        file.write('{"name": "0000')
+    behind.set_faults(Faults())
+    for fetched in (1, 0):
+        assert run_here("fetch", f"{s3_bucket.url}/train", str(target), "--files", "--json") == 0
+        assert told(capsys)["fetched"] == fetched
+        assert (target / "000001.npy").read_bytes() == (folder / "000001.npy").read_bytes()
 
 
 @pytest.mark.parametrize("files", [False, True])

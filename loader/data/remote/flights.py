@@ -1,4 +1,4 @@
-"""A span on its way, what is counted of all of them, and whether what came is what was meant."""
+"""A span on its way, what is counted of all of them, and what is wrong with one that came, or that did not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Fetched, Problem, Span
+from loader.errors import FetchError
 
 _CHANGED = "has changed since the source was made, or is of another size. What to do: make the source again; a resumed run needs the same data"
 
@@ -57,6 +58,16 @@ class Counts:
     retries: int = 0
     in_flight: int = 0
     waited_ns: int = 0
+
+
+def late(flight: Flight, patience_s: float) -> FetchError:
+    """Return what is raised for a flight that has not ended within `patience_s`."""
+    last = flight.last
+    said = f"; the last of {flight.failures} failed tries: {last.words}" if last else ""
+    return FetchError(
+        flight.span.url,
+        f"did not come within {patience_s:.3g} s{said}. What to do: check network and store; a larger sample_timeout_s waits longer",
+    )
 
 
 def check(span: Span, fetched: Fetched) -> Problem | None:

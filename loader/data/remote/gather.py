@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from loader.data.remote.fetch_cache.fetch_cache import FetchCache
-from loader.data.remote.flights import Counts, Flight, State, check
+from loader.data.remote.flights import Counts, Flight, State, check, late
 from loader.data.remote.objects import Fetched, Problem, Span
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.pace import Pace, pause_s
@@ -115,6 +115,11 @@ class Gather:
         assert flight.result is not None
         return flight.result
 
+    def drop(self, span: Span) -> None:
+        """Forget a span that nobody will take, wherever it is."""
+        if (flight := self._flights.pop(span, None)) is not None:
+            self._loop.call_soon_threadsafe(self._admit, [], [flight])
+
     def _wait_for(self, flight: Flight) -> None:
         if flight.ended:
             return
@@ -124,7 +129,7 @@ class Gather:
         self.counts.waited_ns += time.monotonic_ns() - began
         if not arrived:
             self._loop.call_soon_threadsafe(self._admit, [], [flight])
-            raise self._late(flight)
+            raise late(flight, self._patience_s)
 
     def close(self) -> None:
         """End the thread; nothing is fetched any more."""
@@ -136,14 +141,6 @@ class Gather:
                 "far data was read in this process before it was forked, and the threads that fetch it are not there in the fork, so that it would "
                 "wait for ever. What to do: read no sample before the fork, or start processes by 'spawn'"
             )
-
-    def _late(self, flight: Flight) -> FetchError:
-        last = flight.last
-        said = f"; the last of {flight.failures} failed tries: {last.words}" if last else ""
-        return FetchError(
-            flight.span.url,
-            f"did not come within {self._patience_s:.3g} s{said}. What to do: check network and store; a larger sample_timeout_s waits longer",
-        )
 
     # All that follows runs in the thread of the loop.
 

@@ -126,11 +126,16 @@ def _fetch(summary: Summary, files: bool, cache_bytes: str | None, sitting: Meas
 
 
 def _in_order(gather: Gather, spans: Iterator[Span]) -> Iterator[tuple[Span, Fetched | Exception]]:
-    """Yield spans with what came, or why it did not, while those after them are on their way."""
+    """Yield spans with what came, or why it did not, while those after them are on their way.
+
+    Of an object of which a part did not come, nothing else is yielded: the same command fetches it from there.
+    """
     ahead: deque[Span] = deque()
     nbytes = 0
+    broken: set[str] = set()
+    whole = (span for span in spans if span.url not in broken)
     while True:
-        while len(ahead) < _AHEAD and nbytes < _AHEAD_BYTES and (span := next(spans, None)) is not None:
+        while len(ahead) < _AHEAD and nbytes < _AHEAD_BYTES and (span := next(whole, None)) is not None:
             gather.begin((span,))
             ahead.append(span)
             nbytes += _bytes_of(span)
@@ -138,9 +143,13 @@ def _in_order(gather: Gather, spans: Iterator[Span]) -> Iterator[tuple[Span, Fet
             return
         span = ahead.popleft()
         nbytes -= _bytes_of(span)
+        if span.url in broken:
+            gather.drop(span)
+            continue
         try:
             yield span, gather.take(span)
         except (FetchError, DataNotFoundError) as error:
+            broken.add(span.url)
             yield span, error
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from loader.data.remote.fetch_cache.fetch_cache import FetchCache
 from loader.data.remote.objects import UNKNOWN_SIZE, Fetched, Span
 from loader.data.sources.files.far_index import FarIndex
-from loader.errors import ConfigError
+from loader.errors import ConfigError, PipelineError
 
 PART_BYTES = 8 * 2**20
 """Of an object that becomes a file: a large one comes in parts, many at a time."""
@@ -80,7 +80,8 @@ class IntoCache:
 class IntoFiles:
     """A folder with a file for each object, of the same name below the URL. Unfinished ones end with `.part`.
 
-    A list in the folder, `.fetched.jsonl`, says of each file which version of the object it is.
+    A list in the folder, `.fetched.jsonl`, says of each file which version of the object it is. A run that is killed may leave the beginning of
+    a line there, so each record also begins with a line break; empty lines, and what is no record, are skipped.
 
     Args:
         index: of the objects.
@@ -113,13 +114,15 @@ class IntoFiles:
             yield from _parts(span, max(0, _size(self._part_path(span))) // PART_BYTES * PART_BYTES)
 
     def put(self, span: Span, fetched: Fetched) -> None:
-        """Write a part; the last one gives the file its name."""
+        """Write a part; the last one gives the file its name. Raises PipelineError if a part before it is missing."""
         part = self._part_path(span)
         if self._part[0] != part:
             self.close()
             os.makedirs(os.path.dirname(part), exist_ok=True)
             self._part = (part, os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
         fd, content, place = self._part[1], memoryview(fetched.content), span.start
+        if os.fstat(fd).st_size < place:
+            raise PipelineError(f"{part} would have a hole before byte {place:,}: a part of {span.url} is missing")
         while content:
             written = os.pwrite(fd, content, place)
             content, place = content[written:], place + written
@@ -128,7 +131,7 @@ class IntoFiles:
             self.close()
             os.replace(part, self._path(span.url))
             with open(os.path.join(self._folder, _LIST), "a") as file:
-                file.write(json.dumps({"name": self._name(span.url), "size": span.size, "version": span.version}) + "\n")
+                file.write("\n" + json.dumps({"name": self._name(span.url), "size": span.size, "version": span.version}) + "\n")
             self.done += 1
 
     def close(self) -> None:
@@ -139,11 +142,11 @@ class IntoFiles:
 
     def _listed(self) -> dict[str, list[int]]:
         try:
-            with open(os.path.join(self._folder, _LIST)) as file:
-                lines = [json.loads(line) for line in file if line.endswith("\n")]  # one without an end is of a run that was killed
+            with open(os.path.join(self._folder, _LIST), "rb") as file:
+                records = list(map(_record, file))
         except FileNotFoundError:
             return {}
-        return {line["name"]: [line["size"], line["version"]] for line in lines}
+        return {record["name"]: [record["size"], record["version"]] for record in records if record is not None}
 
     def _name(self, url: str) -> str:
         return self._index.relative(url)
@@ -159,6 +162,15 @@ class IntoFiles:
 
     def _part_path(self, span: Span) -> str:
         return f"{self._path(span.url)}.{span.version:x}.part"
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """Return what a line of the list says; None if it is empty or torn."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and record.keys() == {"name", "size", "version"} else None
 
 
 def _parts(span: Span, start: int) -> Iterator[Span]:
