@@ -11,7 +11,10 @@ from loader.errors import ConfigError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:::[A-Za-z][A-Za-z0-9+.-]*)*://")  # two letters at least: C:// is a drive
 _FLATTENED = re.compile(r"(?:[a-z][a-z0-9+.-]+/)?(s3a?|gs|gcs|az|abfss?|https?):/[^/]")  # what pathlib makes of one
+_LINKS = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*(?:::|://))")  # what joins URLs, and not the colons of an IPv6 address
 _WEB = ("http", "https")
+# Names that only a query with credentials has. Any other `?` is part of a name, or of a pattern, where the store is none of the web.
+_SIGNATURE = re.compile(r"[?&](?:[\w.-]*(?:signature|token|credential|secret|password|accesskeyid|accessid)|sig|api_?key)=", re.IGNORECASE)
 
 OBJECT_STORES = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "abfs", "abfss": "abfss", "http": "http", "https": "https"}
 """Schemes that obstore reads, and what it calls them; all others are for fsspec."""
@@ -40,16 +43,26 @@ def is_web(url: str) -> bool:
 
 
 def check_url(url: str) -> str:
-    """Return a URL without slashes at its end. Raises ConfigError, which does not show it, if it holds credentials or a query."""
-    from urllib.parse import urlsplit
+    """Return a URL without slashes at its end. Raises ConfigError, which does not show it, if it holds credentials or, of a web server, a query."""
+    for link in _LINKS.split(url):
+        _check_link(link)
+    return url.rstrip("/") if not url.endswith("://") else url
 
-    parts = urlsplit(url.partition("::")[0] if "::" in url else url)
+
+def _check_link(url: str) -> None:
+    """Check one of the URLs that `::` joins: the file in an archive, the archive, and so on."""
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigError("a URL can't be read as one; it is not shown, since there may be credentials in it. Its server's name is wrong") from None
     web = parts.scheme.lower() in _WEB
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    if web and parts.query:
+    if (web and parts.query) or _SIGNATURE.search(unquote(url)):
         raise ConfigError(
-            f"{shown}?...: the query of a URL, such as the signature of a presigned one, is not supported, since URLs are named in logs and errors. "
-            "What to do: give the URL without it, and credentials by storage_options= or the environment"
+            f"{re.split('[?&]', unquote(shown))[0]}?...: the query of a URL, such as the signature of a presigned one, is not supported, "
+            "since URLs are named in logs and errors. What to do: give the URL without it, and credentials by storage_options= or the environment"
         )
     if parts.password is not None or (web and parts.username is not None):
         raise ConfigError(
@@ -58,7 +71,6 @@ def check_url(url: str) -> str:
         )
     if not parts.netloc and parts.scheme.lower() in OBJECT_STORES:
         raise ConfigError(f"{url!r} names no {'server' if web else 'bucket'}; a URL reads {parts.scheme}://{'server' if web else 'bucket'}/path")
-    return url.rstrip("/") if not url.endswith("://") else url
 
 
 def check_no_flattened(path: object) -> None:
