@@ -216,7 +216,7 @@ def unpack_inbox(raw: bytes) -> list[InboxRecord]:
             records.append(Released(small, first, second))
         elif kind == _FAILED:
             records.append(Failed(small, first, second))
-        elif kind == _EXHAUSTED:
+        elif kind == _EXHAUSTED and third < len(Resource):
             records.append(Exhausted(small, first + UNKNOWN_ROW, bool(second), Resource(third)))
         elif kind == _SKIP:
             records.append(Skip(small, first, second, third))
@@ -229,7 +229,7 @@ def unpack_inbox(raw: bytes) -> list[InboxRecord]:
         elif kind == _CLOSE:
             records.append(Close())
         else:
-            raise ProtocolError(f"the inbox has a record of kind {kind}, which does not exist: {(kind, small, first, second, third)}")
+            raise ProtocolError(f"the inbox has a record of kind {kind} that does not exist: {(kind, small, first, second, third)}")
     return records
 
 
@@ -293,5 +293,5 @@ def unpack_ready(raw: bytes) -> list[ReadyRecord]:
         elif kind == _LOOK_KIND:
             found.append(Look())
         else:
-            raise ProtocolError(f"the ready pipe has a record of kind {kind}, which does not exist")
+            raise ProtocolError(f"the ready pipe has a record of kind {kind} that does not exist")
     return found

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -228,7 +229,8 @@ def test_garbage_from_a_reader_ends_only_its_own_reading(name: str) -> None:
     with Loader(SOURCE, 4, **SETTINGS, workers=1, name=name, shared=True) as loader:
         batches, found = loader.batches(), []
         found.append(copied(next(batches)))
-        for raw in [b"\xff" * 32, b"abc", bytes(64)]:
+        lacking = struct.pack("<IIQQQ", 2, 0, 0, 0, 99)  # a worker lacks something that there is not
+        for raw in [lacking, b"\xff" * 32, b"abc", bytes(64)]:
             answer, given = attachment.attach(name, {"epoch": 0, "batch": 0, "settings": {}})
             os.write(given.inbox, raw)
             wait_until(lambda ready=given.ready: _at_end(ready), "the end of its pipe", 10.0)

@@ -111,5 +111,11 @@ def test_no_delivery_has_the_number_that_means_any() -> None:
 
 @pytest.mark.parametrize(("unpack", "nbytes"), [(r.unpack_ready, r.READY_BYTES), (r.unpack_inbox, r.INBOX_BYTES)])
 def test_a_record_of_no_kind_is_an_error_of_the_protocol(unpack: Any, nbytes: int) -> None:
-    with pytest.raises(ProtocolError, match="kind 4294967295, which does not exist"):
+    with pytest.raises(ProtocolError, match="kind 4294967295 that does not exist"):
         unpack(b"\xff" * nbytes)
+
+
+def test_a_worker_that_lacks_what_there_is_not_is_an_error_of_the_protocol() -> None:
+    raw = r.Exhausted(0, UNKNOWN_ROW, False, r.Resource.MEMORY).pack()
+    with pytest.raises(ProtocolError, match="kind 2 that does not exist"):
+        r.unpack_inbox(raw[:-8] + (99).to_bytes(8, "little"))
