@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from loader.data.npy.file_io import is_descriptor_limit
 from loader.errors import ProtocolError
 from loader.ipc import memfd
 from loader.ipc.attachment import Descriptors
@@ -119,28 +120,21 @@ class Readers:
         if not error and not (number and self._schedule.has_room):
             slots = sum(self._schedule.counts())
             error = f"its {slots} slots are enough for the {len(self._attached) + 1} readers that it has; make it with more: slots={slots + 4}"
-        pidfd = -1
         if not error:
             try:
-                pidfd = os.pidfd_open(pid)
+                reader, given = self._open(pid, self._board.reader(number))
             except OSError as failure:
-                error = f"the process that asks (pid {pid}) can't be watched: {failure}"
+                error = f"its supervisor (pid {os.getpid()}) can't open what a reader (pid {pid}) needs: {failure.strerror}{_remedy(failure)}"
         if error:
             return {"called": self._pool.name, "error": error}, [], _nothing
-        inbox, inbox_write = open_pipe()
-        ready, ready_write = open_pipe()
-        os.set_blocking(inbox, False)
-        reader = self._attached[number] = _Attached(pid, pidfd, inbox, Outlet(ready_write), self._board.reader(number))
+        self._attached[number] = reader
         if number != before:
             for cell in TrainerCell:
                 reader.cells[cell] = 0
-        for fd in (inbox, pidfd):
-            self._epoll.register(fd, select.EPOLLIN)
         epoch = self._latest_epoch() if request["epoch"] is None else request["epoch"]
         self._schedule.reader_joined(number, epoch, request["batch"])
         self._publish()
         _log.info("process %d reads as well from now on, as reader %d", pid, number)
-        given = Descriptors(memfd.reopen_readonly(self._pool.arena), os.dup(self._pool.board), inbox_write, ready)
         answer = {
             "attached": number,
             "epoch": epoch,
@@ -152,6 +146,25 @@ class Readers:
             **self._board.told.read_text(),
         }
         return answer, list(given), lambda: self.leave(number)
+
+    def _open(self, pid: int, cells: Cells) -> tuple[_Attached, Descriptors]:
+        """Open and watch all that a trainer needs to be a reader, or raise OSError and leave nothing open. Return its end of it, too."""
+        with contextlib.ExitStack() as opened:
+
+            def own(fd: int) -> int:
+                opened.callback(os.close, fd)
+                return fd
+
+            pidfd = own(os.pidfd_open(pid))
+            inbox, inbox_write = map(own, open_pipe())
+            ready, ready_write = map(own, open_pipe())
+            given = Descriptors(own(memfd.reopen_readonly(self._pool.arena)), own(os.dup(self._pool.board)), inbox_write, ready)
+            os.set_blocking(inbox, False)
+            for fd in (inbox, pidfd):
+                self._epoll.register(fd, select.EPOLLIN)
+                opened.callback(self._epoll.unregister, fd)
+            opened.pop_all()  # all or none
+        return _Attached(pid, pidfd, inbox, Outlet(ready_write), cells), given
 
     def _refusal(self, request: dict[str, Any]) -> str:
         """Return in words why a trainer is not taken in; "" if it may be."""
@@ -207,17 +220,17 @@ class Readers:
     def _feed(self, number: int, reader: _Attached) -> bool:
         """Feed what a reader has said; return whether it stays."""
         with contextlib.suppress(ProtocolError, struct.error):
-            while raw := _read(reader.inbox):
-                for record in unpack_inbox(raw):
-                    match record:
-                        case Released():
-                            self._schedule.released(record._replace(reader=number))
-                        case Skip(_, epoch, batch) if epoch < _EPOCHS and batch < self._pool.batches:
-                            self._schedule.skip(record._replace(reader=number))
-                        case Close():
-                            return False
-                        case _:
-                            raise ProtocolError(f"reader {number} sent {record}")
+            raw = _read(reader.inbox)  # once: if there is more, the next wait ends at once, and one that writes without end holds up nobody
+            for record in unpack_inbox(raw or b""):
+                match record:
+                    case Released():
+                        self._schedule.released(record._replace(reader=number))
+                    case Skip(_, epoch, batch) if epoch < _EPOCHS and batch < self._pool.batches:
+                        self._schedule.skip(record._replace(reader=number))
+                    case Close():
+                        return False
+                    case _:
+                        raise ProtocolError(f"reader {number} sent {record}")
             return raw is not None
         _log.warning("process %d sent what no reader sends, and is let go (reader %d)", reader.pid, number)
         return False
@@ -254,6 +267,10 @@ def _read(fd: int) -> bytes | None:
         return read_records(fd, INBOX_BYTES) or None
     except BlockingIOError:
         return b""
+
+
+def _remedy(failure: OSError) -> str:
+    return "; allow the script that made it more open files (ulimit -n)" if is_descriptor_limit(failure) else ""
 
 
 def _is_number(value: object, limit: int) -> bool:
