@@ -24,7 +24,8 @@ EVERYWHERE = {"config", "errors", "lazy_names", "machine"}
 TORCHVISION = "data/transforms/libraries/torchvision_pipeline.py"
 ASKING_BELOW = {
     "data/sources/whole_pass.py": {"train"},  # `source.statistics()` and `source.shapes()`, in the user's process only
-    "data/sources/cached/cache_memory.py": {"ipc"},  # memory files are made there only
+    "data/remote/scouting.py": {"ipc"},  # memory files are made there only
+    "data/sources/cached/cache_memory.py": {"ipc"},  # the same
 }
 
 

@@ -1,7 +1,8 @@
 """Looking at far data in the process that makes a source: by a child, which ends with its answer.
 
 obstore and fsspec start threads when they are used, and these stay: in a process that forks later, as many scripts do, they would be missing in the
-fork. So the user's process only asks. Question and answer go through pipes, and so do credentials: neither arguments nor environment have them.
+fork. So the user's process only asks. The question is in a memory file, which never blocks whoever writes it, and the answer comes through a pipe.
+So neither arguments, environment nor disk have credentials.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -40,6 +43,7 @@ _PATIENCE_S = 45.0  # of the child, for all tries of a request
 _REQUEST_S = 10.0  # for one that only asks: so that one that hangs is sent again
 _SILENCE_S = 30.0  # of the parent; the child gives a sign of life every second
 _SIGN_OF_LIFE_S = 1.0
+_DYING_S = 5.0  # from the end of the answer to that of the process
 _SHOWN_AFTER_S = 2.0
 
 _log = logging.getLogger("loader.data")
@@ -79,18 +83,16 @@ class Scout:
 
     def _ask(self, what: str, url: str, more: list[Any]) -> tuple[dict[str, Any], bytes]:
         check_library(url)
-        command = [sys.executable, "-c", _CHILD]
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        question = {"what": what, "url": url, "more": more, "options": self.options.values(), "request_s": _REQUEST_S}
+        with _written([sys.path, question]) as file:
+            child = subprocess.Popen([sys.executable, "-c", _CHILD], stdin=file, stdout=subprocess.PIPE)
+        assert child.stdout is not None
         try:
-            return _receive(
-                child, url, [sys.path, {"what": what, "url": url, "more": more, "options": self.options.values(), "request_s": _REQUEST_S}]
-            )
+            return _receive(child, child.stdout.fileno(), url)
         finally:
             child.kill()
             child.wait()
-            for end in (child.stdin, child.stdout):
-                if end is not None:
-                    end.close()
+            child.stdout.close()
 
 
 def check_library(url: str) -> None:
@@ -101,14 +103,23 @@ def check_library(url: str) -> None:
         check_fsspec(url)
 
 
-def _receive(child: subprocess.Popen[bytes], url: str, question: list[Any]) -> tuple[dict[str, Any], bytes]:
-    assert child.stdin is not None and child.stdout is not None
-    child.stdin.write(b"".join(json.dumps(line).encode() + b"\n" for line in question))
-    child.stdin.close()
-    pipe, text, shown = child.stdout.fileno(), bytearray(), _Shown(url)
+@contextmanager
+def _written(lines: list[Any]) -> Iterator[BinaryIO]:
+    """Give a memory file with a line of JSON for each, to be read from its beginning."""
+    from loader.ipc import memfd  # here, as shared memory is made in one place, below this one
+
+    with open(memfd.create("question"), "w+b") as file:
+        file.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+        file.seek(0)
+        yield file
+
+
+def _receive(child: subprocess.Popen[bytes], pipe: int, url: str) -> tuple[dict[str, Any], bytes]:
+    text, shown, ended = bytearray(), _Shown(url), "hangs"
     while select.select([pipe], [], [], _SILENCE_S)[0]:
         piece = os.read(pipe, 1 << 20)
         if not piece:
+            ended = _end_of(child)
             break
         text += piece
         while (end := text.find(b"\n")) >= 0:
@@ -123,9 +134,16 @@ def _receive(child: subprocess.Popen[bytes], url: str, question: list[Any]) -> t
             if len(text) < end + 1 + line["nbytes"]:
                 break
             return line, bytes(text[end + 1 :])
-    raise FetchError(
-        url, f"the process that looks at it gave no answer: it {'has died' if child.poll() is not None else 'hangs'}; see what it printed"
-    )
+    raise FetchError(url, f"the process that looks at it gave no answer: it {ended}; see what it printed")
+
+
+def _end_of(child: subprocess.Popen[bytes]) -> str:
+    """Return how a process ended that has closed its output, which it does a moment before."""
+    try:
+        status = child.wait(_DYING_S)
+    except subprocess.TimeoutExpired:
+        return "hangs at its end"
+    return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
 class _Shown:
@@ -153,6 +171,7 @@ class _Shown:
         """All are known."""
         if self._drawn:
             print(file=sys.stderr, flush=True)
+        self._drawn = False
 
 
 def _objects(header: dict[str, Any], content: bytes) -> Objects:
