@@ -136,6 +136,7 @@ def test_control_c_leaves_what_is_there_and_the_same_command_goes_on(
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 130
+    assert files or os.listdir(target / "claims") == []
     assert b"30 of 40 objects are in" in out
     assert "Interrupted. The same command goes on.\n" in (tmp_path / "err").read_text()
     behind.set_faults(Faults())

@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 
 from loader import ByteFiles, ConfigError, Loader, NpyFiles, decode
+from loader.data.remote.fetch_cache.cache_choice import CacheChoice
+from loader.data.remote.fetch_cache.cache_folder import CLAIMS, LOG
 from loader.data.remote.fetch_cache.fetch_cache import HEADER_BYTES
+from loader.data.remote.gather import Gather
+from loader.data.remote.objects import Span
+from loader.data.remote.options import StorageOptions
 from tests.batches import assert_same, inline, take
 from tests.processes import supervisor_of, wait_until, wait_until_gone, workers_of
 from tests.servers.faults import Faults
@@ -69,6 +74,21 @@ def test_two_runs_that_fill_one_cache_fetch_each_object_once(npy_folder: Any, fr
         for (x,), (y,) in zip(one, other, strict=True):
             np.testing.assert_array_equal(x, y)
     assert fetched(served) <= 306
+
+
+def test_whoever_fetches_closes_the_cache(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
+    """Claims of what hangs are taken back, and no descriptor of the log stays open."""
+    served = front(npy_folder(3), hang=1.0)
+    choice = CacheChoice.of(tmp_path / "cache", None, far=True)
+    assert choice is not None
+    log = (tmp_path / "cache" / LOG).resolve()
+    options = StorageOptions()
+    gather = Gather(options, 60.0, 4, 8, choice.open(options))
+    gather.begin(Span(f"{served.endpoint}/00000{number}.npy") for number in range(3))
+    wait_until(lambda: len(os.listdir(tmp_path / "cache" / CLAIMS)) == 3, "all are claimed", 30)
+    gather.close()
+    assert os.listdir(tmp_path / "cache" / CLAIMS) == []
+    assert log not in {path.resolve() for path in Path("/proc/self/fd").iterdir()}
 
 
 @pytest.mark.parametrize("victim", ["worker", "supervisor"])

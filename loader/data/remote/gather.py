@@ -47,7 +47,7 @@ class Gather:
         patience_s: after which a worker that waits is taken for stuck; `take` gives up sooner.
         most: requests on their way.
         kept: spans that are begun and not taken. Beyond that, the oldest ones are dropped, which nobody has taken since there was an error.
-        cache: where spans are looked for, and to which those that were fetched are added; None for none.
+        cache: where spans are looked for, and to which those that were fetched are added; None for none. It is closed with this.
 
     Attributes:
         counts: what was done so far.
@@ -69,7 +69,7 @@ class Gather:
         self._watching = False
         self._chance = random.Random()  # its own: that of the module is for the user's functions
         self._loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=_run, args=(self._loop,), name="loader-fetch", daemon=True)
+        thread = threading.Thread(target=_run, args=(self._loop, cache), name="loader-fetch", daemon=True)
         thread.start()
         self._end = weakref.finalize(self, _stop, self._loop, thread, self._pid)  # also at the end of the process
 
@@ -278,13 +278,15 @@ class Gather:
         self._start()
 
 
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    """Run a loop until it is stopped, and end what is on its way then."""
+def _run(loop: asyncio.AbstractEventLoop, cache: FetchCache | None) -> None:
+    """Run a loop until it is stopped; end what is on its way then, and take back what was claimed for it."""
     loop.run_forever()
     for task in asyncio.all_tasks(loop):
         task.cancel()
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
+    if cache is not None:
+        cache.close()
 
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, pid: int) -> None:

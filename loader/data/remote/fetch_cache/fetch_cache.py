@@ -40,6 +40,8 @@ _log = logging.getLogger("loader.cache")
 class FetchCache:
     """A folder of fetched spans, for one process. `has` and `read` may be called by another thread than the others.
 
+    Whoever fetches for it closes it: `loader.data.remote.gather.Gather`.
+
     Args:
         folder: that `prepare_folder` has made.
         max_bytes: that it may hold, over all processes; None: as much as the disk has.
@@ -126,7 +128,7 @@ class FetchCache:
         self._give_up(self._key(span))
 
     def close(self) -> None:
-        """Take back all claims."""
+        """Take back all claims, and close the log."""
         for key in list(self._claimed):
             self._give_up(key)
         self._budget.close()
