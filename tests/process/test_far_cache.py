@@ -56,11 +56,12 @@ def test_a_cache_of_half_the_data_saves_half_of_the_requests(npy_folder: Any, fr
     expected = inline(NpyFiles(folder), 10, 3, shuffle=True)
     with Loader(far, 10, workers=2, shuffle=True) as loader:
         assert_same(take(loader, 3), expected)
-    assert len(files_in(tmp_path / "cache")) == 100
+    kept = len(files_in(tmp_path / "cache"))
+    assert 100 <= kept <= 101  # the two workers may have looked at the same moment for what room there is
     served.forget()
     with Loader(far, 10, workers=2, shuffle=True) as loader:
         assert_same(take(loader, 1), expected[:20])
-    assert len([asked for asked in served.counts().asked if "bytes=" not in asked]) == 100  # some of them also for the next epoch
+    assert len([asked for asked in served.counts().asked if "bytes=" not in asked]) == 200 - kept  # some of them also for the next epoch
 
 
 def test_two_runs_that_fill_one_cache_fetch_each_object_once(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
