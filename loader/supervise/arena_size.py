@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from loader.config import Config
+from loader.config import Config, mib
 from loader.data.layout import SlotLayout
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.sources.source import Source, with_members
 from loader.data.spec import SampleSpec
+from loader.errors import MemoryLimitError
+from loader.ipc import memfd
 from loader.ipc.arena import ArenaLayout
 from loader.machine import available_cores
 from loader.supervise.memory import budget
@@ -74,6 +77,27 @@ def lay_out(
     need = _need(layout, shared, workers, far_rows)
     budget.check(need, config.memory_limit_bytes, config.batch_size)
     return layout, max(limit, need.total)
+
+
+def make_pages(arena: int, layout: ArenaLayout) -> Iterator[bool]:
+    """Make the arena's pages, a piece at each step.
+
+    Args:
+        arena: its memory.
+        layout: what is in it.
+
+    Raises:
+        MemoryLimitError: the system gives no more.
+    """
+    try:
+        yield from memfd.allocate(arena, layout.nbytes)
+    except OSError as error:
+        made = os.fstat(arena).st_blocks * 512  # stat(2)
+        raise MemoryLimitError(
+            f"the system gave only {mib(made)} of the {mib(layout.nbytes)} of shared memory for {layout.slots} slots × {mib(layout.slot_nbytes)}: "
+            f"{error.strerror}. Likely cause: a limit of the container, or other programs that have taken the memory meanwhile. "
+            "What to do: fewer slots (slots=), a smaller batch_size=, or a lower memory_limit=, from which the number of slots follows"
+        ) from error
 
 
 def _default_slots(config: Config, batch_rows: int, row_ns: int, slot_bytes: int, far_rows: int) -> int:

@@ -23,7 +23,6 @@ from loader.data.pipeline.pipeline import Pipeline
 from loader.data.plans.choice import plan_of
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.errors import LoaderError, PipelineError, ProtocolError
-from loader.ipc import memfd
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.bad_sample_log import BadSampleLog
 from loader.ipc.board import Board, Phase, SupervisorCell
@@ -35,7 +34,7 @@ from loader.ipc.quarantine import ErrorBudget
 from loader.ipc.records import INBOX_BYTES, Look, Packed, unpack_inbox
 from loader.machine import available_cores
 from loader.produce.worker import WorkerContext
-from loader.supervise.arena_size import SharedBytes, lay_out
+from loader.supervise.arena_size import SharedBytes, lay_out, make_pages
 from loader.supervise.bad_samples import BadSampleTracker
 from loader.supervise.first_sample import probe, refuse_tensorflow
 from loader.supervise.loop import Supervisor
@@ -174,7 +173,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
         trainer=trainer.pidfd,
         inbox=(inherited.inbox_read, inherited.inbox_write),
         ready=ready,
-        pages=memfd.allocate(inherited.arena, layout.nbytes),
+        pages=make_pages(inherited.arena, layout),
         outputs=[LineFile(fd, LIMIT_BYTES) for fd in (inherited.stdout, inherited.stderr, inherited.logs)],
         workers=inherited.workers,
         sample_timeout_s=config.sample_timeout_s,

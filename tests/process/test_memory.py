@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,32 @@ class Megabytes:
 
     def __getitem__(self, index: int) -> Any:
         return np.full(250_000, index, np.float32)
+
+
+class FullMachine(Megabytes):
+    """A machine that gives the supervisor's arena 8 MiB and no more."""
+
+    def __init__(self) -> None:
+        self.script = os.getpid()
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        self.__dict__.update(state)
+        allocate = os.posix_fallocate
+
+        def full(fd: int, start: int, nbytes: int) -> None:
+            if start:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            allocate(fd, start, nbytes)
+
+        if os.getpid() != self.script:
+            os.posix_fallocate = full
+
+
+def test_an_arena_for_which_the_system_has_no_pages_is_an_error_at_once_that_says_its_size() -> None:
+    with Loader(MapSource(FullMachine()), 16, workers=1, slots=3) as loader:
+        with pytest.raises(MemoryLimitError, match=r"gave only \d+\.\d MiB of the 4\d\.\d MiB .* 3 slots × 15\.3 MiB: No space .* fewer slots"):
+            take(loader)
+        assert loader.stats().supervisor_restarts == 0
 
 
 def test_what_the_message_says_would_fit_fits() -> None:
