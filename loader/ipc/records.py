@@ -176,7 +176,7 @@ class Resize(NamedTuple):
 
 
 class Leave(NamedTuple):
-    """The trainer that made the loader does not read it: it only keeps it for others."""
+    """The trainer reads no more: it only keeps the loader for others, or has attached to it and keeps what its script still uses."""
 
     def pack(self) -> bytes:
         """Return the record's bytes."""

@@ -21,7 +21,7 @@ from loader.ipc import memfd
 from loader.ipc.attachment import Descriptors
 from loader.ipc.board import MOST_READERS, Board, Cells, SupervisorCell, TrainerCell
 from loader.ipc.channels import Outlet, open_pipe, read_records
-from loader.ipc.records import INBOX_BYTES, Close, Ready, Released, Skip, unpack_inbox
+from loader.ipc.records import INBOX_BYTES, Leave, Ready, Released, Skip, unpack_inbox
 from loader.supervise.schedule.lag import Lag, LagMode
 from loader.supervise.schedule.schedule import Schedule
 
@@ -43,6 +43,7 @@ class _Attached:
         inbox: reading end of the pipe in which it says something.
         ready: to it.
         cells: its row of the board.
+        retired: whether it reads no more, and only holds what its script still uses.
     """
 
     pid: int
@@ -50,6 +51,7 @@ class _Attached:
     inbox: int
     ready: Outlet
     cells: Cells
+    retired: bool = False
 
     def close(self) -> None:
         """Close the descriptors."""
@@ -225,13 +227,14 @@ class Readers:
                 match record:
                     case Released():
                         self._schedule.released(record._replace(reader=number))
-                    case Skip(_, epoch, batch) if epoch < _EPOCHS and batch < self._pool.batches:
+                    case Skip(_, epoch, batch) if epoch < _EPOCHS and batch < self._pool.batches and not reader.retired:
                         self._schedule.skip(record._replace(reader=number))
-                    case Close():
-                        return False
+                    case Leave():
+                        reader.retired = True
+                        self._schedule.reader_retires(number)
                     case _:
                         raise ProtocolError(f"reader {number} sent {record}")
-            return raw is not None
+            return raw is not None and not (reader.retired and not self._schedule.reader_retires(number))
         _log.warning("process %d sent what no reader sends, and is let go (reader %d)", reader.pid, number)
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -19,8 +20,9 @@ import numpy as np
 import psutil
 import pytest
 
-from loader import AttachError, ConfigError, Loader, NpyArrays
+from loader import AttachError, ConfigError, Loader, NpyArrays, SupervisorDied
 from loader.ipc import attachment
+from loader.ipc.board import SupervisorCell
 from loader.ipc.control_socket import SocketFolder, home
 from tests.batches import assert_same, copied, inline, take, take_until_replaced
 from tests.conftest import script_environment
@@ -262,6 +264,38 @@ def test_a_request_to_attach_that_makes_no_sense_is_refused_and_changes_nothing(
                 assert "error" in json.loads(connection.recv(65536))
         folder.close()
         assert len(take(loader)) == BATCHES
+
+
+def test_a_closed_reader_whose_array_is_kept_is_one_until_that_is_let_go_and_no_longer(name: str) -> None:
+    with Loader(SOURCE, 4, workers=1, name=name, shared=True, slots=6) as loader:
+        readers = SupervisorCell.READERS_GAUGE
+        reader = Loader.attach(name, epoch=0)
+        kept = next(iter(reader))
+        reader.close()
+        take(loader, 3)
+        assert loader._board.supervisor[readers] == 1
+        del kept
+        wait_until(lambda: not loader._board.supervisor[readers], "nobody reads")
+        assert repr(reader) == f"<AttachedLoader {name}: closed>"
+
+
+def test_a_reader_of_a_supervisor_that_hangs_while_its_owner_waits_for_nothing_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from loader.train.remote import attached
+
+    monkeypatch.setattr(attached, "_SILENCE_S", 1.0)
+    with Loader(SOURCE, 4, **SETTINGS, workers=1, name=name, shared=True, slots=4) as loader, Loader.attach(name, epoch=0) as reader:
+        batches, supervisor = itertools.chain.from_iterable(itertools.repeat(reader)), loader.pid
+        found: list[Any] = []
+        os.kill(supervisor, signal.SIGSTOP)
+        said = (
+            rf"supervisor \(pid {supervisor}\) of the shared loader '{name}' has given no sign of life for [12] s.*\(pid {os.getpid()}\) replaces it"
+        )
+        with pytest.raises(SupervisorDied, match=said):
+            found.extend(map(copied, batches))
+        os.kill(supervisor, signal.SIGCONT)
+        reader.load_state_dict(reader.state_dict())
+        found += map(copied, reader)
+        assert_same(found, inline(SOURCE, 4, len(found) // BATCHES, **SETTINGS))
 
 
 def test_arrays_stay_valid_after_their_reader_has_been_closed(name: str) -> None:

@@ -30,6 +30,7 @@ class Trainer:
         failed: whether a batch of its epoch failed, so that it will go elsewhere.
         got: how many batches it was handed.
         stopped: whether it does nothing.
+        retired: whether it only releases.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Trainer:
     failed: bool = False
     got: int = 0
     stopped: bool = False
+    retired: bool = False
 
 
 @dataclass
@@ -139,6 +141,16 @@ class World:
         del self.trainers[trainer.number]
         self.schedule.reader_left(trainer.number)
 
+    def retire(self, trainer: Trainer, keep: bool) -> None:
+        """Close the loader of a trainer, which may keep what it has been handed."""
+        trainer.retired = True
+        assert self.schedule.reader_retires(trainer.number) == bool(trainer.held)
+        if not keep:
+            for slot in range(self.slots):
+                self.schedule.released(Released(slot, ANY_BEFORE_TERM, trainer.number))
+            trainer.held.clear()
+        assert self.schedule.reader_retires(trainer.number) == bool(trainer.held)
+
     def release(self, trainer: Trainer, slot: int) -> None:
         ready = trainer.held.pop(slot)
         trainer.past.append(ready)
@@ -212,6 +224,7 @@ class World:
     def _hand(self, trainer: Trainer, ready: Ready) -> None:
         size, contents = self.plan.batch_size, self.contents[ready.slot]
         epoch, batch = trainer.due
+        assert not trainer.retired
         assert ready.term == trainer.term
         assert not self.tickets(ready.slot), "handed over while it is written"
         assert ready.slot not in trainer.held
@@ -234,7 +247,7 @@ class World:
 
     def go_on(self, batches: int, rounds: int = 3_000) -> None:
         """Let everybody work until every trainer that is not stopped has got so many batches more. Fails when one does not."""
-        wanted = {number: trainer.got + batches for number, trainer in self.trainers.items() if not trainer.stopped}
+        wanted = {number: trainer.got + batches for number, trainer in self.trainers.items() if not (trainer.stopped or trainer.retired)}
         for _ in range(rounds):
             self.carry_out()
             if all(self.trainers[number].got >= least for number, least in wanted.items()):
@@ -257,7 +270,9 @@ def happen(world: World, random: Random, most: int) -> None:
     """Let one random thing happen in the world, in which at most `most` trainers are to be."""
     trainers = list(world.trainers.values())
     trainer = random.choice(trainers) if trainers else None
-    kind = random.choices(["work", "die", "fail", "release", "lie", "skip", "enter", "leave", "part", "deal"], [40, 6, 2, 30, 3, 2, 3, 1, 2, 40])[0]
+    kind = random.choices(
+        ["work", "die", "fail", "release", "lie", "skip", "enter", "leave", "part", "deal", "retire"], [40, 6, 2, 30, 3, 2, 3, 1, 2, 40, 1]
+    )[0]
     if kind == "work" and world.busy():
         world.work(random.choice(world.busy()))
     elif kind == "die":
@@ -282,7 +297,9 @@ def _trainer_does(world: World, trainer: Trainer, kind: str, random: Random) -> 
     elif kind == "lie":
         past = random.choice(trainer.past) if trainer.past else None
         world.lie(trainer, random.randrange(world.slots), past.delivery if past is not None else random.randrange(50))
-    elif kind == "skip" or (kind == "release" and trainer.failed):
+    elif (kind == "skip" or (kind == "release" and trainer.failed)) and not trainer.retired:
         world.skip(trainer, max(0, trainer.due[0] + random.randint(-1, 1)), random.randrange(world.plan.batches), random.random() < 0.3)
     elif kind == "leave":
         world.leave(trainer)
+    elif kind == "retire":
+        world.retire(trainer, random.random() < 0.7)

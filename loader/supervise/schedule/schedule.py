@@ -158,6 +158,12 @@ class Schedule:
         self._streams.leave(reader)
         self._drop_stale()
 
+    def reader_retires(self, reader: int) -> bool:
+        """A trainer has closed its loader, and is handed nothing more; return whether it still holds anything. May be asked again."""
+        holds = self._streams.retire(reader)
+        self._drop_stale()
+        return holds
+
     def worker_died(self, worker: int, at: DiedAt | None) -> Accused | None:
         """A worker is gone. All that it sent has been fed before.
 

@@ -35,8 +35,7 @@ _COMPLETE = SlotState.COMPLETE
 
 _LEAST = 2  # slots: a reader may hold a batch until it has the next one
 
-_turn = attrgetter("turn")
-_stock = attrgetter("stock")
+_turn, _stock = attrgetter("turn"), attrgetter("stock")
 
 
 class Streams:
@@ -86,11 +85,16 @@ class Streams:
 
     def leave(self, number: int) -> None:
         """A reader has gone."""
-        reader = self._readers.pop(number)
-        self._depart(reader)
+        self._depart(reader := self._readers.pop(number))
         for slot in reader.held:
             self._pool.forgo(self._slots[slot], number)
         self._set_quota()
+
+    def retire(self, number: int) -> bool:
+        """A reader wants no more, and keeps what it holds until it lets go; return whether that is anything. May be asked again."""
+        self._depart(reader := self._readers[number])
+        reader.term += 1  # so what it has not taken up was handed to it before
+        return bool(reader.held)
 
     def skip(self, record: Skip) -> None:
         """A reader jumps elsewhere."""
@@ -102,8 +106,7 @@ class Streams:
         """A reader gave a slot back. A second release of the same delivery changes nothing."""
         number, delivery, name = record
         reader = self._readers[name]
-        term = reader.held.get(number)
-        if term is not None:
+        if (term := reader.held.get(number)) is not None:
             slot = self._slots[number]
             if slot.delivery == delivery or (delivery == ANY_BEFORE_TERM and term < reader.term):
                 del reader.held[number]
@@ -119,7 +122,7 @@ class Streams:
         Args:
             waiting: readers that wait for a batch.
         """
-        if len(self._readers) < 2 or not waiting:
+        if len(self._readers) < 2 or not (waiting and self._streams):
             return None
         share = len(self._slots) // len(self._streams)
         for stream in self._streams:
@@ -148,12 +151,13 @@ class Streams:
     def _depart(self, reader: Reader) -> None:
         """Take a reader out of its stream, which ends if nobody is left there; it waits for nothing any more."""
         stream = reader.stream
+        if reader not in stream.readers:  # it has retired
+            return
         stream.readers.remove(reader)
         self.cutting = None
         self._pool.order_is_due = True
-        queue, reader.queue = reader.queue, deque()
-        for slot in queue:
-            self._pool.forgo(slot, reader.number)
+        while reader.queue:
+            self._pool.forgo(reader.queue.popleft(), reader.number)
         if not stream.readers:
             self._streams.remove(stream)
             if stream.cutting is not None and stream.cutting.issued < stream.cutting.rows:

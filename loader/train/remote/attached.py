@@ -16,13 +16,15 @@ from loader.errors import AttachError, LoaderClosed, SupervisorDied
 from loader.ipc import attachment
 from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell
 from loader.ipc.channels import wait_readable
-from loader.ipc.records import Close
 from loader.train.producer import Cursor
 from loader.train.remote.connection import Connection
 from loader.train.remote.lease import Outbox
 from loader.train.remote.slot_reader import SlotReader
 
 _AGAIN_S = 0.02
+
+# Longer than the script that made a supervisor, which alone may kill it, waits for a sign of life before it does so.
+_SILENCE_S = 90.0
 
 # A supervisor that dies is replaced within a second or two, once the script that owns it waits for a batch; validation may come before that.
 _SUCCESSOR_S = 300.0
@@ -108,18 +110,27 @@ class Attached(SlotReader):
         self._hang_up()
 
     def _hang_up(self) -> None:
-        outbox = self._supervisor.outbox
-        if not outbox.lent:
-            outbox.send(Close().pack())
-        outbox.count = None
+        supervisor = self._supervisor
+        del self._supervisor  # arrays that are in use keep of it what they need, and nothing else does, however long this object is kept
+        supervisor.outbox.count = None
+        supervisor.leave()
         for fd in (*self._fds, self._pidfd):
             os.close(fd)
 
     # The supervisor's life.
 
     def _receive(self) -> None:
-        if self._wait() and not self._supervisor.read():
-            self._follow()
+        supervisor = self._supervisor
+        if self._wait():
+            if not supervisor.read():
+                self._follow()
+        elif supervisor.silence_s >= _SILENCE_S:
+            raise SupervisorDied(
+                f"the supervisor (pid {self._supervisor_pid}) of the shared loader {self._name!r} has given no sign of life for "
+                f"{supervisor.silence_s:.0f} s: it is stopped, or hangs. The script that made it (pid {self._trainer}) replaces it when that waits "
+                f"for a batch. What to do: let that script take batches, or end it; then attach again, with epoch={self.cursor.epoch}, "
+                f"batch={self.cursor.batch} to go on"
+            )
 
     def _follow(self) -> None:
         """The supervisor has died: attach to the one that takes its place."""

@@ -12,7 +12,7 @@ from loader.errors import IterationError, LoaderError, ProtocolError, from_recor
 from loader.ipc.arena import Arena, ArenaLayout
 from loader.ipc.board import Cells, Phase, SupervisorCell, read_text
 from loader.ipc.channels import read_records
-from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Ready, Released, Skip, unpack_ready
+from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Leave, Ready, Released, Skip, unpack_ready
 from loader.train.producer import Cursor
 from loader.train.remote.lease import Lease, Outbox
 
@@ -136,6 +136,14 @@ class Connection:
         """Have the supervisor continue with another batch. What it has sent before is dropped, and so is what it sends until it has read this."""
         self._term += 1
         self.outbox.send(Skip(self._term, to.epoch, to.batch).pack())
+        self._release_unread()
+
+    def leave(self) -> None:
+        """Read no more: what is lent stays so until it is released."""
+        self.outbox.send(Leave().pack())
+        self._release_unread()
+
+    def _release_unread(self) -> None:
         self.records.clear()
         if self.arena is not None:
             for slot in set(range(self.arena.layout.slots)) - self.outbox.lent:
