@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,12 @@ def save(saves: FarSaves, text: str) -> None:
 
 
 def newest(url: str) -> str | None:
-    saves = FarSaves(url, None)
-    folder = saves.newest()
-    if folder is None:
-        return None
-    text = (folder / "model" / "weights").read_text()
-    assert json.loads((folder / "loader.json").read_text()) == text
+    with FarSaves(url, None).newest() as folder:
+        if folder is None:
+            return None
+        text = (folder / "model" / "weights").read_text()
+        assert json.loads((folder / "loader.json").read_text()) == text
+    assert not folder.exists()
     return text
 
 
@@ -49,10 +50,54 @@ def test_a_save_counts_when_all_of_it_is_there(front: StartFront, tmp_path: Path
         save(saves, f"save {number}")
         assert newest(url) == f"save {number}"
     another = FarSaves(url, None)  # of a script that was started again
-    another.newest()
+    with another.newest():
+        pass
     save(another, "save 3")
     assert newest(url) == "save 3"
     assert sorted(path.name for path in (tmp_path / "runs" / "a").iterdir()) == ["a", "b", "newest.json"]
+
+
+def test_a_large_file_of_a_save_comes_in_parts(s3_bucket: Bucket, front: StartFront, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no request has to bring all of it in its time."""
+    served = front(s3_bucket)
+    for name, value in (s3_bucket.environment | {"AWS_ENDPOINT_URL": served.endpoint}).items():
+        monkeypatch.setenv(name, value)
+    content = np.random.default_rng(0).bytes(20 * 2**20 + 7)
+    saves = FarSaves(f"{s3_bucket.url}/runs", None)
+    with saves.new() as folder:
+        (folder / "weights").write_bytes(content)
+        (folder / "empty").touch()
+    served.forget()
+    with saves.newest() as newest:
+        assert newest is not None
+        assert (newest / "weights").read_bytes() == content
+        assert (newest / "empty").read_bytes() == b""
+    ranges = [asked.partition("bytes=")[2].split("-") for asked in served.counts().asked if asked.startswith("GET") and "weights" in asked]
+    assert sorted(int(last) - int(first) + 1 for first, last in ranges) == [4 * 2**20 + 7, 8 * 2**20, 8 * 2**20]
+    s3_bucket.put("runs/a/weights", content + b"more")
+    with pytest.raises(FetchError, match="is not the object of 20,971,527 bytes"), saves.newest():
+        pass
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"save": "a", "files": {"../../stolen": 1}}',
+        '{"save": "../a", "files": {"x": 1}}',
+        '{"save": "a", "files": ["x"]}',
+        '{"save": "a", "fi',
+        "[]",
+    ],
+)
+def test_a_list_that_is_none_of_a_save_is_refused(front: StartFront, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "temp" / "folder").mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp" / "folder"))
+    for path in (tmp_path / "runs" / "newest.json", tmp_path / "runs" / "a" / "x", tmp_path / "stolen"):
+        path.write_text(text)
+    with pytest.raises(FetchError, match="does not say which save counts"), FarSaves(f"{front(tmp_path).endpoint}/runs", None).newest():
+        pass
+    assert [path.name for path in (tmp_path / "temp").rglob("*")] == ["folder"]
 
 
 def test_a_store_that_fails_later_ends_no_training(front: StartFront, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from loader.data.remote.stores import Stores
 from loader.errors import DataNotFoundError, FetchError
 
 _AT_ONCE = 64
+_PART_BYTES = 8 * 2**20  # of a large object: each comes by a request of its own, whose time is limited
+_PARTS_AT_ONCE = 8
 MISSING = -2
 """Size of an object that does not exist."""
 
@@ -40,6 +42,27 @@ class Lister:
     async def send(self, files: list[tuple[str, str]]) -> None:
         """Write files of this machine, each to its URL. Raises FetchError."""
         await asyncio.gather(*(self._send(path, url) for path, url in files))
+
+    async def bring(self, files: list[tuple[str, int, str]]) -> None:
+        """Write objects of known sizes to files of this machine, in parts, as they come. Raises FetchError, DataNotFoundError."""
+        turns = asyncio.Semaphore(_PARTS_AT_ONCE)
+        versions: dict[str, int] = {}
+
+        async def bring_part(url: str, size: int, path: str, start: int) -> None:
+            end = min(start + _PART_BYTES, size)
+            async with turns:
+                fetched = await self._content(Span(url, start, end))
+                unlike = len(fetched.content) != end - start or fetched.size not in (size, UNKNOWN_SIZE)
+                if unlike or versions.setdefault(url, fetched.version) != fetched.version:
+                    raise FetchError(url, f"is not the object of {size:,} bytes that was to be fetched; it has been changed")
+                with open(path, "r+b") as file:
+                    file.seek(start)
+                    file.write(fetched.content)
+            self._count(1)
+
+        for _, _, path in files:
+            open(path, "wb").close()
+        await asyncio.gather(*(bring_part(*each, start) for each in files for start in range(0, each[1], _PART_BYTES)))
 
     async def below(self, url: str) -> list[Facts]:
         """Return all objects below a folder, sorted; their keys are URLs. Raises FetchError."""

@@ -1,4 +1,4 @@
-"""Small files of a store, such as a table of labels, as files of this machine for a moment."""
+"""Objects as files of this machine: small ones, such as a table of labels, for a moment; and where in a folder one goes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from typing import Any
 
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.urls import check_url, is_url
+
+
+def path_below(folder: str, name: str) -> str | None:
+    """Return the path of a file in a folder, which is absolute; None if its name, which comes from a store, leads elsewhere."""
+    path = os.path.normpath(os.path.join(folder, name))
+    return path if path.startswith(os.path.join(folder, "")) and "\0" not in name else None
 
 
 @contextmanager

@@ -65,6 +65,10 @@ class Scout:
         """Write files of this machine, each to its URL. Raises FetchError, ConfigError."""
         self._ask("send", files[0][1], [files])
 
+    def bring(self, files: list[tuple[str, int, str]]) -> None:
+        """Write objects of known sizes to files of this machine: URL, size and path of each. Raises FetchError, DataNotFoundError, ConfigError."""
+        self._ask("bring", files[0][0], [files])
+
     def below(self, url: str) -> Objects:
         """Return all objects below a folder, sorted. Raises FetchError, ConfigError."""
         return _objects(*self._ask("below", url, []))
@@ -198,7 +202,7 @@ def answer() -> None:
     """Answer the question on standard input. Never returns."""
     asked = json.loads(sys.stdin.buffer.readline())
     try:
-        header, content = asyncio.run(_send(asked) if asked["what"] == "send" else _answer(asked))
+        header, content = asyncio.run(_move(asked) if asked["what"] in ("send", "bring") else _answer(asked))
     except LoaderError as error:
         header, content = error.to_record(), b""
     _write(header)
@@ -206,10 +210,10 @@ def answer() -> None:
     os._exit(0)  # threads of libraries may be at work
 
 
-async def _send(asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+async def _move(asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     lister, alive = _lister(asked)
     try:
-        await lister.send(*asked["more"])
+        await (lister.send if asked["what"] == "send" else lister.bring)(*asked["more"])
     finally:
         alive.cancel()
     return {"nbytes": 0}, b""

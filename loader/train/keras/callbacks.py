@@ -183,8 +183,8 @@ class ResumeCallback(keras.callbacks.Callback):  # type: ignore[misc]
         if not self.model.built:
             raise ConfigError("resume_callback needs a model that is built before fit: begin it with keras.Input(shape)")
         self._loader._keras_epoch = None
-        newest = self._saves.newest()
-        self._loader._steps_before = 0 if newest is None else self._restore(newest)
+        with self._saves.newest() as newest:
+            self._loader._steps_before = 0 if newest is None else self._restore(newest)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note where the epoch begins."""

@@ -1,6 +1,6 @@
 """Saves below a URL, as `saves.py` has them in a folder. Stores have no renames, but an object is written whole or not at all.
 
-newest.json      which of the two counts, and its files; it is written last
+newest.json      which of the two counts, and its files with their sizes; it is written last
 a/, b/           two saves, written by turns; the one that does not count may be incomplete
 """
 
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from loader.data.remote.local_copies import path_below
 from loader.data.remote.objects import Span
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.scouting import Scout
@@ -43,22 +44,23 @@ class FarSaves:
         self._scout = Scout(StorageOptions(options))
         self._counts: str | None = None  # which save
         self._sent = False
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
 
-    def newest(self) -> Path | None:
-        """Return a folder with a copy of the newest save, or None. Raises FetchError, ConfigError."""
+    @contextmanager
+    def newest(self) -> Iterator[Path | None]:
+        """Give a folder with a copy of the newest save, or None, to read from: it is removed afterwards. Raises FetchError, ConfigError."""
+        url = f"{self.place}/{_NEWEST}"
         try:
-            known = json.loads(self._scout.content(Span(f"{self.place}/{_NEWEST}")))
+            content = self._scout.content(Span(url))
         except DataNotFoundError:
-            return None
-        self._counts = known["save"]
-        self._copy = tempfile.TemporaryDirectory(prefix="loader-save-")
-        folder = Path(self._copy.name)
-        for name in known["files"]:
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self._scout.content(Span(f"{self.place}/{self._counts}/{name}")))
-        return folder
+            yield None
+            return
+        with tempfile.TemporaryDirectory(prefix="loader-save-") as copy:
+            self._counts, sizes = _listed(url, content, copy)
+            for path in sizes:
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+            save = f"{self.place}/{self._counts}"
+            self._scout.bring([(f"{save}/{os.path.relpath(path, copy)}", size, path) for path, size in sizes.items()])
+            yield Path(copy)
 
     @contextmanager
     def new(self) -> Iterator[Path]:
@@ -79,10 +81,23 @@ class FarSaves:
 
     def _send(self, folder: Path) -> None:
         save = _OTHER[self._counts or "b"]
-        names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
-        self._scout.send([(str(folder / name), f"{self.place}/{save}/{name}") for name in names])
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
+        self._scout.send([(str(folder / name), f"{self.place}/{save}/{name}") for name in sizes])
         index = os.path.join(folder, _NEWEST)
         with open(index, "w") as file:
-            json.dump({"save": save, "files": names}, file)
+            json.dump({"save": save, "files": sizes}, file)
         self._scout.send([(index, f"{self.place}/{_NEWEST}")])
         self._counts, self._sent = save, True
+
+
+def _listed(url: str, content: bytes, folder: str) -> tuple[str, dict[str, int]]:
+    """Return which save counts, and where in a folder each of its files goes, with its size. Raises FetchError."""
+    try:
+        known = json.loads(content)
+        save, sizes = known["save"], {path_below(folder, name): int(size) for name, size in known["files"].items()}
+        good = save in _OTHER and len(sizes) > 0
+    except (ValueError, TypeError, KeyError, AttributeError):
+        good = False
+    if not good or None in sizes:
+        raise FetchError(url, "does not say which save counts and which files it has. What to do: delete what is there, or give another folder")
+    return save, {path: size for path, size in sizes.items() if path is not None}

@@ -33,10 +33,11 @@ class Saves:
         self._folder = Path(folder).absolute()
         self.place = str(self._folder)
 
-    def newest(self) -> Path | None:
-        """Return the folder of the newest complete save, or None."""
+    @contextmanager
+    def newest(self) -> Iterator[Path | None]:
+        """Give the folder of the newest complete save, or None, to read from."""
         numbers = self._numbers()
-        return self._path(max(numbers)) if numbers else None
+        yield self._path(max(numbers)) if numbers else None
 
     @contextmanager
     def new(self) -> Iterator[Path]:

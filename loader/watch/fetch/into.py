@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from loader.data.remote.fetch_cache.fetch_cache import FetchCache
+from loader.data.remote.local_copies import path_below
 from loader.data.remote.objects import UNKNOWN_SIZE, Fetched, Span
 from loader.data.sources.files.far_index import FarIndex
 from loader.errors import ConfigError, PipelineError
@@ -152,9 +153,8 @@ class IntoFiles:
         return self._index.relative(url)
 
     def _path(self, url: str) -> str:
-        name = self._name(url)
-        path = os.path.normpath(os.path.join(self._folder, name))
-        if not path.startswith(os.path.join(self._folder, "")) or "\0" in name:
+        path = path_below(self._folder, self._name(url))
+        if path is None:
             raise ConfigError(
                 f"{url} can't become a file in {self._folder}: its name leads elsewhere. What to do: fetch into a cache, without --files"
             )
