@@ -9,7 +9,8 @@ grow, unless the name says that they are a gauge.
     row 2 + N    written by the supervisor   the first bad sample, as text
     row 3 + N    written by the trainer      the names of the stages, as text
     row 4 + N    written by the trainer      what others that attach to a shared loader are told, as text
-    row 5 + N    written by each of them     TrainerCell; readers 1 to 32
+    row 5 + N    written by the supervisor   who reads (`who_reads`)
+    row 6 + N    written by each of them     TrainerCell; readers 1 to 32
 
 Who makes batches also writes how long their stages take, to the last cells of its row (`loader.data.stopwatch`).
 
@@ -210,54 +211,51 @@ class Cells:
         return self._text[start : start + _FAILURE_BYTES]
 
 
-def busy_ns(worker: Cells, now_ns: int) -> int:
-    """Return for how long a worker has been busy; a slow ticket counts while it lasts, not all at once when it is done.
-
-    Args:
-        worker: its row of the board.
-        now_ns: of the monotonic clock.
-    """
-    under_way = now_ns - worker[WorkerCell.TICKET_STARTED_NS_GAUGE] if worker[WorkerCell.TICKET_GAUGE] else 0
-    return worker[WorkerCell.BUSY_NS] + max(0, under_way)
-
-
 class Board:
     """All counters of a loader, over one piece of shared memory.
 
     Args:
         fd: of the memory, made by `create`; None for memory that no other process sees.
         max_workers: number of worker rows in it.
+
+    Attributes:
+        seen_from: number of the reader whose row is that of the trainer.
     """
 
     def __init__(self, fd: int | None, max_workers: int) -> None:
         self._memory = None if fd is None else memfd.attach(fd).data
+        self.seen_from = 0
         self.trainer = self._row(0)
         self.supervisor = self._row(1)
         self.workers = [self._row(2 + number) for number in range(max_workers)]
         self.first_bad = self._row(2 + max_workers)
         self.stages = self._row(3 + max_workers)
         self.told = self._row(4 + max_workers)
-        self._readers = 5 + max_workers
+        self.readers = self._row(5 + max_workers)
+        self._first_reader = 6 + max_workers
 
     @staticmethod
     def create(max_workers: int) -> int:
         """Return the descriptor of memory for a board; the caller owns it. Untouched rows take no memory."""
-        return memfd.create("board", (5 + max_workers + MOST_READERS) * _ROW_BYTES)
+        return memfd.create("board", (6 + max_workers + MOST_READERS) * _ROW_BYTES)
 
     def reader(self, number: int) -> Cells:
         """Return the row of a trainer: 0 is the one that made the loader, others have attached to it."""
-        return self._row(self._readers + number - 1) if number else self.trainer
+        return self._row(self._first_reader + number - 1 if number else 0)
 
     def seen_by(self, number: int) -> Board:
         """Return the same counters for a trainer that has attached, with its row in the place of that of the trainer that made the loader."""
+        if number == self.seen_from:
+            return self
         seen = copy(self)
-        seen.trainer = self.reader(number)
+        seen.seen_from, seen.trainer = number, self.reader(number)
         return seen
 
     def bury(self) -> None:
         """Clear what a supervisor and its workers showed. Called by the trainer after they have died. Counters continue."""
         self.supervisor.clear_gauges(SupervisorCell)
         self.supervisor.write_text({})
+        self.readers.raw[:] = memoryview(bytes(_CELL_BYTES)).cast("q")
         for row in self.workers:
             row.clear_gauges(WorkerCell)
 

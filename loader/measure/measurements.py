@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from loader.data.stopwatch import DECODE, READ, WRITE, Timing
 from loader.measure.network import NetworkStats
+from loader.measure.readers import ReaderStats
 from loader.measure.worker_count import Load, most_gain
 
 _SHOWN = 0.01
@@ -100,6 +101,7 @@ class Measurements:
         slow_sample: index of one, if one is known.
         stages: what the busy time went into.
         network: what comes from afar; None if nothing does.
+        slow_reader: one that is handed the same batches, and takes longer for them; None if there is none.
     """
 
     begun: bool = True
@@ -129,6 +131,7 @@ class Measurements:
     slow_sample: int | None = None
     stages: tuple[StageStats, ...] = ()
     network: NetworkStats | None = None
+    slow_reader: ReaderStats | None = None
 
     @property
     def share(self) -> float:

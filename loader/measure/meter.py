@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from loader.ipc.board import Board
 from loader.machine import available_cores
-from loader.measure.moments import Moment
+from loader.measure.moments import Moment, led
 
 if TYPE_CHECKING:
     from loader.measure.stats import Stats
@@ -26,10 +26,12 @@ class Meter:
 
     Args:
         board: whose counters to read.
+        leads: whether it looks with the eyes of the reader that took most in these seconds, not of the one whose board it is.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, leads: bool = False) -> None:
         self._board = board
+        self._leads = leads
         self._cores = available_cores()
         self._begun = False  # whether anything had been handed out at the first moment
         self._next = 0.0
@@ -49,7 +51,7 @@ class Meter:
         moment = Moment.of(self._board, now)
         if not self._begun:
             self._moments.clear()
-            self._begun = moment.batches > 0
+            self._begun = moment.batches > 0 or (self._leads and any(reader.batches for reader in moment.readers))
         self._moments.append(moment)
         self._next = now + _STEP_S
         while len(self._moments) > 1 and self._moments[1].at_s <= now - _WINDOW_S:
@@ -67,4 +69,6 @@ class Meter:
 
         at = time.monotonic()
         self.look(at)
-        return snapshot(name, self._board, [*self._moments, Moment.of(self._board, at)], self._cores)
+        moments = [*self._moments, Moment.of(self._board, at)]
+        number, seen = led(moments) if self._leads else (self._board.seen_from, moments)
+        return snapshot(name, self._board.seen_by(number), seen, self._cores)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, NamedTuple
 
-from loader.ipc.board import Board, TrainerCell
-from loader.measure.moments import Moment, Span, Spans
+from loader.ipc.board import Board
+from loader.measure.moments import Moment, Span, Spans, between, led, taken_by_anyone
 
 _STEP_S = 1.0
 _POINTS = 60
@@ -37,18 +37,19 @@ class LastMinute:
         if before is not None and moment.at_s < before.at_s + _STEP_S:
             return
         self._before = moment
-        if moment.samples != (before.samples if before else 0):
+        if moment.taken != (before.taken if before else 0):
             self._taken_at = moment.at_s
         if before is None:
             return
-        span = Span(before, moment)
+        span, (_, seen) = Span(before, moment), led([before, moment])
         busy_s = Spans([span]).busy_s / max(1, sum(moment.running))
-        self._points.append(_Point(span.pace.samples_per_s, span.pace.wait_ratio, max(0.0, 1 - busy_s / span.elapsed_s)))
+        pace = between(seen[0], seen[-1])
+        self._points.append(_Point(pace.samples_per_s, pace.wait_ratio, max(0.0, 1 - busy_s / span.elapsed_s)))
 
     def seconds_since_last_batch(self, now: float) -> float | None:
         """Return how long ago the trainer took its last batch, to the second; None before the first one."""
         before = self._before
-        if before is not None and before.samples != self._board.trainer[TrainerCell.SAMPLES]:
+        if before is not None and before.taken != taken_by_anyone(self._board):
             return 0.0
         return None if self._taken_at is None else now - self._taken_at
 

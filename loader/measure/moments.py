@@ -5,6 +5,7 @@ Everything that looks at rates is made of this:
     stats.Meter            the last ten seconds, for `stats()` and its verdict
     minute.LastMinute      a point for each second of the last minute
     timed_stretch          an epoch, a validation, a loop until now
+    readers.readers_of     what each reader of a shared loader did
     tuning.Intervals       since the last change of the number of workers, for `workers="auto"`
 """
 
@@ -16,7 +17,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from loader.data.stopwatch import TIMING_CELLS, Timing
-from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState, busy_ns
+from loader.ipc.board import Board, Cells, SupervisorCell, TrainerCell, WorkerCell, WorkerState
+from loader.ipc.who_reads import Present, who_reads
 from loader.measure.network import FETCH_CELLS
 
 # A pause is at least this long, and this many times as long as a step usually takes.
@@ -24,6 +26,25 @@ _PAUSE_S = 1.0
 _PAUSE_STEPS = 4
 # A trainer that waits for this share of a gap does not pause: it has no data to continue with.
 _WAITS = 0.5
+
+
+class Reading(NamedTuple):
+    """The counters of a reader of a shared loader at one time."""
+
+    number: int
+    pid: int
+    wait_ns: int = 0
+    samples: int = 0
+    batches: int = 0
+    copies: int = 0
+    lent: int = 0
+
+    @classmethod
+    def of(cls, reader: Present, board: Board) -> Reading:
+        """Read them."""
+        cells = board.reader(reader.number)
+        counters = (TrainerCell.WAIT_NS, TrainerCell.SAMPLES, TrainerCell.BATCHES, TrainerCell.COPIES, TrainerCell.LENT_GAUGE)
+        return cls(reader.number, reader.pid, *(cells[cell] for cell in counters))
 
 
 class Moment(NamedTuple):
@@ -40,6 +61,7 @@ class Moment(NamedTuple):
         wanted: workers.
         timing: of the stopwatches, added up.
         fetches: objects that came from afar, their bytes, retries, ns for which workers waited for them, and hits of a cache.
+        readers: of a shared loader, that has told who they are.
     """
 
     at_s: float
@@ -55,6 +77,7 @@ class Moment(NamedTuple):
     wanted: int = 0
     timing: tuple[int, ...] = (0,) * TIMING_CELLS
     fetches: tuple[int, ...] = (0,) * len(FETCH_CELLS)
+    readers: tuple[Reading, ...] = ()
 
     @classmethod
     def of(cls, board: Board, at_s: float) -> Moment:
@@ -76,7 +99,17 @@ class Moment(NamedTuple):
             wanted=supervisor[SupervisorCell.WORKERS_GAUGE],
             fetches=tuple(sum(cells[cell] for cells in makers) for cell in FETCH_CELLS) if board.workers else (0,) * len(FETCH_CELLS),
             timing=tuple(map(sum, zip(*timings, strict=True))) if timings else (0,) * TIMING_CELLS,
+            readers=tuple(Reading.of(reader, board) for reader in who_reads(board.readers)),
         )
+
+    @property
+    def taken(self) -> int:
+        """Samples that were taken by anyone. It changes when somebody takes some, or comes, or goes."""
+        return self.samples + sum(reader.samples for reader in self.readers)
+
+    def seen_by(self, reader: Reading) -> Moment:
+        """Return the same moment with the counters of a reader in the place of those of the trainer."""
+        return self._replace(wait_ns=reader.wait_ns, samples=reader.samples, batches=reader.batches, copies=reader.copies, lent=reader.lent)
 
 
 class Pace(NamedTuple):
@@ -185,6 +218,46 @@ class Spans:
     def queue_s(self) -> float:
         """Seconds of all workers together that they were ready to run and had no core."""
         return self.timed(Timing.QUEUE_NS) / 1e9
+
+
+def busy_ns(worker: Cells, now_ns: int) -> int:
+    """Return for how long a worker has been busy; a slow ticket counts while it lasts, not all at once when it is done.
+
+    Args:
+        worker: its row of the board.
+        now_ns: of the monotonic clock.
+    """
+    under_way = now_ns - worker[WorkerCell.TICKET_STARTED_NS_GAUGE] if worker[WorkerCell.TICKET_GAUGE] else 0
+    return worker[WorkerCell.BUSY_NS] + max(0, under_way)
+
+
+def led(moments: Sequence[Moment]) -> tuple[int, Sequence[Moment]]:
+    """Return who took most samples between these moments, and the moments as they were for it, since it came.
+
+    Where nobody has told who reads, it is the trainer that made the loader.
+    """
+    each = [read_by(reader, moments) for reader in moments[-1].readers]
+    if not each:
+        return 0, moments
+    best = max(each, key=lambda seen: seen[-1][1].samples - seen[0][1].samples)
+    return best[-1][1].number, [moment.seen_by(reading) for moment, reading in best]
+
+
+def read_by(reader: Reading, moments: Sequence[Moment]) -> list[tuple[Moment, Reading]]:
+    """Return what a reader, which is one at the last of these moments, had done at each of them, since it came: its counters begin with it."""
+    seen: list[tuple[Moment, Reading]] = []
+    for moment in reversed(moments):
+        before = next((one for one in moment.readers if one[:2] == reader[:2]), None)
+        if before is None or before.batches > reader.batches:
+            break
+        seen.append((moment, reader := before))
+    return seen[::-1]
+
+
+def taken_by_anyone(board: Board) -> int:
+    """Return what `Moment.taken` is now."""
+    readers = [board.reader(reader.number) for reader in who_reads(board.readers)]
+    return sum(cells[TrainerCell.SAMPLES] for cells in (board.trainer, *readers))
 
 
 def _stretches(spans: Sequence[Span]) -> list[Span]:

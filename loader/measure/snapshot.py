@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, TrainerCell, WorkerCell, WorkerState
+from loader.ipc.who_reads import who_reads
 from loader.measure.moments import Moment
+from loader.measure.readers import ReaderStats, held_up_by, readers_of, sharing_of
 from loader.measure.stats import MemoryStats, SlotStats, Stats, WorkerStats
 from loader.measure.verdict import judge
 from loader.measure.window import Window
@@ -24,10 +26,12 @@ def snapshot(name: str, board: Board, moments: Sequence[Moment], cores: int) -> 
     now, cells = moments[-1], board.trainer
     running = [number for number, runs in enumerate(now.running) if runs]
     stages = window.stages()
-    verdict = judge(window.measurements(running, stages))
+    readers = _readers(board, moments)
+    verdict = judge(window.measurements(running, stages, held_up_by(board.seen_from, readers)))
     return Stats(
         name=name,
         epoch=cells[TrainerCell.EPOCH_GAUGE],
+        batch=cells[TrainerCell.BATCH_GAUGE],
         batches_delivered=now.batches,
         samples_per_s=window.pace.samples_per_s,
         trainer_wait_ratio=window.pace.wait_ratio,
@@ -43,7 +47,18 @@ def snapshot(name: str, board: Board, moments: Sequence[Moment], cores: int) -> 
         verdict_gain=verdict.gain,
         stages=stages,
         network=window.network(),
+        readers=readers,
+        sharing=sharing_of(moments) if readers else None,
     )
+
+
+def _readers(board: Board, moments: Sequence[Moment]) -> list[ReaderStats]:
+    numbers = [reading.number for reading in moments[-1].readers]
+    companies = {reader.number: reader.company for reader in who_reads(board.readers)}
+    rows = [board.reader(number) for number in numbers]
+    places = [(cells[TrainerCell.EPOCH_GAUGE], cells[TrainerCell.BATCH_GAUGE]) for cells in rows]
+    waiting = [number for number, cells in zip(numbers, rows, strict=True) if cells[TrainerCell.WAITING_GAUGE]]
+    return readers_of(moments, places, [companies.get(number, number) for number in numbers], waiting)
 
 
 def _slots(board: Board) -> SlotStats:

@@ -9,6 +9,7 @@ from typing import Any
 from loader.config import mib
 from loader.measure.measurements import StageStats, in_words
 from loader.measure.network import NetworkStats
+from loader.measure.readers import ReaderStats, SharingStats
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,13 @@ class Stats:
         substituted: rows that hold another sample because their own was bad.
         quarantined: samples that have been bad, each counted once.
         verdict: which side is the slow one, by how much, and what would help (docs/tuning.md).
-        verdict_kind: the same for programs, a `loader.measure.verdict.Kind`.
+        verdict_kind: the same for programs, a `loader.measure.kinds.Kind`.
         verdict_gain: how many times as fast training could be expected to run after that; 1.0 where nothing is to be gained.
         stages: where the time of the workers went, over the last 10 s; of the trainer with `workers=0`.
         network: what comes from afar; None if nothing does.
+        batch: number of the next batch in its epoch.
+        readers: of a shared loader, one entry per script that reads it.
+        sharing: what it saves that they share; None if fewer than two take batches.
     """
 
     name: str
@@ -115,6 +119,9 @@ class Stats:
     verdict_gain: float = 1.0
     stages: list[StageStats] = field(default_factory=list)
     network: NetworkStats | None = None
+    batch: int = 0
+    readers: list[ReaderStats] = field(default_factory=list)
+    sharing: SharingStats | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON-able data."""
@@ -128,6 +135,8 @@ class Stats:
         known["workers"] = [WorkerStats(**_known(WorkerStats, worker)) for worker in known["workers"]]
         known["stages"] = [StageStats(**_known(StageStats, stage)) for stage in known.get("stages", [])]
         known["network"] = None if known.get("network") is None else NetworkStats(**_known(NetworkStats, known["network"]))
+        known["readers"] = [ReaderStats(**_known(ReaderStats, reader)) for reader in known.get("readers", [])]
+        known["sharing"] = None if known.get("sharing") is None else SharingStats(**_known(SharingStats, known["sharing"]))
         known["memory"] = MemoryStats(**_known(MemoryStats, known["memory"]))
         return cls(**known)
 
@@ -140,6 +149,8 @@ class Stats:
             ("delivered", f"{self.batches_delivered:,} batches, {self.samples_per_s:,.0f} samples/s"),
             ("trainer waits", f"{self.trainer_wait_ratio:.0%} of the time"),
             ("slots", f"{slots.free} free, {slots.filling} filling, {slots.ready} ready, {slots.lent} lent"),
+            *([("sharing", f"{self.sharing}")] if self.sharing is not None else []),
+            *((f"reader {reader.pid}", f"{reader}") for reader in self.readers if len(self.readers) > 1 or reader.number),
             *((f"worker {worker.pid}", f"{worker.state}, {worker.samples:,} samples, busy {worker.busy_ratio:.0%}") for worker in self.workers),
             *([("stages", in_words(self.stages))] if self.stages else []),
             *([("network", f"{self.network}")] if self.network is not None else []),

@@ -7,8 +7,8 @@ what the later ones measure: workers that wait for slots are idle for another re
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
+from loader.measure.kinds import Kind
 from loader.measure.measurements import Measurements
 from loader.measure.worker_count import MOST_GAIN
 
@@ -37,71 +37,6 @@ _ENOUGH_BATCHES = 4
 _LONG_ENOUGH_S = 5.0
 # The whole window. A trainer that takes nothing for so long does not do so by chance.
 _LONG_S = 10.0
-
-
-class Kind(str, Enum):
-    """What a verdict is about; docs/tuning.md says what to do about each."""
-
-    NOTHING = "nothing"
-    """Nothing was taken from the loader."""
-    MEASURING = "measuring"
-    """Too little was taken to tell, since the first batch or since the number of workers has changed."""
-    INLINE = "inline"
-    """The trainer makes the batches itself."""
-    OVERHEAD = "overhead"
-    """Batches are so small that handing them over is most of the work."""
-    MODEL = "model"
-    """The trainer is slow; the workers wait for it."""
-    TOO_MANY = "too_many_workers"
-    """The same, and at most half as many workers would be enough."""
-    BALANCED = "balanced"
-    """Both sides are about as fast."""
-    MEMORY = "memory"
-    """Memory allows fewer workers than are wanted, and they are too slow."""
-    SLOTS = "slots"
-    """Workers wait for slots that the trainer keeps."""
-    STRAGGLER = "straggler"
-    """A few samples take many times as long as the others."""
-    CORES = "cores"
-    """Workers compute all the time, or stand in line for a core."""
-    NETWORK = "network"
-    """Workers wait for what is far away."""
-    READING = "reading"
-    """The source takes most of the workers' time."""
-    DECODING = "decoding"
-    """Making arrays from the content of files takes most of it."""
-    TRANSFORMING = "transforming"
-    """One transform takes most of the workers' time."""
-    WORKERS = "workers"
-    """There are too few workers."""
-    UNCLEAR = "unclear"
-    """The trainer waits, and the workers have time to spare."""
-
-
-_SHORT = {
-    Kind.NOTHING: "no batch taken",
-    Kind.MEASURING: "measuring",
-    Kind.INLINE: "workers=0",
-    Kind.OVERHEAD: "tiny batches",
-    Kind.MODEL: "model is slower",
-    Kind.TOO_MANY: "too many workers",
-    Kind.BALANCED: "balanced",
-    Kind.MEMORY: "too little memory",
-    Kind.SLOTS: "slots are kept",
-    Kind.STRAGGLER: "a few slow samples",
-    Kind.CORES: "too few cores",
-    Kind.NETWORK: "network is slow",
-    Kind.READING: "reading is slow",
-    Kind.DECODING: "decoding is slow",
-    Kind.TRANSFORMING: "slow transform",
-    Kind.WORKERS: "too few workers",
-    Kind.UNCLEAR: "loader is slower",
-}
-
-
-def short(kind: str) -> str:
-    """Return a kind in at most 20 characters; empty for one of another version."""
-    return _SHORT[Kind(kind)] if kind in list(Kind) else ""
 
 
 @dataclass(frozen=True)
@@ -175,6 +110,15 @@ def _memory(seen: Measurements) -> Verdict | None:
     gain = seen.load.gain_with(max(seen.wanted, len(seen.busy)))
     allowed = f"memory allows only {seen.reduced_to} of {seen.wanted} workers"
     return _slow(seen, Kind.MEMORY, f"{allowed}; with a higher memory_limit, smaller batches or fewer slots, all of them could run", gain)
+
+
+def _reader(seen: Measurements) -> Verdict | None:
+    slow = seen.slow_reader
+    if slow is None:
+        return None
+    words = f"a slower reader holds up this one, which waits {seen.wait:.0%} of its time and could run {_times(_rounded(seen.most_gain))}: reader "
+    words += f"{slow.number} (pid {slow.pid}) gets the same batches and takes {slow.samples_per_s:,.0f} samples/s, without waiting for them"
+    return Verdict(Kind.READER, f'{words}; lag="split" makes batches once more for a slow reader', _rounded(seen.most_gain))
 
 
 def _slots(seen: Measurements) -> Verdict | None:
@@ -268,7 +212,7 @@ def _unclear(seen: Measurements) -> Verdict:
     return _slow(seen, Kind.UNCLEAR, f"{why}; the machine may be busy with something else, or single batches may have been slow", 1.0)
 
 
-_RULES = (_nothing, _inline, _measuring, _overhead, _model, _memory, _slots, _straggler, _cores, _network, _stage, _workers, _unclear)
+_RULES = (_nothing, _inline, _measuring, _overhead, _model, _memory, _reader, _slots, _straggler, _cores, _network, _stage, _workers, _unclear)
 
 
 def _more_workers(seen: Measurements) -> str:

@@ -9,6 +9,7 @@ from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, WorkerCell
 from loader.measure.measurements import Measurements, StageStats, stages
 from loader.measure.moments import Moment, Span, Spans, since_resize, without_pauses
 from loader.measure.network import NetworkStats
+from loader.measure.readers import ReaderStats
 
 
 class Window:
@@ -62,12 +63,13 @@ class Window:
         elapsed_s, busy_s = max(1e-9, self._whole.elapsed_s), sum(now.busy_ns) / 1e9 - sum(then.busy_ns) / 1e9
         return NetworkStats(in_flight, objects / elapsed_s, nbytes / elapsed_s, _share(waited_ns / 1e9, busy_s), retries, hits)
 
-    def measurements(self, workers: Sequence[int], found: list[StageStats]) -> Measurements:
+    def measurements(self, workers: Sequence[int], found: list[StageStats], slow_reader: ReaderStats | None) -> Measurements:
         """Return what a verdict needs to know.
 
         Args:
             workers: numbers of those that run.
             found: what `stages` returned.
+            slow_reader: for which the trainer would wait.
         """
         board, moments = self._board, since_resize(self._moments)
         first, last, spans = moments[0], moments[-1], without_pauses(moments)
@@ -101,6 +103,7 @@ class Window:
             slow_sample=self._slow_sample(),
             stages=tuple(found),
             network=self.network(),
+            slow_reader=slow_reader,
         )
 
     def _slow_sample(self) -> int | None:

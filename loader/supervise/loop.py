@@ -230,6 +230,7 @@ class Supervisor:
         self._board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE] = time.monotonic_ns()
         self._ready.flush()
         self._readers.flush()
+        self._readers.publish()
         for output in self._outputs:
             output.trim()
         self._status.look(now)

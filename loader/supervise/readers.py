@@ -22,6 +22,7 @@ from loader.ipc.attachment import Descriptors
 from loader.ipc.board import MOST_READERS, Board, Cells, SupervisorCell, TrainerCell
 from loader.ipc.channels import Outlet, open_pipe, read_records
 from loader.ipc.records import INBOX_BYTES, Leave, Ready, Released, Skip, unpack_inbox
+from loader.ipc.who_reads import Present, tell_who_reads
 from loader.supervise.schedule.lag import Lag, LagMode
 from loader.supervise.schedule.schedule import Schedule
 
@@ -100,6 +101,7 @@ class Readers:
         self._attached: dict[int, _Attached] = {}
         self._lag = Lag(pool.lag)
         self._ready = ready
+        self._trainer = os.getppid()
         board.supervisor[SupervisorCell.QUOTA_GAUGE] = schedule.quota
 
     # Coming and going.
@@ -135,7 +137,7 @@ class Readers:
                 reader.cells[cell] = 0
         epoch = self._latest_epoch() if request["epoch"] is None else request["epoch"]
         self._schedule.reader_joined(number, epoch, request["batch"])
-        self._publish()
+        self.publish()
         _log.info("process %d reads as well from now on, as reader %d", pid, number)
         answer = {
             "attached": number,
@@ -192,12 +194,17 @@ class Readers:
                 self._epoll.unregister(fd)
             reader.close()
             self._schedule.reader_left(number)
-            self._publish()
+            self.publish()
             _log.info("process %d does not read any more (reader %d)", reader.pid, number)
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Show who reads, and with whom. To be called once in a while: readers also meet and part by themselves."""
         self._board.supervisor[SupervisorCell.QUOTA_GAUGE] = self._schedule.quota
         self._board.supervisor[SupervisorCell.READERS_GAUGE] = len(self._attached)
+        if self._pool.name is not None:
+            pids = {0: self._trainer, **{number: reader.pid for number, reader in self._attached.items()}}
+            company = self._schedule.company()
+            tell_who_reads(self._board.readers, [Present(number, pids[number], first) for number, first in company.items()])
 
     @property
     def descriptors(self) -> Iterator[int]:
@@ -254,6 +261,7 @@ class Readers:
             if self._lag.ends(hold_up, now) and hold_up is not None:
                 _log.debug("reader %d is so slow that it gets a stream of its own", hold_up.reader)
                 self._schedule.set_apart(hold_up.reader)
+                self.publish()
 
     def patience_s(self, tick_s: float) -> float:
         """Return how long the loop may wait until the lag is looked at again."""

@@ -14,8 +14,8 @@ from typing import Any
 import click
 
 from loader.config import brief_size, mib
+from loader.measure.kinds import short
 from loader.measure.stats import aligned
-from loader.measure.verdict import short
 from loader.watch.client import Found, NoAnswer, loaders
 
 _WIDTH = 80

@@ -52,6 +52,9 @@ def test_the_keys_are_those_of_the_design_and_json_can_hold_them(workers: int) -
         "verdict_gain",
         "stages",
         "network",
+        "batch",
+        "readers",
+        "sharing",
     ]
     assert list(found) == keys
     assert list(found["slots"]) == ["free", "filling", "ready", "lent"]

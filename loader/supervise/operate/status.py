@@ -1,8 +1,10 @@
 """What the supervisor answers to `status`: the snapshot that the trainer can make as well, and what only the supervisor knows.
 
-    Stats.as_dict()                                  name, epoch, rates, slots, workers, memory, errors, verdict
+Of a shared loader, rates, waits, position and verdict are those of the reader that took most in the last ten seconds.
+
+    Stats.as_dict()                                  name, epoch, batch, rates, slots, readers, workers, memory, errors, verdict
     pid, trainer_pid, script, started                who it is
-    batch, epoch_batches, batch_size                 how far the epoch is
+    epoch_batches, batch_size                        how far the epoch is
     auto, wanted_workers, max_workers                what `set` may change
     restarts                                         of workers that died
     seconds_since_last_batch                                      since the trainer took a batch, to a second; null before the first
@@ -21,7 +23,7 @@ from collections import deque
 from dataclasses import asdict
 from typing import Any
 
-from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell
+from loader.ipc.board import Board, SupervisorCell, WorkerCell
 from loader.ipc.loader_identity import identity
 from loader.ipc.records import TicketKind
 from loader.measure.meter import Meter
@@ -56,7 +58,7 @@ class Status:
         self._schedule = schedule
         self._memory = memory
         self._tuning = tuning
-        self._meter = Meter(board)
+        self._meter = Meter(board, leads=True)
         self._minute = LastMinute(board)
         self._orders: deque[tuple[float, str]] = deque(maxlen=_DECISIONS)
         self._pids = {"pid": os.getpid(), "trainer_pid": os.getppid()}
@@ -86,7 +88,6 @@ class Status:
             "workers": self._workers(known["workers"]),
             **self._pids,
             **who,
-            "batch": self._board.trainer[TrainerCell.BATCH_GAUGE],
             "epoch_batches": plan.batches,
             "batch_size": plan.batch_size,
             "mean_rows": round(plan.mean_rows, 1),

@@ -144,6 +144,10 @@ class Schedule:
         """Whether there are slots for another reader."""
         return self._streams.has_room
 
+    def company(self) -> dict[int, int]:
+        """Return, for each reader that wants batches, the lowest number of those that are handed the same ones."""
+        return self._streams.company()
+
     def hold_up(self, waiting: Collection[int]) -> HoldUp | None:
         """Return the reader that keeps any of those that are `waiting` from going on, as it does not read what is ready for it; None if none does."""
         return self._streams.hold_up(waiting)

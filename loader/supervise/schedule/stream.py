@@ -28,6 +28,11 @@ class Stream:
     turn: int = 0
 
     @property
+    def name(self) -> int:
+        """Lowest number of its readers."""
+        return min(reader.number for reader in self.readers)
+
+    @property
     def stock(self) -> int:
         """How many slots the reader has that has the most: they are filled for it, wait for it, or are in its hands."""
         return max(reader.stock for reader in self.readers)

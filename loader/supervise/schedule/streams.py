@@ -32,7 +32,6 @@ from loader.supervise.schedule.stream import Reader, Stream
 
 # A name of its own: looking up a member of an enum takes longer than what is done with it.
 _COMPLETE = SlotState.COMPLETE
-
 _LEAST = 2  # slots: a reader may hold a batch until it has the next one
 
 _turn, _stock = attrgetter("turn"), attrgetter("stock")
@@ -83,6 +82,10 @@ class Streams:
         """Whether another reader could have two slots, even if those that are there let go of none."""
         return sum(max(_LEAST, len(reader.held)) for reader in self._readers.values()) + _LEAST <= len(self._slots)
 
+    def company(self) -> dict[int, int]:
+        """Return, for each reader that wants batches, the name of its stream."""
+        return {reader.number: stream.name for stream in self._streams for reader in stream.readers}
+
     def leave(self, number: int) -> None:
         """A reader has gone."""
         self._depart(reader := self._readers.pop(number))
@@ -113,8 +116,7 @@ class Streams:
                 slot.readers.remove(name)
                 if not slot.readers:
                     self._pool.set_free(slot)
-                if reader.full:
-                    self._pool.any_complete = True
+                self._pool.any_complete |= reader.full
 
     def hold_up(self, waiting: Collection[int]) -> HoldUp | None:
         """Return the reader whose unread slots keep another one from going on; None where nobody is kept.
@@ -237,9 +239,8 @@ class Streams:
         for reader in stream.readers:
             slot.readers.add(reader.number)
             reader.queue.append(slot)
-        stream.batch = slot.first + slot.batches
-        if stream.batch == self._plan.batches:
-            stream.epoch, stream.batch = stream.epoch + 1, 0
+        epochs, stream.batch = divmod(slot.first + slot.batches, self._plan.batches)
+        stream.epoch += epochs
 
     def _begin(self, stream: Stream, row_ns: float, workers: int) -> Slot | None:
         """Begin the next slot of a stream, if all rows of the one before are in tickets; return the one whose rows are next."""

@@ -1,4 +1,4 @@
-"""Small pictures made of characters: curves one line high, and bars. Pure: numbers in, text out."""
+"""Small pictures made of characters: curves one line high, and bars; and numbers in few characters. Pure: numbers in, text out."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Glyphs:
         arrow: from old to new.
         dot: between two things.
         slots: one that is ready, lent, filling, free.
+        times: so many times as much.
     """
 
     levels: str
@@ -29,10 +30,11 @@ class Glyphs:
     arrow: str
     dot: str
     slots: str
+    times: str
 
 
-FINE = Glyphs("▁▂▃▄▅▆▇█", "━", "─", "…", "→", "·", "█▓▒░")
-PLAIN = Glyphs("_.-:=+*#", "#", "-", "~", "->", "|", "#@+.")
+FINE = Glyphs("▁▂▃▄▅▆▇█", "━", "─", "…", "→", "·", "█▓▒░", "×")
+PLAIN = Glyphs("_.-:=+*#", "#", "-", "~", "->", "|", "#@+.", "x")
 """For terminals whose encoding has no others."""
 
 
@@ -95,3 +97,21 @@ def cut(text: str, width: int, glyphs: Glyphs = FINE, *, left: bool = False) -> 
             break
         kept = character + kept if left else kept + character
     return glyphs.ellipsis + kept if left else kept + glyphs.ellipsis
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in a few characters."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def count(value: float) -> str:
+    """Return a number in at most six characters, up to a trillion."""
+    if value < 1e5:
+        return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+    unit, value = next((unit, value / size) for unit, size in (("k", 1e3), ("M", 1e6), ("G", 1e9)) if value < size * 1000 or unit == "G")
+    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"

@@ -4,6 +4,7 @@
     curves               the last minute: rate, waits of trainer and workers
     verdict              which side is the slow one
     slots … stages       where things are
+    readers              a line each, of a loader that several read
     workers              a line each
     decisions            of tuner and memory control
     keys
@@ -23,8 +24,8 @@ from rich.text import Text
 
 from loader.config import brief_size
 from loader.watch.status import STILL_S
-from loader.watch.top.drawing import FINE, Glyphs, bar, cut, printable, sparkline
-from loader.watch.top.tables import Block, arranged, worker_lines
+from loader.watch.top.drawing import FINE, Glyphs, bar, count, cut, printable, span, sparkline
+from loader.watch.top.tables import Block, arranged, reader_lines, worker_lines
 from loader.watch.top.watched import HELP, View
 
 _LABEL = 14
@@ -48,30 +49,13 @@ def screen(view: View, width: int, height: int, glyphs: Glyphs = FINE) -> list[T
     return [*lines, *[Text()] * (height - len(lines) - len(footer)), *footer]
 
 
-def span(seconds: float) -> str:
-    """Return a length of time in a few characters."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-
-
-def count(value: float) -> str:
-    """Return a number in at most six characters, up to a trillion."""
-    if value < 1e5:
-        return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
-    unit, value = next((unit, value / size) for unit, size in (("k", 1e3), ("M", 1e6), ("G", 1e9)) if value < size * 1000 or unit == "G")
-    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.1f} {unit}"
-
-
 # Blocks.
 
 
 def _blocks(view: View, status: Mapping[str, Any], width: int, glyphs: Glyphs) -> list[Block]:
     gap = Block([Text()], squeeze=[(2, 0)])
     some = _troubles(status)
+    readers = reader_lines(status, width, glyphs)
     workers = worker_lines(status, view.rates, width, glyphs)
     return [
         Block([_epoch(view, status, width, glyphs)]),
@@ -83,6 +67,7 @@ def _blocks(view: View, status: Mapping[str, Any], width: int, glyphs: Glyphs) -
         Block([_memory(status, width, glyphs)], squeeze=[(7, 0)]),
         Block([_trouble(some, width, glyphs)], squeeze=[(8 if some else 5, 0)]),
         Block([*_stages(status, width, glyphs), *_network(status, width, glyphs)], squeeze=[(5, 0)]),
+        *([gap, Block(readers, squeeze=[(1, 8), (4, 4), (8, 0)], more="       and {} more", head=2)] if readers else []),
         gap,
         Block([_wanted(status, width, glyphs)], squeeze=[(9, 0)]),
         Block(workers, squeeze=[(1, 9), (4, 5), (8, 0)], more="       and {} more", head=1),

@@ -1,4 +1,4 @@
-"""Lines for the screen of `loader top`: a table of the workers, and how blocks of lines give up rows until they fit the height. Pure."""
+"""Lines for the screen of `loader top`: tables of readers and workers, and how blocks of lines give up rows until they fit the height. Pure."""
 
 from __future__ import annotations
 
@@ -91,8 +91,19 @@ _COLUMNS = (
     _Column("MEMORY", 8, 2),
     _Column("DIED", 4, 1),
 )
+_READER_COLUMNS = (
+    _Column("#", 3, 9),
+    _Column("PID", 7, 3),
+    _Column("EPOCH", 5, 1),
+    _Column("BATCH", 9, 2),
+    _Column("SAMPLES/S", 9, 5),
+    _Column("WAITS", 5, 4),
+)
 _GAP = 2
-_NARROWEST_SAMPLE = 18
+_NARROWEST_REST = 18
+
+_Cells = Mapping[str, tuple[str, str]]
+"""Text and style by the title of the column."""
 
 
 def worker_lines(status: Mapping[str, Any], rates: Mapping[int, float], width: int, glyphs: Glyphs) -> list[Text]:
@@ -104,36 +115,75 @@ def worker_lines(status: Mapping[str, Any], rates: Mapping[int, float], width: i
         width: most columns of a line.
         glyphs: to draw with.
     """
-    workers = status.get("workers") or []
-    if not workers:
+    rows = [(_worker(worker, rates), str(worker.get("sample") or "")) for worker in status.get("workers") or []]
+    return _table(_COLUMNS, "SAMPLE", rows, width, glyphs)
+
+
+def reader_lines(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> list[Text]:
+    """Return how many read and what sharing saves, titles, and a line for each reader; nothing if only the script that made the loader reads."""
+    readers = status.get("readers") or []
+    if not any(reader.get("number") for reader in readers):
         return []
-    columns = list(_COLUMNS)
-    while len(columns) > 1 and width - _taken(columns) < _NARROWEST_SAMPLE:
+    rows = [(_reader(reader), _company(reader)) for reader in readers]
+    sharing, words = status.get("sharing"), f"{'readers':<14}{len(readers)}"
+    if sharing:
+        words += f", {sharing['work']:.2f} {glyphs.times} the work of one, without sharing {sharing['alone']:.2f} {glyphs.times}"
+    return [Text(cut(words, width, glyphs)), *_table(_READER_COLUMNS, "BATCHES", rows, width, glyphs)]
+
+
+def _table(every: Sequence[_Column], last: str, rows: Sequence[tuple[_Cells, str]], width: int, glyphs: Glyphs) -> list[Text]:
+    """Return titles and a line for each row; the last column gets what is left of the width, and keeps the end of its text."""
+    columns = list(every)
+    while len(columns) > 1 and width - _taken(columns) < _NARROWEST_REST:
         columns.remove(min(columns, key=lambda column: column.leaves))
-    head = "".join(f"{column.head:>{column.width}}{'':{_GAP}}" for column in columns) + "SAMPLE"
-    return [Text(cut(head, width, glyphs), "dim"), *(_line(worker, rates, columns, width, glyphs) for worker in workers)]
+    head = "".join(f"{column.head:>{column.width}}{'':{_GAP}}" for column in columns) + last
+    return [Text(cut(head, width, glyphs), "dim"), *(_line(cells, rest, columns, width, glyphs) for cells, rest in rows)] if rows else []
 
 
 def _taken(columns: list[_Column]) -> int:
     return sum(column.width + _GAP for column in columns)
 
 
-def _line(worker: Mapping[str, Any], rates: Mapping[int, float], columns: list[_Column], width: int, glyphs: Glyphs) -> Text:
-    pid, nbytes, rate = worker.get("pid", 0), worker.get("memory_bytes"), rates.get(worker.get("pid", 0))
-    busy, died = worker.get("state") == "busy", worker.get("restarts") or 0
-    cells = {
-        "#": (str(worker.get("number", "")), "dim"),
-        "PID": (str(pid), ""),
-        "STATE": (str(worker.get("state", "")), "green" if busy else "dim"),
-        "BUSY": (f"{worker.get('busy_ratio') or 0:.0%}", ""),
-        "SAMPLES/S": ("" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}", "bold"),
-        "MEMORY": ("" if nbytes is None else brief_size(nbytes), ""),
-        "DIED": (str(died), "red" if died else "dim"),
-    }
+def _line(cells: _Cells, rest: str, columns: list[_Column], width: int, glyphs: Glyphs) -> Text:
     line = Text()
     for column in columns:
         text, style = cells[column.head]
         line.append(f"{cut(text, column.width, glyphs):>{column.width}}", style).append(" " * _GAP)
-    room = width - line.cell_len
-    line.append(cut(printable(str(worker.get("sample") or "")), max(0, room), glyphs, left=True))
+    line.append(cut(printable(rest), max(0, width - line.cell_len), glyphs, left=True))
     return line if line.cell_len <= width else Text(cut(line.plain, width, glyphs))
+
+
+def _worker(worker: Mapping[str, Any], rates: Mapping[int, float]) -> _Cells:
+    pid, nbytes, rate = worker.get("pid", 0), worker.get("memory_bytes"), rates.get(worker.get("pid", 0))
+    busy, died = worker.get("state") == "busy", worker.get("restarts") or 0
+    return {
+        "#": (str(worker.get("number", "")), "dim"),
+        "PID": (str(pid), ""),
+        "STATE": (str(worker.get("state", "")), "green" if busy else "dim"),
+        "BUSY": (f"{worker.get('busy_ratio') or 0:.0%}", ""),
+        "SAMPLES/S": ("" if rate is None else _rate(rate), "bold"),
+        "MEMORY": ("" if nbytes is None else brief_size(nbytes), ""),
+        "DIED": (str(died), "red" if died else "dim"),
+    }
+
+
+def _reader(reader: Mapping[str, Any]) -> _Cells:
+    return {
+        "#": (str(reader.get("number", "")), "dim"),
+        "PID": (str(reader.get("pid", "")), ""),
+        "EPOCH": (str(reader.get("epoch", "")), ""),
+        "BATCH": (f"{reader.get('batch') or 0:,}", ""),
+        "SAMPLES/S": (_rate(reader.get("samples_per_s") or 0), "bold"),
+        "WAITS": (f"{reader.get('wait_ratio') or 0:.0%}", ""),
+    }
+
+
+def _company(reader: Mapping[str, Any]) -> str:
+    """Return how a reader gets its batches, in words."""
+    others, state = reader.get("shares_with") or [], reader.get("state")
+    words = f"shared with {', '.join(map(str, others))}" if others else "made for it alone"
+    return words if state in (None, "reads") else f"{state}, {words}"
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"

@@ -22,6 +22,7 @@ HELP = (
     ("workers wait", "share of the time that workers had nothing to do"),
     ("slots", "shared memory for batches: ready, lent to training, filling, free"),
     ("memory", "shared and private memory of the loader, and its limit"),
+    ("readers", "scripts that read a shared loader, and with whom they share their batches"),
     ("workers", "died counts the ones that were replaced after a death"),
     ("decisions", "what auto, the memory limit, the script and operators changed, and why"),
 )

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loader.measure.kinds import Kind, short
 from loader.measure.measurements import Measurements, StageStats
 from loader.measure.network import NetworkStats
-from loader.measure.verdict import Kind, judge, short
+from loader.measure.readers import ReaderStats
+from loader.measure.verdict import judge
 from loader.measure.worker_count import MOST_GAIN, busy_at_most
 
 RATIO = st.floats(0, 1)
@@ -31,6 +33,7 @@ CASES = {
     Kind.TOO_MANY: replace(USUAL, wait=0.01, busy=(0.1,) * 8),
     Kind.BALANCED: replace(USUAL, wait=0.04, busy=(0.9, 0.92)),
     Kind.MEMORY: replace(USUAL, reduced_to=2, wanted=6, stages=BLUR),
+    Kind.READER: replace(USUAL, busy=(0.2, 0.3), nothing_to_fill=0.6, slow_reader=ReaderStats(2, 4711, 0, 7, 20.0, 0.01, [0], "slow")),
     Kind.SLOTS: replace(USUAL, busy=(0.2, 0.3), lent=3.2, nothing_to_fill=0.6),
     Kind.STRAGGLER: replace(USUAL, slow_share=0.6, slow_samples=0.01, slow_ms=300.0, slow_sample=37, stages=READ),
     Kind.CORES: replace(USUAL, computing=0.98, cores=2),
@@ -107,6 +110,13 @@ def test_at_the_ceiling_the_ceiling_is_named() -> None:
 
 def test_a_pause_of_the_trainer_does_not_make_the_workers_look_idle() -> None:
     assert judge(replace(CASES[Kind.TRANSFORMING], busy=(0.5, 0.5), nothing_to_fill=0.45)).kind is Kind.TRANSFORMING
+
+
+def test_a_slow_reader_is_named_to_the_one_that_waits_for_it() -> None:
+    verdict = judge(CASES[Kind.READER])
+    assert "reader 2 (pid 4711) gets the same batches and takes 20 samples/s, without waiting for them" in verdict.sentence
+    assert (verdict.gain, short("reader")) == (2.0, "a slow reader")
+    assert judge(replace(CASES[Kind.READER], wait=0.01)).kind is Kind.TOO_MANY
 
 
 def test_slots_to_fill_are_told_only_where_there_are_some() -> None:

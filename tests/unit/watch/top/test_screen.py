@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 
-from loader.watch.top.drawing import FINE, PLAIN
-from loader.watch.top.screen import count, screen, span
+from loader.watch.top.drawing import FINE, PLAIN, count, span
+from loader.watch.top.screen import screen
 from loader.watch.top.tables import Block, arranged
 from loader.watch.top.watched import View
 
@@ -88,6 +88,41 @@ def test_stages_are_shown_where_there_are_some() -> None:
     assert "read 62% (0.4 ms) · decode 38% (0.25 ms)" in text(
         stages=[{"name": "read", "share": 0.62, "ms_per_sample": 0.4}, {"name": "decode", "share": 0.38, "ms_per_sample": 0.25}]
     )
+
+
+READERS = [
+    {"number": 0, "pid": 76, "epoch": 3, "batch": 612, "samples_per_s": 1234.5, "wait_ratio": 0.02, "shares_with": [1], "state": "reads"},
+    {"number": 1, "pid": 81, "epoch": 3, "batch": 611, "samples_per_s": 1230.0, "wait_ratio": 0.0, "shares_with": [0], "state": "reads"},
+    {"number": 2, "pid": 82, "epoch": 1, "batch": 1234, "samples_per_s": 9.5, "wait_ratio": 0.0, "shares_with": [], "state": "slow"},
+]
+
+
+def test_readers_of_a_shared_loader_have_a_line_each() -> None:
+    lines = text(readers=READERS, sharing={"readers": 3, "work": 1.013, "alone": 2.004}).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("readers"))
+    assert lines[start : start + 5] == [
+        "readers       3, 1.01 × the work of one, without sharing 2.00 ×",
+        "  #      PID  EPOCH      BATCH  SAMPLES/S  WAITS  BATCHES",
+        "  0       76      3        612      1,234     2%  shared with 1",
+        "  1       81      3        611      1,230     0%  shared with 0",
+        "  2       82      1      1,234        9.5     0%  slow, made for it alone",
+    ]
+    assert "readers       3" in text(readers=READERS, sharing=None).splitlines()
+    assert "without sharing 2.00 x" in "".join(
+        line.plain for line in screen(View("a", status(readers=READERS, sharing={"work": 1, "alone": 2})), 80, 40, PLAIN)
+    )
+
+
+def test_one_that_reads_its_own_loader_alone_is_not_listed() -> None:
+    assert "readers" not in text(readers=READERS[:1])
+    assert "readers       1" in text(readers=READERS[1:2])
+
+
+def test_many_readers_and_workers_fit_and_what_is_left_out_is_counted() -> None:
+    many = [READERS[2] | {"number": number, "pid": 90 + number} for number in range(20)]
+    lines = shown(View("train", status(workers=20, readers=many)))
+    assert len(lines) == 24
+    assert sum(line.strip().startswith("and ") and line.endswith(" more") for line in lines) == 2
 
 
 def test_workers_that_do_not_fit_are_counted() -> None:
