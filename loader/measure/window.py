@@ -63,7 +63,7 @@ class Window:
         elapsed_s, busy_s = max(1e-9, self._whole.elapsed_s), sum(now.busy_ns) / 1e9 - sum(then.busy_ns) / 1e9
         return NetworkStats(in_flight, objects / elapsed_s, nbytes / elapsed_s, _share(waited_ns / 1e9, busy_s), retries, hits)
 
-    def measurements(self, workers: Sequence[int], found: list[StageStats], slow_reader: ReaderStats | None) -> Measurements:
+    def measurements(self, workers: Sequence[int], found: list[StageStats], slow_reader: ReaderStats | None = None) -> Measurements:
         """Return what a verdict needs to know.
 
         Args:
