@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Facts, Fetched, Problem, version_of
@@ -12,8 +13,7 @@ from loader.data.remote.options import StorageOptions
 from loader.data.remote.retries import problem_of_status
 from loader.errors import ConfigError
 
-THREADS = 32
-"""Each waits for one request."""
+_AT_ONCE = 32  # requests, each in a thread that waits for it: one of `concurrent.futures` would be waited for at the end of the process
 
 _TAGS = ("ETag", "etag", "generation", "version_id", "sha256", "commit_hash")
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
@@ -57,7 +57,7 @@ class FsspecStore:
             raise ConfigError(f"{url} can't be opened by fsspec: {type(error).__name__}. What to do: check storage_options=") from None
         self._scheme = url.partition("://")[0]
         self._tail = "::" + url.partition("::")[2] if "::" in url else ""
-        self._pool = ThreadPoolExecutor(THREADS, "loader-fsspec")
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def fetch(self, key: str, start: int, end: int | None) -> Fetched:
         """Return a range of an object."""
@@ -101,7 +101,12 @@ class FsspecStore:
         return Problem(f"fsspec raised {type(error).__name__}", passes=not isinstance(error, _LASTING))
 
     async def _run(self, call: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        """Return what a call returns that blocks, from a thread of its own. One that hangs holds up neither others nor the end of the process."""
+        async with self._turns:
+            answer: Future[Result] = Future()
+            answer.set_running_or_notify_cancel()  # whoever gives up waiting does not end the call
+            threading.Thread(target=_answer, args=(call, answer), name="loader-fsspec", daemon=True).start()
+            return await asyncio.wrap_future(answer)
 
     def _path(self, key: str) -> str:
         return key.partition("::")[0]
@@ -115,3 +120,10 @@ class FsspecStore:
         changed = next((info[name] for name in _TIMES if info.get(name)), None)
         size = info.get("size")
         return Facts(self._url(str(info["name"])), UNKNOWN_SIZE if size is None else int(size), version_of(tag, changed))
+
+
+def _answer(call: Callable[[], Result], answer: Future[Result]) -> None:
+    try:
+        answer.set_result(call())
+    except BaseException as error:
+        answer.set_exception(error)
