@@ -78,7 +78,7 @@ class SlotLayout:
         ends = np.cumsum([stride * self.capacity for stride in strides]).tolist()
         object.__setattr__(self, "_strides", tuple(strides))
         object.__setattr__(self, "_offsets", (0, *ends[:-1]))
-        object.__setattr__(self, "_row_strides", tuple(_c_strides((self.batch_size, *leaf.shape), leaf.dtype) for leaf in self.spec.leaves))
+        object.__setattr__(self, "_row_strides", tuple(c_strides((self.batch_size, *leaf.shape), leaf.dtype) for leaf in self.spec.leaves))
         leaves = tuple((leaf.shape, leaf.dtype, offset) for leaf, offset in zip(self.spec.leaves, self._offsets, strict=True))
         object.__setattr__(self, "_leaves", leaves)
         object.__setattr__(self, "nbytes", max(ends[-1], ALIGNMENT))
@@ -139,5 +139,6 @@ class SlotLayout:
         ]
 
 
-def _c_strides(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
+def c_strides(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Return the strides of an array in C order, in bytes."""
     return tuple(dtype.itemsize * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))

@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loader.config import plain
 from loader.errors import ConfigError, StateError
@@ -15,8 +15,10 @@ from loader.measure.moments import Pace
 from loader.measure.timed_stretch import Probe, TimedStretch
 from loader.train.keras.adapter import KerasTraining
 from loader.train.keras.event_file import EventFile
-from loader.train.keras.far_saves import FarSaves
 from loader.train.keras.saves import Saves
+
+if TYPE_CHECKING:
+    from loader.train.keras.far_saves import FarSaves
 
 try:
     import keras

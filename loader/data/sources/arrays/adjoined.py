@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from loader.data.copy_rows import is_direct
+from loader.data.layout import c_strides
 from loader.data.npy.file_io import OPEN_FLAGS
 from loader.data.rows import Indices
 from loader.data.sources.arrays.stored_array import StoredArray
@@ -115,8 +116,7 @@ def _map(parts: Sequence[StoredArray], begins: list[int], page: int) -> Adjoined
 
 def _is_plain(part: StoredArray) -> bool:
     """Return whether a file has contiguous rows whose bytes can be used as they are."""
-    strides = part.dtype.itemsize * np.cumprod((1, *part.shape[:0:-1]))[::-1]
-    return 0 not in part.shape and part.dtype.isnative and part.strides == tuple(strides.tolist())
+    return 0 not in part.shape and part.dtype.isnative and part.strides == c_strides(part.shape, part.dtype)
 
 
 class _Region:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from loader.data.layout import c_strides
 from loader.data.npy.file_io import OPEN_FLAGS, map_file
 from loader.data.npy.header import inspect_file, name_path
 from loader.data.proc_maps import Mappings
@@ -43,12 +44,8 @@ class StoredArray:
         """Describe the array of a `.npy` file from its header and size. Raises NpyError, OSError."""
         header, size = inspect_file(path)
         header.check_size(size, path)
-        lengths = header.shape if header.fortran_order else header.shape[::-1]
-        strides = [header.itemsize]
-        for length in lengths[:-1]:
-            strides.append(strides[-1] * length)
-        strides = strides[: len(lengths)]
-        return cls(path, header.offset, header.dtype, header.shape, tuple(strides if header.fortran_order else strides[::-1]), size)
+        strides = c_strides(header.shape[::-1], header.dtype)[::-1] if header.fortran_order else c_strides(header.shape, header.dtype)
+        return cls(path, header.offset, header.dtype, header.shape, strides, size)
 
     @classmethod
     def of_view(cls, array: Array, mappings: Mappings | None = None) -> StoredArray | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from loader.data.layout import c_strides
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.spec import PART_NAMES, Leaf
 
@@ -24,7 +25,5 @@ def npy_header(leaf: Leaf, rows: int) -> bytes:
 
 def stored_column(path: str, leaf: Leaf, rows: int) -> StoredArray:
     """Return where rows of a leaf lie in its file."""
-    strides = [leaf.dtype.itemsize]
-    for length in leaf.shape[::-1]:
-        strides.append(strides[-1] * length)
-    return StoredArray(path, HEADER_BYTES, leaf.dtype, (rows, *leaf.shape), tuple(strides[::-1]), HEADER_BYTES + rows * leaf.nbytes)
+    shape = (rows, *leaf.shape)
+    return StoredArray(path, HEADER_BYTES, leaf.dtype, shape, c_strides(shape, leaf.dtype), HEADER_BYTES + rows * leaf.nbytes)

@@ -11,11 +11,10 @@ FIRST_BYTES = 512
 """Hold every header that np.save writes for a supported array."""
 
 
-def fetch_header(fetch: Callable[[Span], Fetched], url: str) -> tuple[NpyHeader, int]:
-    """Return the header, and the size of the file. Raises NpyError, FetchError, DataNotFoundError."""
-    fetched = fetch(Span(url, 0, FIRST_BYTES))
-    raw = bytes(fetched.content)
+def header_of(first: Fetched, url: str, fetch: Callable[[Span], Fetched]) -> NpyHeader:
+    """Return the header, from the first `FIRST_BYTES`, and from more if it is longer. Raises NpyError, FetchError, DataNotFoundError."""
+    raw = bytes(first.content)
     _, end = header_bounds(raw, url)
     if end > len(raw) == FIRST_BYTES:
         raw = bytes(fetch(Span(url, 0, end)).content)
-    return parse_header(raw, url), fetched.size
+    return parse_header(raw, url)

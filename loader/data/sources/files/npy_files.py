@@ -62,9 +62,11 @@ class NpyFiles(LabelledFiles):
     def _inspect(self, path: str) -> tuple[NpyHeader, int]:
         if self._far is None:
             return inspect_file(path)
-        from loader.data.sources.files.far_npy import fetch_header
+        from loader.data.remote.objects import Span
+        from loader.data.sources.files.far_npy import FIRST_BYTES, header_of
 
-        return fetch_header(self._far.fetch, path)
+        first = self._far.fetch(Span(path, 0, FIRST_BYTES))
+        return header_of(first, path, self._far.fetch), first.size
 
     def _shapes_known_by(self) -> str:
         return type(self).__name__
