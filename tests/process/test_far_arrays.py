@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import Loader, NpyArrays, NpyError, RawArray, SampleError, Source
+from loader import ConfigError, Loader, NpyArrays, NpyError, RawArray, SampleError, Source, Windows
 from loader import transforms as T
 from loader.data.sources.arrays import far_array
 from tests.batches import assert_same, inline, take
@@ -48,24 +48,35 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def arrays_in(place: str) -> dict[str, Source]:
+def arrays_in(place: str, **options: Any) -> dict[str, Callable[[], Source]]:
     both = [f"{place}/x0.npy", f"{place}/x1.npy"]
+    other = [f"{place}/big0.npy", f"{place}/big1.npy"]
+
+    def records() -> RawArray:
+        return RawArray(f"{place}/records.bin", "float32", 3, offset=10, **options)
+
     return {
-        "one": NpyArrays(f"{place}/x0.npy"),
-        "two, and labels": NpyArrays(both, y=f"{place}/y.npy"),
-        "of the other byte order": NpyArrays({"a": [f"{place}/big0.npy", f"{place}/big1.npy"], "b": both}),
-        "records": NpyArrays(RawArray(f"{place}/records.bin", "float32", 3, offset=10)),
-        "a sum": NpyArrays(both[0]) + NpyArrays(both[1]),
+        "one": lambda: NpyArrays(both[0], **options),
+        "two, and labels": lambda: NpyArrays(both, y=f"{place}/y.npy", **options),
+        "of the other byte order": lambda: NpyArrays({"a": other, "b": both}, **options),
+        "records": lambda: NpyArrays(records()),
+        "a sum": lambda: NpyArrays(both[0], **options) + NpyArrays(both[1], **options),
+        "windows": lambda: Windows(other, length=6, stride=4, horizon=3, **options),
+        "windows that do not overlap": lambda: Windows(both[0], length=4, stride=5, **options),
+        "windows of records": lambda: Windows(records(), length=3),
     }
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_rows_of_objects_make_the_batches_of_files(folder: Path, front: StartFront, shuffle: bool) -> None:
     far, near = arrays_in(front(folder, latency_s=0.01).endpoint), arrays_in(str(folder))
-    for what, source in far.items():
+    for number, (what, make) in enumerate(far.items()):
+        if number % 2 == shuffle and what != "two, and labels":
+            continue
+        source = make()
         with Loader(source, 8, workers=2 if what == "two, and labels" else 0, shuffle=shuffle, seed=2) as loader:
-            assert_same(take(loader, 2), inline(near[what], 8, 2, shuffle=shuffle, seed=2))
-            assert_same([source[7]], [near[what][7]])
+            assert_same(take(loader, 2), inline(near[what](), 8, 2, shuffle=shuffle, seed=2))
+            assert_same([source[7]], [near[what]()[7]])
 
 
 def test_rows_that_follow_one_another_come_together(folder: Path, front: StartFront) -> None:
@@ -75,6 +86,53 @@ def test_rows_that_follow_one_another_come_together(folder: Path, front: StartFr
     with Loader(source, ROWS, workers=0) as loader:
         take(loader)
     assert sum(asked.startswith("GET") for asked in served.counts().asked) <= 6  # the first row by itself, and a transform may cut batches
+
+
+def test_one_request_brings_what_a_window_shows_and_what_follows_it(folder: Path, front: StartFront) -> None:
+    served = front(folder)
+    source = Windows(f"{served.endpoint}/big1.npy", length=6, stride=4, horizon=3)
+    served.forget()
+    x, y = source[3]
+    assert (x.shape, y.shape, len(source.fetchers())) == ((6, 5), (3, 5), 1)
+    assert len(served.counts().asked) == 1
+
+
+@pytest.mark.parametrize("what", ["two, and labels", "records", "windows"])
+def test_rows_that_were_fetched_once_are_kept(folder: Path, front: StartFront, tmp_path: Path, what: str) -> None:
+    served = front(folder)
+    far, near = arrays_in(served.endpoint, cache=tmp_path / "cache")[what](), arrays_in(str(folder))[what]()
+    served.forget()
+    with Loader(far, 8, workers=1 if what == "records" else 0, shuffle=True) as loader:
+        assert_same(take(loader), inline(near, 8, shuffle=True))
+    assert max(served.counts().asked.values()) == 1
+    again = arrays_in(served.endpoint, cache=tmp_path / "cache")[what]()
+    served.forget()
+    with Loader(again, 7, workers=0, shuffle=True, seed=5) as loader:
+        assert_same(take(loader), inline(near, 7, shuffle=True, seed=5))
+    assert served.counts().asked == {}
+
+
+def test_small_rows_are_kept_in_blocks_and_a_full_cache_fetches_the_others_again(folder: Path, front: StartFront, tmp_path: Path) -> None:
+    np.save(folder / "many.npy", np.arange(40_000, dtype=np.int32))  # ten blocks of 4,096 rows
+    served = front(folder)
+    far = NpyArrays(f"{served.endpoint}/many.npy", cache=tmp_path / "cache", cache_bytes=5 * 17_000)
+    near = NpyArrays(folder / "many.npy")
+    for fetched in (10, 5):
+        served.forget()
+        with Loader(far, 1000, workers=0) as loader:
+            assert_same(take(loader), inline(near, 1000))
+        asked = served.counts().asked
+        assert fetched <= len(asked) <= fetched + 1
+
+
+def test_arrays_that_come_by_other_options_can_not_be_joined(folder: Path, front: StartFront, tmp_path: Path) -> None:
+    place = f"{front(folder).endpoint}/records.bin"
+    with pytest.raises(ConfigError, match="different storage_options= or cache="):
+        NpyArrays([RawArray(place, "uint8", 2), RawArray(place, "uint8", 2, cache=tmp_path / "cache")])
+    with pytest.raises(ConfigError, match="these files are on this machine"):
+        NpyArrays(folder / "x0.npy", cache=tmp_path / "cache")
+    with pytest.raises(ConfigError, match="these files are on this machine"):
+        Windows(np.arange(10), length=3, cache=tmp_path / "cache")
 
 
 def test_faults_change_no_bit_of_them(folder: Path, front: StartFront) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,34 +14,63 @@ from loader.data.remote.urls import check_url, is_url
 from loader.data.sources.arrays.array_column import ArrayColumn
 from loader.data.sources.arrays.column_source import ColumnSource
 from loader.data.sources.arrays.stored_array import StoredArray, overlaps
-from loader.data.sources.files.file_listing import path_text, unreadable
+from loader.data.sources.files.file_listing import PathLike, path_text, unreadable
 from loader.data.sources.files.file_search import find_files
 from loader.data.sources.labels.labels import as_array
 from loader.data.sources.source_mistakes import is_read_later
 from loader.data.spec import Array, text_remedy
 from loader.errors import ConfigError, DataNotFoundError, LabelError, NpyError
 
+if TYPE_CHECKING:
+    from loader.data.remote.fetch_cache.cache_choice import CacheChoice
+
 # Beyond this, an array whose rows overlap in memory stays as it is, which makes reading slower, instead of being copied row by row.
 _LARGE_BYTES = 16 * 2**20
 
 
-def column_of(parts: Sequence[StoredArray | Array], options: StorageOptions) -> ArrayColumn:
+def column_of(parts: Sequence[StoredArray | Array]) -> ArrayColumn:
     """Return the column that parts make. Raises ConfigError if some are far away and others are not."""
-    far = [hasattr(part, "version") for part in parts]
+    return columns_of(parts, [parts])[0]
+
+
+def columns_of(rows: Sequence[StoredArray | Array], views: Sequence[Sequence[StoredArray | Array]]) -> list[ArrayColumn]:
+    """Return columns that show parts of the same rows.
+
+    Args:
+        rows: places, or arrays, joined on axis 0.
+        views: of each column: arrays whose rows lie within those of `rows`.
+
+    Raises:
+        ConfigError: some are far away and others are not.
+    """
+    far = [hasattr(part, "version") for part in rows]
     if not any(far):
-        return ArrayColumn(parts)
-    from loader.data.sources.arrays.far_array import FarArray, FarColumn
-
-    chosen = [part for part in parts if isinstance(part, FarArray)]
-    if len(chosen) < len(parts):
+        return [ArrayColumn(view) for view in views]
+    if not all(far):
         raise ConfigError("some arrays are far away and others are not, or too small to stay there; join two sources with +")
-    return FarColumn(chosen, options)
+    from loader.data.sources.arrays.far_array import as_far, far_columns
+
+    return far_columns(as_far(rows), list(map(as_far, views)))
 
 
-def parts_of(value: Any, name: str, options: StorageOptions | None = None) -> Sequence[StoredArray | Array]:
-    """Return the parts that one argument means: places in files, or one array. `options` are for URLs; without them there can be none."""
-    if options is not None and (urls := _urls(value)):
-        return _far_parts(urls, name, options)
+def is_far(value: Any) -> bool:
+    """Whether an argument names URLs, or is a dict that does."""
+    return any(map(is_far, value.values())) if isinstance(value, Mapping) else bool(_urls(value))
+
+
+def cache_of(cache: PathLike | None, cache_bytes: int | str | None, *, far: bool) -> CacheChoice | None:
+    """Return where what comes from URLs is kept; None if nowhere. Raises ConfigError for a cache that can't be."""
+    if cache is None and cache_bytes is None:
+        return None
+    from loader.data.remote.fetch_cache.cache_choice import CacheChoice  # only who has a cache waits for what it imports
+
+    return CacheChoice.of(cache, cache_bytes, far=far)
+
+
+def parts_of(value: Any, name: str, options: StorageOptions, cache: CacheChoice | None) -> Sequence[StoredArray | Array]:
+    """Return the parts that one argument means: places in files, or one array. `options` and `cache` are for URLs."""
+    if urls := _urls(value):
+        return _far_parts(urls, name, options, cache)
     if isinstance(value, (str, os.PathLike, ColumnSource)):
         return _parts_of_one(value, name)
     if isinstance(value, (list, tuple)) and not value:
@@ -77,14 +106,14 @@ def _urls(value: Any) -> list[str]:
     return list(given) if given and all(map(is_url, given)) else []
 
 
-def _far_parts(urls: list[str], name: str, options: StorageOptions) -> Sequence[StoredArray | Array]:
+def _far_parts(urls: list[str], name: str, options: StorageOptions, cache: CacheChoice | None) -> Sequence[StoredArray | Array]:
     from loader.data.sources.arrays.far_array import far_arrays
     from loader.data.sources.files.far_search import FarSearch
 
     found: list[str] = []
     for url in map(check_url, urls):
         found += FarSearch((".npy",), name, (), None, options).find(url)[0] if glob.has_magic(url) else [url]
-    return far_arrays(found, options)
+    return far_arrays(found, options, cache)
 
 
 def _parts_of_one(value: str | os.PathLike[str] | ColumnSource, name: str) -> Sequence[StoredArray | Array]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from loader.data.remote.options import StorageOptions
 from loader.data.rows import Indices
 from loader.data.sources.arrays.array_column import ArrayColumn
-from loader.data.sources.arrays.array_parts import column_of, parts_of
+from loader.data.sources.arrays.array_parts import cache_of, column_of, is_far, parts_of
 from loader.data.sources.arrays.column_source import ColumnSource
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.sources.files.file_listing import PathLike
@@ -20,6 +20,9 @@ from loader.data.sources.source import Source
 from loader.data.sources.source_mistakes import instead_of_mapping
 from loader.data.spec import PART_NAMES, Leaf
 from loader.errors import ConfigError, LabelError, NpyError
+
+if TYPE_CHECKING:
+    from loader.data.remote.fetch_cache.cache_choice import CacheChoice
 
 _SHOWN = 6  # files that a message names
 
@@ -38,6 +41,8 @@ class NpyArrays(ColumnSource):
         sample_weight: weights in the same forms; needs y.
         rows_per_file: rows that each file must have; None: any number.
         storage_options: for URLs: endpoint, region, credentials, ... of the store, beside what the environment says.
+        cache: for URLs: a folder in which rows that were fetched are kept, so that later epochs and other runs need not fetch them.
+        cache_bytes: that the folder may hold, such as "200GiB". What comes when it is full is not kept. None: as much as the disk has.
 
     Raises:
         ConfigError: an argument is missing, or reads its data on demand, as `h5py.Dataset` does.
@@ -52,11 +57,20 @@ class NpyArrays(ColumnSource):
     """
 
     def __init__(
-        self, x: Any, y: Any = None, sample_weight: Any = None, *, rows_per_file: int | None = None, storage_options: Mapping[str, Any] | None = None
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        rows_per_file: int | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        cache: PathLike | None = None,
+        cache_bytes: int | str | None = None,
     ) -> None:
         if y is None and sample_weight is not None:
             raise ConfigError("sample_weight needs y: a sample is (x, y, sample_weight)")
         self._options = StorageOptions(storage_options)
+        kept = cache_of(cache, cache_bytes, far=any(map(is_far, (x, y, sample_weight))))
         self._leaves: list[Leaf] = []
         self._columns: list[ArrayColumn] = []
         for part, given in enumerate((x, y, sample_weight)):
@@ -66,23 +80,23 @@ class NpyArrays(ColumnSource):
                 if not given:
                     raise ConfigError(f"{PART_NAMES[part]} is an empty dict")
                 for key, value in given.items():
-                    self._add(part, key, value)
+                    self._add(part, key, value, kept)
             elif given is not None:
-                self._add(part, None, given)
+                self._add(part, None, given, kept)
         if not self._columns or self._leaves[0].part:
             raise ConfigError("x is None; give a path, a glob, a list of paths, an array, or a dict of those")
         if rows_per_file is not None:
             self._check_files(rows_per_file)
         self._check_rows()
 
-    def _add(self, part: int, key: Any, value: Any) -> None:
+    def _add(self, part: int, key: Any, value: Any, cache: CacheChoice | None) -> None:
         name = PART_NAMES[part] if key is None else f"{PART_NAMES[part]}[{key!r}]"
         if key is not None and not isinstance(key, str):
             weights = "; for weights by class number: Loader(..., class_weight=...)" if part == 2 else ""
             raise ConfigError(f"the keys of {PART_NAMES[part]} must be strings, not {key!r}{weights}")
         if isinstance(value, Mapping):
             raise ConfigError(f"{name} is a dict inside a dict; give each of its arrays a key in the outer dict")
-        column = column_of(parts_of(value, name, self._options), self._options)
+        column = column_of(parts_of(value, name, self._options, cache))
         self._columns.append(column)
         self._leaves.append(Leaf(part, key, column.shape, column.dtype))
 
@@ -107,11 +121,16 @@ class NpyArrays(ColumnSource):
             raise LabelError(f"the numbers of rows differ: {listed}")
 
     @classmethod
-    def from_pack(cls, folder: PathLike) -> NpyArrays:
-        """Return the samples that `source.pack(folder)` or `loader pack` has written, with their IDs and classes. Raises as `NpyArrays` does."""
+    def from_pack(cls, folder: PathLike, **options: Any) -> NpyArrays:
+        """Return the samples that `source.pack(folder)` or `loader pack` has written, with their IDs and classes. Raises as `NpyArrays` does.
+
+        Args:
+            folder: of the pack, or its URL.
+            options: for a URL: `storage_options`, `cache` and `cache_bytes`, as for `NpyArrays`.
+        """
         from loader.data.sources.arrays.packed import Packed  # here, as it derives from this class
 
-        return Packed(folder)
+        return Packed(folder, **options)
 
     def file_rows(self) -> Indices | None:
         first, *others = self._columns

@@ -11,10 +11,12 @@ import json
 import os
 from typing import Any
 
+from loader.data.remote.local_copies import local_copy
+from loader.data.remote.options import StorageOptions
 from loader.data.sources.arrays.npy_arrays import NpyArrays
-from loader.data.sources.files.file_listing import PathLike, absolute_path
+from loader.data.sources.files.file_listing import PathLike, absolute_place
 from loader.data.spec import PART_NAMES
-from loader.errors import ConfigError, DataNotFoundError
+from loader.errors import ConfigError, DataNotFoundError, LoaderError
 
 INDEX, IDS = "index.json", "ids.txt"
 FORMAT = 1
@@ -24,7 +26,8 @@ class Packed(NpyArrays):
     """The samples of a pack, with the IDs and classes of what was packed. Made by `NpyArrays.from_pack`.
 
     Args:
-        folder: of the pack.
+        folder: of the pack, or its URL.
+        options: of `NpyArrays`, for a URL.
 
     Attributes:
         classes: names of the classes; label k means `classes[k]`. Empty if the source had none.
@@ -34,9 +37,10 @@ class Packed(NpyArrays):
         ConfigError, NpyError: it is not whole, or of a later version of this package.
     """
 
-    def __init__(self, folder: PathLike) -> None:
-        self._folder = absolute_path(folder)
-        index = _read_index(self._folder)
+    def __init__(self, folder: PathLike, **options: Any) -> None:
+        self._folder = absolute_place(folder)
+        self._options = StorageOptions(options.get("storage_options"))
+        index = _read_index(self._folder, self._options)
         parts: list[Any] = [None] * len(PART_NAMES)
         for array in index["arrays"]:
             path = os.path.join(self._folder, array["file"])
@@ -44,7 +48,7 @@ class Packed(NpyArrays):
                 parts[array["part"]] = path
             else:
                 parts[array["part"]] = {**(parts[array["part"]] or {}), array["key"]: path}
-        super().__init__(*parts)
+        super().__init__(*parts, **options)
         self.classes: tuple[str, ...] = tuple(index["classes"])
         self._has_ids = bool(index["ids"])
         if len(self) != index["samples"]:
@@ -53,17 +57,20 @@ class Packed(NpyArrays):
     def ids(self) -> list[str] | None:
         if not self._has_ids:
             return None
-        with open(os.path.join(self._folder, IDS), encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+        ids = os.path.join(self._folder, IDS)
+        with local_copy(ids, self._options) as path, open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             return file.read().removesuffix("\n").split("\n")
 
 
-def _read_index(folder: str) -> dict[str, Any]:
+def _read_index(folder: str, options: StorageOptions) -> dict[str, Any]:
     path = os.path.join(folder, INDEX)
     try:
-        with open(path, encoding="utf-8") as file:
+        with local_copy(path, options) as copy, open(copy, encoding="utf-8") as file:
             index: dict[str, Any] = json.load(file)
     except FileNotFoundError:
         raise DataNotFoundError(f"{folder} holds no {INDEX}: it is no pack. What to do: source.pack(folder), or loader pack SOURCE FOLDER") from None
+    except LoaderError:
+        raise
     except ValueError as error:
         raise ConfigError(f"{path} is damaged: {error}. Pack again") from None
     if index.get("format") != FORMAT:

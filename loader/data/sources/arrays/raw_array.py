@@ -6,23 +6,27 @@ import glob
 import os
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from loader.data.layout import c_strides
 from loader.data.npy.file_io import OPEN_FLAGS, pread
 from loader.data.npy.header import name_path
 from loader.data.npy.headerless import checked_dtype, checked_shape, records_of
 from loader.data.npy.refusals import MAGIC
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.urls import check_url, is_url
-from loader.data.sources.arrays.array_parts import column_of
+from loader.data.sources.arrays.array_parts import cache_of, column_of
 from loader.data.sources.arrays.column_source import ColumnSource
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.sources.files.file_listing import PathLike, absolute_path, path_text, unreadable
 from loader.data.spec import Array, Leaf
 from loader.errors import ConfigError, DecodeError
+
+if TYPE_CHECKING:
+    from loader.data.remote.fetch_cache.cache_choice import CacheChoice
 
 _GZIP = b"\x1f\x8b"
 
@@ -39,6 +43,7 @@ class RawArray(ColumnSource):
         sample_shape: of one record; `()` if each is a single number. The last axis varies fastest.
         offset: bytes before the first record, such as those of a header.
         storage_options: if `path` is a URL: endpoint, region, credentials, ... of the store, beside what the environment says.
+        cache, cache_bytes: if `path` is a URL: where records that were fetched are kept, as for `NpyArrays`.
 
     Raises:
         ConfigError: an argument is not valid; says which.
@@ -61,15 +66,17 @@ class RawArray(ColumnSource):
         offset: int = 0,
         *,
         storage_options: Mapping[str, Any] | None = None,
+        cache: PathLike | None = None,
+        cache_bytes: int | str | None = None,
     ) -> None:
         if isinstance(path, list | tuple) or (not is_url(path) and glob.has_magic(path_text(path)) and not os.path.lexists(absolute_path(path))):
             raise ConfigError("RawArray takes the path of one file. To join several: NpyArrays([RawArray(path, ...) for path in paths])")
         if isinstance(offset, bool) or not isinstance(offset, Integral) or offset < 0:
             raise ConfigError(f"RawArray: offset={offset!r}; give bytes, a whole number from 0 up")
-        options = StorageOptions(storage_options)
         form = checked_dtype(dtype, "RawArray"), checked_shape(sample_shape, "RawArray: sample_shape"), int(offset)
-        far = isinstance(path, str) and is_url(path)
-        column = column_of(_far(check_url(str(path)), *form, options) if far else [_stored(absolute_path(path), *form)], options)
+        kept = cache_of(cache, cache_bytes, far=is_url(path))
+        far = _far(check_url(str(path)), *form, StorageOptions(storage_options), kept) if is_url(path) else None
+        column = column_of(far or [_stored(absolute_path(path), *form)])
         self._columns = [column]
         self._leaves = [Leaf(0, None, column.shape, column.dtype)]
 
@@ -83,16 +90,17 @@ def _stored(path: str, dtype: np.dtype[np.generic], shape: tuple[int, ...], offs
     return StoredArray(path, offset, dtype, *_records(path, first, size, offset, dtype, shape), size)
 
 
-def _far(url: str, dtype: np.dtype[np.generic], shape: tuple[int, ...], offset: int, options: StorageOptions) -> Sequence[StoredArray | Array]:
+def _far(
+    url: str, dtype: np.dtype[np.generic], shape: tuple[int, ...], offset: int, options: StorageOptions, cache: CacheChoice | None
+) -> Sequence[StoredArray | Array]:
     """Return where the records of an object are, or the records. Raises DecodeError, DataNotFoundError, FetchError."""
     from loader.data.remote.objects import Span
     from loader.data.remote.scouting import Scout
     from loader.data.sources.arrays.far_array import FarArray, at_once
 
-    scout = Scout(options)
-    (first,) = scout.contents([Span(url, 0, len(MAGIC))])
+    (first,) = Scout(options).contents([Span(url, 0, len(MAGIC))])
     found = _records(url, bytes(first.content), first.size, offset, dtype, shape)
-    return at_once([FarArray(url, offset, dtype, *found, first.size, first.version)], scout)
+    return at_once([FarArray(url, offset, dtype, *found, first.size, first.version, options, cache)])
 
 
 def _records(
@@ -104,10 +112,7 @@ def _records(
     records = records_of(size, offset, dtype, shape)
     if isinstance(records, str):
         raise DecodeError(path, records + (". It begins as a gzip file does: perhaps it has to be decompressed first" if first[:2] == _GZIP else ""))
-    strides = [dtype.itemsize]
-    for length in reversed(shape):
-        strides.append(strides[-1] * length)
-    return (records, *shape), tuple(reversed(strides))
+    return (records, *shape), c_strides((records, *shape), dtype)
 
 
 def _look_at(path: str) -> tuple[bytes, int]:

@@ -9,10 +9,12 @@ from typing import Any
 
 from numpy.lib.stride_tricks import as_strided
 
+from loader.data.remote.options import StorageOptions
 from loader.data.sources.arrays.array_column import ArrayColumn
-from loader.data.sources.arrays.array_parts import parts_of
+from loader.data.sources.arrays.array_parts import cache_of, columns_of, is_far, parts_of
 from loader.data.sources.arrays.column_source import ColumnSource
 from loader.data.sources.arrays.stored_array import StoredArray
+from loader.data.sources.files.file_listing import PathLike
 from loader.data.spec import Array, Leaf
 from loader.errors import ConfigError
 
@@ -33,6 +35,7 @@ class Windows(ColumnSource):
         length: steps of a window.
         stride: steps from the start of one window to the start of the next.
         horizon: steps of `y`; 0: there is no `y`.
+        storage_options, cache, cache_bytes: for URLs, as for `NpyArrays`.
 
     Raises:
         ConfigError: an argument is not valid, or a series is shorter than one window.
@@ -45,21 +48,34 @@ class Windows(ColumnSource):
         (6, (array([5, 6, 7, 8]), array([9])))
     """
 
-    def __init__(self, array: Any, length: int, stride: int = 1, horizon: int = 0) -> None:
+    def __init__(
+        self,
+        array: Any,
+        length: int,
+        stride: int = 1,
+        horizon: int = 0,
+        *,
+        storage_options: Mapping[str, Any] | None = None,
+        cache: PathLike | None = None,
+        cache_bytes: int | str | None = None,
+    ) -> None:
         if isinstance(array, Mapping):
             raise ConfigError("Windows takes one array, not a dict; for several: Zip(x={'a': Windows(a, ...), 'b': Windows(b, ...)})")
         _check("length", length, 1)
         _check("stride", stride, 1)
         _check("horizon", horizon, 0)
-        self._length, self._stride = int(length), int(stride)
+        self._length, self._stride, horizon = int(length), int(stride), int(horizon)
         self.overlap = stride < length + horizon
-        series = ArrayColumn(parts_of(array, "array")).parts
-        counts = [_count(part, self._length, self._stride, int(horizon)) for part in series]
-        self._columns, self._leaves = [], []
-        for part, (first, steps) in enumerate([(0, self._length), (self._length, int(horizon))][: 2 if horizon else 1]):
-            column = ArrayColumn([_windows(one, first, steps, self._stride, count) for one, count in zip(series, counts, strict=True)])
-            self._columns.append(column)
-            self._leaves.append(Leaf(part, None, column.shape, column.dtype))
+        kept = cache_of(cache, cache_bytes, far=is_far(array))
+        series = ArrayColumn(parts_of(array, "array", StorageOptions(storage_options), kept)).parts
+        counts = [_count(part, self._length, self._stride, horizon) for part in series]
+
+        def windows(first: int, steps: int) -> list[StoredArray | Array]:
+            return [_windows(one, first, steps, self._stride, count) for one, count in zip(series, counts, strict=True)]
+
+        views = [windows(0, self._length)] + ([windows(self._length, horizon)] if horizon else [])
+        self._columns = columns_of(windows(0, self._length + horizon), views)
+        self._leaves = [Leaf(part, None, column.shape, column.dtype) for part, column in enumerate(self._columns)]
 
     def name_of(self, index: int) -> str | None:
         """Return the file of a window, and the steps in it; None for a series in memory."""

@@ -1,0 +1,105 @@
+"""Rows that are ranges of objects, fetched many at the same time, and neighbours together.
+
+Without a cache, rows that are wanted at the same time and lie close to each other come by one request. With a cache, each request brings a block,
+which always holds the same rows: what was kept is found by the range that it was fetched as.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from loader.data.remote.fetcher import Fetcher
+from loader.data.remote.objects import Span
+from loader.data.rows import Indices
+
+GAP_BYTES = 16 * 2**10
+"""Between rows that come together; to bring them takes less than another request. For the same reason, the size of a block of small rows."""
+
+_TOGETHER_BYTES = 1 * 2**20  # that one request brings
+
+
+class Places(Protocol):
+    """Where rows are."""
+
+    def locate(self, row: int) -> tuple[int, int]:
+        """Return the number of the object that a row is in, and its number there."""
+
+    def span(self, part: int, first: int, last: int) -> Span:
+        """Return the range of an object that holds the rows from `first` to `last`, which are numbers there."""
+
+    def block(self, part: int, number: int) -> tuple[int, int] | None:
+        """Return the first and the last row of the block that a row is in; None if there are no blocks."""
+
+
+@dataclass
+class _Piece:
+    """Rows that one request brings: the span that is fetched, and its content once it has been taken."""
+
+    span: Span
+    content: memoryview | None = None
+
+
+class FarRows:
+    """Fetches rows for one or several readers, each of which takes each row: one request serves all.
+
+    Args:
+        places: of the rows.
+        fetcher: brings them.
+        readers: how many there are.
+
+    Attributes:
+        fetcher: as given.
+    """
+
+    def __init__(self, places: Places, fetcher: Fetcher, readers: int = 1) -> None:
+        self.fetcher = fetcher
+        self._places = places
+        self._pieces: list[dict[int, _Piece]] = [{} for _ in range(readers)]  # by row: those that were begun and not taken, for each reader
+
+    def will_read(self, indices: Indices, reader: int = 0) -> None:
+        """Begin to fetch rows that this process will read, and don't wait for them."""
+        known = self._pieces[reader]
+        pieces = self._cut([row for row in np.unique(indices).tolist() if row not in known])
+        for begun in self._pieces:
+            while len(begun) > 4 * self.fetcher.rows:  # of rows that nobody has taken since there was an error
+                begun.pop(next(iter(begun)))
+        self.fetcher.begin(piece.span for piece in pieces)
+
+    def take(self, row: int, reader: int = 0) -> tuple[memoryview, int]:
+        """Return a part of an object that holds a row, and where it begins there. Raises FetchError, DataNotFoundError."""
+        if row not in self._pieces[reader]:
+            self.will_read(np.array([row]), reader)
+        piece = self._pieces[reader].pop(row)
+        if piece.content is None:
+            piece.content = self.fetcher.fetch(piece.span).content
+        return piece.content, piece.span.start
+
+    def _cut(self, rows: list[int]) -> list[_Piece]:
+        """Put rows, in ascending order, into pieces."""
+        made: list[_Piece] = []
+        for row in rows:
+            part, number = self._places.locate(row)
+            block = self._places.block(part, number)
+            span = self._places.span(part, *(block or (number, number)))
+            if not made or (made[-1].span != span if block else not _are_neighbours(made[-1].span, span)):
+                made.append(_Piece(span))
+            elif not block:
+                made[-1].span = span._replace(start=made[-1].span.start)
+            for pieces in self._pieces:
+                pieces[row] = made[-1]
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_pieces": [{} for _ in self._pieces]}
+
+
+def _are_neighbours(before: Span, span: Span) -> bool:
+    assert before.end is not None and span.end is not None
+    return (
+        span.url == before.url
+        and 0 <= span.start - before.start <= _TOGETHER_BYTES - (span.end - span.start)
+        and span.start - before.end <= GAP_BYTES
+    )
