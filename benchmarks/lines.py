@@ -60,7 +60,7 @@ def measure(data: Path, megabytes: int, workers: int, seconds: float) -> dict[st
         while opened.read(1 << 20):  # warm
             pass
     started, cpu = time.perf_counter(), time.process_time()
-    index = find_lines([str(path)], quoted=False)
+    index = find_lines([str(path)], delimiter=None)
     took_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu
     bare, bare_cpu_s, bare_checksum = _bare(path, index, workers, seconds)
     ours, ours_cpu_s, checksum = _ours(path, workers, seconds)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Facts, Fetched, Problem, Span, Store
+from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Copy, Facts, Fetched, Problem, Span, Store
 from loader.data.remote.pace import pause_s
 from loader.data.remote.stores import Stores
 from loader.errors import DataNotFoundError, FetchError
@@ -28,7 +28,7 @@ class Lister:
     Args:
         stores: to ask.
         patience_s: for how long what fails is tried again.
-        tell: is told how many objects are known, whenever there are more.
+        tell: is told how many objects are known, or how many bytes have been brought, whenever there are more.
     """
 
     def __init__(self, stores: Stores, patience_s: float, tell: Callable[[int], None]) -> None:
@@ -43,26 +43,26 @@ class Lister:
         """Write files of this machine, each to its URL. Raises FetchError."""
         await asyncio.gather(*(self._send(path, url) for path, url in files))
 
-    async def bring(self, files: list[tuple[str, int, str]]) -> None:
+    async def bring(self, copies: list[Copy]) -> None:
         """Write objects of known sizes to files of this machine, in parts, as they come. Raises FetchError, DataNotFoundError."""
         turns = asyncio.Semaphore(_PARTS_AT_ONCE)
-        versions: dict[str, int] = {}
+        versions = {copy.url: copy.version for copy in copies if copy.version != UNKNOWN_VERSION}
 
-        async def bring_part(url: str, size: int, path: str, start: int) -> None:
-            end = min(start + _PART_BYTES, size)
+        async def bring_part(copy: Copy, start: int) -> None:
+            end = min(start + _PART_BYTES, copy.size)
             async with turns:
-                fetched = await self._content(Span(url, start, end))
-                unlike = len(fetched.content) != end - start or fetched.size not in (size, UNKNOWN_SIZE)
-                if unlike or versions.setdefault(url, fetched.version) != fetched.version:
-                    raise FetchError(url, f"is not the object of {size:,} bytes that was to be fetched; it has been changed")
-                with open(path, "r+b") as file:
-                    file.seek(start)
+                fetched = await self._content(Span(copy.url, start, end))
+                unlike = len(fetched.content) != end - start or fetched.size not in (copy.size, UNKNOWN_SIZE)
+                if unlike or versions.setdefault(copy.url, fetched.version) != fetched.version:
+                    raise FetchError(copy.url, f"is not the object of {copy.size:,} bytes that was to be fetched; it has been changed")
+                with open(copy.path, "r+b") as file:
+                    file.seek(copy.start + start)
                     file.write(fetched.content)
-            self._count(1)
+            self._count(end - start)
 
-        for _, _, path in files:
-            open(path, "wb").close()
-        await asyncio.gather(*(bring_part(*each, start) for each in files for start in range(0, each[1], _PART_BYTES)))
+        for copy in copies:
+            open(copy.path, "wb").close()
+        await asyncio.gather(*(bring_part(copy, start) for copy in copies for start in range(0, copy.size, _PART_BYTES)))
 
     async def below(self, url: str) -> list[Facts]:
         """Return all objects below a folder, sorted; their keys are URLs. Raises FetchError."""

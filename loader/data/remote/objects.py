@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from loader.data.rows import Indices
 
 UNKNOWN_SIZE = -1
@@ -28,6 +30,24 @@ class Span(NamedTuple):
     end: int | None = None
     version: int = UNKNOWN_VERSION
     size: int = UNKNOWN_SIZE
+
+
+class Copy(NamedTuple):
+    """An object that is to be written into a file of this machine.
+
+    Attributes:
+        url: of the object.
+        size: that it must have.
+        version: that it must have; `UNKNOWN_VERSION` for any.
+        path: of the file.
+        start: byte of the file that the object's first one becomes.
+    """
+
+    url: str
+    size: int
+    version: int
+    path: str
+    start: int = 0
 
 
 class Facts(NamedTuple):
@@ -57,6 +77,10 @@ class Objects:
     urls: list[str]
     sizes: Indices
     versions: Indices
+
+    def stamps(self) -> Indices:
+        """Return size and version of each, of shape `(objects, 2)`: another object of the same name differs in one of them."""
+        return np.stack([self.sizes, self.versions], axis=1)
 
 
 class Fetched(NamedTuple):

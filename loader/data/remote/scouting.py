@@ -24,7 +24,7 @@ import numpy as np
 
 from loader.data.remote.fsspec_store import check_fsspec
 from loader.data.remote.listing import Lister
-from loader.data.remote.objects import Facts, Fetched, Objects, Span
+from loader.data.remote.objects import Copy, Facts, Fetched, Objects, Span
 from loader.data.remote.obstore_store import check_obstore
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.stores import Stores
@@ -65,9 +65,9 @@ class Scout:
         """Write files of this machine, each to its URL. Raises FetchError, ConfigError."""
         self._ask("send", files[0][1], [files])
 
-    def bring(self, files: list[tuple[str, int, str]]) -> None:
-        """Write objects of known sizes to files of this machine: URL, size and path of each. Raises FetchError, DataNotFoundError, ConfigError."""
-        self._ask("bring", files[0][0], [files])
+    def bring(self, copies: list[Copy]) -> None:
+        """Write objects to files of this machine. Raises FetchError, DataNotFoundError, ConfigError."""
+        self._ask("bring", copies[0].url, [copies])
 
     def below(self, url: str) -> Objects:
         """Return all objects below a folder, sorted. Raises FetchError, ConfigError."""
@@ -92,7 +92,7 @@ class Scout:
             child = subprocess.Popen([sys.executable, "-c", _CHILD], stdin=file, stdout=subprocess.PIPE)
         assert child.stdout is not None
         try:
-            return _receive(child, child.stdout.fileno(), url)
+            return _receive(child, child.stdout.fileno(), _Shown(url, "bytes" if what == "bring" else "objects"))
         finally:
             child.kill()
             child.wait()
@@ -118,8 +118,8 @@ def _written(lines: list[Any]) -> Iterator[BinaryIO]:
         yield file
 
 
-def _receive(child: subprocess.Popen[bytes], pipe: int, url: str) -> tuple[dict[str, Any], bytes]:
-    text, shown, ended = bytearray(), _Shown(url), "hangs"
+def _receive(child: subprocess.Popen[bytes], pipe: int, shown: _Shown) -> tuple[dict[str, Any], bytes]:
+    text, ended = bytearray(), "hangs"
     while select.select([pipe], [], [], _SILENCE_S)[0]:
         piece = os.read(pipe, 1 << 20)
         if not piece:
@@ -138,7 +138,7 @@ def _receive(child: subprocess.Popen[bytes], pipe: int, url: str) -> tuple[dict[
             if len(text) < end + 1 + line["nbytes"]:
                 break
             return line, bytes(text[end + 1 :])
-    raise FetchError(url, f"the process that looks at it gave no answer: it {ended}; see what it printed")
+    raise FetchError(shown.url, f"the process that looks at it gave no answer: it {ended}; see what it printed")
 
 
 def _end_of(child: subprocess.Popen[bytes]) -> str:
@@ -151,24 +151,25 @@ def _end_of(child: subprocess.Popen[bytes]) -> str:
 
 
 class _Shown:
-    """Says how far a long listing is: on a terminal in one line that changes, else in the log."""
+    """Says how far a long listing or transfer is, which counts `what`: on a terminal in one line that changes, else in the log."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, what: str) -> None:
+        self.url = url
+        self._what = what
         self._next_s = time.monotonic() + _SHOWN_AFTER_S
         self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._drawn = False
 
     def update(self, known: int) -> None:
-        """So many objects are known."""
+        """So many are known."""
         now = time.monotonic()
         if now < self._next_s or not known:
             return
         if self._terminal:
-            print(f"\r{self._url}: {known:,} objects so far", end="", file=sys.stderr, flush=True)
+            print(f"\r{self.url}: {known:,} {self._what} so far", end="", file=sys.stderr, flush=True)
             self._drawn = True
         else:
-            _log.info("%s: %d objects so far", self._url, known)
+            _log.info("%s: %d %s so far", self.url, known, self._what)
         self._next_s = now + (_SIGN_OF_LIFE_S if self._terminal else 10 * _SIGN_OF_LIFE_S)
 
     def end(self) -> None:
@@ -213,7 +214,8 @@ def answer() -> None:
 async def _move(asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     lister, alive = _lister(asked)
     try:
-        await (lister.send if asked["what"] == "send" else lister.bring)(*asked["more"])
+        (files,) = asked["more"]
+        await (lister.send(files) if asked["what"] == "send" else lister.bring([Copy(*each) for each in files]))
     finally:
         alive.cancel()
     return {"nbytes": 0}, b""

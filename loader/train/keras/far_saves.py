@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from loader.data.remote.local_copies import path_below
-from loader.data.remote.objects import Span
+from loader.data.remote.objects import UNKNOWN_VERSION, Copy, Span
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.scouting import Scout
 from loader.errors import DataNotFoundError, FetchError
@@ -59,7 +59,7 @@ class FarSaves:
             for path in sizes:
                 os.makedirs(os.path.dirname(path), exist_ok=True)
             save = f"{self.place}/{self._counts}"
-            self._scout.bring([(f"{save}/{os.path.relpath(path, copy)}", size, path) for path, size in sizes.items()])
+            self._scout.bring([Copy(f"{save}/{os.path.relpath(path, copy)}", size, UNKNOWN_VERSION, path) for path, size in sizes.items()])
             yield Path(copy)
 
     @contextmanager

@@ -22,6 +22,7 @@ import struct
 import time
 import zlib
 
+from loader.data.npy.file_io import map_file
 from loader.data.remote.fetch_cache.budget import Budget
 from loader.data.remote.fetch_cache.cache_folder import CLAIMS, FILES, LOG, NEW
 from loader.data.remote.objects import UNKNOWN_VERSION, Fetched, Span
@@ -84,9 +85,27 @@ class FetchCache:
             os.close(fd)
         fetched = _checked(content, key)
         if fetched is None:
-            _log.warning("a file of the cache %s is damaged; it is fetched again: %s", self._folder, span.url)
-            self._remove(path, nbytes)
+            self._remove_damaged(path, nbytes, span)
         return fetched
+
+    def place(self, span: Span) -> tuple[str, int] | None:
+        """Return the file that holds a span, and where its content begins there; None if it is not there. One that is damaged is removed."""
+        key = self._key(span)
+        path = self._file(key)
+        try:
+            with open(path, "rb") as file:
+                nbytes = os.fstat(file.fileno()).st_size
+                whole = nbytes >= HEADER_BYTES and _checked(memoryview(map_file(file.fileno(), nbytes)), key) is not None
+        except OSError:
+            return None
+        if whole:
+            return path, HEADER_BYTES
+        self._remove_damaged(path, nbytes, span)
+        return None
+
+    def has_room(self, nbytes: int) -> bool:
+        """Return whether a span of so many bytes would be kept."""
+        return self._writable and self._budget.fits(HEADER_BYTES + nbytes)
 
     def claim(self, span: Span) -> bool:
         """Return whether this process is to fetch a span; if not, another one does so now."""
@@ -154,7 +173,8 @@ class FetchCache:
             _unlink(path)
             raise
 
-    def _remove(self, path: str, nbytes: int) -> None:
+    def _remove_damaged(self, path: str, nbytes: int, span: Span) -> None:
+        _log.warning("a file of the cache %s is damaged; it is fetched again: %s", self._folder, span.url)
         with contextlib.suppress(OSError):  # another process has removed it, or the folder can't be written
             os.unlink(path)
             self._budget.add(-nbytes)
@@ -202,7 +222,7 @@ def _read_all(fd: int, nbytes: int) -> bytes:
     return content
 
 
-def _checked(raw: bytes, key: bytes) -> Fetched | None:
+def _checked(raw: bytes | memoryview, key: bytes) -> Fetched | None:
     """Return what a file holds; None if it is not whole, or not what its name says."""
     if len(raw) < HEADER_BYTES:
         return None

@@ -17,10 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from loader.data.remote.fetch_cache.cache_choice import CacheChoice
+from loader.data.remote.fetcher import Fetcher
 from loader.data.rows import Indices
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.sources.files.far_index import FarIndex
 from loader.data.sources.files.path_index import PathIndex
+from loader.data.sources.lines.far_lines import FarLines
 from loader.data.sources.lines.line_index import LineIndex
 
 _MOST_ITEMS = 32  # of a list, that are facts of their own; of a longer one, all together are one
@@ -157,6 +160,11 @@ class _Walk:
         if kind.__module__.startswith("h5py"):
             self.facts[f"{name}.name"] = str(value.name)
             self.paths.append(value.file.filename)
+            return
+        if isinstance(value, (Fetcher, CacheChoice)):  # how data comes is no part of what it is
+            return
+        if isinstance(value, FarLines):
+            self.add(f"{name}.objects", value.objects)
             return
         if isinstance(value, StoredArray):
             self.paths.append(value.path)

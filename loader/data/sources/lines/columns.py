@@ -6,10 +6,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from loader.data.decode.decoder import Undecodable
 from loader.data.decode.text_decoder import decode_utf8
-from loader.data.sources.lines.line_index import LineIndex
-from loader.data.sources.lines.mapped_files import MappedFiles
+from loader.data.sources.lines.line_index import LineIndex, TextFiles
 from loader.data.sources.lines.row_formats import CsvRows, JsonRows, RowFormat, keys_of, listed, split_csv
 from loader.errors import ConfigError, DataNotFoundError, DecodeError
 
@@ -35,6 +36,23 @@ class Format:
     def is_csv(self) -> bool:
         """Whether rows have fields, and may span several lines."""
         return self.name == "csv"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a user says about rows.
+
+    Attributes:
+        text: the column with the text: its name, number or key; None: the only one that is no label.
+        labels: columns of labels.
+        header: whether the first row of a CSV file names its columns.
+        whole_rows: whether a row is one text if no column is given.
+    """
+
+    text: Column | None
+    labels: tuple[Column, ...]
+    header: bool
+    whole_rows: bool
 
 
 def format_of(paths: Sequence[str], given: str | None, delimiter: str | None) -> Format:
@@ -64,25 +82,14 @@ def as_columns(given: object) -> tuple[Column, ...]:
     return tuple(given) if isinstance(given, list | tuple) else (given,)  # type: ignore[return-value]
 
 
-def choose_rows(
-    kind: Format,
-    index: LineIndex,
-    files: MappedFiles,
-    text: Column | None,
-    labels: Sequence[Column],
-    *,
-    header: bool,
-    whole_rows: bool,
-) -> tuple[LineIndex, tuple[RowFormat, ...] | None]:
+def choose_rows(kind: Format, index: LineIndex, files: TextFiles, chosen: Chosen) -> tuple[LineIndex, tuple[RowFormat, ...] | None]:
     """Return the lines that are samples, and how a row of each file is read; None if whole lines are the texts.
 
     Args:
         kind: of all files.
         index: of all lines.
         files: the same as in the index.
-        text, labels: columns as given: names, numbers or keys.
-        header: whether the first row of a CSV file names its columns.
-        whole_rows: whether a row is one text if no column is given.
+        chosen: what the user says.
 
     Raises:
         ConfigError: there is no such column, or several and none was chosen.
@@ -91,9 +98,9 @@ def choose_rows(
     if not len(index):
         more = f" and {len(index.paths) - 1:,} more" if len(index.paths) > 1 else ""
         raise DataNotFoundError(f"{index.paths[0]}{more}: there are no lines, or only empty ones; it has {int(index.sizes.sum()):,} bytes")
-    if not isinstance(header, bool):
-        raise ConfigError(f"header={header!r}: must be True or False; the columns are named by text_column= and label_columns=")
-    given = [*([] if text is None else [text]), *labels]
+    if not isinstance(chosen.header, bool):
+        raise ConfigError(f"header={chosen.header!r}: must be True or False; the columns are named by text_column= and label_columns=")
+    given = [*([] if chosen.text is None else [chosen.text]), *chosen.labels]
     if kind.name == "lines":
         if given:
             raise ConfigError(
@@ -104,29 +111,27 @@ def choose_rows(
         if isinstance(column, bool) or not isinstance(column, str | int if kind.is_csv else str):
             raise ConfigError(f"{column!r} is not a column: it must be a name{', or a number from 0 up' if kind.is_csv else ''}")
     if not kind.is_csv:
-        return index, (_json(index, files, text, labels, whole_rows),) * len(index.paths)
-    formats = _csv(kind.delimiter, index, files, text, labels, header, whole_rows)
-    samples = index.without_first() if header else index
+        return index, (_json(index, files, chosen),) * len(index.paths)
+    formats = _csv(kind.delimiter, index, files, chosen)
+    samples = index.without_first() if chosen.header else index
     if not len(samples):
         raise DataNotFoundError(f"{index.paths[0]} has a row that names the columns, and no other. If that is a sample, give header=False")
     return samples, formats
 
 
-def _json(index: LineIndex, files: MappedFiles, text: Column | None, labels: Sequence[Column], whole_rows: bool) -> RowFormat:
-    if text is None and not whole_rows:
+def _json(index: LineIndex, files: TextFiles, chosen: Chosen) -> RowFormat:
+    if chosen.text is None and not chosen.whole_rows:
         first = index.file_of(0)
         path = index.paths[first]
         try:
             keys = keys_of(_first_row(index, files, first))
         except Undecodable as error:
-            raise DecodeError(path, f"line {index.line_number(0)}: {error}") from None
+            raise DecodeError(path, f"line {index.line_number(0, files)}: {error}") from None
         raise ConfigError(f"text_column= is missing: which key of each line of {path} has the text? The first line has {listed(keys)}")
-    return JsonRows(text, labels)  # type: ignore[arg-type]
+    return JsonRows(chosen.text, chosen.labels)  # type: ignore[arg-type]
 
 
-def _csv(
-    delimiter: str, index: LineIndex, files: MappedFiles, text: Column | None, labels: Sequence[Column], header: bool, whole_rows: bool
-) -> tuple[RowFormat, ...]:
+def _csv(delimiter: str, index: LineIndex, files: TextFiles, chosen: Chosen) -> tuple[RowFormat, ...]:
     formats: list[RowFormat] = []
     before = 0
     for file, end in enumerate(index.ends.tolist()):
@@ -135,12 +140,12 @@ def _csv(
             continue
         before, path = end, index.paths[file]
         names = _first_fields(index, files, file, delimiter)
-        text_place = None if text is None else _place(names, text, path, header)
-        label_places = [_place(names, label, path, header) for label in labels]
-        if text is None and not whole_rows:
+        text_place = None if chosen.text is None else _place(names, chosen.text, path, chosen.header)
+        label_places = [_place(names, label, path, chosen.header) for label in chosen.labels]
+        if chosen.text is None and not chosen.whole_rows:
             others = [place for place in range(len(names)) if place not in label_places]
             if len(others) != 1:
-                shown = listed(names) if header else f"{len(names)} columns"
+                shown = listed(names) if chosen.header else f"{len(names)} columns"
                 raise ConfigError(f"text_column= is missing: which column of {path} has the text? It has {shown}")
             text_place = others[0]
         formats.append(CsvRows(delimiter, len(names), text_place, label_places))
@@ -161,7 +166,7 @@ def _place(names: list[str], column: Column, path: str, header: bool) -> int:
     return names.index(column)
 
 
-def _first_fields(index: LineIndex, files: MappedFiles, file: int, delimiter: str) -> list[str]:
+def _first_fields(index: LineIndex, files: TextFiles, file: int, delimiter: str) -> list[str]:
     """Return the fields of the first row of a file."""
     try:
         return [decode_utf8(memoryview(field)).strip() for field in split_csv(bytes(_first_row(index, files, file)), delimiter.encode())]
@@ -169,7 +174,10 @@ def _first_fields(index: LineIndex, files: MappedFiles, file: int, delimiter: st
         raise DecodeError(index.paths[file], f"its first row: {error}") from None
 
 
-def _first_row(index: LineIndex, files: MappedFiles, file: int) -> memoryview:
-    row = int(index.ends[file - 1]) if file else 0
-    start = int(index.starts[row])
-    return memoryview(files.content(file))[start : start + int(index.lengths[row])]
+def first_rows(index: LineIndex, files: TextFiles) -> list[bytes]:
+    """Return the first row of each file; of one without rows, nothing."""
+    return [bytes(_first_row(index, files, file)) if rows else b"" for file, rows in enumerate(np.diff(index.ends, prepend=0).tolist())]
+
+
+def _first_row(index: LineIndex, files: TextFiles, file: int) -> memoryview:
+    return files.line(index, file, int(index.ends[file - 1]) if file else 0)

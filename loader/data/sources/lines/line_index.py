@@ -14,12 +14,13 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from loader.data.decode.decoder import Undecodable
-from loader.data.npy.file_io import OPEN_FLAGS, map_file, pread, preadv
+from loader.data.npy.file_io import OPEN_FLAGS, map_file, preadv
 from loader.data.npy.header import name_path
 from loader.data.npy.refusals import not_a
 from loader.data.rows import Indices
@@ -34,6 +35,7 @@ _LF, _CR = b"\n\r"
 _MARK = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+_WHOLE = 2**63 - 1  # bytes: all up to the end of the file
 _LONGEST = np.iinfo(np.uint32).max
 _TOLD_EVERY_S = 5.0
 
@@ -67,15 +69,11 @@ class LineIndex:
         """Return the number of the file that a line is in."""
         return int(np.searchsorted(self.ends, line, side="right"))
 
-    def line_number(self, line: int) -> int:
-        """Return a line's number in its file, from 1, as editors count them. Reads up to a chunk of the file. Raises OSError."""
+    def line_number(self, line: int, files: TextFiles) -> int:
+        """Return a line's number in its file, from 1, as editors count them. Reads up to a chunk of the file. Raises DecodeError, OSError."""
         file, start = self.file_of(line), int(self.starts[line])
-        chunk, rest = divmod(start, _CHUNK_BYTES)
-        fd = os.open(self.paths[file], OPEN_FLAGS)
-        try:
-            before = pread(fd, rest, chunk * _CHUNK_BYTES).count(b"\n")
-        finally:
-            os.close(fd)
+        chunk = start // _CHUNK_BYTES
+        before = bytes(files.part(file, chunk * _CHUNK_BYTES, start)).count(b"\n")
         chunks = -(-self.sizes // _CHUNK_BYTES)
         return int(self.newlines[int(chunks[:file].sum()) + chunk]) + before + 1
 
@@ -88,19 +86,45 @@ class LineIndex:
         return LineIndex(self.paths, self.sizes, ends, self.starts[kept], self.lengths[kept], self.newlines)
 
 
-def find_lines(paths: Sequence[str], *, delimiter: str | None = None) -> LineIndex:
+class TextFiles(Protocol):
+    """Text files, by their numbers in an index."""
+
+    def part(self, file: int, start: int, stop: int) -> memoryview:
+        """Return some bytes of a file. Raises DecodeError, OSError."""
+
+    def line(self, index: LineIndex, file: int, line: int) -> memoryview:
+        """Return a line of an index, which is in this file. Raises DecodeError, OSError."""
+
+
+class Held(NamedTuple):
+    """Where the content of a text file lies in a file of this machine, such as a copy of what is far away.
+
+    Attributes:
+        path: of the file.
+        start: of the content in it.
+        nbytes: of the content.
+    """
+
+    path: str
+    start: int
+    nbytes: int
+
+
+def find_lines(paths: Sequence[str], *, delimiter: str | None = None, held: Sequence[Held] | None = None) -> LineIndex:
     """Find the lines of text files, reading each file once.
 
     Args:
-        paths: absolute.
+        paths: absolute; or what the files are called, if they are `held` elsewhere.
         delimiter: between the columns, if the files are CSV; a line end between two double quotes does not end a line then.
+        held: where the content of each is; None: in itself.
 
     Raises:
         DataNotFoundError, OSError: a file can't be read.
         DecodeError: a file is not text, or has a line of 4 GiB or more, or lines that only a stray quote holds together.
     """
     progress = _Progress()
-    found = [_find_in(path, delimiter, progress) for path in paths]
+    places = [Held(path, 0, _WHOLE) for path in paths] if held is None else held
+    found = [_find_in(path, place, delimiter, progress) for path, place in zip(paths, places, strict=True)]
     progress.finish(sum(len(starts) for _, starts, _, _ in found))
     sizes, starts, lengths, newlines = zip(*found, strict=True)
     ends = np.cumsum([len(some) for some in starts], dtype=np.int64)
@@ -108,15 +132,15 @@ def find_lines(paths: Sequence[str], *, delimiter: str | None = None) -> LineInd
     return LineIndex(tuple(paths), np.array(sizes, np.int64), ends, *joined)
 
 
-def _find_in(path: str, delimiter: str | None, progress: _Progress) -> tuple[int, Indices, npt.NDArray[np.uint32], Indices]:
+def _find_in(path: str, held: Held, delimiter: str | None, progress: _Progress) -> tuple[int, Indices, npt.NDArray[np.uint32], Indices]:
     """Return the size of one file, where its lines begin, their lengths, and the line ends before each chunk."""
     try:
-        fd = os.open(path, OPEN_FLAGS)
+        fd = os.open(held.path, OPEN_FLAGS)
         try:
             scan = _Scan(None if delimiter is None else QuoteScan(delimiter))
             buffer = np.empty(1 + _CHUNK_BYTES, np.uint8)
             buffer[0] = 0
-            while count := _fill(fd, memoryview(buffer)[1:], scan.size):
+            while count := _fill(fd, memoryview(buffer)[1 : 1 + min(_CHUNK_BYTES, held.nbytes - scan.size)], held.start + scan.size):
                 if not scan.size:
                     _check_text(path, buffer[1 : 1 + min(count, 64)].tobytes())
                 scan.add(buffer[: 1 + count])
@@ -124,7 +148,9 @@ def _find_in(path: str, delimiter: str | None, progress: _Progress) -> tuple[int
                 progress.add(count, path)
             starts, lengths, to_check = scan.lines()
             if delimiter is not None and len(to_check):
-                _check_rows(path, memoryview(map_file(fd, scan.size)), starts[to_check], lengths[to_check], delimiter.encode())
+                _check_rows(
+                    path, memoryview(map_file(fd, held.start + scan.size))[held.start :], starts[to_check], lengths[to_check], delimiter.encode()
+                )
         finally:
             os.close(fd)
     except OSError as error:

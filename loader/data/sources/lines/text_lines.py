@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from loader.data.copy_rows import by_part, put
 from loader.data.decode.decoder import FunctionDecoder, Undecodable, as_decoder
 from loader.data.decode.text_decoder import ByteDecoder
+from loader.data.remote.options import StorageOptions
+from loader.data.remote.urls import is_url
 from loader.data.rows import Indices, gauge_of
+from loader.data.sources.arrays.array_parts import cache_of
 from loader.data.sources.decode_rows import decode_rows
-from loader.data.sources.files.file_listing import Paths, as_path_list
+from loader.data.sources.files.file_listing import PathLike, Paths, as_path_list
 from loader.data.sources.files.file_search import find_files
 from loader.data.sources.labels.labels import check_classes
-from loader.data.sources.lines.columns import Column, as_columns, choose_rows, format_of
+from loader.data.sources.lines.columns import Chosen, Column, Format, as_columns, choose_rows, first_rows, format_of
 from loader.data.sources.lines.copy_lines import copy_lines
-from loader.data.sources.lines.line_index import find_lines
+from loader.data.sources.lines.line_index import Held, LineIndex, find_lines
 from loader.data.sources.lines.mapped_files import MappedFiles
 from loader.data.sources.lines.row_labels import number_labels, refuse, vectors
 from loader.data.sources.shapes.shape_table import same_shapes
 from loader.data.sources.source import Source, spec_of_example
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
 from loader.data.stopwatch import DECODE, READ
-from loader.errors import DecodeError, PipelineError
+from loader.errors import ConfigError, DecodeError, PipelineError
+
+if TYPE_CHECKING:
+    from loader.data.remote.fetcher import Fetcher
+    from loader.data.sources.lines.far_lines import FarLines
+    from loader.data.sources.lines.far_text import FarText
 
 
 class TextLines(Source):
@@ -35,10 +43,13 @@ class TextLines(Source):
     Each file is read once here, to find where its lines begin; that takes about a second for 1.5 GB, and 12 bytes of memory per line. The processes
     that read samples map the files, which must not change.
 
+    Files that are far away are brought here once for that, one after the other. Then lines are fetched by ranges, or read from the copies if `cache`
+    has room for them.
+
     Empty lines are not samples. Lines may end as on Windows, and a byte-order mark at the start is not part of the text.
 
     Args:
-        paths: a path, a glob, a folder, or a list of paths and globs; the files are joined in this order.
+        paths: a path, a glob, a folder, or a list of paths and globs, or URLs of them; the files are joined in this order.
         decode: turns a text into arrays: a decoder, such as `decode.text(tokenizer, 128)`, or a function that takes its bytes, as for `ByteFiles`.
         text_column: the column with the text, if a row has several: a name, or a number from 0 up; in JSON, a key. None: the only one that holds no
             label; for a function, the whole row.
@@ -48,6 +59,9 @@ class TextLines(Source):
         format: `"lines"`, `"csv"` or `"jsonl"`. None: by the extension; `.csv`, `.tsv`, `.jsonl`, `.ndjson` and `.json`; others are lines.
         header: whether the first row of a CSV file names its columns.
         delimiter: between the columns of a CSV file. None: a tab in a `.tsv`, else a comma.
+        storage_options: for URLs: endpoint, region, credentials, ... of the store, beside what the environment says.
+        cache: for URLs: a folder in which files are kept, as they are far away, so that neither lines nor, by other runs, files are fetched.
+        cache_bytes: that the folder may hold, such as "200GiB". A file for which there is no room is not kept. None: as much as the disk has.
 
     Attributes:
         classes: names of the classes; label k means `classes[k]`. Empty if labels are numbers and no classes were given.
@@ -56,6 +70,7 @@ class TextLines(Source):
         ConfigError: there is no such column, or several and none was chosen.
         DataNotFoundError: there is no file, or no line in the files.
         DecodeError: a file is not text.
+        FetchError: a store can't be asked, or a file does not come.
         LabelError: rows have no label, or one that is unlike the others; says in which lines.
 
     Example:
@@ -77,23 +92,55 @@ class TextLines(Source):
         format: str | None = None,
         header: bool = True,
         delimiter: str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+        cache: PathLike | None = None,
+        cache_bytes: int | str | None = None,
     ) -> None:
         self._decoder = as_decoder(decode)
         names = None if classes is None else check_classes(classes)
-        files = _files(paths)
-        kind = format_of(files, format, delimiter)
-        index = find_lines(files, delimiter=kind.delimiter if kind.is_csv else None)
-        self._files = MappedFiles(files, index.sizes.tolist())
-        labels = as_columns(label_columns)
-        whole_rows = isinstance(self._decoder, FunctionDecoder)
-        self._index, self._formats = choose_rows(kind, index, self._files, text_column, labels, header=header, whole_rows=whole_rows)
+        given = [paths] if isinstance(paths, (str, os.PathLike)) else as_path_list(paths, "TextLines")
+        urls = [str(path) for path in given if is_url(path)]
+        kept = cache_of(cache, cache_bytes, far=bool(urls))
+        if urls and len(urls) < len(given):
+            raise ConfigError(f"paths has URLs, such as {urls[0]}, and files; join two sources with +")
         self._columns: list[Array] = []  # what follows x in a sample: nothing, or labels
         self.classes: tuple[str, ...] = names or ()
-        if len(labels) > 1:
-            self._columns.append(vectors(self._read_labels(), labels, self.name_of))
-        elif labels:
+        self._files: MappedFiles | FarLines
+        chosen = Chosen(text_column, as_columns(label_columns), header, isinstance(self._decoder, FunctionDecoder))
+        if urls:
+            from loader.data.sources.lines.far_text import FarText  # only who has far data waits for what it imports
+
+            text = FarText(urls, StorageOptions(storage_options), kept)
+            self._find_far(text, format_of(text.objects.urls, format, delimiter), chosen, names)
+        else:
+            files = [file for path in given for file in find_files(path, ())[0]]
+            self._find(files, None, format_of(files, format, delimiter), chosen, names)
+
+    def _find(self, files: list[str], held: Sequence[Held] | None, kind: Format, chosen: Chosen, names: tuple[str, ...] | None) -> LineIndex:
+        """Find the lines of files, those that are samples, and their labels; return the index of all lines."""
+        index = find_lines(files, delimiter=kind.delimiter if kind.is_csv else None, held=held)
+        self._files = MappedFiles(files, index.sizes.tolist(), held)
+        self._index, self._formats = choose_rows(kind, index, self._files, chosen)
+        if len(chosen.labels) > 1:
+            self._columns.append(vectors(self._read_labels(), chosen.labels, self.name_of))
+        elif chosen.labels:
             values, self.classes = number_labels([value for (value,) in self._read_labels()], names, kind.is_csv, self.name_of)
             self._columns.append(values)
+        return index
+
+    def _find_far(self, text: FarText, kind: Format, chosen: Chosen, names: tuple[str, ...] | None) -> None:
+        """Do what `_find` does with files that are far away, unless it is remembered."""
+        memory = text.memory((kind, chosen, names))
+        known = memory.recall()
+        if known is None:
+            with text.copies() as held:
+                index = self._find(text.objects.urls, held, kind, chosen, names)
+                first = [] if self._formats is None else first_rows(index, self._files)
+            memory.keep(index, first, self._columns, self.classes)
+        else:
+            index, lines, self._columns, self.classes = known
+            self._index, self._formats = choose_rows(kind, index, lines, chosen)
+        self._files = text.lines(self._index)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -152,6 +199,15 @@ class TextLines(Source):
         self._decoder.open()
         self._files.open()
 
+    def fetchers(self) -> list[Fetcher]:
+        return list(self._files.fetchers)
+
+    def will_read(self, indices: Indices) -> None:
+        self._files.will_read(indices)
+
+    def versions(self) -> Indices | None:
+        return self._files.versions()
+
     def labels(self) -> Array | None:
         return self._columns[0] if self._columns else None
 
@@ -163,8 +219,7 @@ class TextLines(Source):
     def _text(self, index: int) -> memoryview:
         """Return the text of a line. Raises Undecodable, DecodeError, OSError."""
         file = self._index.file_of(index) if len(self._index.paths) > 1 else 0
-        start = int(self._index.starts[index])
-        row = memoryview(self._files.content(file))[start : start + int(self._index.lengths[index])]
+        row = self._files.line(self._index, file, index)
         return row if self._formats is None else self._formats[file].text(row)
 
     def _copy_all(self, indices: Indices, out: Array, pad: int) -> None:
@@ -204,8 +259,8 @@ class TextLines(Source):
 
     def _line(self, index: int) -> str:
         try:
-            return f"line {self._index.line_number(index):,}"
-        except OSError:  # the file is gone, so its lines can't be counted
+            return f"line {self._index.line_number(index, self._files):,}"
+        except (DecodeError, OSError):  # the file is gone, or far away, so its lines can't be counted
             return f"sample {index:,}"
 
     def __getstate__(self) -> dict[str, Any]:
@@ -213,9 +268,3 @@ class TextLines(Source):
 
     def _path(self, index: int) -> str:
         return self._index.paths[self._index.file_of(index)]
-
-
-def _files(paths: Paths) -> list[str]:
-    """Return the files that are meant, in order."""
-    given = [paths] if isinstance(paths, (str, os.PathLike)) else as_path_list(paths, "TextLines")
-    return [file for path in given for file in find_files(path, ())[0]]

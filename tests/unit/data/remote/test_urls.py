@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loader import ConfigError, NpyFiles, TextLines, decode
+from loader import ConfigError, NpyFiles
 from loader.data.remote.urls import Place, check_url, common_root, is_url, split
 
 
@@ -85,8 +85,3 @@ def test_the_common_root_is_a_folder() -> None:
     assert common_root(["s3://b/a/1.npy", "s3://b/ab/2.npy"]) == "s3://b"
     assert common_root(["s3://b/a/1.npy", "s3://c/a/1.npy"]) == "s3://b/a"
     assert common_root(["https://h/1.npy"]) == "https://h"
-
-
-def test_where_urls_can_not_stand_they_are_named() -> None:
-    with pytest.raises(ConfigError, match=r"s3://b/x\.txt is a URL"):
-        TextLines("s3://b/x.txt", decode=decode.raw("uint8", 4))

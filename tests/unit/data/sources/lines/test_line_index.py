@@ -13,6 +13,7 @@ import pytest
 from loader.data.decode.decoder import Undecodable
 from loader.data.sources.lines import line_index
 from loader.data.sources.lines.line_index import LineIndex, find_lines
+from loader.data.sources.lines.mapped_files import MappedFiles
 from loader.data.sources.lines.row_formats import split_csv
 from loader.errors import DataNotFoundError, DecodeError, LoaderError
 
@@ -29,6 +30,10 @@ def lines_in(index: LineIndex) -> list[bytes]:
         start = int(index.starts[line])
         found.append(contents[index.file_of(line)][start : start + int(index.lengths[line])])
     return found
+
+
+def files_of(index: LineIndex) -> MappedFiles:
+    return MappedFiles(index.paths, index.sizes.tolist())
 
 
 def find(folder: Path, *contents: bytes, delimiter: str | None = None) -> LineIndex:
@@ -137,9 +142,9 @@ def test_files_follow_one_another_and_empty_ones_count_for_nothing(tmp_path: Pat
 @pytest.mark.usefixtures("chunk")
 def test_lines_are_numbered_as_editors_number_them(tmp_path: Path) -> None:
     index = find(tmp_path, b"a\n\nb\r\n\r\n\nc", b"\n\n\nd\ne\n")
-    assert [index.line_number(line) for line in range(len(index))] == [1, 3, 6, 4, 5]
+    assert [index.line_number(line, files_of(index)) for line in range(len(index))] == [1, 3, 6, 4, 5]
     quoted = find(tmp_path, b'a,"b\n\n"\nc\n', delimiter=",")
-    assert [quoted.line_number(line) for line in range(2)] == [1, 4]
+    assert [quoted.line_number(line, files_of(quoted)) for line in range(2)] == [1, 4]
 
 
 def test_the_arrays_of_an_index_travel_beside_the_pickle(tmp_path: Path) -> None:

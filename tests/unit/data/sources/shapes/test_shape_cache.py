@@ -11,7 +11,7 @@ import pytest
 
 import loader.data.sources.files.npy_files as npy_files
 from loader import ByteFiles, MapSource, NpyFiles, decode
-from loader.data.sources.shapes import shape_cache
+from loader.data.sources import remembering
 
 SIZES = [(3, 7), (5, 2), (1, 9), (4, 4)]
 
@@ -145,7 +145,7 @@ def test_what_code_of_the_user_makes_is_not_remembered(source: NpyFiles, cache: 
 
 
 def test_the_least_recently_used_are_forgotten(source: NpyFiles, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shape_cache, "_MOST", 2)
+    monkeypatch.setattr(remembering, "_MOST", 2)
     parts = [source.subset([number]) for number in range(3)]
     for number, part in enumerate(parts):
         shapes(part)
