@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from loader.data.decode.image_decoder import ImageDecoder, image
+from loader.data.remote.urls import is_url
 from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.source import Source
 from loader.errors import LoaderError
@@ -20,13 +21,15 @@ from loader.watch.inspect.kinds.kind import Kind
 from loader.watch.inspect.survey import files_at, is_glob
 from loader.watch.script import call, described
 from loader.watch.session import INTERRUPTED
+from loader.watch.writable import Writable
 
 
 @click.command()
 @click.argument("target", metavar="PATH")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs; Statistics.from_dict reads it.")
 @click.option("--jobs", type=click.IntRange(0), help="Number of processes; 0 for this one alone. Default: as many as help.")
-def describe(target: str, as_json: bool, jobs: int | None) -> None:
+@click.option("--report", metavar="FILE", help="Write the JSON to FILE as well, a path or a URL.")
+def describe(target: str, as_json: bool, jobs: int | None, report: str | None) -> None:
     """Read all samples, and say what their values are like.
 
     PATH is a folder, a glob in quotes or a manifest of .npy files, pictures, sound, .npz files or texts, or one .npy file, whose rows are samples.
@@ -41,13 +44,17 @@ def describe(target: str, as_json: bool, jobs: int | None) -> None:
       loader describe photos
       loader describe 'photos/*.jpg'
       loader describe data/x.npy --json > statistics.json
-      loader describe train.py:make_loader
+      loader describe train.py:make_loader --report s3://bucket/statistics.json
     """
     began = time.monotonic()
     try:
         source, loader = meant(target)
+        writable = None if report is None else Writable(report)
         transforms, seed = ((), 0) if loader is None else (loader.transforms, loader._config.seed)
         found = measure(source, transforms, seed=seed, workers="auto" if jobs is None else jobs)
+        text = json.dumps({"path": target} | found.as_dict())
+        if writable is not None:
+            writable.write(f"{text}\n")
     except (LoaderError, OSError) as error:
         click.echo(f"loader describe: {error}", err=True)
         sys.exit(1)
@@ -55,13 +62,17 @@ def describe(target: str, as_json: bool, jobs: int | None) -> None:
         click.echo("Interrupted.", err=True)
         sys.exit(INTERRUPTED)
     if as_json:
-        click.echo(json.dumps({"path": target} | found.as_dict()))
+        click.echo(text)
     else:
         click.echo(f"{found}\n{time.monotonic() - began:.1f} s")
 
 
 def meant(target: str) -> tuple[Source, Loader | None]:
     """Return the source that a path, a glob or SCRIPT:FUNCTION means, and the loader, closed, where a script makes one."""
+    if is_url(target):
+        raise click.UsageError(
+            f"{target!r} is a URL; how samples are made of what is there, SCRIPT:FUNCTION says: it returns NpyFiles({target!r}), ..."
+        )
     path = Path(target)
     if path.exists() or (is_glob(target) and not Path(target.rpartition(":")[0]).is_file()):
         return _source_at(path), None

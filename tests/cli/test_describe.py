@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from loader import Statistics
 from tests.cli.commands import run_here
+from tests.servers.fronts import Front
 
 
 def test_pictures_of_several_sizes_are_described_as_numpy_would(tmp_path: Path) -> None:
@@ -61,3 +63,15 @@ def test_a_bad_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (tmp_path / "2.npy").write_bytes(b"nonsense")
     assert run_here("describe", str(tmp_path), "--jobs", 0) == 1
     assert "2.npy" in capsys.readouterr().err
+
+
+def test_a_report_is_written_to_a_file_or_a_url(tmp_path: Path, front: Callable[..., Front], capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "x.npy", np.arange(6.0))
+    (tmp_path / "bucket").mkdir()
+    for place in (str(tmp_path / "bucket" / "one.json"), f"{front(tmp_path / 'bucket').endpoint}/other.json"):
+        assert run_here("describe", str(tmp_path / "x.npy"), "--jobs", 0, "--json", "--report", place) == 0
+        written = (tmp_path / "bucket" / place.rpartition("/")[2]).read_text()
+        assert written == capsys.readouterr().out
+        assert Statistics.from_dict(json.loads(written)).samples == 6
+    assert run_here("describe", str(tmp_path / "x.npy"), "--report", str(tmp_path / "none" / "one.json")) == 1
+    assert "No such file" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from loader import NpyArrays
 from tests.cli.commands import run_here
+from tests.servers.fronts import Front
 
 
 def test_a_folder_of_classes_is_packed(npy_folder: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,3 +47,15 @@ def test_what_can_not_be_packed_is_told(tmp_path: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().err
     assert "1.npy" in said
     assert "0.npy" in said
+
+
+def test_a_pack_is_written_to_a_url(npy_folder: Any, front: Callable[..., Front], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bucket").mkdir()
+    url = f"{front(tmp_path / 'bucket').endpoint}/packed"
+    assert run_here("pack", str(npy_folder(8)), url, "--jobs", "0", "--scratch", str(tmp_path / "scratch")) == 0
+    printed = capsys.readouterr().out
+    assert f"{'x.npy':<16} {4096 + 8 * 48:>16,} bytes\n" in printed
+    assert printed.endswith(f"This loads it: NpyArrays.from_pack('{url}')\n")
+    assert len(NpyArrays.from_pack(url)) == 8
+    assert run_here("pack", url, str(tmp_path / "other")) == 2
+    assert "is a URL; how samples are made of what is there, SCRIPT:FUNCTION says" in capsys.readouterr().err

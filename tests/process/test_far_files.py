@@ -96,6 +96,8 @@ def test_the_code_of_the_page_runs_as_it_stands_there_but_for_the_name_of_the_bu
     (tmp_path / "pictures" / "1.raw").write_bytes(bytes(48))
     np.save(tmp_path / "x.npy", np.zeros((6, 2)))
     np.save(tmp_path / "y.npy", np.zeros(6))
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("one\ntwo\n")
     s3_bucket.put_folder(tmp_path)
     page = (Path(__file__).parent.parent.parent / "docs" / "my_data_is_in_a_bucket.md").read_text()
     made: dict[str, Any] = {}
@@ -103,8 +105,8 @@ def test_the_code_of_the_page_runs_as_it_stands_there_but_for_the_name_of_the_bu
         for snippet in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
             exec(snippet.replace("s3://my-bucket", s3_bucket.url), made)
         made.pop("train").close()
-    assert {name: len(made[name]) for name in ("source", "pictures", "listed", "chosen", "matching", "rows")} == {
-        "source": 2, "pictures": 1, "listed": 2, "chosen": 2, "matching": 1, "rows": 6,
+    assert {name: len(made[name]) for name in ("source", "pictures", "listed", "chosen", "matching", "rows", "windows", "lines")} == {
+        "source": 2, "pictures": 1, "listed": 2, "chosen": 2, "matching": 1, "rows": 6, "windows": 3, "lines": 2,
     }  # fmt: skip
 
 

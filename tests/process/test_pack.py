@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from loader import ConfigError, DataNotFoundError, DecodeError, IterSource, Loader, MapSource, NpyArrays, NpyFiles, SampleError, Source
-from loader.train import pack as packing
+from loader.train.packing import pack as packing
 from loader.train.state import fingerprint
 from tests.batches import assert_same, inline
 from tests.conftest import script_environment
@@ -159,7 +159,7 @@ def test_a_pack_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_two_packs_at_once_are_refused(tmp_path: Path) -> None:
-    with packing._alone(str(tmp_path / "packed.partial")), pytest.raises(ConfigError, match="another process packs into"):
+    with packing.alone(str(tmp_path / "packed.partial")), pytest.raises(ConfigError, match="another process packs into"):
         MapSource([np.zeros(4)]).pack(tmp_path / "packed")
 
 

@@ -27,6 +27,13 @@ _CLIENT_NAMES = frozenset(
 _ENVIRONMENT = {"TOKIO_WORKER_THREADS": "1", "RUST_MIN_STACK": "524288"}
 
 _PAGE = 1000  # objects in one answer
+
+# Of an object that is written.
+_PART_BYTES = 8 * 2**20
+_MOST_PARTS = 9_000  # S3 takes 10,000
+_TRIES_OF_A_PART = 8
+_TRIED_S = 180.0
+
 _CONNECT_S = 10
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT", "STORAGE_EMULATOR_HOST")
@@ -72,12 +79,16 @@ class ObstoreStore:
         client["timeout"] = timedelta(seconds=patience_s)
         if _is_plain(base, config):
             client.setdefault("allow_http", True)
-        retries: Any = {"max_retries": 0, "retry_timeout": timedelta(seconds=patience_s)}  # one try: `gather` knows what else is on its way
+        others = {} if self._web else {"config": config}
+
+        def opened(tries: int, timeout_s: float) -> Any:
+            retries: Any = {"max_retries": tries - 1, "retry_timeout": timedelta(seconds=timeout_s)}
+            made = cast(Any, store.HTTPStore if self._web else store)
+            return made.from_url(base, client_options=client, retry_config=retries, **others)
+
+        self._opened = opened
         try:
-            if self._web:
-                self._store: Any = cast(Any, store.HTTPStore).from_url(base, client_options=client, retry_config=retries)
-            else:
-                self._store = cast(Any, store).from_url(base, config=config, client_options=client, retry_config=retries)
+            self._store = opened(1, patience_s)  # `gather` knows what else is on its way, and tries again
         except Exception as error:
             words = str(error).partition("\n")[0]
             raise ConfigError(
@@ -93,8 +104,9 @@ class ObstoreStore:
         return Fetched(content, meta["size"], version_of(meta["e_tag"], meta["last_modified"]))
 
     async def put(self, key: str, path: str) -> None:
-        """Write a file as an object; a large one in parts."""
-        await self._obstore.put_async(self._store, key, Path(path))
+        """Write a file as an object; a large one in parts, each of which is tried again if it fails."""
+        part_bytes = max(_PART_BYTES, -(-os.path.getsize(path) // _MOST_PARTS))
+        await self._obstore.put_async(self._opened(_TRIES_OF_A_PART, _TRIED_S), key, Path(path), chunk_size=part_bytes)
 
     async def facts(self, key: str) -> Facts:
         """Return what the store says of an object."""

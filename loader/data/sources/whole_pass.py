@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -73,23 +73,35 @@ class WholePass:
         assert isinstance(self, Source)
         return measure(self, transforms, seed=seed, workers=workers, progress=progress)
 
-    def pack(self, target: str | os.PathLike[str], *, workers: int | Literal["auto"] = "auto", progress: bool = True) -> None:
+    def pack(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        workers: int | Literal["auto"] = "auto",
+        progress: bool = True,
+        storage_options: Mapping[str, Any] | None = None,
+        scratch: str | os.PathLike[str] | None = None,
+    ) -> None:
         """Write all samples to a few large `.npy` files in a new folder: `NpyArrays.from_pack(target)` reads it. Blocks until that is done.
 
         Every sample is read back from the disk and compared. The folder appears when it is whole; until then it is called `TARGET.partial`, and a
         call that was interrupted is continued by the next one, unless the source has changed.
 
         Args:
-            target: a folder that is not there yet.
+            target: a folder that is not there yet, or its URL.
             workers: processes; 0 does it all in this process.
             progress: draw a progress bar, if standard error is a terminal.
+            storage_options: if `target` is a URL: endpoint, region, credentials, ... of the store, beside what the environment says.
+            scratch: if `target` is a URL: a folder where the files are made before they are sent, and from which an interrupted call goes on. None:
+                `$XDG_CACHE_HOME/loader/packs`.
 
         Raises:
             ConfigError: the folder is there, or the disk has too little room.
+            FetchError: a file can't be sent.
             SampleError: a sample can't be made, or has another shape or dtype than the first.
         """
         from loader.data.sources.source import Source
-        from loader.train.pack import pack
+        from loader.train.packing.pack import pack
 
         assert isinstance(self, Source)
-        pack(self, target, workers=workers, progress=progress)
+        pack(self, target, workers=workers, progress=progress, storage_options=storage_options, scratch=scratch)

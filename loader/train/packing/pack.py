@@ -10,13 +10,14 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from loader.config import brief_size
+from loader.data.remote.urls import is_url
 from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.arrays.packed import FORMAT, IDS, INDEX, Packed
 from loader.data.sources.cached.cache_folder import CHECKSUMS, FILES, LOCK, META, OTHERS, PLACES, CacheFolder
@@ -38,20 +39,43 @@ _log = logging.getLogger("loader")
 Checksums = npt.NDArray[np.uint32]
 
 
-def pack(source: Source, target: PathLike, *, workers: int | Literal["auto"] = "auto", progress: bool = True) -> Packed:
+def pack(
+    source: Source,
+    target: PathLike,
+    *,
+    workers: int | Literal["auto"] = "auto",
+    progress: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
+    scratch: PathLike | None = None,
+) -> Packed:
     """Write all samples to a new folder; see `Source.pack`."""
+    if not hasattr(os, "pwrite"):
+        raise ConfigError("packing needs Linux or macOS")
+    if not len(source):
+        raise ConfigError("the source has no samples")
+    if is_url(target):
+        from loader.train.packing.far_pack import pack_far
+
+        return pack_far(source, str(target), workers=workers, progress=progress, storage_options=storage_options, scratch=scratch)
+    if scratch is not None or storage_options is not None:
+        raise ConfigError(f"scratch= and storage_options= are for a target that is a URL, and {os.fspath(target)!r} is a folder")
     folder = absolute_path(target)
     partial = f"{folder}.partial"
-    _check_target(folder, len(source))
-    with _alone(partial):
-        _forget_another(source, partial)
-        cached = Cached(source, partial)
-        _check(cached.spec, len(source), partial)
-        made = _sums(cached, "pack", workers, progress, source)
-        _check_written(partial, cached.spec, made, workers, progress)
-        _write_index(partial, source, cached.spec)
+    _check_target(folder)
+    with alone(partial):
+        spec, made = make(source, partial, workers, progress)
+        _check_written(partial, spec, made, workers, progress)
+        write_index(partial, source, spec)
         _finish(partial, folder)
     return Packed(folder)
+
+
+def make(source: Source, partial: str, workers: int | Literal["auto"], progress: bool) -> tuple[SampleSpec, Checksums]:
+    """Write all samples to a folder that is held, but those that are there; return what they are like, and their checksums."""
+    _forget_another(source, partial)
+    cached = Cached(source, partial)
+    _check(cached.spec, len(source), partial)
+    return cached.spec, sums(cached, "pack", workers, progress, source)
 
 
 def _forget_another(source: Source, partial: str) -> None:
@@ -75,7 +99,7 @@ class _Sum:
         return (np.uint32(checksum([np.ascontiguousarray(leaf) for leaf in self._spec.flatten(sample)])),)
 
 
-def _sums(samples: Source, name: str, workers: int | Literal["auto"], progress: bool, source: Source | None = None) -> Checksums:
+def sums(samples: Source, name: str, workers: int | Literal["auto"], progress: bool, source: Source | None = None) -> Checksums:
     """Make all samples, and return their checksums. If `source` is given, an error says what all of its samples must be like."""
     rows = max(1, min(_MOST_ROWS, len(samples) // _BLOCKS))
     found: list[Checksums] = []
@@ -93,15 +117,11 @@ def _sums(samples: Source, name: str, workers: int | Literal["auto"], progress: 
     return np.concatenate(found)
 
 
-def _check_target(folder: str, samples: int) -> None:
-    if not hasattr(os, "pwrite"):
-        raise ConfigError("packing needs Linux or macOS")
+def _check_target(folder: str) -> None:
     if os.path.lexists(folder):
         raise ConfigError(f"{folder} is there already; give another name, or delete it")
     if not os.path.isdir(os.path.dirname(folder)):
         raise ConfigError(f"there is no folder {os.path.dirname(folder)} to write {os.path.basename(folder)} to")
-    if not samples:
-        raise ConfigError("the source has no samples")
 
 
 def _check(spec: SampleSpec, samples: int, partial: str) -> None:
@@ -115,7 +135,7 @@ def _check(spec: SampleSpec, samples: int, partial: str) -> None:
     if missing > available:
         raise ConfigError(
             f"{samples:,} samples of {spec.nbytes:,} bytes take {brief_size(samples * spec.nbytes)}, and {brief_size(available)} are free in "
-            f"{os.path.dirname(partial)}. What to do: make room, or pack to another disk"
+            f"{os.path.dirname(partial)}. What to do: make room, or pack to another disk (for a URL: scratch=)"
         )
 
 
@@ -130,7 +150,7 @@ def _check_written(partial: str, spec: SampleSpec, made: Checksums, workers: int
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # so that what is compared is on the disk
         finally:
             os.close(fd)
-    written = _sums(NpyArrays(dict(zip(map(str, range(len(paths))), paths, strict=True))), "verify", workers, progress)
+    written = sums(NpyArrays(dict(zip(map(str, range(len(paths))), paths, strict=True))), "verify", workers, progress)
     wrong = np.flatnonzero(written != made)
     if len(wrong):
         raise DecodeError(
@@ -140,7 +160,8 @@ def _check_written(partial: str, spec: SampleSpec, made: Checksums, workers: int
         )
 
 
-def _write_index(partial: str, source: Source, spec: SampleSpec) -> None:
+def write_index(partial: str, source: Source, spec: SampleSpec) -> None:
+    """Write what `Packed` reads beside the arrays."""
     ids = source.ids()
     if ids is not None and any("\n" in name for name in ids):
         raise ConfigError("an ID holds a line end; rename the file")
@@ -179,7 +200,7 @@ def _sync(folder: str) -> None:
 
 
 @contextlib.contextmanager
-def _alone(partial: str) -> Iterator[None]:
+def alone(partial: str) -> Iterator[None]:
     """Hold the folder, which is made if it is missing, as the only one that packs into it."""
     import fcntl  # not on Windows
 
