@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 
 from loader import MapSource, NpyArrays, NpyFiles, Source, TextLines, Zip, decode
+from loader.data.remote.fetch_cache.cache_choice import CacheChoice
+from loader.data.remote.fetcher import Fetcher
+from loader.data.remote.options import StorageOptions
 from loader.data.sources.cached.identity import Identity
 
 SCALE = 1
@@ -156,6 +159,9 @@ SCRIPT = """
 import json
 import numpy as np
 from loader import MapSource
+from loader.data.remote.fetch_cache.cache_choice import CacheChoice
+from loader.data.remote.fetcher import Fetcher
+from loader.data.remote.options import StorageOptions
 from loader.data.sources.cached.identity import Identity
 WORDS = {"a", "b", "c", "d"}
 class Data:
@@ -183,3 +189,10 @@ def test_two_runs_of_a_script_find_the_same(tmp_path: Path) -> None:
     ]
     assert runs[0].stdout == runs[1].stdout != ""
     assert "the code of" in runs[0].stdout
+
+
+def test_how_far_data_comes_is_no_part_of_what_it_is() -> None:
+    def fetching(folder: str) -> Fetcher:
+        return Fetcher(StorageOptions(), 4, CacheChoice(folder, None))
+
+    assert difference([fetching("/a")], [fetching("/b")]) is None
