@@ -26,6 +26,21 @@ def _setting(default: Any, *, unit: str, allowed: str, why: str) -> Any:
     return field(default=default, metadata={"unit": unit, "allowed": allowed, "why": why})
 
 
+@dataclass(frozen=True)
+class LocalShard:
+    """What `shard="local"` stands for in the process that makes the pool.
+
+    Attributes:
+        rank: of that process.
+        world: number of ranks, on all machines.
+        sharing: how many of them share the pool.
+    """
+
+    rank: int
+    world: int
+    sharing: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The settings of one loader. `Loader` takes the same names; `docs/settings.md` is made from this class."""
@@ -85,7 +100,13 @@ class Config:
         3, unit="tries", allowed="0 or more", why="how often a read is tried again after an error that may go away by itself, with growing pauses"
     )
     sample_timeout_s: float = _setting(60.0, unit="seconds", allowed="more than 0", why="a worker that makes no progress for this long is replaced")
-    shard: tuple[int, int] = _setting((0, 1), unit="(rank, world)", allowed="0 ≤ rank < world", why="this process's part of a data-parallel job")
+    shard: tuple[int, int] | Literal["local"] | LocalShard = _setting(  # noqa: RUF009  as immutable as the others
+        (0, 1),
+        unit="(rank, world)",
+        allowed='0 ≤ rank < world; or "local"',
+        why='this process\'s part of a data-parallel job; with "local", the ranks on a machine share one pool, which needs a `name` (see '
+        "many_trainers_one_pool.md)",
+    )
     class_weight: Mapping[int, float] | Literal["balanced"] | None = _setting(
         None,
         unit="",
@@ -152,11 +173,33 @@ class Config:
             problems.append(("workers", f"more than max_workers={self.max_workers}"))
         if not problems and self.shared and self.name is None:
             problems.append(("shared", "others attach by name; give it one"))
+        if not problems and self.shard == "local" and self.name is None:
+            problems.append(("shard", "the ranks find the pool by its name; give it one"))
+        if not problems and self.slots is not None and self.slots < self.fewest_slots:
+            problems.append(("slots", f"each of the {self.sharing} ranks that share them needs two; give {self.fewest_slots} or more"))
         if not problems and self.shared and self.workers == 0:
             problems.append(("shared", "with workers=0 there is no pool to share"))
         if not problems and self.max_errors is not None and self.on_error != "substitute":
             problems.append(("max_errors", 'needs on_error="substitute"; with "raise", the first bad sample is an error'))
         return problems
+
+    @property
+    def rank_and_world(self) -> tuple[int, int]:
+        """The part of a data-parallel job that this process has; of `shard="local"`, once the launcher has been asked."""
+        if isinstance(self.shard, LocalShard):
+            return self.shard.rank, self.shard.world
+        assert not isinstance(self.shard, str)
+        return self.shard
+
+    @property
+    def sharing(self) -> int:
+        """How many ranks share the pool of `shard="local"`; 1 where there is none, or it is not known yet."""
+        return self.shard.sharing if isinstance(self.shard, LocalShard) else 1
+
+    @property
+    def fewest_slots(self) -> int:
+        """Slots that there must be: two for each rank, since it may hold a batch until it has the next one."""
+        return 2 * self.sharing
 
     @property
     def worker_count(self) -> int:
@@ -231,4 +274,6 @@ def _number(value: Any) -> bool:
 
 
 def _is_shard(value: Any) -> bool:
+    if _is_text(value, "local") or isinstance(value, LocalShard):
+        return True
     return isinstance(value, tuple) and len(value) == 2 and _whole(value[1], 1) and _whole(value[0], 0, value[1] - 1)

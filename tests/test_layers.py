@@ -20,7 +20,7 @@ LINES_OF_A_FILE = 300
 LINES_OF_A_FUNCTION = 50
 FILES_OF_A_FOLDER = 15
 FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "jax", "torch"}
-EVERYWHERE = {"config", "errors", "lazy_names", "machine"}
+EVERYWHERE = {"config", "errors", "launcher", "lazy_names", "machine"}
 TORCHVISION = "data/transforms/libraries/torchvision_pipeline.py"
 ASKING_BELOW = {
     "data/sources/whole_pass.py": {"train"},  # `source.statistics()` and `source.shapes()`, in the user's process only
@@ -94,7 +94,13 @@ def folders_imported(path: Path) -> set[str]:
 def folders_allowed(path: Path) -> set[str]:
     if folder_of(path):
         return EVERYWHERE | {folder for folder in FOLDERS if folder <= folder_of(path)} | ASKING_BELOW.get(in_package(path), set())
-    below = {"errors.py": set[str](), "lazy_names.py": set[str](), "machine.py": set[str](), "config.py": {"errors", "machine"}}
+    below = {
+        "errors.py": set[str](),
+        "lazy_names.py": set[str](),
+        "machine.py": set[str](),
+        "config.py": {"errors", "machine"},
+        "launcher.py": {"errors"},
+    }
     return below.get(path.name, folders_imported(path))
 
 

@@ -1,8 +1,9 @@
 """What a trainer that attaches to a shared loader asks, and what it is given: numbers as JSON, and descriptors beside them (SCM_RIGHTS, unix(7)).
 
-    {"do": "attach", "name": "imagenet", "epoch": 0, "batch": 0, "settings": {"batch_size": 64}, "again": 0}
+    {"do": "attach", "name": "imagenet", "epoch": 0, "batch": 0, "settings": {"batch_size": 64}, "rank": 1, "world": 2, "job": "29500", "again": 0}
     {"attached": 3, "arena_bytes": …, "plan": {…}, "settings": {…}}, and the descriptors of arena, board, inbox and ready pipe
 
+`rank` and `world` say whose batches it wants; without them, those of the process that made the loader. With `job`, it wants no loader of another one.
 `again` is the number that the trainer had as a reader of the supervisor before this one; 0 if there was none. So it keeps its row of the board.
 
 It goes through the control socket, which belongs to one user, as the kernel checks at both ends. Nothing is pickled.

@@ -107,8 +107,9 @@ class ReadAhead:
         self._rows = plan.order.window if self._in_windows else rows_ahead(row_bytes)
         self._rows_at_once = min(self._rows, _MOST_BYTES_AT_ONCE // max(row_bytes, 1))
         self._last = Spent.now(cells)
-        # Rows that have been asked for, by this worker or by the others, counted from the first one of epoch 0.
-        self._asked = range(0)
+        # Rows that have been asked for, by this worker or by the others, counted from the first one of epoch 0; of each rank that the plan is of.
+        self._asked: dict[int, range] = {}
+        self._per_rank = plan.batches * plan.batch_size
         # If files are batches, each is read in one piece, which the kernel notices by itself.
         # What is far away comes to one process: each asks for the rows of its own tickets.
         self._useful = plan.one_size and type(source).will_read is not Source.will_read and not source.rows_at_once
@@ -120,19 +121,21 @@ class ReadAhead:
         self.active = self._useful and waits_for_storage(self._last, now, self.active)
         self._last = now
         if not self.active:
-            self._asked = range(0)
+            self._asked = {}
 
     def begin(self, ticket: Ticket) -> None:
         """Ask for what comes after a ticket, which begins now; for the ticket itself and all in between, too, if nobody can have asked for them."""
-        first = ticket.epoch * self._plan.rows + ticket.first
+        step, row = divmod(ticket.first, self._per_rank)
+        first = ticket.epoch * self._plan.rows + row
         end = first + self._rows + ticket.rows
-        known = first in self._asked
-        self._asked = range(first, end)
+        known = first in self._asked.get(step, ())
+        self._asked[step] = range(first, end)
         start, end = (end - ticket.rows, end) if known else (first, min(end, first + ticket.rows + self._rows_at_once))
         while start < end and self._useful:
             epoch, row = divmod(start, self._plan.rows)
             stop = min(row + end - start, self._plan.rows)
-            self._ask(self._indices(ticket, epoch, row, stop))
+            of_rank = step * self._per_rank
+            self._ask(self._indices(ticket, epoch, of_rank + row, of_rank + stop))
             start += stop - row
 
     def _ask(self, indices: Indices) -> None:

@@ -141,7 +141,7 @@ class _Worker:
         self._fresh = True
         self._journal = BadRows(number, context.pipeline, context.journal, cells)
         self._substitution = Substitution(context.pipeline, context.plan, self._journal, context.known_killers) if context.substitute else None
-        self._batch_transforms = BatchTransforms(context.pipeline.batch_transforms, context.pipeline.seed, context.plan.rank, context.plan.world)
+        self._batch_transforms = BatchTransforms(context.pipeline.batch_transforms, context.pipeline.seed, context.plan.world)
         self._substituted = 0
         self._ticket: Ticket | None = None
         self._stopwatch = Stopwatch(cells.timing(), clocks=True)
@@ -224,10 +224,10 @@ class _Worker:
                 self._substituted = 0  # they have been counted
             for row in range(ticket.slot_row, ticket.slot_row + ticket.rows, size):
                 rows = min(size, ticket.slot_row + ticket.rows - row)
-                batch = (ticket.first + row - ticket.slot_row) // size
+                rank, batch = self._plan.rank_and_batch((ticket.first + row - ticket.slot_row) // size)
                 ((_, arrays),) = layout.runs(self._arena.slot(ticket.place), row, rows)
                 started = time.monotonic_ns()
-                self._batch_transforms.apply(layout.spec, ticket.epoch, batch, arrays)
+                self._batch_transforms.apply(layout.spec, ticket.epoch, rank, batch, arrays)
                 self._stopwatch.mixed(time.monotonic_ns() - started)
         except BadSample as bad:
             if (resource := exhaustion(bad)) is not None:

@@ -19,7 +19,7 @@ from loader.supervise.memory import budget
 from loader.supervise.schedule import sizing
 
 # For the readers of a shared loader, which differ in speed; each may hold two.
-_MORE_SLOTS = 8
+_FOR_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,15 @@ def lay_out(
     alike = plan.one_size and len(specs) == 1  # all in a slot are full, but for the last one, and have one layout
     capacity = sizing.slot_capacity(batch_bytes, plan.batches) if alike and not far_rows else 1
     wanted = config.slots or _default_slots(config, size, round(row_ns), batch_bytes * capacity, far_rows)
-    least = _need(_arena(plan, specs, config.slots or 2, 1, config.shared), shared, workers, far_rows)
+    least = _need(_arena(plan, specs, config.slots or config.fewest_slots, 1, config.shared), shared, workers, far_rows)
     limit = changed or config.memory_limit_bytes or budget.default_limit(least)
-    wanted += _MORE_SLOTS if config.shared and config.slots is None else 0
+    wanted = wanted if config.slots else _with_others(wanted, config)
     layout = _arena(plan, specs, wanted, capacity, config.shared)
-    if capacity > 1 and budget.fitting_slots(_need(layout, shared, workers, far_rows), limit) < wanted:
+    if capacity > 1 and budget.fitting_slots(_need(layout, shared, workers, far_rows), limit, config.fewest_slots) < wanted:
         layout = _arena(plan, specs, wanted, 1, config.shared)
     if config.slots is None:
-        layout = _arena(plan, specs, budget.fitting_slots(_need(layout, shared, workers, far_rows), limit), layout.layouts[0].capacity, config.shared)
+        fitting = budget.fitting_slots(_need(layout, shared, workers, far_rows), limit, config.fewest_slots)
+        layout = _arena(plan, specs, fitting, layout.layouts[0].capacity, config.shared)
     need = _need(layout, shared, workers, far_rows)
     budget.check(need, config.memory_limit_bytes, config.batch_size)
     return layout, max(limit, need.total)
@@ -103,6 +104,16 @@ def make_pages(arena: int, layout: ArenaLayout) -> Iterator[bool]:
 def _default_slots(config: Config, batch_rows: int, row_ns: int, slot_bytes: int, far_rows: int) -> int:
     most_workers = config.worker_ceiling if config.workers == "auto" else config.worker_count
     return sizing.slots(batch_rows, row_ns, config.worker_count, most_workers, available_cores(), slot_bytes, far_rows)
+
+
+def _with_others(slots: int, config: Config) -> int:
+    """Return how many slots there are by default if trainers other than the one that makes the loader read them as well.
+
+    Each rank of a job has three, at least: with two, a loop that keeps no batch would be handed copies (`loader.train.remote.starvation`).
+    """
+    if config.sharing > 1:
+        return max(slots + 2 * (config.sharing - 1), 3 * config.sharing)
+    return slots + _FOR_READERS * config.shared
 
 
 def _arena(plan: EpochPlan, specs: Sequence[SampleSpec], slots: int, capacity: int, shared: bool) -> ArenaLayout:

@@ -20,7 +20,7 @@ from typing import Any
 from loader.config import Config, mib
 from loader.data.npy.file_io import is_descriptor_limit
 from loader.data.pipeline.pipeline import Pipeline
-from loader.data.plans.choice import plan_of
+from loader.data.plans.choice import pool_plan_of
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.errors import LoaderError, PipelineError, ProtocolError
 from loader.ipc.arena import Arena, ArenaLayout
@@ -40,10 +40,10 @@ from loader.supervise.first_sample import probe, refuse_tensorflow
 from loader.supervise.loop import Supervisor
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.pool import prepare_to_fork
-from loader.supervise.readers import SharedPool
 from loader.supervise.sample_names import SampleNames
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.schedule import Schedule
+from loader.supervise.sharing.shared_pool import SharedPool
 from loader.supervise.threads_at_fork import ThreadsAtFork
 from loader.supervise.trainer_watch import TrainerWatch, set_signals
 from loader.supervise.tuning.tuning import Tuning
@@ -148,7 +148,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
     prepare_to_fork()
     threads = ThreadsAtFork()
     child = UserCodeChild(trainer.pidfd, inherited.close_private, threads.look)
-    plan = plan_of(pipeline.source, config)  # as the trainer made it: of a source that has learned nothing yet
+    plan = pool_plan_of(pipeline.source, config)  # as the trainer made it: of a source that has learned nothing yet
     probed = probe(pipeline, config, child, threads, logs, inherited.probed)
     pipeline.compile(probed.found)
     payload_bytes = os.fstat(inherited.payload).st_size
@@ -207,6 +207,8 @@ def _shared_pool(inherited: BootParameters, config: Config, plan: EpochPlan, lay
         arena_bytes=layout.nbytes,
         board=inherited.board,
         batches=plan.batches,
+        rank=plan.rank,
+        world=plan.world,
         lag=config.lag,
     )
 
@@ -247,7 +249,7 @@ def _memory_control(board: Board, limit: int, shared_bytes: int, inherited: Boot
 def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float, pipeline: Pipeline, config: Config) -> Schedule:
     blocks, capacity = Blocks(plan, layout.block_rows, layout.blocks) if layout.blocks else None, layout.layouts[0].capacity
     begin, batch_work, far_rows = (inherited.epoch, inherited.batch), bool(pipeline.batch_transforms), pipeline.source.rows_at_once
-    return Schedule(plan, layout.slots, capacity, blocks, row_ns, available_cores(), *begin, batch_work, config.shared, far_rows)
+    return Schedule(plan, layout.slots, capacity, blocks, row_ns, available_cores(), *begin, batch_work, config.shared, far_rows, config.sharing)
 
 
 def _announce(board: Board, ready: Outlet, phase: Phase) -> None:

@@ -159,7 +159,8 @@ class WorkerDeaths:
     def _of_batch_transforms(self, ticket: Ticket, what: str) -> dict[str, Any]:
         """Return the error of a batch on which the batch transforms do not let a worker live."""
         names = ", ".join(map(name_of, self._context.pipeline.batch_transforms))
-        batch = ticket.first // self._context.plan.batch_size
+        plan = self._context.plan
+        _, batch = plan.rank_and_batch(ticket.first // plan.batch_size)
         return PipelineError(f"batch_transforms ({names}) failed on batch {batch} of epoch {ticket.epoch}: {what}").to_record()
 
     def _of_will_read(self, timed_out: bool) -> str:

@@ -21,12 +21,13 @@ from loader.supervise.operate.control import Control
 from loader.supervise.operate.requests import RequestHandler, memory_setting, workers_setting
 from loader.supervise.operate.status import Status
 from loader.supervise.pool import Pool
-from loader.supervise.readers import Readers, SharedPool
+from loader.supervise.readers import Readers
 from loader.supervise.sample_names import SampleNames
 from loader.supervise.scaling import Scaling
 from loader.supervise.schedule.assignments import Dismiss, SendTicket
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.schedule.slots import SlotClock
+from loader.supervise.sharing.shared_pool import SharedPool
 from loader.supervise.stalls import StalledWorkers
 from loader.supervise.threads_at_fork import ThreadsAtFork
 from loader.supervise.tuning.tuning import Tuning

@@ -23,12 +23,11 @@ from loader.ipc.board import MOST_READERS, Board, Cells, SupervisorCell, Trainer
 from loader.ipc.channels import Outlet, open_pipe, read_records
 from loader.ipc.records import INBOX_BYTES, Leave, Ready, Released, Skip, unpack_inbox
 from loader.ipc.who_reads import Present, tell_who_reads
-from loader.supervise.schedule.lag import Lag, LagMode
+from loader.supervise.schedule.lag import Lag
 from loader.supervise.schedule.schedule import Schedule
+from loader.supervise.sharing.shared_pool import EPOCHS, SharedPool, is_number
 
 _log = logging.getLogger("loader.supervisor")
-
-_EPOCHS = 2**48
 
 # While somebody waits for a slow reader, it is looked at so often.
 _LOOK_S = 0.01
@@ -44,6 +43,7 @@ class _Attached:
         inbox: reading end of the pipe in which it says something.
         ready: to it.
         cells: its row of the board.
+        first: number of the first batch of its rank in the plan of the pool.
         retired: whether it reads no more, and only holds what its script still uses.
     """
 
@@ -52,6 +52,7 @@ class _Attached:
     inbox: int
     ready: Outlet
     cells: Cells
+    first: int
     retired: bool = False
 
     def close(self) -> None:
@@ -59,27 +60,6 @@ class _Attached:
         os.close(self.pidfd)
         os.close(self.inbox)
         self.ready.close()
-
-
-@dataclass(frozen=True, kw_only=True)
-class SharedPool:
-    """What a trainer that attaches is told, and may ask for.
-
-    Attributes:
-        name: of the loader; None where it is not shared.
-        arena: of which each reader gets a descriptor that can't be mapped writable.
-        arena_bytes: of it, without its layout.
-        board: the counters; the trainer has written what else it is told.
-        batches: in an epoch.
-        lag: what happens with slow readers.
-    """
-
-    name: str | None
-    arena: int
-    arena_bytes: int
-    board: int
-    batches: int
-    lag: LagMode
 
 
 class Readers:
@@ -117,8 +97,9 @@ class Readers:
             request: `loader.ipc.attachment` says what is in it.
             pid: of the trainer.
         """
-        error = self._refusal(request)
-        before = request.get("again") if _is_number(request.get("again"), MOST_READERS + 1) else 0
+        told = self._board.told.read_text()
+        error = self._pool.refusal(request, told)
+        before = request.get("again") if is_number(request.get("again"), MOST_READERS + 1) else 0
         free = [number for number in range(1, MOST_READERS + 1) if number not in self._attached]
         number = before if before in free else next(iter(free), 0)
         if not error and not (number and self._schedule.has_room):
@@ -126,17 +107,17 @@ class Readers:
             error = f"its {slots} slots are enough for the {len(self._attached) + 1} readers that it has; make it with more: slots={slots + 4}"
         if not error:
             try:
-                reader, given = self._open(pid, self._board.reader(number))
+                reader, given = self._open(pid, self._board.reader(number), self._pool.first_batch(request.get("rank")))
             except OSError as failure:
                 error = f"its supervisor (pid {os.getpid()}) can't open what a reader (pid {pid}) needs: {failure.strerror}{_remedy(failure)}"
         if error:
-            return {"called": self._pool.name, "error": error}, [], _nothing
+            return {"called": self._pool.name if self._pool.is_meant(request, told) else None, "error": error}, [], lambda: None
         self._attached[number] = reader
         if number != before:
             for cell in TrainerCell:
                 reader.cells[cell] = 0
         epoch = self._latest_epoch() if request["epoch"] is None else request["epoch"]
-        self._schedule.reader_joined(number, epoch, request["batch"])
+        self._schedule.reader_joined(number, epoch, reader.first + request["batch"])
         self.publish()
         _log.info("process %d reads as well from now on, as reader %d", pid, number)
         answer = {
@@ -147,11 +128,11 @@ class Readers:
             "trainer": os.getppid(),
             "arena_bytes": self._pool.arena_bytes,
             "max_workers": len(self._board.workers),
-            **self._board.told.read_text(),
+            **told,
         }
         return answer, list(given), lambda: self.leave(number)
 
-    def _open(self, pid: int, cells: Cells) -> tuple[_Attached, Descriptors]:
+    def _open(self, pid: int, cells: Cells, first: int) -> tuple[_Attached, Descriptors]:
         """Open and watch all that a trainer needs to be a reader, or raise OSError and leave nothing open. Return its end of it, too."""
         with contextlib.ExitStack() as opened:
 
@@ -168,23 +149,7 @@ class Readers:
                 self._epoll.register(fd, select.EPOLLIN)
                 opened.callback(self._epoll.unregister, fd)
             opened.pop_all()  # all or none
-        return _Attached(pid, pidfd, inbox, Outlet(ready_write), cells), given
-
-    def _refusal(self, request: dict[str, Any]) -> str:
-        """Return in words why a trainer is not taken in; "" if it may be."""
-        if self._pool.name is None:
-            return "it is not shared; make it with shared=True"
-        if request.get("name") != self._pool.name:
-            return f"it is called {self._pool.name!r}"
-        epoch, batch, settings = request.get("epoch"), request.get("batch"), request.get("settings")
-        if not ((epoch is None or _is_number(epoch, _EPOCHS)) and _is_number(batch, self._pool.batches) and isinstance(settings, dict)):
-            return f"epoch must be a number from 0 and batch one from 0 to {self._pool.batches - 1}, not {epoch!r} and {batch!r}"
-        have = self._board.told.read_text()["settings"]
-        unknown = [name for name in settings if name not in have]
-        if unknown:
-            return f"it can't be asked for {', '.join(map(str, unknown))}, only for {', '.join(have)}"
-        differences = [f"{name}: {have[name]!r} there, {value!r} here" for name, value in settings.items() if have[name] != value]
-        return "" if not differences else f"its settings differ: {'; '.join(differences)}"
+        return _Attached(pid, pidfd, inbox, Outlet(ready_write), cells, first), given
 
     def leave(self, number: int) -> None:
         """Let a trainer go, with all that it holds."""
@@ -234,8 +199,8 @@ class Readers:
                 match record:
                     case Released():
                         self._schedule.released(record._replace(reader=number))
-                    case Skip(_, epoch, batch) if epoch < _EPOCHS and batch < self._pool.batches and not reader.retired:
-                        self._schedule.skip(record._replace(reader=number))
+                    case Skip(_, epoch, batch) if epoch < EPOCHS and batch < self._pool.batches and not reader.retired:
+                        self._schedule.skip(record._replace(reader=number, batch=reader.first + batch))
                     case Leave():
                         reader.retired = True
                         self._schedule.reader_retires(number)
@@ -247,7 +212,10 @@ class Readers:
 
     def hand(self, ready: Ready) -> None:
         """Tell a trainer that a slot is its."""
-        (self._attached[ready.reader].ready if ready.reader else self._ready).send(ready.pack())
+        reader = self._attached[ready.reader] if ready.reader else None
+        if reader is not None and reader.first:
+            ready = ready._replace(first=ready.first - reader.first)
+        (self._ready if reader is None else reader.ready).send(ready.pack())
 
     def flush(self) -> None:
         """Send what did not fit into the pipes before. To be called once in a while."""
@@ -282,11 +250,3 @@ def _read(fd: int) -> bytes | None:
 
 def _remedy(failure: OSError) -> str:
     return "; allow the script that made it more open files (ulimit -n)" if is_descriptor_limit(failure) else ""
-
-
-def _is_number(value: object, limit: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < limit
-
-
-def _nothing() -> None:
-    return

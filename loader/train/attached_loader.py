@@ -28,15 +28,18 @@ class AttachedLoader(Handle):
         batch: of that epoch.
         settings: that it must have.
         timeout_s: how long to wait for it to be there.
+        who: `rank` and `world` of this process, if it is one of several that share each batch.
 
     Raises:
         AttachError: there is no such loader, it has no room, or its settings are others.
     """
 
-    def __init__(self, name: str, epoch: int | None, batch: int, settings: Mapping[str, Any], timeout_s: float) -> None:
+    def __init__(
+        self, name: str, epoch: int | None, batch: int, settings: Mapping[str, Any], timeout_s: float, who: Mapping[str, Any] | None = None
+    ) -> None:
         from loader.train.remote.attached import Attached  # can be imported where there is a pool only
 
-        producer = Attached(name, epoch, batch, _plain(settings), timeout_s)
+        producer = Attached(name, epoch, batch, _plain(settings), timeout_s, who)
         self.name = name
         self.plan = PlanFacts.from_dict(producer.told["plan"])
         self._state: dict[str, Any] = producer.told["state"]

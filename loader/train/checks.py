@@ -46,7 +46,7 @@ def settings_for(source: Source, config: Config, pad: Pad | None = None) -> Conf
     wrong = {
         f"workers={config.workers}": config.workers not in ("auto", 0, 1),
         f"shuffle={config.shuffle!r}": bool(config.shuffle),
-        f"shard={config.shard}": config.shard[1] > 1,
+        f"shard={config.shard}": config.rank_and_world[1] > 1,
         f"on_error={config.on_error!r}": config.on_error != "raise",
         f"bucket_by={config.bucket_by!r}": config.bucket_by is not None,
         BatchLengths.setting: pad is not None,
@@ -130,7 +130,8 @@ def checked_plan(source: Source, config: Config) -> EpochPlan:
     """Return the batches of an epoch. Raises ConfigError if there are none, and warns of samples that no rank delivers."""
     if not len(source):
         raise ConfigError("the source has no samples")
-    plan, world = plan_of(source, config), config.shard[1]
+    plan = plan_of(source, config)
+    world = plan.world
     ordered = f"{plan.shared} {plan.unit}"
     if not plan.batches:
         share = f" on each of {world} ranks" if world > 1 else ""

@@ -46,7 +46,7 @@ class Inline(Producer):
         self._quarantine = config.quarantine
         self._known = ErrorBudget(plan.samples, config.max_errors, config.quarantine)
         self._substitution = Substitution(pipeline, plan, self, KnownKillers()) if config.on_error == "substitute" else None
-        self._batch_transforms = BatchTransforms(pipeline.batch_transforms, pipeline.seed, plan.rank, plan.world)
+        self._batch_transforms = BatchTransforms(pipeline.batch_transforms, pipeline.seed, plan.world)
         self._warned = False
         self.board = Board(None, 0)
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0
@@ -110,7 +110,7 @@ class Inline(Producer):
         if self._batch_transforms:
             started = time.monotonic_ns()
             with kept(True):
-                self._batch_transforms.apply(self.specs[layout], epoch, batch, out)
+                self._batch_transforms.apply(self.specs[layout], epoch, self._plan.rank, batch, out)
             self._stopwatch.mixed(time.monotonic_ns() - started)
         return tuple(out)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from loader.config import Config
+from loader.config import Config, LocalShard, plain
 from loader.data.class_weight import ClassWeight
 from loader.data.named_arguments import NamedArguments
 from loader.data.pipeline.batch_transforms import BatchTransform
@@ -17,8 +17,10 @@ from loader.data.pipeline.segments import Transform
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.plans.plan_facts import PlanFacts
 from loader.data.sources.source import Source
+from loader.errors import AttachError, ConfigError
 from loader.ipc.loader_identity import default_name, set_name
 from loader.ipc.quarantine import make_report
+from loader.launcher import Launched
 from loader.train.attached_loader import AttachedLoader, shared_settings
 from loader.train.checks import (
     apart_from_padding,
@@ -37,6 +39,9 @@ from loader.train.state import State, files_in_words, fingerprint
 
 if TYPE_CHECKING:
     from loader.data.plans.buckets import Buckets
+
+# The process that makes a pool for others may first have to list and index the data.
+_POOL_S = 900.0
 
 
 class Loader(Handle, Showing, NamedArguments):
@@ -69,7 +74,8 @@ class Loader(Handle, Showing, NamedArguments):
         quarantine: file to which a JSON line is appended for each bad sample, once per loader.
         io_retries: how often a read is tried again after an error that may go away (EIO, ESTALE, ECONNRESET, ...), with growing pauses.
         sample_timeout_s: a worker that makes no progress for this long is replaced; three times in a row on one sample raises SampleTimeout.
-        shard: `(rank, world)` of this process in a data-parallel job.
+        shard: `(rank, world)` of this process in a data-parallel job. "local": as the launcher says (torchrun, mpirun, srun), and all ranks on
+            this machine share one pool, which needs a `name`.
         class_weight: weight by class number; the batch becomes `(x, y, weight)`. "balanced" gives each class the same weight in all, by
             the labels of the whole source: samples / (classes × samples of the class).
         name: of the loader in `stats()` and in messages.
@@ -110,7 +116,7 @@ class Loader(Handle, Showing, NamedArguments):
         quarantine: str | os.PathLike[str] | None = None,
         io_retries: int = 3,
         sample_timeout_s: float = 60.0,
-        shard: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] | Literal["local"] = (0, 1),
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         name: str | None = None,
         shared: bool = False,
@@ -118,6 +124,9 @@ class Loader(Handle, Showing, NamedArguments):
     ) -> None:
         given = locals()
         config = Config(**{setting.name: given[setting.name] for setting in fields(Config)})
+        launched = Launched.here() if config.shard == "local" else None
+        if launched is not None:
+            config = replace(config, shard=(launched.rank, launched.world))
         self.source = checked_source(source)
         self.transforms, pad = apart_from_padding(checked_transforms(transforms))
         self.batch_transforms = checked_batch_transforms(batch_transforms)
@@ -127,24 +136,59 @@ class Loader(Handle, Showing, NamedArguments):
         source.be_patient(config.sample_timeout_s)
         pipeline = Pipeline(source, self.transforms, config.seed, weights, config.io_retries, config.bucket_by, self.batch_transforms)
         pipeline.check_sums()
-        producer: Producer
-        if config.worker_count == 0:
-            producer = Inline(pipeline, config, self.plan)
-        else:
-            check_platform()
-            from loader.train.remote.remote import Remote  # can be imported where there is a pool only
-
-            producer = Remote(pipeline, config, told=self._told() if config.shared else None)
+        producer = self._producer_for(pipeline, launched)
         set_name(producer.cells, producer.pid)
         self.name = config.name or default_name(producer.pid) + ("" if config.worker_count else f"-{id(self):x}")
         self._open(producer)
 
+    def _producer_for(self, pipeline: Pipeline, launched: Launched | None) -> Producer:
+        """Return who makes the batches: this process, a pool of its own, or the pool of the first rank on this machine."""
+        config = self._config
+        if config.worker_count == 0:
+            return Inline(pipeline, config, self.plan)
+        check_platform()
+        from loader.train.remote.remote import Remote  # can be imported where there is a pool only
+
+        if launched is None:
+            return Remote(pipeline, config, told=self._told() if config.shared else None)
+        shared = replace(config, shard=LocalShard(launched.rank, launched.world, launched.local_size), shared=True)
+        if launched.local_rank:
+            return self._attached_to_first_rank(launched, functools.partial(Inline, pipeline, config, self.plan))
+        return Remote(pipeline, shared, told={**self._told(), "job": launched.job})
+
+    def _attached_to_first_rank(self, launched: Launched, spare: Callable[[], Producer]) -> Producer:
+        from loader.train.remote.attached import Attached
+
+        own = self._told()
+        who = {"rank": launched.rank, "world": launched.world, "job": launched.job}
+        settings = {name: value for name, value in own["settings"].items() if name != "shard"}
+        producer = Attached(str(self._config.name), 0, 0, settings, _POOL_S, who, spare)
+        there, here = producer.told["state"], own["state"]
+        if different := [f"{name}: {there[name]!r} there, {here[name]!r} here" for name in here if there[name] != here[name]]:
+            producer.close()
+            raise AttachError(
+                f"the pool of {self._config.name!r}, which the first rank on this machine has made, has other data than rank {launched.rank} has: "
+                f"{'; '.join(different)}. What to do: have all ranks make the same loader"
+            )
+        return producer
+
     @staticmethod
-    def attach(name: str, *, epoch: int | None = None, batch: int = 0, timeout_s: float = 10.0, **settings: Any) -> AttachedLoader:
+    def attach(
+        name: str,
+        *,
+        rank: int | None = None,
+        world: int | None = None,
+        epoch: int | None = None,
+        batch: int = 0,
+        timeout_s: float = 10.0,
+        **settings: Any,
+    ) -> AttachedLoader:
         """Read the batches of a loader that another script of this user has made with `shared=True`: docs/many_trainers_one_pool.md.
 
         Args:
             name: of that loader.
+            rank: of this process in a data-parallel job, if it is to read the part of that rank; by default, what the loader's own script gets.
+            world: number of ranks; the loader must have been made for so many, by `shard=`.
             epoch: to begin with; by default, the one in which its readers are.
             batch: of that epoch.
             timeout_s: how long to wait for that loader, which may be starting.
@@ -152,9 +196,12 @@ class Loader(Handle, Showing, NamedArguments):
 
         Raises:
             AttachError: there is no such loader, it has no room, or its settings are others.
+            ConfigError: only one of `rank` and `world` is given.
         """
         check_platform()
-        return AttachedLoader(name, epoch, batch, settings, timeout_s)
+        if (rank is None) != (world is None):
+            raise ConfigError(f"rank={rank}, world={world}: give both, or neither")
+        return AttachedLoader(name, epoch, batch, settings, timeout_s, {} if rank is None else {"rank": plain(rank), "world": plain(world)})
 
     def _told(self) -> dict[str, Any]:
         """Return what other scripts that attach are told."""

@@ -179,6 +179,16 @@ def test_shards_share_every_sample_once_an_epoch(run_script) -> None:
     assert result.stdout.count("50 samples in 7 batches") == 4
 
 
+def test_two_ranks_train_one_model_from_one_pool(run_script) -> None:
+    result = run_script(EXAMPLES / "two_ranks.py", "--samples", 2048, "--epochs", 2, timeout=90)
+    assert result.returncode == 0, result.stderr
+    assert last("accuracy", result.stdout) >= 0.95
+    assert "each of 2 ranks saw 1024 of 2048 samples" in result.stdout
+    pools = re.findall(r"rank [01]: 32 batches of 32, from the pool of process (\d+)", result.stdout)
+    assert len(pools) == 2
+    assert len(set(pools)) == 1
+
+
 def test_a_file_larger_than_memory_is_read_once_an_epoch(run_script) -> None:
     result = run_script(EXAMPLES / "larger_than_memory.py", "--samples", 300, "--window", 100, timeout=60)
     assert result.returncode == 0, result.stderr

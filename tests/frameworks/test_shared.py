@@ -29,6 +29,27 @@ with Loader(NpyArrays(X, Y), 32, shuffle=True, workers=1, name=f"fit-{os.getpid(
 """)
 
 
+def test_two_ranks_on_one_pool_train_as_they_would_on_loaders_of_their_own(keras_script: Callable[..., str]) -> None:
+    keras_script("""
+import os
+no_warnings()
+X, Y = separable()
+def losses(loader, validation):
+    keras.utils.set_random_seed(1)
+    history = classifier().fit(loader, validation_data=validation, epochs=2, verbose=0).history
+    return history["loss"], history["val_loss"]
+def loaders(rank, shard, **more):
+    os.environ |= {"LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"}
+    train = Loader(NpyArrays(X, Y), 32, shuffle=True, shard=shard, name=f"train-{os.getpid()}", **more)
+    return train, Loader(NpyArrays(X, Y), 50, shard=shard, name=f"validation-{os.getpid()}", **more)
+pools = [loaders(rank, "local", workers=1) for rank in range(2)]
+for rank in range(2):
+    assert losses(*pools[rank]) == losses(*loaders(rank, (rank, 2), workers=0)), rank
+for loader in pools[1] + pools[0]:
+    loader.close()
+""")
+
+
 def test_each_framework_takes_what_is_shared_and_writes_into_no_memory_of_others(keras_script: Callable[..., str]) -> None:
     keras_script("""
 import os

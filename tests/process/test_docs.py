@@ -239,9 +239,13 @@ def test_several_scripts_read_one_pool(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     np.save("x.npy", np.zeros((200, 4), np.float32))
     np.save("y.npy", np.arange(200, dtype=np.int32))
-    made = run("docs/many_trainers_one_pool.md")
+    made = run("docs/many_trainers_one_pool.md", slice(2))
     with made["train"] as train, made["other"] as other:
         assert [y.tolist() for _, y in train] == [y.tolist() for _, y in other]
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    with run("docs/many_trainers_one_pool.md", slice(2, 3), NpyArrays=loader.NpyArrays, Loader=loader.Loader)["train"] as train:
+        assert [len(y) for _, y in train] == [64, 64, 64, 8]
 
 
 def test_functions_of_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loaders: list[loader.Loader]) -> None:

@@ -31,6 +31,7 @@ class Trainer:
         got: how many batches it was handed.
         stopped: whether it does nothing.
         retired: whether it only releases.
+        first: number of the first batch of its rank.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Trainer:
     got: int = 0
     stopped: bool = False
     retired: bool = False
+    first: int = 0
 
 
 @dataclass
@@ -131,10 +133,11 @@ class World:
 
     # Trainers.
 
-    def enter(self, epoch: int, batch: int) -> Trainer:
+    def enter(self, epoch: int, batch: int, rank: int = 0) -> Trainer:
         self.names += 1
-        self.schedule.reader_joined(self.names, epoch, batch)
-        trainer = self.trainers[self.names] = Trainer(self.names, (epoch, batch))
+        first = rank * self.plan.batches
+        self.schedule.reader_joined(self.names, epoch, first + batch)
+        trainer = self.trainers[self.names] = Trainer(self.names, (epoch, first + batch), first=first)
         return trainer
 
     def leave(self, trainer: Trainer) -> None:
@@ -163,6 +166,7 @@ class World:
 
     def skip(self, trainer: Trainer, epoch: int, batch: int, keep: bool) -> None:
         trainer.term += 1
+        batch += trainer.first
         trainer.due = epoch, batch
         trainer.failed = False
         self.schedule.skip(Skip(trainer.term, epoch, batch, trainer.number))
@@ -241,7 +245,7 @@ class World:
         trainer.got += ready.first + ready.batches - batch
         trainer.failed = ready.failed
         end = ready.first + ready.batches
-        trainer.due = (epoch + 1, 0) if end == self.plan.batches else (epoch, end)
+        trainer.due = (epoch + 1, trainer.first) if end == trainer.first + self.plan.batches else (epoch, end)
 
     # Going on.
 
@@ -282,7 +286,7 @@ def happen(world: World, random: Random, most: int) -> None:
         if filling:
             world.fail(random.choice(filling), random.randrange(20))
     elif kind == "enter" and len(trainers) < most and world.schedule.has_room:
-        world.enter(random.randrange(3), random.randrange(world.plan.batches))
+        world.enter(random.randrange(3), random.randrange(world.plan.batches), random.randrange(world.plan.world))
     elif kind == "part" and (slow := world.schedule.hold_up(world.trainers)) is not None:
         world.schedule.set_apart(slow.reader)
     elif kind == "deal":

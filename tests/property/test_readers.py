@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from loader.data.plans.rank_batches import RankBatches
 from loader.supervise.schedule import sizing
 from tests.plans import bucket_batches, sample_batches
 from tests.property.readers_world import World, happen
@@ -33,6 +34,23 @@ def test_each_reader_gets_its_batches_once_and_in_order_whoever_comes_goes_jumps
         world = make_world(random, most)
         for _ in range(600):
             happen(world, random, most)
+        world.go_on(batches=10)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_each_rank_of_a_job_gets_its_own_batches_whatever_happens_to_the_others(seed: int) -> None:
+    random = Random(seed)
+    for _ in range(5):
+        size, ranks = random.randint(1, 6), random.randint(2, 4)
+        plan = RankBatches.of(sample_batches(random.randint(size * ranks, 120), size, random.random() < 0.3, world=ranks))
+        slots, capacity = 2 * ranks + random.choice([0, 2, 5]), random.randint(1, 5)
+        block_rows = min(random.randint(0, 4), plan.batches) * size
+        world = World(plan, slots, capacity, random.choice([10.0, 200_000.0]), block_rows, ranks + 1, random.randint(1, 4))
+        for rank in range(1, ranks):
+            world.enter(0, 0, rank)
+        world.go_on(batches=2 * plan.batches)
+        for _ in range(300):
+            happen(world, random, ranks)
         world.go_on(batches=10)
 
 

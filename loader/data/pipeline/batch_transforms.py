@@ -28,20 +28,18 @@ class BatchTransforms:
     Args:
         functions: called as `f(batch, rng)`.
         seed: of the loader.
-        rank: of this process.
         world: number of ranks.
     """
 
-    def __init__(self, functions: Sequence[BatchTransform], seed: int, rank: int, world: int) -> None:
+    def __init__(self, functions: Sequence[BatchTransform], seed: int, world: int) -> None:
         self._functions = functions
         self._seed = seed
-        self._rank = rank
         self._world = world
 
     def __bool__(self) -> bool:
         return bool(self._functions)
 
-    def apply(self, spec: SampleSpec, epoch: int, batch: int, arrays: Sequence[Array]) -> None:
+    def apply(self, spec: SampleSpec, epoch: int, rank: int, batch: int, arrays: Sequence[Array]) -> None:
         """Change a batch in place.
 
         Runs in: a worker; or the trainer with `workers=0`.
@@ -49,7 +47,8 @@ class BatchTransforms:
         Args:
             spec: of one sample.
             epoch: of the batch.
-            batch: its number in the epoch, on this rank.
+            rank: whose it is.
+            batch: its number in the epoch, on that rank.
             arrays: one per leaf, of shape `(rows, *leaf.shape)`.
 
         Raises:
@@ -57,7 +56,7 @@ class BatchTransforms:
         """
         depth = fork_guard.depth()
         for place, function in enumerate(self._functions):
-            rng = batch_generator(self._seed, epoch, batch * self._world + self._rank, place)
+            rng = batch_generator(self._seed, epoch, batch * self._world + rank, place)
             set_from(rng)  # a function may draw from them, and 30 µs are little for a batch
             try:
                 made = function(spec.unflatten(arrays), rng)

@@ -50,7 +50,7 @@ class BucketBatches(EpochPlan):
         size = config.batch_size
         sizes = tuple(map(int, size)) if isinstance(size, Sequence) else (int(size or 1),) * len(buckets.edges)
         order = Order(0, config.seed, bool(config.shuffle))  # its length follows from the buckets
-        return cls(order, max(sizes), config.drop_last, *config.shard, buckets=buckets, sizes=sizes)
+        return cls(order, max(sizes), config.drop_last, *config.rank_and_world, buckets=buckets, sizes=sizes)
 
     def __post_init__(self) -> None:
         numbers, seed, shuffle = self.buckets.numbers, self.order.seed, self.order.shuffle

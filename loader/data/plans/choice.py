@@ -15,7 +15,7 @@ from loader.errors import ConfigError, LoaderError
 
 def plan_of(source: Source, config: Config) -> EpochPlan:
     """Return the batches of an epoch. Raises ConfigError if files are to be batches, and the source has none that can be."""
-    rank, world = config.shard
+    rank, world = config.rank_and_world
     lengths = config.bucket_by if isinstance(config.bucket_by, BatchLengths) else None
     if config.bucket_by is not None and lengths is None:
         from loader.data.plans.bucket_batches import BucketBatches
@@ -40,6 +40,16 @@ def plan_of(source: Source, config: Config) -> EpochPlan:
 
     order = Order(len(rows), config.seed, bool(config.shuffle))
     return FileBatches(order, int(rows.max()), False, rank, world, ends=np.cumsum(rows, dtype=np.int64))
+
+
+def pool_plan_of(source: Source, config: Config) -> EpochPlan:
+    """Return the batches of an epoch that a pool makes: those of all ranks where it is shared, as a reader may be any of them."""
+    plan = plan_of(source, config)
+    if not config.shared or plan.world == 1:
+        return plan
+    from loader.data.plans.rank_batches import RankBatches
+
+    return RankBatches.of(plan)
 
 
 def _sample_bytes(source: Source, may_be_bad: bool) -> int | None:

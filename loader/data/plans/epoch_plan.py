@@ -7,6 +7,7 @@ what has happened before.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -44,6 +45,16 @@ class EpochPlan(ABC):
     left_out: int = field(init=False)
     one_size: bool = field(init=False)
     has_partial: bool = field(init=False)
+
+    def for_rank(self, rank: int) -> EpochPlan:
+        """Return the batches of another rank. The plans share what they know of the samples."""
+        plan = copy(self)
+        object.__setattr__(plan, "rank", rank)
+        return plan
+
+    def rank_and_batch(self, batch: int) -> tuple[int, int]:
+        """Return whose batch number `batch` of this plan is, and its number among those of that rank in the epoch."""
+        return self.rank, batch
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:

@@ -100,11 +100,11 @@ def admit_arrays(nbytes: int, limit: int | None) -> None:
         )
 
 
-def fitting_slots(need: Need, limit: int | None) -> int:
-    """Return how many slots of `need` fit the limit and what is available: at least 2, at most what was asked for."""
+def fitting_slots(need: Need, limit: int | None, fewest: int = 2) -> int:
+    """Return how many slots of `need` fit the limit and what is available: at least `fewest`, at most what was asked for."""
     bound = min(available_bytes() + need.there_bytes, limit or 2**63)
     spare = bound - (need.total - need.slots * need.slot_bytes)
-    return max(2, min(need.slots, spare // need.slot_bytes))
+    return max(fewest, min(need.slots, spare // need.slot_bytes))
 
 
 def default_limit(need: Need) -> int:

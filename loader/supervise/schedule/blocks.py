@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.ipc.records import Ticket, TicketKind
 
+# More than anybody trains for: the blocks of one rank come before those of the next one.
+_EPOCHS = 2**48
+
 
 @dataclass(slots=True)
 class Block:
@@ -33,7 +36,8 @@ class Block:
 class Blocks:
     """Which blocks exist, and where.
 
-    A block is made when a cursor comes near, and forgotten when no cursor is near any more and no slot reads it.
+    A block is made when a cursor comes near, and forgotten when no cursor is near any more and no slot reads it. Where the plan has the batches of
+    several ranks (`RankBatches`), each block has rows of one of them.
 
     Args:
         plan: the rows of an epoch.
@@ -45,12 +49,14 @@ class Blocks:
         self._plan = plan
         self._rows = rows
         self._per_epoch = -(-plan.rows // rows)
+        self._per_rank = plan.batches * plan.batch_size
         self._free = list(range(places))
         self._blocks: dict[int, Block] = {}
 
     def key(self, epoch: int, row: int) -> int:
-        """Return the number of the block that holds `row` of `epoch`, counted from the first block of epoch 0."""
-        return epoch * self._per_epoch + row // self._rows
+        """Return the number of the block that holds `row` of `epoch`: the one after it, of this epoch or the next, has the next number."""
+        step, row = divmod(row, self._per_rank)
+        return (step * _EPOCHS + epoch) * self._per_epoch + row // self._rows
 
     def get(self, key: int) -> Block | None:
         """Return a block that exists or is being made."""
@@ -85,9 +91,10 @@ class Blocks:
             if not self._free and key in cursors:
                 self.forget(cursors, ahead=0)
             if self._free:
-                epoch, number = divmod(key, self._per_epoch)
+                epochs, number = divmod(key, self._per_epoch)
+                step, epoch = divmod(epochs, _EPOCHS)
                 first = number * self._rows
-                block = Block(self._free.pop(), epoch, first, min(self._rows, self._plan.rows - first))
+                block = Block(self._free.pop(), epoch, step * self._per_rank + first, min(self._rows, self._plan.rows - first))
                 self._blocks[key] = block
                 return block
         return None

@@ -44,6 +44,7 @@ class Schedule:
         batch_work: whether there are batch transforms.
         shared: whether other readers may join.
         far_rows: how many rows are to be on their way at once; 0 if samples are not far away.
+        sharing: how many readers are expected, each with batches of its own.
 
     Attributes:
         row_ns: the estimate, as it is now.
@@ -62,11 +63,12 @@ class Schedule:
         batch_work: bool = False,
         shared: bool = False,
         far_rows: int = 0,
+        sharing: int = 1,
     ) -> None:
         self.row_ns = row_ns
         self._batch_size = plan.batch_size
         self._slots = SlotPool(slots, plan.batch_size, batch_work)
-        self._streams = Streams(plan, self._slots, capacity, blocks, TicketSizes(cores, far_rows), shared)
+        self._streams = Streams(plan, self._slots, capacity, blocks, TicketSizes(cores, far_rows), sharing * shared)
         self._streams.join(0, epoch, batch)
         self._again: deque[Ticket] = deque()  # of dead workers, and blocks of the order: before anything else
         self._hands = Assignments(FAR_TICKETS) if far_rows else Assignments()

@@ -53,6 +53,17 @@ def slots(batch_rows: int, row_ns: int, workers: int, most_workers: int, cores: 
     return max(least, min(most, _GROWTH_BYTES // max(slot_bytes, 1)))
 
 
+def quota(slots: int, readers: int, expected: int = 1) -> int:
+    """Return how many slots a reader may hold: so many that one more could come, and have two while nobody lets go of any.
+
+    Args:
+        slots: in all.
+        readers: that are there.
+        expected: how many there will be, each with batches of its own, who share the slots equally; 1 if that is not known.
+    """
+    return slots // expected if 1 < expected >= readers else max(2, (slots - 2) // (readers + 1))
+
+
 def _slots_of_tickets(batch_rows: int, row_ns: int, workers: int, ticket_ns: int) -> int:
     tickets_per_batch = max(1, min(batch_rows, batch_rows * row_ns // ticket_ns))
     return -(-2 * workers // tickets_per_batch) + 2

@@ -46,14 +46,14 @@ class Streams:
         capacity: batches that a slot can hold.
         blocks: blocks of the order, or None where it is sequential.
         sizes: of tickets.
-        shared: whether there may be several readers.
+        sharing: how many readers are expected, each with batches of its own; 1 if any number may come, 0 if only one is there.
 
     Attributes:
         cutting: the slot whose rows are put into tickets; None before the first, after a jump, and where several streams take turns.
         quota: how many slots a reader may hold.
     """
 
-    def __init__(self, plan: EpochPlan, pool: SlotPool, capacity: int, blocks: Blocks | None, sizes: TicketSizes, shared: bool = False) -> None:
+    def __init__(self, plan: EpochPlan, pool: SlotPool, capacity: int, blocks: Blocks | None, sizes: TicketSizes, sharing: int = 0) -> None:
         self.cutting: Slot | None = None
         self._plan = plan
         self._pool = pool
@@ -61,7 +61,7 @@ class Streams:
         self._capacity = capacity
         self._blocks = blocks
         self._sizes = sizes
-        self._shared = shared
+        self._sharing = sharing
         self._readers: dict[int, Reader] = {}
         self._streams: list[Stream] = []
         self._orphans: deque[Slot] = deque()  # not cut to the end, and left behind by the stream that began them
@@ -166,9 +166,8 @@ class Streams:
                 self._orphans.append(stream.cutting)
 
     def _set_quota(self) -> None:
-        """Let readers hold so many slots that one more could come, and have two while nobody lets go of any."""
-        if self._shared:
-            self.quota = max(_LEAST, (len(self._slots) - _LEAST) // (len(self._readers) + 1))
+        if self._sharing:
+            self.quota = sizing.quota(len(self._slots), len(self._readers), self._sharing)
             self._pool.any_complete = True
 
     # From the cursors to the readers.
@@ -239,8 +238,9 @@ class Streams:
         for reader in stream.readers:
             slot.readers.add(reader.number)
             reader.queue.append(slot)
-        epochs, stream.batch = divmod(slot.first + slot.batches, self._plan.batches)
-        stream.epoch += epochs
+        stream.batch = slot.first + slot.batches
+        if not stream.batch % self._plan.batches:  # of the rank whose batches these are
+            stream.epoch, stream.batch = stream.epoch + 1, stream.batch - self._plan.batches
 
     def _begin(self, stream: Stream, row_ns: float, workers: int) -> Slot | None:
         """Begin the next slot of a stream, if all rows of the one before are in tickets; return the one whose rows are next."""
@@ -252,7 +252,7 @@ class Streams:
         plan, first = self._plan, stream.batch * self._plan.batch_size
         # The very first slot holds one batch: what a row takes is known from one warm row only, and the trainer waits.
         most = sizing.batches_per_slot(self._capacity, plan.batch_size, row_ns) if self._deliveries and self._capacity > 1 else 1
-        batches = min(most, plan.batches - stream.batch)
+        batches = min(most, plan.batches - stream.batch % plan.batches)
         block = None
         if self._blocks is not None:
             block = self._blocks.get(self._blocks.key(stream.epoch, first))

@@ -7,27 +7,39 @@ the script ends, or closes its loader, there is nothing left to read, and this o
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from loader.data.spec import Array
 from loader.errors import AttachError, LoaderClosed, SupervisorDied
 from loader.ipc import attachment
 from loader.ipc.board import Board, Phase, SupervisorCell, TrainerCell
 from loader.ipc.channels import wait_readable
-from loader.train.producer import Cursor
+from loader.train.producer import Cursor, Producer
 from loader.train.remote.connection import Connection
 from loader.train.remote.lease import Outbox
 from loader.train.remote.slot_reader import SlotReader
 
+_log = logging.getLogger("loader")
+
 _AGAIN_S = 0.02
+_SELDOM_S = 0.5
 
 # Longer than the script that made a supervisor, which alone may kill it, waits for a sign of life before it does so.
 _SILENCE_S = 90.0
 
 # A supervisor that dies is replaced within a second or two, once the script that owns it waits for a batch; validation may come before that.
 _SUCCESSOR_S = 300.0
+
+# Where that script may be waiting for this one, as the ranks of a data-parallel job do in each step.
+_ALONE_S = 1.0
+
+
+class _NobodyYet(Exception):
+    """A supervisor has died, and none has taken its place for a second."""
 
 
 class Attached(SlotReader):
@@ -39,27 +51,41 @@ class Attached(SlotReader):
         batch: of that epoch.
         settings: that it must have.
         timeout_s: how long to wait for it to be there.
+        who: `rank` and `world` of this process, and its `job`, where it is to read other batches than the process that made the loader.
+        spare: returns who makes batches in this process, as long as a supervisor that has died is not replaced.
 
     Attributes:
         told: what the loader says of itself.
     """
 
-    def __init__(self, name: str, epoch: int | None, batch: int, settings: Mapping[str, Any], timeout_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        epoch: int | None,
+        batch: int,
+        settings: Mapping[str, Any],
+        timeout_s: float,
+        who: Mapping[str, Any] | None = None,
+        spare: Callable[[], Producer] | None = None,
+    ) -> None:
         super().__init__(substitutes=True, quarantine=None)
+        self._spare = spare
+        self._own: Producer | None = None
         self._name = name
         self._owner = os.getpid()
-        self._settings = dict(settings)
-        deadline = time.monotonic() + timeout_s
+        self._asks = {"settings": dict(settings), **(who or {})}
+        began = time.monotonic()
         while True:
             try:
-                answer, descriptors = attachment.attach(name, {"epoch": epoch, "batch": batch, "settings": self._settings})
+                answer, descriptors = attachment.attach(name, {"epoch": epoch, "batch": batch, **self._asks})
                 break
             except attachment.Refused as error:
                 raise AttachError(f"can't attach to {name!r}: {error}") from None
             except attachment.NobodyThere as error:
-                if time.monotonic() >= deadline:
+                waited_s = time.monotonic() - began
+                if waited_s >= timeout_s:
                     raise AttachError(f"{error}, after {timeout_s:g} s; is the script running that makes it, with shared=True?") from None
-            time.sleep(_AGAIN_S)
+            time.sleep(min(max(_AGAIN_S, waited_s / 10), _SELDOM_S))
         self.told: dict[str, Any] = answer
         self.cursor = Cursor(answer["epoch"], answer["batch"])
         self._adopt(answer, descriptors)
@@ -88,6 +114,17 @@ class Attached(SlotReader):
     def pid(self) -> int:
         """Process id of the supervisor."""
         return self._supervisor_pid
+
+    def take(self, leased: bool) -> tuple[Array, ...]:
+        """Return the arrays of the batch at the cursor, as `SlotReader` does."""
+        try:
+            return super().take(leased)
+        except _NobodyYet:
+            if self._own is None:
+                assert self._spare is not None
+                self._own = self._spare()
+            self._own.cursor.epoch, self._own.cursor.batch = self.cursor.epoch, self.cursor.batch
+            return self._own.take(leased)
 
     def check_owner(self) -> None:
         """Raise LoaderClosed in a fork of the process that attached: what it holds is the other's."""
@@ -133,14 +170,14 @@ class Attached(SlotReader):
             )
 
     def _follow(self) -> None:
-        """The supervisor has died: attach to the one that takes its place."""
-        deadline = time.monotonic() + _SUCCESSOR_S
+        """The supervisor has died: attach to the one that takes its place. Raises _NobodyYet where this process can go on without one."""
+        deadline = time.monotonic() + (_SUCCESSOR_S if self._spare is None else _ALONE_S)
         ended = self.board.supervisor[SupervisorCell.PHASE_GAUGE] == Phase.ENDED
         while not ended and time.monotonic() < deadline:
             with contextlib.suppress(attachment.NobodyThere):
                 place = {"epoch": self.cursor.epoch, "batch": self.cursor.batch, "again": self._number}
                 try:
-                    answer, descriptors = attachment.attach(self._name, {**place, "settings": self._settings})
+                    answer, descriptors = attachment.attach(self._name, {**place, **self._asks})
                 except attachment.Refused as error:
                     raise AttachError(f"can't attach to the supervisor that follows one that died: {error}") from None
                 old, pidfd = self._fds, self._pidfd
@@ -149,6 +186,10 @@ class Attached(SlotReader):
                     os.close(fd)
                 return
             ended = bool(wait_readable([self._pidfd], _AGAIN_S))
+        if self._spare is not None and not ended:
+            where = f"batch {self.cursor.batch} of epoch {self.cursor.epoch}"
+            _log.warning("%s: its supervisor has died, and is not replaced yet, so this process makes %s itself", self._name, where)
+            raise _NobodyYet
         raise self._over()
 
     def _over(self) -> SupervisorDied:

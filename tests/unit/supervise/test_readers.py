@@ -15,8 +15,9 @@ from loader.ipc import memfd
 from loader.ipc.board import Board, SupervisorCell
 from loader.ipc.channels import Outlet, open_pipe
 from loader.ipc.records import Released
-from loader.supervise.readers import Readers, SharedPool
+from loader.supervise.readers import Readers
 from loader.supervise.schedule.schedule import Schedule
+from loader.supervise.sharing.shared_pool import SharedPool
 from tests.plans import sample_batches
 
 REQUEST: dict[str, Any] = {"name": "pool", "epoch": 0, "batch": 0, "settings": {}}
@@ -33,7 +34,7 @@ class Pool:
         self.board.told.write_text({"settings": {}})
         self.schedule = Schedule(sample_batches(100, 10), slots=6, capacity=1, blocks=None, row_ns=1.0, cores=1, shared=True)
         self.epoll = select.epoll()
-        shared = SharedPool(name="pool", arena=self.arena, arena_bytes=4096, board=board, batches=10, lag="split")
+        shared = SharedPool(name="pool", arena=self.arena, arena_bytes=4096, board=board, batches=10, rank=0, world=1, lag="split")
         self.readers = Readers(shared, self.board, self.schedule, self.epoll, Outlet(self._ready[1]))
 
     @property

@@ -30,6 +30,7 @@ def test_a_loader_takes_each_setting_by_its_name_and_with_its_default() -> None:
 
 def test_a_loader_annotates_each_argument_as_its_setting_is() -> None:
     annotations = {setting.name: setting.type for setting in dataclasses.fields(Config)}
+    annotations["shard"] = "tuple[int, int] | Literal['local']"  # what "local" stands for is not for users
     annotations["bucket_by"] = "Buckets | Sequence[int] | None"  # a class that settings, which know nothing of data, can't name
     assert {name: parameter.annotation for name, parameter in arguments().items()} == annotations
 
