@@ -111,15 +111,21 @@ class Conductor:
         self.when, self.how = cell.when, cell.how
         self.folder = folder
         self.stopped = False
+        self.reader: subprocess.Popen[bytes] | None = None
         stage.write_data(folder / "data")
         (folder / "order").write_text(json.dumps(quiet(times(self.how))[1]))
         for name in ("tmp", "run"):
             (folder / name).mkdir()
-        environment = script_environment({"TMPDIR": str(folder / "tmp"), "XDG_RUNTIME_DIR": str(folder / "run")})
         program = [sys.executable, "-m", "tests.faults.trainer", str(folder), self.when.key, self.how.key]
-        with (folder / "err").open("wb") as err, (folder / "out").open("wb") as out:
-            self.process = subprocess.Popen(
-                [*self._machine(), *program], cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+        self.process = self._start([*self._machine(), *program], "err")
+        if self.how.shared:
+            self.reader = self._start([sys.executable, "-m", "tests.faults.reader", str(folder), self.how.key], "reader-err")
+
+    def _start(self, command: list[str], says: str) -> subprocess.Popen[bytes]:
+        environment = script_environment({"TMPDIR": str(self.folder / "tmp"), "XDG_RUNTIME_DIR": str(self.folder / "run")})
+        with (self.folder / says).open("wb") as err, (self.folder / "out").open("wb") as out:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
             )
 
     def _machine(self) -> list[str]:
@@ -134,17 +140,21 @@ class Conductor:
         """Bring the moment about, strike, and wait for the end."""
         try:
             self._wait_for("acted")
+            if self.reader is not None:
+                self._wait_for("reading")
             with self._facts() as facts:
                 victim = self._moment(facts)
                 self._strike(facts, victim)
                 self._let_go(facts)
                 if self.how.by == "file":
                     self._repair(victim)
+            self._let_reader_go()
             wait_until(lambda: self.process.poll() is not None, f"the trainer ends, which says {self.stderr!r}", DEADLINE_S)
             wait_until(lambda: set(session(self.process.pid)) <= self._others(), "nobody is left in its session", 5)
         finally:
-            if self.process.poll() is None:
-                kill_with_stacks(self.process)
+            for process in (self.process, self.reader):
+                if process is not None and process.poll() is None:
+                    kill_with_stacks(process)
             for pid in self._others():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -198,6 +208,10 @@ class Conductor:
 
     def _strike(self, facts: Facts, victim: int) -> None:
         by, number = self.how.by, self.how.signal
+        if by == "reader":
+            if self.reader is not None and number:
+                self.reader.send_signal(number)
+            return
         if by == "signal":
             os.kill(victim, number)
         elif by == "file":
@@ -217,6 +231,16 @@ class Conductor:
                 os.kill(facts.supervisor, signal.SIGCONT)
         for name in ("go", "proceed"):
             self._mark(name)
+
+    def _let_reader_go(self) -> None:
+        """Have the other script take what is left, when the trainer has taken all that it wants."""
+        if self.reader is None:
+            return
+        if self.how.key in ("reader stopped", "reader in breakpoint"):
+            self._wait_for("taken")
+            self.reader.send_signal(signal.SIGCONT)
+            self._mark("continue")
+        wait_until(lambda: self.reader is None or self.reader.poll() is not None, "the other script ends", DEADLINE_S)
 
     # Files.
 
@@ -307,6 +331,20 @@ class Conductor:
             assert self.stderr.count("RuntimeWarning: ") == bool(outcome.warns), self.stderr
             assert outcome.warns in self.stderr, self.stderr
             self._judge_batches()
+        if self.reader is not None and self.how.key != "reader killed":
+            self._judge_reader()
+
+    def _judge_reader(self) -> None:
+        said = (self.folder / "reader-err").read_text()
+        assert said == ""
+        read, (expected, _) = json.loads((self.folder / "read").read_text()), quiet(times(self.how))
+        assert not read["left"], read["left"]
+        if self.how.by == "trainer":
+            name, text = read["error"]
+            assert (name, f"(pid {self.process.pid}) has closed it or ended" in text) == ("SupervisorDied", True)
+            assert all(found == batches[: len(found)] for found, batches in zip(read["batches"], expected, strict=True))
+        else:
+            assert (read["error"], read["batches"]) == (None, expected)
 
     def _judge_batches(self) -> None:
         result, outcome = self.result, self.cell.outcome

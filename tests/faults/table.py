@@ -122,8 +122,8 @@ class How:
     Attributes:
         key: short name.
         text: in words.
-        by: who brings it about: "code" of the user's in a worker; a "signal" to a worker; a "file" that fails; the "supervisor" or the "trainer" to
-            which something happens; the "machine", which is so from the start.
+        by: who brings it about: "code" of the user's in a worker; a "signal" to a worker; a "file" that fails; the "supervisor", the "trainer" or the
+            "reader", another script that has attached to the loader, to which something happens; the "machine", which is so from the start.
         outcome: what must hold, unless `at` says otherwise.
         at: outcomes of single moments.
         only: moments to which it is limited, and why.
@@ -136,7 +136,7 @@ class How:
 
     key: str
     text: str
-    by: Literal["code", "signal", "file", "supervisor", "trainer", "machine"]
+    by: Literal["code", "signal", "file", "supervisor", "trainer", "reader", "machine"]
     outcome: Outcome
     at: dict[str, Outcome]
     only: tuple[tuple[str, ...], str] | None = None
@@ -145,6 +145,11 @@ class How:
     every: bool = False
     timeout_s: float = 60.0
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def shared(self) -> bool:
+        """Whether another script has attached to the loader."""
+        return "shared" in self.options
 
 
 def _first(says: str) -> dict[str, Outcome]:
@@ -158,6 +163,8 @@ def _bad(says: str, *, every: bool = True) -> dict[str, Outcome]:
 
 _CLOSED = {"close": SAME}
 _SUBSTITUTE = {"on_error": "substitute"}
+_SHARED = {"shared": True, "name": "faults", "slots": 16}
+_WITH_READER = ("reads", "transforms", "leases", "resize"), "it takes two scripts each time, so it is played at a few moments only"
 _MACHINE = ("boots", "full"), "this is a state of the machine, not an event"
 
 HOWS = (
@@ -278,6 +285,55 @@ HOWS = (
         _bad("may have 64 files open"),
         place="read",
         every=True,
+    ),
+    How(
+        "reader killed",
+        "another script, which has attached, is killed by SIGKILL",
+        "reader",
+        SAME,
+        {},
+        only=_WITH_READER,
+        signal=signal.SIGKILL,
+        options=_SHARED,
+    ),
+    How(
+        "reader stopped",
+        "another script, which has attached, is stopped by SIGSTOP, and continued when this one has taken all batches",
+        "reader",
+        SAME,
+        {},
+        only=_WITH_READER,
+        signal=signal.SIGSTOP,
+        options=_SHARED,
+    ),
+    How(
+        "reader in breakpoint",
+        "another script, which has attached, is in a breakpoint with a batch in its hands, until this one has taken all batches",
+        "reader",
+        SAME,
+        {},
+        only=_WITH_READER,
+        options=_SHARED,
+    ),
+    How(
+        "kill -9, shared",
+        "the supervisor is killed by SIGKILL, and another script has attached",
+        "supervisor",
+        replaced("killed by SIGKILL"),
+        {},
+        only=_WITH_READER,
+        signal=signal.SIGKILL,
+        options=_SHARED,
+    ),
+    How(
+        "killed, shared",
+        "the trainer is killed by SIGKILL, and another script has attached, which gets a `SupervisorDied`",
+        "trainer",
+        ENDS,
+        {},
+        only=_WITH_READER,
+        signal=signal.SIGKILL,
+        options=_SHARED,
     ),
     How("small shm", "`/dev/shm` has 64 MB, and the batches need more", "machine", SAME, {}, only=_MACHINE),
     How("no shm", "`/dev/shm` can't be written to", "machine", SAME, {}, only=_MACHINE),

@@ -3,6 +3,7 @@
 facts    JSON, once the loader is made: what the conductor needs to know of it
 acted    the trainer has come to the moment and has done its part
 proceed  the conductor lets it go on, where the trainer has to stay away from the loader
+taken    it has taken all batches, and waits for another script that reads the loader (`tests.faults.reader`)
 result   JSON, at the end: digests of the batches, errors, and what was left behind
 """
 
@@ -115,6 +116,10 @@ class Trainer:
             for epoch in range(EPOCHS):
                 if not self.take_epoch(loader, gate, epoch):
                     return
+            if self.how.shared and self.how.key != "reader killed":
+                (self.folder / "taken").mkdir()
+                while not (self.folder / "finished").exists():
+                    time.sleep(0.005)
 
     def take_epoch(self, loader: Loader, gate: Gate, epoch: int) -> bool:
         """Take the batches of an epoch. Returns whether to go on."""
