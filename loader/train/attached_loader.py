@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +16,8 @@ from loader.train.handle import Handle
 from loader.train.state import State
 
 _SETTINGS = ("batch_size", "shuffle", "seed", "drop_last", "shard", "on_error")
-_CHARACTERS = 200
+_CHARACTERS = 200  # of a transform
+_LONGEST, _SHOWN = 2000, 60  # characters of a setting, and of one that is longer
 
 
 class AttachedLoader(Handle):
@@ -64,11 +67,21 @@ def shared_settings(config: Config, transforms: Sequence[Transform], batch_trans
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as JSON has them: sequences as lists, objects by what they say of themselves, functions by their names."""
-    return {name: _as_json(value) for name, value in settings.items()}
+    """Return settings as JSON has them: sequences as lists, objects by what they say of themselves, functions by their names.
+
+    A long one, such as the weights of many classes, becomes a digest: what a script asks and what it is told goes through a socket, in one line.
+    """
+    return {name: _shortened(_as_json(value)) for name, value in settings.items()}
+
+
+def _shortened(value: Any) -> Any:
+    raw = json.dumps(value, sort_keys=True)
+    return value if len(raw) <= _LONGEST else f"{raw[:_SHOWN]}… ({len(raw):,} characters, SHA-256 {hashlib.sha256(raw.encode()).hexdigest()[:16]})"
 
 
 def _as_json(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # equal numbers are to be equal in a digest, too
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list | tuple):

@@ -141,6 +141,15 @@ def test_a_reader_with_other_settings_is_refused_with_what_differs(name: str) ->
         Loader(SOURCE, 4, shared=True)
 
 
+def test_settings_too_long_to_be_sent_are_compared_as_well(name: str) -> None:
+    weights = {label: 1.0 + label % 7 for label in range(20_000)}
+    with Loader(SOURCE, 4, workers=1, name=name, shared=True, class_weight=weights) as loader:
+        next(iter(loader))
+        Loader.attach(name, class_weight={label: int(weights[label]) for label in reversed(weights)}).close()
+        with pytest.raises(AttachError, match=r"class_weight: '.{60}… \([\d,]+ characters, SHA-256 \w{16}\)' there, .* here"):
+            Loader.attach(name, class_weight={**weights, 9: 1.5})
+
+
 def test_a_loader_that_is_not_shared_takes_nobody(name: str) -> None:
     with Loader(SOURCE, 4, workers=1, name=name) as loader:
         next(iter(loader))

@@ -71,13 +71,13 @@ class Remote(SlotReader):
         introduce(self.cells, config.name)
         self._requested = RequestedSettings(config, self.board.supervisor)
         self.board.stages.write_text(pipeline.stage_names())
-        self.board.told.write_text(dict(told or {}))
         self._relay = Relay(self.cells)
         self._look = self._relay.look
         self._supervisor = self._new_supervisor()
         try:
             with interrupts_later():
                 self._start()
+            self.board.told.write_text(dict(told or {}))
             pack_pipeline(pipeline, config, self._kept["payload"])  # meanwhile, the supervisor imports what it needs
             self._supervisor.announce_pipeline()
         except BaseException:
