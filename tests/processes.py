@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import resource
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -73,3 +75,22 @@ def anonymous_bytes(pid: int) -> int:
     """Return the anonymous memory of a process, its share of what it shares."""
     (kilobytes,) = re.findall(r"^Pss_Anon:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     return int(kilobytes) * 1024
+
+
+def open_files() -> set[int]:
+    """Return the descriptors that this process has."""
+    return {fd for fd in range(1024) if os.path.lexists(f"/proc/self/fd/{fd}")}
+
+
+@contextlib.contextmanager
+def only_free(count: int) -> Iterator[None]:
+    """Let this process open so many descriptors and no more."""
+    taken = open_files()
+    free = (number for number in range(max(taken) + count + 2) if number not in taken)
+    limit = next(number for place, number in enumerate(free) if place == count)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -83,7 +83,7 @@ class ArenaLayout:
         }
 
     def write(self, fd: int) -> None:
-        """Append the layout to the arena's memory, for `read`. Runs in: the supervisor, after it has allocated that."""
+        """Append the layout to the arena's memory, for `read`. Runs in: the supervisor, before it tells of the arena."""
         os.pwrite(fd, json.dumps(self.to_json()).encode(), self.nbytes)
 
     @classmethod
@@ -102,7 +102,7 @@ class Arena:
     """A mapped arena.
 
     Args:
-        fd: of its memory, allocated to at least `layout.nbytes`.
+        fd: of its memory, of at least `layout.nbytes`; its pages may not exist yet.
         layout: what lies where.
         writable: False for a trainer that shares it: one script must not change the batches of another.
     """

@@ -12,6 +12,7 @@ It goes through the control socket, which belongs to one user, as the kernel che
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -64,23 +65,23 @@ def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descript
     Raises:
         Refused: it does not; in words.
         NobodyThere: there is no loader of that name, or several.
+        OSError: there is no descriptor left, for this process or at all.
     """
     found: list[tuple[dict[str, Any], Descriptors]] = []
     refusals: list[str] = []
-    for address in _addresses():
-        with contextlib.suppress(OSError, BadLine):  # whoever listens there has just ended, or is no loader of this version
-            answer, fds = _ask(address, {"do": "attach", "name": name, **request})
-            if len(fds) == len(Descriptors._fields) and "attached" in answer:
-                found.append((answer, Descriptors(*fds)))
-                continue
-            for fd in fds:
-                os.close(fd)
-            if answer.get("called") == name:
-                refusals.append(str(answer.get("error")))
-    if len(found) == 1:
-        return found[0]
-    for _, descriptors in found:
-        descriptors.close()
+    with contextlib.ExitStack() as opened:
+        for address in _addresses():
+            with _unless_descriptors_lack():  # whoever listens there has just ended, or is no loader of this version
+                answer, fds = _ask(address, {"do": "attach", "name": name, **request})
+                for fd in fds:
+                    opened.callback(os.close, fd)
+                if len(fds) == len(Descriptors._fields) and "attached" in answer:
+                    found.append((answer, Descriptors(*fds)))
+                elif answer.get("called") == name:
+                    refusals.append(str(answer.get("error")))
+        if len(found) == 1:
+            opened.pop_all()
+            return found[0]
     if found:
         raise NobodyThere(f"{len(found)} shared loaders are called {name!r}; end one of them, or give them different names")
     if refusals:
@@ -88,11 +89,23 @@ def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descript
     raise NobodyThere(f"no shared loader of this user is called {name!r}")
 
 
+@contextlib.contextmanager
+def _unless_descriptors_lack() -> Iterator[None]:
+    """Pass over what can't be asked, but not over what this process can't open."""
+    try:
+        yield
+    except BadLine:
+        return
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+
+
 def _addresses() -> Iterator[str]:
     if sys.platform != "linux":
         return
     for place in places():
-        with contextlib.suppress(OSError):
+        with _unless_descriptors_lack():
             folder = SocketFolder(place)
             try:
                 for name, _ in folder.sockets():
@@ -112,8 +125,10 @@ def _ask(address: str, request: dict[str, Any]) -> tuple[dict[str, Any], list[in
             connection.sendall(encode(request))
             while (line := lines.take()) is None:
                 connection.settimeout(max(0.01, deadline - time.monotonic()))
-                raw, more, _, _ = socket.recv_fds(connection, _READ_BYTES, len(Descriptors._fields), socket.MSG_CMSG_CLOEXEC)
+                raw, more, flags, _ = socket.recv_fds(connection, _READ_BYTES, len(Descriptors._fields), socket.MSG_CMSG_CLOEXEC)
                 fds += map(memfd.above_standard, more)
+                if flags & socket.MSG_CTRUNC:  # what this process had no room for is closed by the kernel, without a word
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
                 if not raw or time.monotonic() > deadline:
                     raise BadLine("it did not answer")
                 lines.feed(raw)

@@ -58,6 +58,7 @@ class TrainerCell(IntEnum):
     NAME_PID = 10
     BATCH_GAUGE = 11
     WAITING_GAUGE = 12
+    PID_GAUGE = 13  # of one that has attached, until it has closed its loader; the supervisor writes it, too
 
 
 @unique

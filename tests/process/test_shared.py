@@ -26,7 +26,7 @@ from loader.ipc.board import SupervisorCell
 from loader.ipc.control_socket import SocketFolder, home
 from tests.batches import assert_same, copied, inline, take, take_until_replaced
 from tests.conftest import script_environment
-from tests.processes import supervisor_of, wait_until, workers_of
+from tests.processes import only_free, open_files, supervisor_of, wait_until, workers_of
 
 BATCHES = 30
 SETTINGS: dict[str, Any] = {"shuffle": True, "seed": 3}
@@ -95,7 +95,7 @@ def said_of(batches: list[Any]) -> list[Any]:
 @pytest.mark.parametrize("lag", ["split", "wait"])
 def test_each_reader_gets_the_batches_that_a_loader_without_processes_makes(name: str, start: Any, lag: Any) -> None:
     expected = inline(SOURCE, 4, 2, **SETTINGS)
-    with Loader(SOURCE, 4, **SETTINGS, workers=2, name=name, shared=True, lag=lag) as loader:
+    with Loader(SOURCE, 4, **SETTINGS, workers=2, name=name, shared=True, lag=lag, slots=16) as loader:
         readers = [start(2), start(2, 0.003)]
         assert_same(take(loader, 2), expected)
         for reader in readers:
@@ -148,6 +148,26 @@ def test_settings_too_long_to_be_sent_are_compared_as_well(name: str) -> None:
         Loader.attach(name, class_weight={label: int(weights[label]) for label in reversed(weights)}).close()
         with pytest.raises(AttachError, match=r"class_weight: '.{60}… \([\d,]+ characters, SHA-256 \w{16}\)' there, .* here"):
             Loader.attach(name, class_weight={**weights, 9: 1.5})
+
+
+def test_a_script_that_may_open_no_more_files_is_told_so_and_keeps_nothing_open(name: str) -> None:
+    with Loader(SOURCE, 4, workers=1, name=name, shared=True) as loader:
+        Loader.attach(name).close()
+        before = open_files()
+        refused = 0
+        for spare in itertools.count():
+            with only_free(spare):
+                try:
+                    Loader.attach(name, timeout_s=0).close()
+                    break
+                except AttachError as error:
+                    said = str(error)
+            assert f"can't attach to '{name}': Too many open files (this process may have" in said
+            assert open_files() == before
+            wait_until(lambda: not loader._board.supervisor[SupervisorCell.READERS_GAUGE], "the place of the one that was not able to")
+            refused += 1
+        assert refused > 5
+        assert open_files() == before
 
 
 def test_a_loader_that_is_not_shared_takes_nobody(name: str) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from loader.data.npy.file_io import limit_in_words
 from loader.data.spec import Array
 from loader.errors import AttachError, LoaderClosed, SupervisorDied
 from loader.ipc import attachment
@@ -74,41 +75,61 @@ class Attached(SlotReader):
         self._name = name
         self._owner = os.getpid()
         self._asks = {"settings": dict(settings), **(who or {})}
+        self.cursor = Cursor(epoch or 0, batch)
         began = time.monotonic()
         while True:
             try:
-                answer, descriptors = attachment.attach(name, {"epoch": epoch, "batch": batch, **self._asks})
+                self.told = self._join({"epoch": epoch, "batch": batch}, repr(name))
                 break
-            except attachment.Refused as error:
-                raise AttachError(f"can't attach to {name!r}: {error}") from None
             except attachment.NobodyThere as error:
                 waited_s = time.monotonic() - began
                 if waited_s >= timeout_s:
                     raise AttachError(f"{error}, after {timeout_s:g} s; is the script running that makes it, with shared=True?") from None
             time.sleep(min(max(_AGAIN_S, waited_s / 10), _SELDOM_S))
-        self.told: dict[str, Any] = answer
-        self.cursor = Cursor(answer["epoch"], answer["batch"])
-        self._adopt(answer, descriptors)
+        self.cursor = Cursor(self.told["epoch"], self.told["batch"])
+
+    def _join(self, place: dict[str, Any], whom: str) -> dict[str, Any]:
+        """Become a reader of the loader's supervisor, and return its answer.
+
+        Args:
+            place: to begin at, as a request has it.
+            whom: that supervisor, for messages.
+
+        Raises:
+            AttachError: it takes no reader, or this process can't open what it gives.
+            NobodyThere: there is none.
+        """
+        try:
+            answer, given = attachment.attach(self._name, {**place, **self._asks})
+            self._adopt(answer, given)
+        except attachment.Refused as error:
+            raise AttachError(f"can't attach to {whom}: {error}") from None
+        except OSError as error:
+            raise AttachError(f"can't attach to {whom}: {error.strerror}{limit_in_words(error)}") from error
+        return answer
 
     def _adopt(self, answer: dict[str, Any], given: attachment.Descriptors) -> None:
-        """Begin to read from a supervisor that has taken this process in."""
-        try:
-            trainer: int = answer["trainer"]
-            pidfd = os.pidfd_open(trainer)
-        except ProcessLookupError:
-            given.close()
-            raise self._over() from None
-        self._trainer, self._pidfd = trainer, pidfd
-        self._supervisor_pid: int = answer["pid"]
-        self._number: int = answer["attached"]
-        self.board = Board(given.board, answer["max_workers"]).seen_by(answer["attached"])
-        self.cells = self.board.trainer
-        outbox = Outbox(given.inbox, self._interrupt, self.cells.cell(TrainerCell.LENT_GAUGE))
+        """Begin to read from a supervisor that has taken this process in; or raise, own nothing of it, and be as before."""
+        with contextlib.ExitStack() as opened:
+            opened.callback(given.close)
+            try:
+                pidfd = os.pidfd_open(answer["trainer"])
+            except ProcessLookupError:
+                raise self._over(answer["trainer"]) from None
+            opened.callback(os.close, pidfd)
+            board = Board(given.board, answer["max_workers"]).seen_by(answer["attached"])
+            outbox = Outbox(given.inbox, self._interrupt, board.trainer.cell(TrainerCell.LENT_GAUGE))
+            supervisor = Connection(board.supervisor, given.arena, given.ready, outbox, shared=True)
+            layout = supervisor.find_arena(answer["arena_bytes"])
+            opened.pop_all()
         os.close(given.inbox)
         os.close(given.board)
-        self._fds = given.arena, given.ready
-        self._supervisor = Connection(self.board.supervisor, given.arena, given.ready, outbox, shared=True)
-        self._learn(self._supervisor.find_arena(answer["arena_bytes"]))
+        self._trainer: int = answer["trainer"]
+        self._supervisor_pid: int = answer["pid"]
+        self._number: int = answer["attached"]
+        self._fds = given.arena, given.ready, pidfd
+        self.board, self.cells, self._supervisor = board, board.trainer, supervisor
+        self._learn(layout)
 
     @property
     def pid(self) -> int:
@@ -150,8 +171,9 @@ class Attached(SlotReader):
         supervisor = self._supervisor
         del self._supervisor  # arrays that are in use keep of it what they need, and nothing else does, however long this object is kept
         supervisor.outbox.count = None
+        self.cells[TrainerCell.PID_GAUGE] = 0
         supervisor.leave()
-        for fd in (*self._fds, self._pidfd):
+        for fd in self._fds:
             os.close(fd)
 
     # The supervisor's life.
@@ -176,25 +198,22 @@ class Attached(SlotReader):
         while not ended and time.monotonic() < deadline:
             with contextlib.suppress(attachment.NobodyThere):
                 place = {"epoch": self.cursor.epoch, "batch": self.cursor.batch, "again": self._number}
-                try:
-                    answer, descriptors = attachment.attach(self._name, {**place, **self._asks})
-                except attachment.Refused as error:
-                    raise AttachError(f"can't attach to the supervisor that follows one that died: {error}") from None
-                old, pidfd = self._fds, self._pidfd
-                self._adopt(answer, descriptors)
-                for fd in (*old, pidfd):
+                old, outbox = self._fds, self._supervisor.outbox
+                self._join(place, "the supervisor that follows one that died")
+                outbox.count = None
+                for fd in old:
                     os.close(fd)
                 return
-            ended = bool(wait_readable([self._pidfd], _AGAIN_S))
+            ended = bool(wait_readable([self._fds[-1]], _AGAIN_S))
         if self._spare is not None and not ended:
             where = f"batch {self.cursor.batch} of epoch {self.cursor.epoch}"
             _log.warning("%s: its supervisor has died, and is not replaced yet, so this process makes %s itself", self._name, where)
             raise _NobodyYet
-        raise self._over()
+        raise self._over(self._trainer)
 
-    def _over(self) -> SupervisorDied:
+    def _over(self, trainer: int) -> SupervisorDied:
         return SupervisorDied(
-            f"the shared loader {self._name!r} has ended: the script that made it (pid {self._trainer}) has closed it or ended, or does not replace "
+            f"the shared loader {self._name!r} has ended: the script that made it (pid {trainer}) has closed it or ended, or does not replace "
             "its supervisor, which has died. What to do: start that script again, or keep the loader by `loader serve`, and attach again, with "
             f"epoch={self.cursor.epoch}, batch={self.cursor.batch} to go on"
         )
