@@ -62,7 +62,7 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import auto, bare, buckets, cold, describe, fit, forms, kept, lines, many_workers, ours, pictures, scale, stats, top
+    from benchmarks import auto, bare, buckets, cold, describe, fit, forms, kept, lines, many_workers, ours, pictures, scale, shared, stats, top
 
     match what["kind"]:
         case "ours":
@@ -111,6 +111,12 @@ def _single(what: Measured, data: Path) -> Measured:
             return many_workers.first_batch()
         case "lines":
             return lines.measure(data, what["megabytes"], what["workers"], what["seconds"])
+        case "shared_work":
+            return shared.work(what["readers"], what["seconds"])
+        case "shared_first":
+            return shared.first()
+        case "shared_tiny":
+            return shared.tiny(what["readers"], what["step_s"], what["seconds"])
         case "stats":
             return stats.measure(data, what["workers"], rounds=int(8 * what["seconds"]))
         case "top":
@@ -336,6 +342,26 @@ def _many_workers(arguments: argparse.Namespace) -> Measured:
     return found
 
 
+def _shared(arguments: argparse.Namespace) -> Measured:
+    found: Measured = {"name": "shared"}
+    seconds = 5 * arguments.seconds
+    rounds = []
+    for number in range(arguments.rounds):
+        note(f"shared: round {number + 1} of {arguments.rounds}")
+        rounds.append([_fresh(arguments, kind="shared_work", readers=readers, seconds=seconds) for readers in (1, 4)])
+    for key, words in (("made", "samples made"), ("cpu_ms", "CPU time of the workers")):
+        ratios = [four[key] / one[key] for one, four in rounds]
+        share = f"{statistics.median(ratios):11.2f} × ({min(ratios):.2f} to {max(ratios):.2f})"
+        line("shared", f"{share} the {words} for one reader, for four with models of 20 ms that begin 0.5 s apart   wanted ≤ 1.05")
+        found[key] = ratios
+    first = {"seconds": ("s from attaching to the first batch, beside two readers", "wanted ≤ 0.1")}
+    found["first"] = _several(arguments, "shared_first", first)
+    for step_s, words in ((0.0, "as fast as they can"), (2e-3, "every 2 ms")):
+        tiny = {"us": (f"µs of the supervisor for a batch of each of 16 readers, {words}", "wanted ≤ 15"), "batches_per_s": ("batches/s, of all", "")}
+        found[words] = _several(arguments, "shared_tiny", tiny, readers=16, step_s=step_s, seconds=arguments.seconds)
+    return found
+
+
 def _lines(arguments: argparse.Namespace) -> Measured:
     from benchmarks import lines
 
@@ -459,6 +485,7 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "sound": partial(_form, form="sound", wanted=0.9),
     "lines": _lines,
     "many_workers": _many_workers,
+    "shared": _shared,
     "stats": _stats,
     "top": _top,
 }

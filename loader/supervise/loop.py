@@ -21,12 +21,12 @@ from loader.supervise.operate.control import Control
 from loader.supervise.operate.requests import RequestHandler, memory_setting, workers_setting
 from loader.supervise.operate.status import Status
 from loader.supervise.pool import Pool
-from loader.supervise.readers import Readers
 from loader.supervise.sample_names import SampleNames
 from loader.supervise.scaling import Scaling
 from loader.supervise.schedule.assignments import Dismiss, SendTicket
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.schedule.slots import SlotClock
+from loader.supervise.sharing.readers import Readers
 from loader.supervise.sharing.shared_pool import SharedPool
 from loader.supervise.stalls import StalledWorkers
 from loader.supervise.threads_at_fork import ThreadsAtFork
@@ -128,7 +128,7 @@ class Supervisor:
                     self._nap()
                 ready = self._epoll.poll(0 if allocating else self._patience_s())
                 self._feed()  # before a death is: what a dead worker has reported is done
-                for fd, _ in ready:
+                for fd in self._readers.notice([fd for fd, _ in ready]):  # before anything is opened that may get the number of what this closes
                     self._notice(fd)
                 if (now := time.monotonic()) >= next_tick:
                     self._tick(now)
@@ -136,7 +136,7 @@ class Supervisor:
                 elif self._stalls.asking:
                     self._stalls.end(now)
                 self._scaling.tune(now)
-                self._readers.end_lag(now)
+                self._readers.look(now)
             self._board.supervisor[SupervisorCell.PHASE_GAUGE] = Phase.ENDED
         finally:
             self._control.close()
@@ -219,8 +219,6 @@ class Supervisor:
             self._open = False
         elif fd == self._control.fd:
             self._control.turn()
-        elif self._readers.notice(fd):
-            return
         elif (number := self._pool.owner(fd)) is not None:
             self._deaths.handle(number, self._scaling.wanted)
             self._scaling.adjust()

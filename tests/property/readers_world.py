@@ -251,6 +251,7 @@ class World:
 
     def go_on(self, batches: int, rounds: int = 3_000) -> None:
         """Let everybody work until every trainer that is not stopped has got so many batches more. Fails when one does not."""
+        self.schedule.give_way((), ())  # nobody waits for ever
         wanted = {number: trainer.got + batches for number, trainer in self.trainers.items() if not (trainer.stopped or trainer.retired)}
         for _ in range(rounds):
             self.carry_out()
@@ -275,7 +276,7 @@ def happen(world: World, random: Random, most: int) -> None:
     trainers = list(world.trainers.values())
     trainer = random.choice(trainers) if trainers else None
     kind = random.choices(
-        ["work", "die", "fail", "release", "lie", "skip", "enter", "leave", "part", "deal", "retire"], [40, 6, 2, 30, 3, 2, 3, 1, 2, 40, 1]
+        ["work", "die", "fail", "release", "lie", "skip", "enter", "leave", "part", "way", "deal", "retire"], [40, 6, 2, 30, 3, 2, 3, 1, 2, 2, 40, 1]
     )[0]
     if kind == "work" and world.busy():
         world.work(random.choice(world.busy()))
@@ -289,6 +290,9 @@ def happen(world: World, random: Random, most: int) -> None:
         world.enter(random.randrange(3), random.randrange(world.plan.batches), random.randrange(world.plan.world))
     elif kind == "part" and (slow := world.schedule.hold_up(world.trainers)) is not None:
         world.schedule.set_apart(slow.reader)
+    elif kind == "way":
+        ahead = [reader for gap in world.schedule.gaps() for reader in gap.ahead]
+        world.schedule.give_way(ahead, [reader for reader in ahead if random.random() < 0.7])
     elif kind == "deal":
         world.carry_out()
     elif trainer is not None:

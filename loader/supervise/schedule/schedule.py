@@ -20,7 +20,7 @@ from loader.data.plans.epoch_plan import EpochPlan
 from loader.ipc.records import Done, Failed, Released, Skip, Ticket, TicketKind
 from loader.supervise.schedule.assignments import Assignments, Command, Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks
-from loader.supervise.schedule.lag import HoldUp
+from loader.supervise.schedule.fairness import Gap, HoldUp
 from loader.supervise.schedule.sizing import FAR_TICKETS, TicketSizes
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.streams import Streams
@@ -135,6 +135,7 @@ class Schedule:
     def reader_joined(self, reader: int, epoch: int, batch: int) -> None:
         """A trainer has come to read as well, from `batch` of `epoch` on."""
         self._streams.join(reader, epoch, batch)
+        self._drop_stale()
 
     @property
     def quota(self) -> int:
@@ -153,6 +154,19 @@ class Schedule:
     def hold_up(self, waiting: Collection[int]) -> HoldUp | None:
         """Return the reader that keeps any of those that are `waiting` from going on, as it does not read what is ready for it; None if none does."""
         return self._streams.hold_up(waiting)
+
+    def gaps(self) -> list[Gap]:
+        """Return the gaps between readers that do not share what they read, the hindmost first."""
+        return self._streams.gaps()
+
+    def give_way(self, ahead: Collection[int], kept: Collection[int]) -> None:
+        """Have readers that are ahead get fewer tickets than those behind them, and hand nothing to those of them that are to be kept."""
+        self._streams.give_way(ahead, kept)
+
+    @property
+    def batch_s(self) -> float:
+        """How long all workers together take for a batch, by estimate."""
+        return self.row_ns * 1e-9 * self._batch_size / max(1, self._hands.staying)
 
     def set_apart(self, reader: int) -> None:
         """Let the others go on without a reader. What it has not read is filled again for it alone, until it meets the others again."""

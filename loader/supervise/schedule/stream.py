@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.slots import Slot
 
 
@@ -18,6 +20,8 @@ class Stream:
         cutting: the slot that was begun last, whose rows are put into tickets; None before the first, and after a jump.
         begun: slots, since the start or the latest jump.
         turn: when it was dealt a ticket for the last time.
+        gives_way: whether it gets fewer tickets than others, which are behind it.
+        kept: whether its readers are handed nothing for a moment.
     """
 
     epoch: int
@@ -26,6 +30,8 @@ class Stream:
     cutting: Slot | None = None
     begun: int = 0
     turn: int = 0
+    gives_way: bool = False
+    kept: bool = False
 
     @property
     def name(self) -> int:
@@ -36,6 +42,34 @@ class Stream:
     def stock(self) -> int:
         """How many slots the reader has that has the most: they are filled for it, wait for it, or are in its hands."""
         return max(reader.stock for reader in self.readers)
+
+    def find(self, slots: Sequence[Slot], batch_size: int) -> Slot | None:
+        """Return a slot with the batch at the cursor that none of its readers has; None if there is none."""
+        epoch, batch = self.epoch, self.batch
+        for slot in slots:
+            if slot.epoch == epoch and slot.first <= batch < slot.first + slot.batches and slot.readers and not slot.stale:
+                good = slot.good_rows is None or batch <= slot.first + slot.good_rows // batch_size
+                if good and not any(reader.number in slot.readers for reader in self.readers):
+                    return slot
+        return None
+
+    def take_back(self, pool: SlotPool) -> bool:
+        """Begin once more where the latest slot was begun, if none of its readers has it, nor anybody else; return whether that is so."""
+        if not all(reader.queue for reader in self.readers):
+            return False
+        slot = self.readers[0].queue[-1]
+        if slot.readers != set(self.numbers):
+            return False
+        for reader in self.readers:
+            reader.queue.pop()
+            pool.forgo(slot, reader.number)
+        self.epoch, self.batch, self.cutting = slot.epoch, slot.first, None
+        return True
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Those of its readers."""
+        return tuple(reader.number for reader in self.readers)
 
 
 @dataclass(slots=True, eq=False)

@@ -5,8 +5,9 @@ the same order. A slot is free when the last of its readers has let go. When a r
 being filled and that nobody else waits for are stale.
 
 Readers share what they can. A stream whose cursor comes to a batch that is in a slot already, or on its way there, takes that slot for its readers
-as well (`_take_along`); when its cursor meets that of another stream, they are one from then on. A reader that is so slow that its unread slots hold
-up others is set apart (`set_apart`): these slots are filled for it once more, when it comes to them, and are the same bit for bit.
+as well; when its cursor meets that of another stream, they are one from then on (`_joins_another`). A reader that is so slow that its unread slots
+hold up others is set apart (`set_apart`): these slots are filled for it once more, when it comes to them, and are the same bit for bit. So that those
+behind come up with those ahead, these can be made to give way (`give_way`).
 
 Several streams take turns with the tickets, and share the slots equally. A reader is handed only some slots at a time, because what is in its hands
 can't be taken back.
@@ -22,9 +23,9 @@ from operator import attrgetter
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.errors import ProtocolError
 from loader.ipc.records import ANY_BEFORE_TERM, Ready, Released, Skip, Ticket
-from loader.supervise.schedule import sizing
+from loader.supervise.schedule import fairness, sizing
 from loader.supervise.schedule.blocks import Blocks
-from loader.supervise.schedule.lag import HoldUp
+from loader.supervise.schedule.fairness import Gap, HoldUp
 from loader.supervise.schedule.sizing import TicketSizes
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.slots import Slot, SlotState
@@ -32,9 +33,9 @@ from loader.supervise.schedule.stream import Reader, Stream
 
 # A name of its own: looking up a member of an enum takes longer than what is done with it.
 _COMPLETE = SlotState.COMPLETE
-_LEAST = 2  # slots: a reader may hold a batch until it has the next one
+_GIVING_WAY = 2  # turns that a stream lets pass
 
-_turn, _stock = attrgetter("turn"), attrgetter("stock")
+_turn = attrgetter("turn")
 
 
 class Streams:
@@ -80,7 +81,7 @@ class Streams:
     @property
     def has_room(self) -> bool:
         """Whether another reader could have two slots, even if those that are there let go of none."""
-        return sum(max(_LEAST, len(reader.held)) for reader in self._readers.values()) + _LEAST <= len(self._slots)
+        return fairness.has_room(self._readers.values(), len(self._slots))
 
     def company(self) -> dict[int, int]:
         """Return, for each reader that wants batches, the name of its stream."""
@@ -119,22 +120,27 @@ class Streams:
                 self._pool.any_complete |= reader.full
 
     def hold_up(self, waiting: Collection[int]) -> HoldUp | None:
-        """Return the reader whose unread slots keep another one from going on; None where nobody is kept.
+        """Return the reader whose unread slots keep one of those that are `waiting` from going on; None where nobody is kept."""
+        return fairness.hold_up(self._streams, self._pool, waiting, self.quota)
+
+    def gaps(self) -> list[Gap]:
+        """Return the gaps between streams, the hindmost first; none as long as all share what they read."""
+        return fairness.gaps(self._streams, self._plan.batches) if len(self._streams) > 1 else []
+
+    def give_way(self, ahead: Collection[int], kept: Collection[int]) -> None:
+        """Let those that are behind come up. Holds until somebody leaves a stream, or this is called again.
 
         Args:
-            waiting: readers that wait for a batch.
+            ahead: readers whose streams get one ticket for three of those behind them, if there are not enough for both.
+            kept: those of them that are handed nothing, as soon as they have no more than their share of the slots.
         """
-        if len(self._readers) < 2 or not (waiting and self._streams):
-            return None
-        share = len(self._slots) // len(self._streams)
+        share = len(self._slots) // max(1, len(self._streams))
         for stream in self._streams:
-            kept = [reader for reader in stream.readers if reader.number in waiting and not reader.queue]
-            if kept and (not self._pool.free or stream.stock >= share):
-                crowd = [reader for other in self._streams if other.stock > share for reader in other.readers if reader.queue]
-                slow = [reader for reader in (*stream.readers, *crowd) if len(reader.held) >= self.quota and reader not in kept]
-                if slowest := max(slow, key=_stock, default=None):
-                    return HoldUp(slowest.number, self._slots[next(iter(slowest.held))].delivery)
-        return None
+            number = stream.readers[0].number
+            stream.gives_way = number in ahead
+            if stream.kept is not (keep := number in kept and stream.stock <= share):
+                stream.kept = keep
+                self._pool.any_complete = True
 
     def set_apart(self, number: int) -> None:
         """Give a reader a stream of its own, from the batch that it is to be handed next."""
@@ -147,6 +153,7 @@ class Streams:
         stream = reader.stream = Stream(epoch, batch, [reader], turn=next(self._turns))
         reader.start = epoch, batch
         self._streams.append(stream)
+        fairness.make_room(self._streams, self._pool)
         self.cutting = None
         self._pool.order_is_due = True
 
@@ -164,11 +171,11 @@ class Streams:
             self._streams.remove(stream)
             if stream.cutting is not None and stream.cutting.issued < stream.cutting.rows:
                 self._orphans.append(stream.cutting)
+        self.give_way((), ())
 
     def _set_quota(self) -> None:
         if self._sharing:
-            self.quota = sizing.quota(len(self._slots), len(self._readers), self._sharing)
-            self._pool.any_complete = True
+            self.quota, self._pool.any_complete = sizing.quota(len(self._slots), len(self._readers), self._sharing), True
 
     # From the cursors to the readers.
 
@@ -201,14 +208,14 @@ class Streams:
         self.cutting = None
         for stream in sorted(self._streams, key=_turn):
             if not self._joins_another(stream) and (slot := self._begin(stream, row_ns, workers)) is not None:
-                stream.turn = next(self._turns)
+                stream.turn = next(self._turns) + stream.gives_way * _GIVING_WAY
                 return slot
         return None
 
     def _joins_another(self, stream: Stream) -> bool:
         """Take along the slots that a stream comes to, and make it a part of the stream that it meets; return whether it has met one."""
         share = len(self._slots) // len(self._streams)
-        while stream.stock < share and (slot := self._at_cursor(stream)) is not None:
+        while stream.stock < share and (slot := stream.find(self._slots, self._plan.batch_size)) is not None:
             self._put_in_queues(slot, stream)
             self._pool.any_complete = self._pool.order_is_due = True
         if stream.cutting is not None and stream.cutting.issued < stream.cutting.rows:
@@ -221,18 +228,9 @@ class Streams:
                     reader.stream = other
                 other.readers += stream.readers
                 self._streams.remove(stream)
+                self.give_way((), ())
                 return True
         return False
-
-    def _at_cursor(self, stream: Stream) -> Slot | None:
-        """Return a slot with the batch at the cursor of a stream that none of its readers has."""
-        epoch, batch = stream.epoch, stream.batch
-        for slot in self._slots:
-            if slot.epoch == epoch and slot.first <= batch < slot.first + slot.batches and slot.readers and not slot.stale:
-                good = slot.good_rows is None or batch <= slot.first + slot.good_rows // self._plan.batch_size
-                if good and not any(reader.number in slot.readers for reader in stream.readers):
-                    return slot
-        return None
 
     def _put_in_queues(self, slot: Slot, stream: Stream) -> None:
         for reader in stream.readers:
@@ -282,6 +280,8 @@ class Streams:
         handed: list[Ready] = []
         for reader in self._readers.values():
             queue, held, reader.full = reader.queue, reader.held, False
+            if reader.stream.kept:
+                continue
             while queue and (slot := queue[0]).state >= _COMPLETE:
                 if len(held) >= quota:
                     reader.full = True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from loader.supervise.schedule.lag import LagMode
+from loader.supervise.sharing.lag import LagMode
 
 EPOCHS = 2**48
 """More than anybody trains for."""

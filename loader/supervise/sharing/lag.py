@@ -9,7 +9,9 @@ and then: readers of equal speed drift apart and together. Setting it apart cost
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from loader.supervise.schedule.fairness import HoldUp
 
 LagMode = Literal["split", "wait"]
 
@@ -20,18 +22,6 @@ _PAUSE_S = 1.0
 _TIMES = 10
 _FIRST_S = 10.0
 _SMOOTHING = 0.2
-
-
-class HoldUp(NamedTuple):
-    """A reader that holds up others.
-
-    Attributes:
-        reader: which.
-        delivery: that it does not take; another one when it has gone on.
-    """
-
-    reader: int
-    delivery: int
 
 
 class Lag:

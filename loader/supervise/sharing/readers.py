@@ -12,54 +12,20 @@ import os
 import select
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from loader.data.npy.file_io import is_descriptor_limit
 from loader.errors import ProtocolError
-from loader.ipc import memfd
-from loader.ipc.attachment import Descriptors
-from loader.ipc.board import MOST_READERS, Board, Cells, SupervisorCell, TrainerCell
-from loader.ipc.channels import Outlet, open_pipe, read_records
-from loader.ipc.records import INBOX_BYTES, Leave, Ready, Released, Skip, unpack_inbox
+from loader.ipc.board import MOST_READERS, Board, SupervisorCell, TrainerCell
+from loader.ipc.channels import Outlet
+from loader.ipc.records import Leave, Ready, Released, Skip, unpack_inbox
 from loader.ipc.who_reads import Present, tell_who_reads
-from loader.supervise.schedule.lag import Lag
 from loader.supervise.schedule.schedule import Schedule
+from loader.supervise.sharing.attached import Attached
+from loader.supervise.sharing.company import Company
 from loader.supervise.sharing.shared_pool import EPOCHS, SharedPool, is_number
 
 _log = logging.getLogger("loader.supervisor")
-
-# While somebody waits for a slow reader, it is looked at so often.
-_LOOK_S = 0.01
-
-
-@dataclass
-class _Attached:
-    """A trainer that has attached.
-
-    Attributes:
-        pid: process id.
-        pidfd: readable when it has died.
-        inbox: reading end of the pipe in which it says something.
-        ready: to it.
-        cells: its row of the board.
-        first: number of the first batch of its rank in the plan of the pool.
-        retired: whether it reads no more, and only holds what its script still uses.
-    """
-
-    pid: int
-    pidfd: int
-    inbox: int
-    ready: Outlet
-    cells: Cells
-    first: int
-    retired: bool = False
-
-    def close(self) -> None:
-        """Close the descriptors."""
-        os.close(self.pidfd)
-        os.close(self.inbox)
-        self.ready.close()
 
 
 class Readers:
@@ -78,8 +44,10 @@ class Readers:
         self._board = board
         self._schedule = schedule
         self._epoll = epoll
-        self._attached: dict[int, _Attached] = {}
-        self._lag = Lag(pool.lag)
+        self._attached: dict[int, Attached] = {}
+        self._watched: dict[int, Attached] = {}  # by descriptor
+        self._rows = {0: board.trainer.raw}
+        self._company = Company(pool.lag, schedule)
         self._ready = ready
         self._trainer = os.getppid()
         board.supervisor[SupervisorCell.QUOTA_GAUGE] = schedule.quota
@@ -101,21 +69,25 @@ class Readers:
         error = self._pool.refusal(request, told)
         before = request.get("again") if is_number(request.get("again"), MOST_READERS + 1) else 0
         free = [number for number in range(1, MOST_READERS + 1) if number not in self._attached]
-        number = before if before in free else next(iter(free), 0)
+        number = before if before in free else next((row for row in free if not self._is_awaited(row)), 0)
         if not error and not (number and self._schedule.has_room):
             slots = sum(self._schedule.counts())
             error = f"its {slots} slots are enough for the {len(self._attached) + 1} readers that it has; make it with more: slots={slots + 4}"
         if not error:
             try:
-                reader, given = self._open(pid, self._board.reader(number), self._pool.first_batch(request.get("rank")))
+                first = self._pool.first_batch(request.get("rank"))
+                reader, given = Attached.admit(number, pid, self._board.reader(number), first, self._pool, self._epoll)
             except OSError as failure:
                 error = f"its supervisor (pid {os.getpid()}) can't open what a reader (pid {pid}) needs: {failure.strerror}{_remedy(failure)}"
         if error:
             return {"called": self._pool.name if self._pool.is_meant(request, told) else None, "error": error}, [], lambda: None
         self._attached[number] = reader
+        self._watched |= {reader.pidfd: reader, reader.inbox: reader}
+        self._rows[number] = reader.cells.raw
         if number != before:
             for cell in TrainerCell:
                 reader.cells[cell] = 0
+        reader.cells[TrainerCell.PID_GAUGE] = pid
         epoch = self._latest_epoch() if request["epoch"] is None else request["epoch"]
         self._schedule.reader_joined(number, epoch, reader.first + request["batch"])
         self.publish()
@@ -132,32 +104,17 @@ class Readers:
         }
         return answer, list(given), lambda: self.leave(number)
 
-    def _open(self, pid: int, cells: Cells, first: int) -> tuple[_Attached, Descriptors]:
-        """Open and watch all that a trainer needs to be a reader, or raise OSError and leave nothing open. Return its end of it, too."""
-        with contextlib.ExitStack() as opened:
-
-            def own(fd: int) -> int:
-                opened.callback(os.close, fd)
-                return fd
-
-            pidfd = own(os.pidfd_open(pid))
-            inbox, inbox_write = map(own, open_pipe())
-            ready, ready_write = map(own, open_pipe())
-            given = Descriptors(own(memfd.reopen_readonly(self._pool.arena)), own(os.dup(self._pool.board)), inbox_write, ready)
-            os.set_blocking(inbox, False)
-            for fd in (inbox, pidfd):
-                self._epoll.register(fd, select.EPOLLIN)
-                opened.callback(self._epoll.unregister, fd)
-            opened.pop_all()  # all or none
-        return _Attached(pid, pidfd, inbox, Outlet(ready_write), cells, first), given
+    def _is_awaited(self, number: int) -> bool:
+        """Return whether a row of the board is that of a reader of the supervisor before this one, which will attach again and writes there."""
+        return _is_alive(self._board.reader(number)[TrainerCell.PID_GAUGE])
 
     def leave(self, number: int) -> None:
         """Let a trainer go, with all that it holds."""
         reader = self._attached.pop(number, None)
         if reader is not None:
-            for fd in (reader.inbox, reader.pidfd):  # before they are closed: a worker that is just being forked may hold a copy
-                self._epoll.unregister(fd)
-            reader.close()
+            del self._watched[reader.pidfd], self._watched[reader.inbox], self._rows[number]
+            reader.close(self._epoll)
+            reader.cells[TrainerCell.PID_GAUGE] = 0
             self._schedule.reader_left(number)
             self.publish()
             _log.info("process %d does not read any more (reader %d)", reader.pid, number)
@@ -179,22 +136,26 @@ class Readers:
 
     # What they say, and what they are told.
 
-    def notice(self, fd: int) -> bool:
-        """Feed what a reader has said, or let it go if it has died; return whether the descriptor is one of a reader."""
-        for number, reader in self._attached.items():
-            if fd == reader.pidfd:
-                self.leave(number)
-                return True
-            if fd == reader.inbox:
-                if not self._feed(number, reader):
-                    self.leave(number)
-                return True
-        return False
+    def notice(self, fds: list[int]) -> list[int]:
+        """Feed what readers have said, and let those go that have died; return the descriptors that are not theirs.
 
-    def _feed(self, number: int, reader: _Attached) -> bool:
+        Whose they are is settled first: one that is closed here may be among those that follow, and as soon as anything is opened, it is that one's.
+        """
+        if not self._watched:
+            return fds
+        found = [(fd, self._watched.get(fd)) for fd in fds]
+        for fd, reader in found:
+            if reader is None or self._attached.get(reader.number) is not reader:
+                continue
+            if fd == reader.pidfd or not self._feed(reader):
+                self.leave(reader.number)
+        return [fd for fd, reader in found if reader is None]
+
+    def _feed(self, reader: Attached) -> bool:
         """Feed what a reader has said; return whether it stays."""
+        number = reader.number
         with contextlib.suppress(ProtocolError, struct.error):
-            raw = _read(reader.inbox)  # once: if there is more, the next wait ends at once, and one that writes without end holds up nobody
+            raw = reader.read()
             for record in unpack_inbox(raw or b""):
                 match record:
                     case Released():
@@ -222,31 +183,24 @@ class Readers:
         for reader in self._attached.values():
             reader.ready.flush()
 
-    def end_lag(self, now: float) -> None:
-        """Set a reader apart that holds up others for too long."""
-        if self._attached:
-            hold_up = self._schedule.hold_up([number for number in (0, *self._attached) if self._board_waits(number)])
-            if self._lag.ends(hold_up, now) and hold_up is not None:
-                _log.debug("reader %d is so slow that it gets a stream of its own", hold_up.reader)
-                self._schedule.set_apart(hold_up.reader)
-                self.publish()
+    def look(self, now: float) -> None:
+        """See who waits for whom. To be called often."""
+        if self._attached and self._company.look(self._rows, now):
+            self.publish()
 
     def patience_s(self, tick_s: float) -> float:
-        """Return how long the loop may wait until the lag is looked at again."""
-        return min(tick_s, _LOOK_S) if self._lag.holds else tick_s
-
-    def _board_waits(self, number: int) -> bool:
-        cells = self._attached[number].cells if number else self._board.trainer
-        return bool(cells[TrainerCell.WAITING_GAUGE])
-
-
-def _read(fd: int) -> bytes | None:
-    """Return what there is, b"" if there is nothing; None at the end of the stream: the reader has closed its loader, and no array is left."""
-    try:
-        return read_records(fd, INBOX_BYTES) or None
-    except BlockingIOError:
-        return b""
+        """Return how long the loop may wait until that is looked at again."""
+        return self._company.patience_s(tick_s) if self._attached else tick_s
 
 
 def _remedy(failure: OSError) -> str:
     return "; allow the script that made it more open files (ulimit -n)" if is_descriptor_limit(failure) else ""
+
+
+def _is_alive(pid: int) -> bool:
+    """Return whether there is a process; 0 is none."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return pid > 0

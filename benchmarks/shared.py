@@ -1,0 +1,149 @@
+"""Scripts that read one pool: what its work costs, how soon one that comes has its first batch, and what each costs the supervisor.
+
+Each reader is a process, `python -m benchmarks.shared`. The workers' work is counted in samples and in CPU time, of the batches of the reader that
+got most: so that is the work for one reader.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import psutil
+
+from loader import Loader, NpyArrays
+from loader import transforms as T
+from loader.ipc.board import SupervisorCell, WorkerCell
+from loader.train.remote.remote import Remote
+
+_ROWS = 64
+_STEP_S = 20e-3
+_APART_S = 0.5
+_FIRSTS = 5
+
+
+def work(readers: int, seconds: float) -> dict[str, Any]:
+    """Return what is made, `made`, and the CPU time of the workers, `cpu_ms`, for a batch of the reader that gets most of them.
+
+    Each reader has a model of 20 ms. They begin half a second after one another, and the clock starts with the last one.
+    """
+    with _pool(batch_shape=(_ROWS, 32, 32, 3), slots=0) as loader, _Readers(loader, [_STEP_S] * readers, seconds, apart_s=_APART_S) as scripts:
+        workers = psutil.Process(loader.pid).children()
+        made, cpu_s = _made(loader), _cpu_s(workers)
+        most = max(one["batches"] for one in scripts.results())
+        return {"made": (_made(loader) - made) / _ROWS / most, "cpu_ms": (_cpu_s(workers) - cpu_s) * 1e3 / most}
+
+
+def first() -> dict[str, Any]:
+    """Return the `seconds` that a script which has imported everything takes to attach to a pool that others read, and to get its first batch."""
+    with _pool(batch_shape=(_ROWS, 32, 32, 3), slots=0) as loader, _Readers(loader, [_STEP_S] * 2, 2.0 * _FIRSTS):
+        seconds = []
+        for _ in range(_FIRSTS):
+            with _Readers(loader, [_STEP_S], 0.2) as scripts:
+                seconds += [one["first_s"] for one in scripts.results()]
+        return {"seconds": sorted(seconds)[_FIRSTS // 2]}
+
+
+def tiny(readers: int, step_s: float, seconds: float) -> dict[str, Any]:
+    """Return the CPU time of the supervisor, `us`, for each batch of each of many readers whose batches have 16 rows of 8 numbers."""
+    with _pool(batch_shape=(16, 8), slots=4 * readers) as loader:
+        supervisor = [psutil.Process(loader.pid)]
+        with _Readers(loader, [step_s] * readers, seconds) as scripts:
+            before = _cpu_s(supervisor)
+            got = [one["batches"] for one in scripts.results()]
+            return {"us": (_cpu_s(supervisor) - before) * 1e6 / sum(got), "batches_per_s": sum(got) / seconds}
+
+
+def _pool(batch_shape: tuple[int, ...], slots: int) -> Loader:
+    rows, *shape = batch_shape
+    source = NpyArrays(np.zeros((1_000 * rows, *shape), np.uint8), np.zeros(1_000 * rows, np.int32))
+    more: dict[str, Any] = {"slots": slots} if slots else {}
+    loader = Loader(source, rows, shuffle=True, workers=2, transforms=[T.Rescale(1 / 255)], name=f"bench-{os.getpid()}", shared=True, **more)
+    _remote(loader).keep_for_others()
+    assert loader.spec
+    return loader
+
+
+class _Readers:
+    """Scripts that read a pool.
+
+    Args:
+        loader: the pool.
+        steps_s: how long a batch takes each.
+        seconds: how long each is to read, from when all are there.
+        apart_s: how much later each begins than the one before.
+    """
+
+    def __init__(self, loader: Loader, steps_s: list[float], seconds: float, apart_s: float = 0.0) -> None:
+        self._loader = loader
+        self._scripts: list[subprocess.Popen[str]] = []
+        there = _there(loader)
+        for number, step_s in enumerate(steps_s):
+            if number:
+                time.sleep(apart_s)
+            command = [sys.executable, "-m", "benchmarks.shared", loader.name, str(step_s)]
+            self._scripts.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        while _there(loader) < there + len(steps_s):
+            _remote(loader).watch()
+        for script in self._scripts:
+            assert script.stdin is not None
+            script.stdin.write(f"{seconds}\n")
+            script.stdin.flush()
+
+    def results(self) -> list[dict[str, Any]]:
+        """Wait for what they say."""
+        return [json.loads(script.communicate()[0]) for script in self._scripts]
+
+    def __enter__(self) -> _Readers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for script in self._scripts:
+            script.kill()
+            script.communicate()
+
+
+def _there(loader: Loader) -> int:
+    return loader._board.supervisor[SupervisorCell.READERS_GAUGE]
+
+
+def _made(loader: Loader) -> int:
+    return sum(worker[WorkerCell.SAMPLES] for worker in loader._board.workers)
+
+
+def _cpu_s(processes: list[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def _remote(loader: Loader) -> Remote:
+    producer = loader._producer
+    assert isinstance(producer, Remote)
+    return producer
+
+
+def _read(name: str, step_s: float) -> dict[str, Any]:
+    """Read until as many seconds after a line on standard input as it says; return how many batches were read since."""
+    begun = time.perf_counter()
+    with Loader.attach(name, epoch=0) as loader:
+        batches = loader.batches()
+        next(batches)
+        first_s = time.perf_counter() - begun
+        os.set_blocking(0, False)
+        until, count = float("inf"), 0
+        while (now := time.perf_counter()) < until:
+            if until == float("inf") and (line := sys.stdin.readline()):
+                until, count = now + float(line), 0
+            next(batches)
+            count += 1
+            if step_s:
+                time.sleep(step_s)
+        return {"batches": count, "first_s": first_s}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_read(sys.argv[1], float(sys.argv[2]))))

@@ -1,0 +1,38 @@
+"""A reader that comes to a pool whose slots are all full."""
+
+from __future__ import annotations
+
+from loader.ipc.records import Done, Ready, Released
+from loader.supervise.schedule.assignments import SendTicket
+from loader.supervise.schedule.schedule import Schedule
+from tests.plans import sample_batches
+
+
+def fill(schedule: Schedule) -> list[Ready]:
+    """Let the worker do all that there is to do; return what is handed over."""
+    handed: list[Ready] = []
+    while commands := schedule.commands():
+        for command in commands:
+            if isinstance(command, SendTicket):
+                schedule.done(Done(command.worker, command.ticket.number, 1_000))
+            elif isinstance(command, Ready):
+                handed.append(command)
+    return handed
+
+
+def test_it_begins_at_once_and_the_others_lose_no_batch() -> None:
+    schedule = Schedule(sample_batches(400, 4), 8, 1, None, 1e6, 1, shared=True)
+    schedule.worker_joined(0)
+    first = fill(schedule)
+    assert schedule.counts()[0] == 0
+    schedule.reader_joined(1, 0, 50)
+    assert [(ready.reader, ready.first) for ready in fill(schedule)] == [(1, 50), (1, 51)]
+    assert schedule.counts()[0] == 0
+    schedule.reader_left(1)
+    got = [ready.first for ready in first]
+    while len(got) < 30:
+        for ready in first:
+            schedule.released(Released(ready.slot, ready.delivery, ready.reader))
+        first = fill(schedule)
+        got += [ready.first for ready in first]
+    assert got == list(range(len(got)))
