@@ -68,7 +68,7 @@ class Scaling:
     def tune(self, now: float) -> None:
         """Let the tuner change the number, if it is its turn."""
         self._tuning.ceiling = self._memory.count(len(self._board.workers))
-        if workers := self._tuning.look(now, self.wanted):
+        if workers := self._tuning.look(now, self.wanted, self._schedule.company):
             self.wanted = workers
             self.adjust()
 

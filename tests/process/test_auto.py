@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from typing import Any
 
@@ -68,3 +69,15 @@ def test_max_workers_holds() -> None:
         while time.monotonic() < end:
             next(batches)
             assert count(loader) <= 2
+
+
+def test_it_follows_the_readers_of_a_shared_loader_whether_or_not_the_script_that_made_it_reads() -> None:
+    name = f"auto-{os.getpid()}"
+    with Loader(SOURCE, 16, max_workers=4, transforms=[slowly], name=name, shared=True) as loader:
+        loader._producer.keep_for_others()  # type: ignore[attr-defined]
+        deadline = time.monotonic() + 60
+        with Loader.attach(name, epoch=0) as reader:
+            for _ in reader.batches():
+                if count(loader) == 4 or time.monotonic() > deadline:
+                    break
+        assert count(loader) == 4

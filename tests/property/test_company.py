@@ -29,9 +29,9 @@ def could_have(model: Model) -> float:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_reader_loses_more_by_others_than_five_percent_and_a_second(seed: int) -> None:
+def test_no_reader_loses_more_by_others_than_five_percent_and_two_seconds(seed: int) -> None:
     random = Random(seed)
     models = [some_model(random, first=not number) for number in range(random.randint(2, 4))]
     Pool(models, slots=random.choice([2 * len(models), 12])).run(SECONDS)
     for model in models:
-        assert len(model.got) >= 0.95 * could_have(model) - 1.2 / model.step_s - 3, models
+        assert len(model.got) >= 0.95 * could_have(model) - 2.2 / model.step_s - 3, models

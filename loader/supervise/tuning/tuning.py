@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from loader.ipc.board import Board
-from loader.measure.moments import Moment
+from loader.supervise.tuning.demand import Demand
 from loader.supervise.tuning.tuner import Tuner
 
 _EVERY_S = 0.5
@@ -50,16 +51,18 @@ class Tuning:
         self._cores = cores
         self._tuner: Tuner | None = None
         self._next = 0.0
+        self._demand = Demand()
         self.active = active
         self.ceiling = len(board.workers)
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED)
 
-    def look(self, now: float, workers: int) -> int | None:
+    def look(self, now: float, workers: int, company: Callable[[], Mapping[int, int]]) -> int | None:
         """Return another number of workers, or None. Costs a few µs for each worker, twice a second, and nothing in between.
 
         Args:
             now: time.monotonic().
             workers: that are wanted at present.
+            company: returns, for each reader, the number of one of those that are handed the same batches.
         """
         if not self.active:
             self._tuner = None
@@ -68,7 +71,7 @@ class Tuning:
             return None
         self._next = now + _EVERY_S
         self._tuner = self._tuner or Tuner(self._cores)
-        advice = self._tuner.observe(Moment.of(self._board, now), workers, max(1, self.ceiling))
+        advice = self._tuner.observe(self._demand.moment(self._board, now, company()), workers, max(1, self.ceiling))
         if advice is None:
             return None
         self.decisions.append(Decision(now, workers, advice.workers, advice.reason))

@@ -22,11 +22,11 @@ def test_readers_of_equal_speed_that_begin_one_after_the_other_meet() -> None:
 
 
 def test_the_one_ahead_loses_a_small_share_of_its_time_if_they_are_farther_apart() -> None:
-    models = [Model(0.02), Model(0.02, begins_s=1.6)]
+    models = [Model(0.02), Model(0.02, begins_s=2.6)]
     pool = Pool(models)
     pool.run(20)
-    assert models[0].rate(5.0, 20.0) >= 0.96 / 0.02
-    before = pool.run(20)
+    assert models[0].rate(8.0, 20.0) >= 0.96 / 0.02
+    before = pool.run(30)
     assert models[0].got[-1] - models[1].got[-1] <= pool.slots
     assert pool.run(10) - before <= 1.02 * 10 / 0.02
 
@@ -75,9 +75,9 @@ def test_those_ahead_are_kept_while_their_time_lasts_and_only_their_waiting_coun
     meeting = Meeting()
     assert meeting.look([GAP], STEPS, 0.001, [], False, 1.0) == Way(frozenset([0]), frozenset([0]))
     assert meeting.look([GAP], STEPS, 0.001, [0], False, 9.0).kept == {0}
-    assert meeting.look([GAP], STEPS, 0.001, [0], False, 9.5).kept == {0}
-    assert meeting.look([GAP], STEPS, 0.001, [0], False, 10.1) == Way(frozenset([0]))
-    assert not meeting.look([GAP], STEPS, 0.001, [0], False, 10.2).kept
+    assert meeting.look([GAP], STEPS, 0.001, [0], False, 10.5).kept == {0}
+    assert meeting.look([GAP], STEPS, 0.001, [0], False, 11.1) == Way(frozenset([0]))
+    assert not meeting.look([GAP], STEPS, 0.001, [0], False, 11.2).kept
     assert meeting.look([GAP], STEPS, 0.001, [], False, 16.0).kept == {0}
 
 

@@ -22,7 +22,7 @@ def simulated(seconds: float, *, active: bool) -> Tuning:
             cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY
             cells[WorkerCell.SAMPLES] += 25
             cells[WorkerCell.BUSY_NS] += 250_000_000
-        tuning.look(100 + step / 4, 2)
+        tuning.look(100 + step / 4, 2, lambda: {0: 0})
     return tuning
 
 
