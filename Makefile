@@ -60,7 +60,7 @@ test-oldest: $(OLDEST)/.ready ## run the tests with the oldest versions that pyp
 faults: $(READY) ## make every fault happen at every moment, and print the table of docs/faults.md (five to ten minutes)
 	@$(BIN)/python -m pytest -v tests/faults/test_table.py $(PYTEST_ARGS)
 
-soak: $(READY) ## train for 30 minutes while workers are killed three times a second (SOAK_ARGS="--minutes 5 --seed 2")
+soak: $(READY) ## train for 30 minutes while workers are killed three times a second (SOAK_ARGS="--minutes 5 --seed 2", "--readers 4")
 	@$(BIN)/python -m benchmarks.soak $(SOAK_ARGS)
 
 lint: $(READY) ## check style and types

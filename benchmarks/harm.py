@@ -47,6 +47,7 @@ class Harms:
         patience: batches between two harms.
         most_workers: for `resize`.
         supervisor_kills: whether the supervisor is killed, too, about once in half a minute.
+        supervisor: returns its process id.
         done: set it to end.
         happened: all harms so far, appended to by the thread.
         size: that the trainer shall give the pool, or None; sizes are changed by the thread that uses the loader.
@@ -58,6 +59,7 @@ class Harms:
     patience: int
     most_workers: int
     supervisor_kills: bool
+    supervisor: Callable[[], int]
     done: threading.Event = field(default_factory=threading.Event)
     happened: list[Harm] = field(default_factory=list)
     size: int | None = None
@@ -73,6 +75,10 @@ class Harms:
             "files with EIO": (4, self._fail_files),
         }
         self._next_supervisor = time.monotonic() + SUPERVISOR_GAP_S / 2
+
+    def add(self, kinds: dict[str, tuple[float, Callable[[], bool]]]) -> None:
+        """Do these things, too, each as often as its weight says."""
+        self._kinds |= kinds
 
     def run(self) -> None:
         """Do harm until `done`. A thread's target."""
@@ -95,8 +101,10 @@ class Harms:
 
     def _victim(self) -> psutil.Process | None:
         """Return a worker, found by its parent: a number that was written down may be another process's by now."""
-        workers = [worker for supervisor in psutil.Process().children() for worker in supervisor.children()]
-        return self.chance.choice(workers) if workers else None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            workers = psutil.Process(self.supervisor()).children()
+            return self.chance.choice(workers) if workers else None
+        return None
 
     def _send(self, number: int) -> bool:
         victim = self._victim()
@@ -135,9 +143,10 @@ class Harms:
         return True
 
     def _kill_supervisor(self) -> bool:
-        for supervisor in psutil.Process().children():
-            supervisor.kill()
-        return True
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(self.supervisor()).kill()
+            return True
+        return False
 
 
 def _give_eio(path: Path) -> None:

@@ -2,7 +2,8 @@
 
 A training-like loop takes batches at full speed. Meanwhile `benchmarks.harm` kills and stops workers, kills the supervisor, changes the number of
 workers and makes files fail for a while. Every batch is compared, bit for bit, with that of a loader without processes, which reads an untouched
-copy of the files in step.
+copy of the files in step. With `--readers 4`, the loader is shared, and as many other processes read it, too (`benchmarks.soak_readers`). They
+compare in the same way, and are stopped and killed as well.
 
 Exits with 1 if a batch differs, an error is raised, memory or descriptors grow, or anything is left behind.
 """
@@ -16,7 +17,6 @@ import json
 import os
 import random
 import re
-import shutil
 import statistics
 import sys
 import tempfile
@@ -27,16 +27,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 
 from benchmarks.harm import Harm, Harms
 from benchmarks.held import held
-from loader import Loader, LoaderError, NpyFiles
+from benchmarks.soak_data import loader_of, write_files
+from benchmarks.soak_readers import Crowd
+from loader import Loader, LoaderError
 
-FILES, SHAPE, BATCH, SLOTS = 500, (32, 32), 8, 8
+SLOTS = 8
 WORKERS, MOST_WORKERS = 3, 5
-PAUSE_S = 0.0007
 TIMEOUT_S = 1.5
 # A harm shows, if at all, in a wait that ends so soon after it, or in the one that it falls into.
 AFTERMATH_S = 0.3
@@ -64,19 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="of the harm and of the data's order (default: 1)")
     parser.add_argument("--workers", type=int, default=WORKERS, help=f"to begin and to end with (default: {WORKERS})")
     parser.add_argument("--supervisor-kills", action=argparse.BooleanOptionalAction, default=True, help="kill the supervisor, too, twice a minute")
+    parser.add_argument("--readers", type=int, default=0, help="other processes that read the loader, which is then shared (default: 0)")
+    parser.add_argument("--lag", choices=("split", "wait"), default="split", help="what happens with slow readers (default: split)")
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser
-
-
-def slowly(pause_s: float) -> Any:
-    """Return a transform that adds a random number and takes `pause_s`: workers wait as for a disk, and are hit in the middle of it."""
-
-    def step(sample: Any, rng: np.random.Generator) -> Any:
-        if pause_s:
-            time.sleep(pause_s)
-        return (sample[0] + rng.random(dtype=np.float32), *sample[1:])
-
-    return step
 
 
 @dataclass
@@ -130,11 +121,12 @@ class Soak:
         self.remarks: list[str] = []
         self.stalls = StallDetector()
         self.harms: Harms | None = None
+        self.readers = self.read = 0
         self._next_line = 0.0
 
     def run(self) -> dict[str, Any]:
         """Run it and return the report."""
-        self._write_files()
+        write_files(self.folder)
         before = held()
         start, end, happened = self._train()
         gc.collect()
@@ -151,6 +143,8 @@ class Soak:
             "harms": dict(kinds.most_common()),
             "batches": self.batches,
             "epochs": self.epochs,
+            "readers": self.readers,
+            "read": self.read,
             "differences": self.differences,
             "stalls": stalls,
             "start": asdict(start),
@@ -159,26 +153,31 @@ class Soak:
             "wrong": wrong,
         }
 
-    def _write_files(self) -> None:
-        (self.folder / "files").mkdir()
-        pattern = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
-        for number in range(FILES):
-            np.save(self.folder / "files" / f"{number:04d}.npy", pattern + number)
-        shutil.copytree(self.folder / "files", self.folder / "untouched")
+    @property
+    def _pool(self) -> dict[str, Any]:
+        pool = {"max_workers": MOST_WORKERS, "slots": self._slots, "sample_timeout_s": TIMEOUT_S, "io_retries": 5}
+        return pool | ({"name": self._name, "shared": True, "lag": self.options.lag} if self.options.readers else {})
 
-    def _loader(self, name: str, workers: int) -> Loader:
-        source = NpyFiles(self.folder / name, labels=np.arange(FILES))
-        pool = {"max_workers": MOST_WORKERS, "slots": SLOTS, "sample_timeout_s": TIMEOUT_S, "io_retries": 5} if workers else {}
-        seed = self.options.seed
-        return Loader(source, BATCH, shuffle=True, seed=seed, workers=workers, transforms=[slowly(PAUSE_S if workers else 0)], **pool)
+    @property
+    def _slots(self) -> int:
+        return SLOTS + 3 * self.options.readers
+
+    @property
+    def _name(self) -> str:
+        return f"soak-{os.getpid()}"
 
     def _train(self) -> tuple[Holdings, Holdings, list[Harm]]:
         seconds = self.options.minutes * 60
-        with self._loader("files", self.options.workers) as loader, self._loader("untouched", 0) as quiet:
+        files, untouched, seed = self.folder / "files", self.folder / "untouched", self.options.seed
+        with loader_of(files, seed, self.options.workers, **self._pool) as loader, loader_of(untouched, seed, 0) as quiet:
             self._take(loader, quiet, min(3.0, seconds / 5))
             start = _holdings(loader)
             supervisor_kills = self.options.supervisor_kills
-            self.harms = Harms(self.folder / "files", self.chance, lambda: self.batches, SLOTS + 2, MOST_WORKERS, supervisor_kills)
+            self.harms = Harms(files, self.chance, lambda: self.batches, self._slots + 2, MOST_WORKERS, supervisor_kills, lambda: loader.pid)
+            command = [sys.executable, "-m", "benchmarks.soak_readers", self._name, str(untouched), str(seed)]
+            crowd = Crowd(self.folder, command, self.options.readers, random.Random(seed))
+            if self.options.readers:
+                self.harms.add(crowd.harms(self.harms.done))
             thread = threading.Thread(target=self.harms.run, name="harm")
             thread.start()
             try:
@@ -188,7 +187,12 @@ class Soak:
                 thread.join()
             self.harms.size = self.options.workers
             self._take(loader, quiet, min(3.0, seconds / 5) + TIMEOUT_S * 2)
-            return start, _holdings(loader), self.harms.happened
+            self.remarks += crowd.end()
+            self.readers, self.read, different = crowd.counts()
+            self.differences += different
+            self._take(loader, quiet, 0.1)
+            happened, self.harms = self.harms.happened, None  # which knows the loader, and would keep it
+            return start, _holdings(loader), happened
 
     def _take(self, loader: Loader, quiet: Loader, seconds: float) -> None:
         """Take and compare batches for so long, and to the end of the epoch."""
@@ -240,7 +244,7 @@ class Soak:
 
 
 def _holdings(loader: Loader) -> Holdings:
-    (supervisor,) = psutil.Process().children() or [psutil.Process()]
+    supervisor = psutil.Process(loader.pid)
     pool = [supervisor, *supervisor.children()]
     return Holdings(
         pool_bytes=sum(_anonymous_bytes(process.pid) for process in pool),
@@ -281,6 +285,8 @@ def _print(report: dict[str, Any]) -> None:
         waits = f"longest wait after it: median {stall['median_s'] * 1e3:.1f} ms, largest {stall['largest_s'] * 1e3:.0f} ms" if stall else ""
         print(f"  {kind:<26}{count:>7,}  {waits}")
     print(f"{report['batches']:,} batches of {report['epochs']:,} epochs compared bit for bit, {report['differences']} differ")
+    if report["readers"]:
+        print(f"{report['read']:,} batches of {report['readers']:,} other readers compared likewise")
     for name, before in report["start"].items():
         after = report["end"][name]
         print(f"  {name:<26}" + (f"{before / 2**20:.1f} → {after / 2**20:.1f} MiB" if name.endswith("bytes") else f"{before} → {after}"))
