@@ -69,12 +69,13 @@ def test_lines_of_objects_make_the_batches_of_files(folder: Path, front: StartFr
     for what, make in texts_in(front(folder).endpoint).items():
         source, expected = make(), near[what]()
         assert (len(source), source.classes) == (len(expected), expected.classes), what
+        assert "lines of http://127.0.0.1:" in repr(source)
         with Loader(source, 8, workers=2 if what == "bytes of two files" else 0, shuffle=True, seed=2) as loader:
             assert_same(take(loader, 2), inline(expected, 8, 2, shuffle=True, seed=2))
         assert_same([source[7]], [expected[7]])
 
 
-@pytest.mark.parametrize("what", ["bytes of two files", "CSV with a class"])
+@pytest.mark.parametrize("what", [pytest.param("bytes of two files", marks=pytest.mark.thorough), "CSV with a class"])
 def test_what_was_found_out_is_remembered_until_an_object_changes(folder: Path, front: StartFront, what: str) -> None:
     served = front(folder)
     far, near = texts_in(served.endpoint)[what], texts_in(str(folder))[what]
@@ -99,7 +100,7 @@ def test_rows_that_follow_one_another_come_together(folder: Path, front: StartFr
     assert gets(served) <= 4
 
 
-@pytest.mark.parametrize("what", ["bytes of two files", "CSV with a class"])
+@pytest.mark.parametrize("what", ["bytes of two files", pytest.param("CSV with a class", marks=pytest.mark.thorough)])
 def test_a_copy_in_the_cache_serves_every_run(folder: Path, front: StartFront, tmp_path: Path, what: str) -> None:
     served = front(folder)
     far, near = texts_in(served.endpoint, cache=tmp_path / "cache")[what], texts_in(str(folder))[what]
@@ -108,7 +109,7 @@ def test_a_copy_in_the_cache_serves_every_run(folder: Path, front: StartFront, t
     served.forget()
     source = far()
     assert source.rows_at_once == 0  # it is as near as a file
-    with Loader(source, 8, workers=1 if what == "CSV with a class" else 0, shuffle=True) as loader:
+    with Loader(source, 8, workers=1, shuffle=True) as loader:
         assert_same(take(loader), inline(near(), 8, shuffle=True))
     assert gets(served) == 0
 

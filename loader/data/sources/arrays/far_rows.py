@@ -16,7 +16,7 @@ from loader.data.remote.objects import Span
 from loader.data.rows import Indices
 
 GAP_BYTES = 16 * 2**10
-"""Between rows that come together; to bring them takes less than another request. For the same reason, the size of a block of small rows."""
+"""Between rows that come together; to bring them takes less than another request. So a block of small rows has this size (docs/measurements.md)."""
 
 _TOGETHER_BYTES = 1 * 2**20  # that one request brings
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from loader.data.remote.fetch_cache.cache_choice import CacheChoice
 from loader.data.remote.fetcher import Fetcher
 from loader.data.rows import Indices
+from loader.data.sources.arrays.far_rows import FarRows
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.sources.files.far_index import FarIndex
 from loader.data.sources.files.path_index import PathIndex
@@ -29,6 +29,7 @@ from loader.data.sources.lines.line_index import LineIndex
 _MOST_ITEMS = 32  # of a list, that are facts of their own; of a longer one, all together are one
 _MOST_CHARACTERS = 80
 _LEARNED = ("_example",)  # by a source, and no part of it
+_NOT_OF_AN_ARRAY = ("path", "options", "cache")  # where it is, and how it comes
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
 
 
@@ -155,13 +156,13 @@ class _Walk:
             self._add_instance(name, value)
 
     def _add_instance(self, name: str, value: Any) -> None:
+        if isinstance(value, (Fetcher, FarRows)):  # how data comes is no part of what it is
+            return
         kind = type(value)
         self.facts[name] = kind.__qualname__
         if kind.__module__.startswith("h5py"):
             self.facts[f"{name}.name"] = str(value.name)
             self.paths.append(value.file.filename)
-            return
-        if isinstance(value, (Fetcher, CacheChoice)):  # how data comes is no part of what it is
             return
         if isinstance(value, FarLines):
             self.add(f"{name}.objects", value.objects)
@@ -176,7 +177,7 @@ class _Walk:
             if (
                 key not in _LEARNED
                 and not isinstance(getattr(kind, key, None), cached_property)
-                and not (isinstance(value, StoredArray) and key == "path")
+                and not (isinstance(value, StoredArray) and key in _NOT_OF_AN_ARRAY)
             ):
                 self.add(f"{name}.{key.lstrip('_')}", item)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from loader.data.npy.header import NpyHeader, header_bounds, parse_header
 from loader.data.remote.objects import Fetched, Span
 
-FIRST_BYTES = 512
-"""Hold every header that np.save writes for a supported array."""
+FIRST_BYTES = 4096
+"""Hold every header that np.save writes for a supported array, and that of an array of a pack."""
 
 
 def header_of(first: Fetched, url: str, fetch: Callable[[Span], Fetched]) -> NpyHeader:

@@ -212,7 +212,8 @@ class TextLines(Source):
         return self._columns[0] if self._columns else None
 
     def __repr__(self) -> str:
-        first, more = os.path.relpath(self._index.paths[0]), len(self._index.paths) - 1
+        path, more = self._index.paths[0], len(self._index.paths) - 1
+        first = path if is_url(path) else os.path.relpath(path)
         classes = f", {len(self.classes)} classes" if self.classes else ""
         return f"TextLines({len(self):,} lines of {first}{f' and {more:,} more' if more else ''}{classes})"
 

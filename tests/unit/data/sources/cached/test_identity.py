@@ -18,6 +18,8 @@ from loader import MapSource, NpyArrays, NpyFiles, Source, TextLines, Zip, decod
 from loader.data.remote.fetch_cache.cache_choice import CacheChoice
 from loader.data.remote.fetcher import Fetcher
 from loader.data.remote.options import StorageOptions
+from loader.data.sources.arrays.array_column import ArrayColumn
+from loader.data.sources.arrays.far_array import FarArray, far_columns
 from loader.data.sources.cached.identity import Identity
 
 SCALE = 1
@@ -162,6 +164,8 @@ from loader import MapSource
 from loader.data.remote.fetch_cache.cache_choice import CacheChoice
 from loader.data.remote.fetcher import Fetcher
 from loader.data.remote.options import StorageOptions
+from loader.data.sources.arrays.array_column import ArrayColumn
+from loader.data.sources.arrays.far_array import FarArray, far_columns
 from loader.data.sources.cached.identity import Identity
 WORDS = {"a", "b", "c", "d"}
 class Data:
@@ -192,7 +196,9 @@ def test_two_runs_of_a_script_find_the_same(tmp_path: Path) -> None:
 
 
 def test_how_far_data_comes_is_no_part_of_what_it_is() -> None:
-    def fetching(folder: str) -> Fetcher:
-        return Fetcher(StorageOptions(), 4, CacheChoice(folder, None))
+    def column(cache: CacheChoice | None) -> list[ArrayColumn]:
+        rows = [FarArray("s3://b/x.npy", 128, np.dtype("f4"), (9, 2), (8, 4), 200, 7, StorageOptions(), cache)]
+        return far_columns(rows, [rows])
 
-    assert difference([fetching("/a")], [fetching("/b")]) is None
+    assert difference(column(None), column(CacheChoice("/a", None))) is None
+    assert difference(Fetcher(StorageOptions(), 4), Fetcher(StorageOptions(), 8)) is None
