@@ -31,6 +31,7 @@ STEPS = (20, 400)
 PAUSES = 4
 STOPPED_S = (0.05, 3.0)
 END_S = 60.0
+LOOK_S = 0.01
 _COUNTS = "{:12d} {:12d}\n"
 
 
@@ -107,6 +108,11 @@ class _Started:
     report: Path
     said: Path
 
+    @property
+    def counts(self) -> list[int]:
+        """Batches that it got, and those that differed; nothing before the first one."""
+        return [int(word) for word in self.report.read_text().split()] if self.report.exists() else []
+
 
 class Crowd:
     """The readers of a soak. Another one takes the place of each that is killed.
@@ -157,10 +163,12 @@ class Crowd:
         return False
 
     def end(self) -> list[str]:
-        """Have all of them end; return what was wrong with any."""
-        for reader in self._running:
-            reader.process.terminate()
+        """Have all of them end, when each has begun; return what was wrong with any."""
         deadline = time.monotonic() + END_S
+        for reader in self._running:
+            while not reader.counts and reader.process.poll() is None and time.monotonic() < deadline:
+                time.sleep(LOOK_S)
+            reader.process.terminate()
         wrong = []
         for reader in self._running:
             try:
@@ -175,8 +183,8 @@ class Crowd:
 
     def counts(self) -> tuple[int, int, int]:
         """Return the numbers of readers that there were, of the batches that they got, and of those that differed."""
-        lines = [reader.report.read_text().split() for reader in self._every if reader.report.exists()]
-        return len(self._every), sum(int(line[0]) for line in lines if line), sum(int(line[1]) for line in lines if line)
+        counts = [reader.counts or [0, 0] for reader in self._every]
+        return len(self._every), sum(batches for batches, _ in counts), sum(different for _, different in counts)
 
 
 def main() -> None:

@@ -20,6 +20,6 @@ def test_a_short_soak_finds_nothing_wrong(run_script: Any, tmp_path: Path, reade
     assert result.returncode == 0, result.stdout + result.stderr
     told = json.loads(report.read_text())
     assert told["differences"] == 0
-    assert told["kills"] > 3
+    assert sum(told["harms"].values()) > 0
     assert told["batches"] > 50
-    assert (told["read"] > 50) == bool(readers)
+    assert (told["read"] > 0) == bool(readers)
