@@ -164,6 +164,17 @@ def test_a_time_series_is_forecast(forked_script) -> None:
 
 @pytest.mark.thorough
 @pytest.mark.time_limit(200)
+def test_three_models_are_trained_on_one_pool(forked_script) -> None:
+    result = forked_script(EXAMPLES / "model_search.py", "--samples", 3200, "--epochs", 4, timeout=180)
+    assert result.returncode == 0, result.stderr
+    found = dict(re.findall(r"width (\d+): val_accuracy: ([0-9.]+)", result.stdout))
+    assert sorted(map(int, found)) == [4, 16, 64]
+    assert float(found["64"]) >= 0.9
+    assert "3 readers, " in result.stdout
+
+
+@pytest.mark.thorough
+@pytest.mark.time_limit(200)
 def test_sounds_are_told_apart(forked_script) -> None:
     result = forked_script(EXAMPLES / "sound.py", "--files", 240, "--epochs", 6, timeout=180)
     assert result.returncode == 0, result.stderr
