@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from loader.ipc.control_socket import BadLine, Lines, SocketFolder, decode, encode, places
+from loader.ipc.control_socket import SocketFolder, places
 from loader.measure.stats import Stats
+from loader.watch.asking import Ended, NoAnswer, ask_all
 
 ANSWER_S = 2.0
-_ANSWER_BYTES = 16 * 1024 * 1024
-_READ_BYTES = 64 * 1024
-_AGAIN_S = 0.02
-
-# What has arrived in time is read even if the others have used up the time, but not for ever.
-_GRACE_S = 1.0
-
-
-class NoAnswer(Exception):
-    """A supervisor did not answer, or not in a form that this version understands."""
 
 
 @dataclass(frozen=True)
@@ -55,32 +45,29 @@ class Found:
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return its answer to a request. Raises NoAnswer."""
-        return ask(self.place.address(self.socket), request, time.monotonic() + ANSWER_S)
+        (answer,) = ask_all([self.place.address(self.socket)], request, time.monotonic() + ANSWER_S)
+        if isinstance(answer, NoAnswer):
+            raise answer
+        return answer
 
 
 @contextlib.contextmanager
-def loaders() -> Iterator[list[Found]]:
+def loaders(answer_s: float = ANSWER_S) -> Iterator[list[Found]]:
     """Ask all loaders of this user for their status; sorted by name. Valid inside the `with`.
 
-    All share one deadline, so many that hang take no longer than one.
+    All are asked at the same time, so many that hang take no longer than one.
+
+    Args:
+        answer_s: seconds that they have.
     """
     with contextlib.ExitStack() as stack:
-        found: list[Found] = []
-        sockets: list[tuple[SocketFolder, str, int, socket.socket]] = []
-        deadline = time.monotonic() + ANSWER_S
-        for folder in _folders(stack):
-            folder.remove_stale()
-            for name, pid in folder.sockets():
-                with contextlib.suppress(FileNotFoundError):
-                    sockets.append((folder, name, pid, stack.enter_context(_asked(folder.address(name), {"do": "status"}, deadline))))
-        for folder, name, pid, connection in sockets:
-            try:
-                status = _answer(connection, deadline)
-                stats = Stats.from_dict(status)
-                str(stats)  # all of it can be shown
+        sockets = [(folder, name, pid) for folder in _folders(stack) for name, pid in folder.sockets()]
+        answers = ask_all([folder.address(name) for folder, name, _ in sockets], {"do": "status"}, time.monotonic() + answer_s)
+        found = []
+        for (folder, name, pid), answer in zip(sockets, answers, strict=True):
+            if not (isinstance(answer, Ended) and _has_ended(folder, name, pid)):
+                status, stats = _understood(answer)
                 found.append(Found(pid, status, stats, folder, name))
-            except (NoAnswer, KeyError, TypeError, ValueError, AttributeError):
-                found.append(Found(pid, None, None, folder, name))
         yield sorted(found, key=lambda one: (one.name, one.pid))
 
 
@@ -94,51 +81,18 @@ def _folders(stack: contextlib.ExitStack) -> Iterator[SocketFolder]:
             yield folder
 
 
-def ask(address: str, request: dict[str, Any], deadline: float) -> dict[str, Any]:
-    """Return the answer to a request, by `deadline` on the monotonic clock. Raises NoAnswer."""
+def _has_ended(folder: SocketFolder, name: str, pid: int) -> bool:
+    """Whether nobody listens at a socket any more; then it is removed. One that listens has closed the connection for want of room."""
+    folder.remove_stale(pid)
+    return name not in {known for known, _ in folder.sockets()}
+
+
+def _understood(answer: dict[str, Any] | NoAnswer) -> tuple[dict[str, Any], Stats] | tuple[None, None]:
     try:
-        with _asked(address, request, deadline) as connection:
-            return _answer(connection, deadline)
-    except FileNotFoundError:
-        raise NoAnswer("it has ended") from None
-
-
-def _asked(address: str, request: dict[str, Any], deadline: float) -> socket.socket:
-    """Return a connection over which a request is under way; a closed one if that was not possible."""
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        _connect(connection, address, deadline)
-        connection.sendall(encode(request))
-    except FileNotFoundError:
-        connection.close()
-        raise
-    except OSError:
-        connection.close()
-    return connection
-
-
-def _connect(connection: socket.socket, address: str, deadline: float) -> None:
-    while (left_s := deadline - time.monotonic()) > 0:
-        connection.settimeout(left_s)
-        try:
-            return connection.connect(address)
-        except BlockingIOError:  # others are waiting, more than the queue holds
-            time.sleep(_AGAIN_S)
-    raise TimeoutError
-
-
-def _answer(connection: socket.socket, deadline: float) -> dict[str, Any]:
-    lines = Lines(_ANSWER_BYTES)
-    try:
-        while (line := lines.take()) is None:
-            left_s = deadline - time.monotonic()
-            if left_s < -_GRACE_S:
-                raise NoAnswer("it has not finished its answer")
-            connection.settimeout(max(left_s, _AGAIN_S))
-            raw = connection.recv(_READ_BYTES)
-            if not raw:
-                raise NoAnswer("it closed the connection")
-            lines.feed(raw)
-        return decode(line)
-    except (OSError, BadLine) as error:
-        raise NoAnswer(str(error)) from error
+        if isinstance(answer, NoAnswer):
+            return None, None
+        stats = Stats.from_dict(answer)
+        str(stats)  # all of it can be shown
+        return answer, stats
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None, None

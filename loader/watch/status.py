@@ -16,7 +16,8 @@ import click
 from loader.config import brief_size, mib
 from loader.measure.kinds import short
 from loader.measure.stats import aligned
-from loader.watch.client import Found, NoAnswer, loaders
+from loader.watch.asking import NoAnswer
+from loader.watch.client import Found, loaders
 
 _WIDTH = 80
 _NARROWEST_VERDICT = 20

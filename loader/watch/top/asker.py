@@ -10,7 +10,8 @@ import time
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from loader.watch.client import Found, NoAnswer, loaders
+from loader.watch.asking import NoAnswer
+from loader.watch.client import Found, loaders
 from loader.watch.top.watched import Answer, Request
 
 
