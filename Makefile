@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Bytecode is written for what is imported, by whoever imports it first: compiling all of TensorFlow takes as long as installing it.
 PIP := -m pip install -qq --disable-pip-version-check --no-compile
-PROJECT := --editable '.[audio,image,remote,volume,tensorflow,jax,dev]'
+PROJECT := --editable '.[audio,image,metrics,remote,volume,tensorflow,jax,dev]'
 # By the environment, because that reaches the packages that build the loader as well; newer versions of pip have a variable of their own for these.
 TESTED := PIP_CONSTRAINT=constraints/tested.txt PIP_BUILD_CONSTRAINT=constraints/tested.txt
 
@@ -89,8 +89,9 @@ bench-peers: $(PEERS)/.ready ## measure other loaders on the same work, in .venv
 fuzz: $(READY) ## feed damaged .npy files to the reader (FUZZ_ARGS="1000000 --seed 1")
 	@$(BIN)/python -m tests.fuzz.npy_header $(FUZZ_ARGS)
 
-docs: $(READY) ## write docs/settings.md and docs/faults.md from the code
+docs: $(READY) ## write docs/settings.md, docs/faults.md and docs/figures.md from the code
 	@PYTHONPATH=. $(BIN)/python docs/make_settings.py
+	@PYTHONPATH=. $(BIN)/python docs/make_figures.py
 	@PYTHONPATH=. $(BIN)/python docs/make_faults.py
 
 pictures: $(READY) ## draw docs/pictures from real runs (some minutes, on a machine that does nothing else)

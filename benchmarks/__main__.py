@@ -121,6 +121,8 @@ def _single(what: Measured, data: Path) -> Measured:
             return stats.measure(data, what["workers"], rounds=int(8 * what["seconds"]))
         case "top":
             return top.measure(data, what["workers"], rounds=int(4 * what["seconds"]))
+        case "metrics":
+            return top.measure_metrics(data, what["workers"], rounds=int(4 * what["seconds"]))
         case _:
             return ours.memory(data)
 
@@ -428,14 +430,14 @@ def _stats(arguments: argparse.Namespace) -> Measured:
     return _several(arguments, "stats", figures, workers=arguments.workers, seconds=arguments.seconds)
 
 
-def _top(arguments: argparse.Namespace) -> Measured:
+def _watched(arguments: argparse.Namespace, name: str, beside: str) -> Measured:
     WORKLOADS["mnist"].write(arguments.data, note)
     figures = {
-        "slower": ("% less throughput beside `loader top`", "wanted ≤ 1"),
+        "slower": (f"% less throughput beside {beside}", "wanted ≤ 1"),
         "supervisor_ms": ("ms of the supervisor's CPU a second", ""),
-        "top_ms": ("ms of the command's own CPU a second", ""),
+        "own_ms": ("ms of the command's own CPU a second", ""),
     }
-    return _several(arguments, "top", figures, workers=arguments.workers, seconds=arguments.seconds)
+    return _several(arguments, name, figures, workers=arguments.workers, seconds=arguments.seconds)
 
 
 def _cold(arguments: argparse.Namespace) -> Measured:
@@ -487,7 +489,8 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "many_workers": _many_workers,
     "shared": _shared,
     "stats": _stats,
-    "top": _top,
+    "top": partial(_watched, name="top", beside="`loader top`"),
+    "metrics": partial(_watched, name="metrics", beside="`loader metrics`, scraped each second"),
 }
 
 

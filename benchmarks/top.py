@@ -1,4 +1,4 @@
-"""What it costs to watch a loader: `loader top` in a terminal of its own, refreshing every second, against nobody looking."""
+"""What it costs to watch a loader, refreshing every second: `loader top` in a terminal of its own, and `loader metrics`, against nobody looking."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,44 +21,77 @@ from benchmarks.workloads import WORKLOADS
 _WARM_S = 2.0
 _ROUND_S = 1.0  # a refresh
 
+_Processes = tuple["subprocess.Popen[bytes]", "subprocess.Popen[bytes]"]  # who looks, and who pays for it; they may be the same
+
+# What Prometheus does: another process, which asks for the page and reads it.
+_SCRAPE = """
+import sys, time, urllib.request
+while True:
+    with urllib.request.urlopen(sys.argv[1], timeout=10) as page:
+        page.read()
+    time.sleep(1)
+"""
+
 
 def measure(data: Path, workers: int, rounds: int) -> dict[str, Any]:
-    """Return by how many per cent training on `mnist` is slower beside `loader top`, and the CPU time that a refresh takes, in ms.
+    """Return by how many per cent training on `mnist` is slower beside `loader top`, and the CPU time that a refresh takes, in ms."""
+    return _beside(_top, data, workers, rounds)
 
-    One loader is read in rounds, and the command is stopped in every other one.
-    """
+
+def measure_metrics(data: Path, workers: int, rounds: int) -> dict[str, Any]:
+    """Return the same for a scrape of `loader metrics` each second."""
+    return _beside(_metrics, data, workers, rounds)
+
+
+def _beside(watching: Callable[[int], AbstractContextManager[_Processes]], data: Path, workers: int, rounds: int) -> dict[str, Any]:
+    """Read one loader in rounds, and stop whoever looks in every other one."""
     workload = WORKLOADS["mnist"]
     with workload.loader(data, workers) as loader:
         batches = loader.batches()
         _rate(batches, _WARM_S)
-        with _top(os.getpid()) as top:
+        with watching(os.getpid()) as (looking, paying):
             _rate(batches, _WARM_S)
             ratios, supervising, showing = [], [], []
             for _ in range(rounds):
-                top.send_signal(signal.SIGSTOP)
-                alone, quiet_ns, _ = _round(batches, loader.pid, top.pid)
-                top.send_signal(signal.SIGCONT)
-                watched, busy_ns, top_ns = _round(batches, loader.pid, top.pid)
+                looking.send_signal(signal.SIGSTOP)
+                alone, quiet_ns, _ = _round(batches, loader.pid, paying.pid)
+                looking.send_signal(signal.SIGCONT)
+                watched, busy_ns, paid_ns = _round(batches, loader.pid, paying.pid)
                 ratios.append(100 * (alone / watched - 1))
                 supervising.append((busy_ns - quiet_ns) / 1e6 / _ROUND_S)
-                showing.append(top_ns / 1e6 / _ROUND_S)
-            assert top.poll() is None, f"loader top has ended with {top.returncode}"
-    return {"slower": statistics.median(ratios), "supervisor_ms": statistics.median(supervising), "top_ms": statistics.median(showing)}
+                showing.append(paid_ns / 1e6 / _ROUND_S)
+            for process in (looking, paying):
+                assert process.poll() is None, f"{process.args} has ended with {process.returncode}"
+    return {"slower": statistics.median(ratios), "supervisor_ms": statistics.median(supervising), "own_ms": statistics.median(showing)}
 
 
 @contextlib.contextmanager
-def _top(trainer: int) -> Iterator[subprocess.Popen[bytes]]:
+def _top(trainer: int) -> Iterator[_Processes]:
     terminal, end = pty.openpty()
     top = subprocess.Popen([sys.executable, "-m", "loader", "top", str(trainer)], stdin=end, stdout=end, stderr=subprocess.DEVNULL)
     os.close(end)
     screen = subprocess.Popen(["cat"], stdin=terminal, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(terminal)
     try:
-        yield top
+        yield top, top
     finally:
         top.kill()
         top.wait()
         screen.wait()
+
+
+@contextlib.contextmanager
+def _metrics(trainer: int) -> Iterator[_Processes]:
+    exporter = subprocess.Popen([sys.executable, "-m", "loader", "metrics", "--port", "0"], stdout=subprocess.PIPE)
+    assert exporter.stdout is not None
+    url = exporter.stdout.readline().decode().partition(" at ")[2].partition(";")[0]
+    scraper = subprocess.Popen([sys.executable, "-c", _SCRAPE, url])
+    try:
+        yield scraper, exporter
+    finally:
+        for process in (scraper, exporter):
+            process.kill()
+            process.wait()
 
 
 def _round(batches: Any, *pids: int) -> tuple[float, int, int]:

@@ -207,6 +207,10 @@ def test_data_that_is_far_away_comes_by_one_door_for_each_library() -> None:
     assert importers("fsspec") == {"data/remote/fsspec_store.py"}
 
 
+def test_figures_go_to_prometheus_by_one_door() -> None:
+    assert importers("prometheus_client") == {"watch/metrics/prometheus.py"}
+
+
 def test_other_systems_are_asked_for_their_memory_in_one_place() -> None:
     assert importers("psutil") == {"machine.py"}
 

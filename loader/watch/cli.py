@@ -9,6 +9,7 @@ from loader.watch.bench import bench
 from loader.watch.describe import describe
 from loader.watch.fetch.fetch import fetch
 from loader.watch.inspect.inspect import inspect
+from loader.watch.metrics.metrics import metrics
 from loader.watch.pack import pack
 from loader.watch.serve import serve
 from loader.watch.show import show
@@ -25,6 +26,7 @@ def main() -> None:
 
 main.add_command(status)
 main.add_command(top)
+main.add_command(metrics)
 main.add_command(set_command)
 main.add_command(inspect)
 main.add_command(describe)

@@ -125,7 +125,7 @@ def test_of_two_with_one_name_set_wants_a_pid(train: Loader) -> None:
         assert command("set", supervisor_of(other), "workers=3").returncode == 0
 
 
-@pytest.mark.parametrize("name", ["status", "set", "top", "tune", "bench", "inspect"])
+@pytest.mark.parametrize("name", ["status", "set", "top", "metrics", "tune", "bench", "inspect"])
 def test_help_has_examples_each_in_a_line_of_its_own(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_here(name, "--help") == 0
     text = capsys.readouterr().out

@@ -10,7 +10,8 @@ Of a shared loader, rates, waits, position and verdict are those of the reader t
     seconds_since_last_batch                                      since the trainer took a batch, to a second; null before the first
     last_minute                                      a point for each second: see `minute`
     decisions                                        the latest ones, newest first: [{"ago_s": 12.3, "text": "2 → 4 workers: …"}]
-    workers[…]                                       also number, sample, memory_bytes, restarts
+    totals                                           what was counted since the loader was made, for rates over any time
+    workers[…]                                       also number, sample, memory_bytes, busy_s, restarts
 
 It is put together when somebody asks. Between two questions it costs a look at the board each second.
 """
@@ -28,6 +29,7 @@ from loader.ipc.loader_identity import identity
 from loader.ipc.records import TicketKind
 from loader.measure.meter import Meter
 from loader.measure.minute import LastMinute
+from loader.measure.moments import Moment
 from loader.produce.worker import WorkerContext
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.sample_names import SampleNames
@@ -98,6 +100,7 @@ class Status:
             "seconds_since_last_batch": None if seconds_since_last_batch is None else round(seconds_since_last_batch, 1),
             "last_minute": self._minute.as_dict(),
             "decisions": self._decisions(now),
+            "totals": _totals(Moment.of(self._board, now)),
         }
 
     def _decisions(self, now: float) -> list[dict[str, Any]]:
@@ -114,6 +117,7 @@ class Status:
             "number": number,
             "sample": self._sample(number),
             "memory_bytes": self._memory.sizes.get(number),
+            "busy_s": self._board.workers[number][WorkerCell.BUSY_NS] / 1e9,
             "restarts": self._board.workers[number][WorkerCell.RESTARTS],
         }
 
@@ -135,3 +139,17 @@ class Status:
 
 def _in_words(decision: Decision) -> str:
     return f"{decision.before} → {decision.after} workers: {decision.reason}"
+
+
+def _totals(moment: Moment) -> dict[str, Any]:
+    objects, nbytes, _, waited_ns, _ = moment.fetches
+    return {
+        "batches": moment.batches,
+        "samples": moment.samples,
+        "trainer_wait_s": moment.wait_ns / 1e9,
+        "copies": moment.copies,
+        "slots_full_s": moment.nothing_to_fill_ns / 1e9,
+        "fetched_objects": objects,
+        "fetched_bytes": nbytes,
+        "fetch_wait_s": waited_ns / 1e9,
+    }
