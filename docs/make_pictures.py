@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from loader.watch.client import loaders
 from loader.watch.top.asker import answer_of
 from loader.watch.top.screen import screen
 from loader.watch.top.watched import Watched
+from loader.watch.top.web import web_server
 
 FOLDER = Path(__file__).parent / "pictures"
 WIDTH, HEIGHT = 92, 26
@@ -63,6 +66,7 @@ def top() -> None:
         training = subprocess.Popen([sys.executable, "train.py"], cwd=folder, env={**os.environ, "PYTHONPATH": search})
         try:
             watched = _watch(training)
+            _photograph(watched, FOLDER / "top_web.png")
         finally:
             training.kill()
             training.wait()
@@ -98,6 +102,23 @@ def _all_at_work(watched: Watched) -> bool:
     """Whether each worker is at a sample, as nearly always: so the picture shows some."""
     status = watched.view(time.monotonic()).status or {}
     return all(worker["sample"] for worker in status.get("workers", []))
+
+
+def _photograph(watched: Watched, path: Path) -> None:
+    """Open `loader top --web` in Chromium, and save what is seen. Needs Playwright and a Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with web_server(0, 1.0, "key") as server, sync_playwright() as playwright:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        pid = (watched.view(time.monotonic()).status or {})["pid"]
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1000, "height": 800})
+        page.goto(f"{server.url}/#pid={pid}&key=key")
+        page.get_by_text("samples/s").first.wait_for(state="attached")
+        time.sleep(6)  # until there are rates of the workers
+        page.screenshot(path=path, full_page=True)
+        browser.close()
+        server.shutdown()
 
 
 def _save(watched: Watched, path: Path) -> None:

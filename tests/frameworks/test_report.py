@@ -141,6 +141,21 @@ with tempfile.TemporaryDirectory() as folder, make() as train, make() as val:
     )
 
 
+def test_tensorboards_own_callback_behind_it_writes_the_figures(keras_script: Run) -> None:
+    """As the callbacks of Weights & Biases and MLflow do: each is given the logs of the epoch."""
+    keras_script(
+        SETUP
+        + """
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+with tempfile.TemporaryDirectory() as folder, make() as train:
+    classifier().fit(train, epochs=2, verbose=0, callbacks=[train.report_callback(), keras.callbacks.TensorBoard(folder)])
+    written = EventAccumulator(f"{folder}/train").Reload()
+    assert {f"epoch_{name}" for name in FIGURES} <= set(written.Tags()["tensors"]), written.Tags()
+    assert len(written.Tensors("epoch_loader_wait")) == 2
+"""
+    )
+
+
 def test_keras_waits_for_the_device_no_more_often_because_of_it(keras_script: Run) -> None:
     keras_script(
         SETUP
