@@ -86,6 +86,16 @@ def test_loaders_come_and_go_and_one_that_died_is_counted(server: Server, train:
     assert {key[1] for key in scrape(server.url)} == {"train"}
 
 
+def test_each_reader_of_a_shared_loader_is_counted(server: Server) -> None:
+    with Loader(SOURCE, 8, workers=1, name="pool", shared=True) as one, Loader.attach("pool", epoch=0) as other:
+        mine, theirs = one.batches(), other.batches()
+        for _ in range(5):
+            next(mine)
+            next(theirs)
+        found = scrape(server.url)
+        assert [found["loader_reader_batches_delivered_total", "pool", reader] for reader in "01"] == [5, 5]
+
+
 def test_a_loader_that_hangs_is_down_under_its_name_and_one_that_is_killed_is_gone(server: Server, train: Loader) -> None:
     with Loader(SOURCE, 8, workers=1, name="val") as val:
         take(val)

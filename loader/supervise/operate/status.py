@@ -152,4 +152,5 @@ def _totals(moment: Moment) -> dict[str, Any]:
         "fetched_objects": objects,
         "fetched_bytes": nbytes,
         "fetch_wait_s": waited_ns / 1e9,
+        "readers": [{"number": one.number, "batches": one.batches, "samples": one.samples, "wait_s": one.wait_ns / 1e9} for one in moment.readers],
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from loader.measure import verdict
+from loader.measure.kinds import Kind
 
 Status = Mapping[str, Any]
 Values = Iterable[tuple[Mapping[str, str], float]]
@@ -63,29 +63,38 @@ def _counter(name: str, says: str, *path: str) -> Family:
     return Family(name, Type.COUNTER, says, lambda status: _one(status, path))
 
 
-def _one(status: Status, path: Iterable[str]) -> Values:
+def _at(status: Status, path: Iterable[str]) -> Any:
     found: Any = status
     for key in path:
         found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def _one(status: Status, path: Iterable[str]) -> Values:
+    found = _at(status, path)
     return [({}, float(found))] if isinstance(found, int | float) else []
 
 
-def _each(kind: Type, name: str, says: str, where: str, label: str, named: str, key: str, scale: float = 1.0) -> Family:
+def _each(kind: Type, name: str, says: str, where: tuple[str, ...], label: str, named: str, key: str, scale: float = 1.0) -> Family:
     """Return a family with a figure for each of a list of things."""
 
     def read(status: Status) -> Values:
-        found = [(one.get(named), one.get(key)) for one in status.get(where) or []]
+        found = [(one.get(named), one.get(key)) for one in _at(status, where) or []]
         return [({label: str(who)}, value * scale) for who, value in found if who is not None and value is not None]
 
     return Family(name, kind, says, read, (label,))
 
 
 def _by_worker(kind: Type, name: str, says: str, key: str) -> Family:
-    return _each(kind, f"loader_worker_{name}", says, "workers", "worker", "number", key)
+    return _each(kind, f"loader_worker_{name}", says, ("workers",), "worker", "number", key)
 
 
 def _by_stage(name: str, says: str, key: str, scale: float = 1.0) -> Family:
-    return _each(Type.GAUGE, f"loader_stage_{name}", says, "stages", "stage", "name", key, scale)
+    return _each(Type.GAUGE, f"loader_stage_{name}", says, ("stages",), "stage", "name", key, scale)
+
+
+def _by_reader(name: str, says: str, key: str) -> Family:
+    return _each(Type.COUNTER, f"loader_reader_{name}", says, ("totals", "readers"), "reader", "number", key)
 
 
 def _from_afar(name: str, says: str, *path: str) -> Family:
@@ -95,12 +104,16 @@ def _from_afar(name: str, says: str, *path: str) -> Family:
 
 def _verdict(status: Status) -> Values:
     said = status.get("verdict_kind") or ""
-    known = [kind.value for kind in verdict.Kind]
+    known = [kind.value for kind in Kind]
     return [({"loader_verdict": kind}, float(kind == said)) for kind in (known if said in known or not said else [*known, said])]
 
 
 def _slots(status: Status) -> Values:
     return [({"state": state}, float(count)) for state, count in (status.get("slots") or {}).items()]
+
+
+def _slow_readers(status: Status) -> Values:
+    return [({"reader": str(one.get("number"))}, float(one.get("state") == "slow")) for one in status.get("readers") or []]
 
 
 def _script(status: Status) -> Values:
@@ -126,6 +139,11 @@ FAMILIES = (
     _gauge("loader_verdict_gain_ratio", "How many times as fast training could be if that were cured.", "verdict_gain"),
     Family("loader_slots", Type.GAUGE, "Slots of shared memory: free, being filled, ready, lent to training.", _slots, ("state",)),
     _counter("loader_slots_full_seconds_total", "Time in which all slots were full, so that workers had nothing to do.", "totals", "slots_full_s"),
+    # Which reader of a shared loader?
+    _by_reader("batches_delivered_total", "Batches that a reader of a shared loader took; reader 0 is the script that made it.", "batches"),
+    _by_reader("samples_delivered_total", "Samples that it took.", "samples"),
+    _by_reader("wait_seconds_total", "Time that it waited for data.", "wait_s"),
+    Family("loader_reader_slow", Type.GAUGE, "1 if it is the slow one, for which others wait.", _slow_readers, ("reader",)),
     # Which stage?
     _by_stage("time_ratio", "Share of the workers' busy time, over the last 10 s.", "share"),
     _by_stage("sample_seconds", "Time that it takes for a sample in one worker, over the last 10 s.", "ms_per_sample", 1e-3),

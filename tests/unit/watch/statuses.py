@@ -54,4 +54,15 @@ def status(workers: int = 2, **changes: Any) -> dict[str, Any]:
     return known | changes
 
 
+READER = {"epoch": 3, "batch": 612, "samples_per_s": 600.0, "wait_ratio": 0.1, "shares_with": [], "state": "reads"}
+SHARED = {
+    "readers": [READER | {"number": 0, "pid": 76}, READER | {"number": 3, "pid": 80, "state": "slow"}],
+    "totals": status()["totals"]
+    | {
+        "readers": [
+            {"number": 0, "batches": 20, "samples": 640, "wait_s": 2.0},
+            {"number": 3, "batches": 10, "samples": 320, "wait_s": 0.0},
+        ]
+    },
+}
 FAR = {"in_flight": 12, "objects_per_s": 5.0, "bytes_per_s": 1e6, "waiting": 0.6, "retries": 3, "hits": 9}

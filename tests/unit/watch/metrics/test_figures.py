@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from loader.measure.verdict import Kind
+from loader.measure.kinds import Kind
 from loader.watch.metrics.families import FAMILIES, Type
 from loader.watch.metrics.figures import UP, Asked, figures
-from tests.unit.watch.statuses import FAR, status
+from tests.unit.watch.statuses import FAR, SHARED, status
 
 TRAIN = {"loader": "train", "pid": "77"}
 
@@ -33,6 +33,10 @@ def test_a_loader_that_answers_has_all_figures_but_those_of_what_it_does_not_do(
     found = told()
     assert {name for name, samples in found.items() if not samples} == {
         "loader_memory_allowed_workers",
+        "loader_reader_batches_delivered_total",
+        "loader_reader_samples_delivered_total",
+        "loader_reader_wait_seconds_total",
+        "loader_reader_slow",
         "loader_fetch_requests_in_flight",
         "loader_fetched_objects_total",
         "loader_fetched_bytes_total",
@@ -54,6 +58,12 @@ def test_what_comes_from_afar_is_told_where_something_does() -> None:
     assert found["loader_fetched_bytes_total"] == [(TRAIN, 900.0)]
     assert found["loader_fetch_cache_hits_total"] == [(TRAIN, 9.0)]
     assert found["loader_fetch_requests_in_flight"] == [(TRAIN, 12.0)]
+
+
+def test_each_reader_of_a_shared_loader_is_told() -> None:
+    found = told(Asked("train", "77", status() | SHARED))
+    assert found["loader_reader_samples_delivered_total"] == [(TRAIN | {"reader": "0"}, 640.0), (TRAIN | {"reader": "3"}, 320.0)]
+    assert found["loader_reader_slow"] == [(TRAIN | {"reader": "0"}, 0.0), (TRAIN | {"reader": "3"}, 1.0)]
 
 
 @pytest.mark.parametrize("kind", [*(kind.value for kind in Kind), "something_new"])

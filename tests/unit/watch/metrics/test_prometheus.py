@@ -12,12 +12,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from loader.watch.metrics.families import FAMILIES
 from loader.watch.metrics.figures import UP, Asked, figures
 from loader.watch.metrics.prometheus import page
-from tests.unit.watch.statuses import FAR, status
+from tests.unit.watch.statuses import FAR, SHARED, status
 
 Parser = Callable[[str], Iterable[Metric]]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 FORMATS: dict[str, Parser] = {"text/plain; version=0.0.4": parse_text, OPENMETRICS: parse_openmetrics}
-EVERYTHING = status(network=FAR, memory=status()["memory"] | {"reduced_to": 1})
+EVERYTHING = status(network=FAR, memory=status()["memory"] | {"reduced_to": 1}) | SHARED
 
 each_format = pytest.mark.parametrize(("accept", "parse"), FORMATS.items(), ids=["text", "openmetrics"])
 
