@@ -55,9 +55,7 @@ class Lister:
                 unlike = len(fetched.content) != end - start or fetched.size not in (copy.size, UNKNOWN_SIZE)
                 if unlike or versions.setdefault(copy.url, fetched.version) != fetched.version:
                     raise FetchError(copy.url, f"is not the object of {copy.size:,} bytes that was to be fetched; it has been changed")
-                with open(copy.path, "r+b") as file:
-                    file.seek(copy.start + start)
-                    file.write(fetched.content)
+                _write(copy, start, fetched.content)
             self._count(end - start)
 
         for copy in copies:
@@ -134,6 +132,17 @@ class Lister:
                 if not problem.passes or time.monotonic() + wait_s > deadline:
                     raise _error(url, problem, failures)
                 await asyncio.sleep(wait_s)
+
+
+def _write(copy: Copy, start: int, content: bytes) -> None:
+    try:
+        with open(copy.path, "r+b") as file:
+            file.seek(copy.start + start)
+            file.write(content)
+    except OSError as error:
+        raise FetchError(
+            copy.url, f"can't be written to {copy.path} ({error.strerror}). What to do: make room there, or check who may write"
+        ) from None
 
 
 def _error(url: str, problem: Problem, failures: int) -> Exception:

@@ -268,5 +268,8 @@ def _write(line: dict[str, Any]) -> None:
 
 def _write_all(content: bytes) -> None:
     rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(1, rest) :]  # fails if nobody reads any more, which ends this process
+    try:
+        while rest:
+            rest = rest[os.write(1, rest) :]
+    except BrokenPipeError:  # nobody reads any more
+        os._exit(1)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from loader.data.remote import scouting
+from loader.data.remote.objects import UNKNOWN_VERSION, Copy
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.scouting import Scout
 from loader.errors import FetchError
@@ -51,3 +55,30 @@ def test_a_large_answer_ends_the_line_that_was_drawn_once(monkeypatch: pytest.Mo
     Scout(StorageOptions()).about(MANY)
     assert isinstance(sys.stderr, Terminal)
     assert sys.stderr.getvalue() == "\rs3://bucket/folder/object-000000: 7 objects so far\n"
+
+
+def asked(question: dict[str, object]) -> subprocess.Popen[str]:
+    """Return a child that has got a question and nobody who listens to it."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", scouting._CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdout.close()
+    with child.stdin:
+        child.stdin.write(f"{json.dumps(sys.path)}\n{json.dumps(question | {'options': {}, 'request_s': 10.0})}\n")
+    return child
+
+
+def test_a_child_ends_without_a_word_when_nobody_listens_any_more() -> None:
+    url = "http://127.0.0.1:9/x"  # where nobody answers
+    with asked({"what": "about", "url": url, "more": [[url]]}) as child:
+        assert child.stderr is not None
+        assert child.stderr.read() == ""
+    assert child.returncode == 1
+
+
+def test_where_a_copy_can_not_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"content")
+    with pytest.raises(FetchError, match=r"can't be written to /dev/full \(No space left on device\)"):
+        Scout(StorageOptions()).bring([Copy(f"file://{tmp_path}/x", 7, UNKNOWN_VERSION, "/dev/full")])
