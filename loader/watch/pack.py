@@ -30,7 +30,8 @@ def pack(source: str, target: str, as_json: bool, jobs: int | None, scratch: str
     """Write many small files to a few large ones, read faster.
 
     All samples of SOURCE go to .npy files in the new folder TARGET. SOURCE is a folder, a glob in quotes or a manifest of .npy files, pictures,
-    sound, .npz files or texts. For anything else, SOURCE is SCRIPT:FUNCTION, which returns a source, or a Loader, whose transforms are left out.
+    sound, .npz files or texts, or the URL of .npy files. For anything else, SOURCE is SCRIPT:FUNCTION, which returns a source, or a Loader, whose
+    transforms are left out.
 
     Samples are decoded as for training, and must have one shape. x, labels and weights get a file each. IDs and classes are kept beside them:
     NpyArrays.from_pack(TARGET) is the source.

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import NpyArrays
+from loader import NpyArrays, NpyFiles
+from tests.batches import assert_same, inline
 from tests.cli.commands import run_here
 from tests.servers.fronts import Front
+from tests.servers.shared import Bucket
 
 
 def test_a_folder_of_classes_is_packed(npy_folder: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,5 +59,20 @@ def test_a_pack_is_written_to_a_url(npy_folder: Any, front: Callable[..., Front]
     assert f"{'x.npy':<16} {4096 + 8 * 48:>16,} bytes\n" in printed
     assert printed.endswith(f"This loads it: NpyArrays.from_pack('{url}')\n")
     assert len(NpyArrays.from_pack(url)) == 8
-    assert run_here("pack", url, str(tmp_path / "other")) == 2
-    assert "is a URL; how samples are made of what is there, SCRIPT:FUNCTION says" in capsys.readouterr().err
+
+
+def test_what_lies_at_a_url_is_packed(
+    npy_folder: Any, s3_bucket: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_bucket.environment.items():
+        monkeypatch.setenv(name, value)
+    folder = npy_folder(8, classes=2)
+    s3_bucket.put_folder(folder, "train/")
+    s3_bucket.put("texts/a.txt", b"a")
+    assert run_here("pack", f"{s3_bucket.url}/train", str(tmp_path / "packed"), "--jobs", "0") == 0
+    assert_same(inline(NpyArrays.from_pack(tmp_path / "packed"), 4), inline(NpyFiles.from_folder(folder), 4))
+    assert run_here("pack", f"{s3_bucket.url}/train/*/*1.npy", str(tmp_path / "some"), "--jobs", "0") == 0
+    assert "1 samples, (x: (4, 3) float32), read back" in capsys.readouterr().out
+    assert run_here("describe", f"{s3_bucket.url}/train/c0/000000.npy", "--jobs", "0") == 0
+    assert run_here("describe", f"{s3_bucket.url}/texts") == 2
+    assert "holds text; how samples are made of them, SCRIPT:FUNCTION says: it returns a source of URLs" in capsys.readouterr().err
