@@ -18,33 +18,15 @@ from typing import NamedTuple
 
 from loader.data.stopwatch import TIMING_CELLS, Timing
 from loader.ipc.board import Board, Cells, SupervisorCell, TrainerCell, WorkerCell, WorkerState
-from loader.ipc.who_reads import Present, who_reads
+from loader.ipc.who_reads import who_reads
 from loader.measure.network import FETCH_CELLS
+from loader.measure.reading import Reading
 
 # A pause is at least this long, and this many times as long as a step usually takes.
 _PAUSE_S = 1.0
 _PAUSE_STEPS = 4
 # A trainer that waits for this share of a gap does not pause: it has no data to continue with.
 _WAITS = 0.5
-
-
-class Reading(NamedTuple):
-    """The counters of a reader of a shared loader at one time."""
-
-    number: int
-    pid: int
-    wait_ns: int = 0
-    samples: int = 0
-    batches: int = 0
-    copies: int = 0
-    lent: int = 0
-
-    @classmethod
-    def of(cls, reader: Present, board: Board) -> Reading:
-        """Read them."""
-        cells = board.reader(reader.number)
-        counters = (TrainerCell.WAIT_NS, TrainerCell.SAMPLES, TrainerCell.BATCHES, TrainerCell.COPIES, TrainerCell.LENT_GAUGE)
-        return cls(reader.number, reader.pid, *(cells[cell] for cell in counters))
 
 
 class Moment(NamedTuple):

@@ -29,6 +29,7 @@ class ReaderStats:
         samples_per_s: that it took, over the last 10 s, or since it came.
         wait_ratio: share of that time that it waited for data, 0 to 1.
         shares_with: numbers of the readers that are handed the same batches; if there are none, its batches are made for it alone.
+        rank: of a data-parallel job, which gets batches of its own; None if there are no others.
         state: "slow" if it needs more time for a batch than the fastest reader, and its data is there; "paused" if it takes none, and does not wait.
     """
 
@@ -40,6 +41,7 @@ class ReaderStats:
     wait_ratio: float
     shares_with: list[int]
     state: State = "reads"
+    rank: int | None = None
 
     @property
     def pace(self) -> float:
@@ -50,6 +52,8 @@ class ReaderStats:
     def sharing(self) -> str:
         """Whether it shares its batches, in words."""
         others = len(self.shares_with)
+        if self.rank is not None:
+            return f"rank {self.rank}" + f", shares with {others}" * bool(others)
         return f"shares with {others} other{'s' * (others != 1)}" if others else "a stream of its own"
 
     def __str__(self) -> str:
@@ -91,7 +95,7 @@ def readers_of(moments: Sequence[Moment], places: Sequence[tuple[int, int]], com
         others = [one.number for one, other in zip(moments[-1].readers, companies, strict=True) if other == company and one is not reading]
         paused = not pace.samples and pace.elapsed_s >= _PAUSE_S and reading.number not in waiting
         state: State = "paused" if paused else "reads"
-        found.append(ReaderStats(reading.number, reading.pid, epoch, batch, pace.samples_per_s, pace.wait_ratio, others, state))
+        found.append(ReaderStats(reading.number, reading.pid, epoch, batch, pace.samples_per_s, pace.wait_ratio, others, state, reading.rank))
         taken.append(reading.batches - seen[0][1].batches)
     fastest = max((one.pace for one, batches in zip(found, taken, strict=True) if batches >= _ENOUGH_BATCHES), default=0.0)
     return [
@@ -100,14 +104,14 @@ def readers_of(moments: Sequence[Moment], places: Sequence[tuple[int, int]], com
 
 
 def sharing_of(moments: Sequence[Moment]) -> SharingStats | None:
-    """Return what sharing saves; None if fewer than two readers take batches, or too few to tell."""
+    """Return what sharing saves; None if fewer than two readers take batches, or too few to tell, or they are ranks, each with its own batches."""
     now = moments[-1]
     same = [moment for moment in moments if [one[:2] for one in moment.readers] == [one[:2] for one in now.readers]]
     since = [read_by(reading, same)[0] for reading in now.readers]
     taken = [(now_one.samples - then.samples, now_one.batches - then.batches) for now_one, (_, then) in zip(now.readers, since, strict=True)]
     fastest, batches = max(taken, default=(0, 0))
     readers = sum(samples > 0 for samples, _ in taken)
-    if readers < 2 or batches < _ENOUGH_BATCHES:
+    if readers < 2 or batches < _ENOUGH_BATCHES or any(one.rank is not None for one in now.readers):
         return None
     return SharingStats(readers, max(1.0, (now.made - same[0].made) / fastest), sum(samples for samples, _ in taken) / fastest)
 

@@ -124,9 +124,9 @@ class Readers:
         self._board.supervisor[SupervisorCell.QUOTA_GAUGE] = self._schedule.quota
         self._board.supervisor[SupervisorCell.READERS_GAUGE] = len(self._attached)
         if self._pool.name is not None:
-            pids = {0: self._trainer, **{number: reader.pid for number, reader in self._attached.items()}}
-            company = self._schedule.company()
-            tell_who_reads(self._board.readers, [Present(number, pids[number], first) for number, first in company.items()])
+            who = {0: (self._trainer, 0), **{number: (reader.pid, reader.first) for number, reader in self._attached.items()}}
+            company = [(number, *who[number], lowest) for number, lowest in self._schedule.company().items()]
+            tell_who_reads(self._board.readers, [Present(number, pid, lowest, self._pool.rank_of(first)) for number, pid, first, lowest in company])
 
     @property
     def descriptors(self) -> Iterator[int]:

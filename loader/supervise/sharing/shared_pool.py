@@ -39,6 +39,10 @@ class SharedPool:
         """Return the number of the first batch of a rank in the pool's plan, which begins with those of the trainer that made the loader."""
         return 0 if rank is None else (rank - self.rank) % self.world * self.batches
 
+    def rank_of(self, first: int) -> int | None:
+        """Return the rank whose first batch has this number; None if there is only one."""
+        return (self.rank + first // self.batches) % self.world if self.world > 1 else None
+
     def is_meant(self, request: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
         """Whether a request is for this loader, and not for one of the same name in another job.
 

@@ -182,6 +182,7 @@ def _company(reader: Mapping[str, Any]) -> str:
     """Return how a reader gets its batches, in words."""
     others, state = reader.get("shares_with") or [], reader.get("state")
     words = f"shared with {', '.join(map(str, others))}" if others else "made for it alone"
+    words = words if reader.get("rank") is None else f"rank {reader['rank']}"
     return words if state in (None, "reads") else f"{state}, {words}"
 
 

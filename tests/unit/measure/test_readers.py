@@ -13,8 +13,9 @@ from loader.ipc.board import Board, SupervisorCell, TrainerCell, WorkerCell, Wor
 from loader.ipc.who_reads import Present, tell_who_reads, who_reads
 from loader.measure import meter as module
 from loader.measure.meter import Meter
-from loader.measure.moments import Moment, Reading, led
+from loader.measure.moments import Moment, led
 from loader.measure.readers import ReaderStats, held_up_by, readers_of, sharing_of
+from loader.measure.reading import Reading
 from loader.measure.stats import Stats
 
 
@@ -143,7 +144,7 @@ def board() -> Iterator[Board]:
 
 
 def test_who_reads_is_one_word_each_and_gone_with_the_supervisor(board: Board) -> None:
-    readers = [Present(0, 2**22, 0), Present(3, 17, 3), Present(32, 18, 0)]
+    readers = [Present(0, 2**22, 0, 0), Present(3, 17, 3), Present(32, 18, 0, 1000)]
     tell_who_reads(board.readers, readers)
     assert who_reads(board.readers) == readers
     tell_who_reads(board.readers, readers[1:])
@@ -180,6 +181,15 @@ def test_of_a_loader_whose_owner_does_not_read_the_others_are_shown(board: Board
     assert Stats.from_dict(found.as_dict()) == found
     assert "reader 17" in str(found)
     assert "2 readers, 1.5" in str(found)
+
+
+def test_ranks_are_named_as_such_and_share_nothing() -> None:
+    moments = Readers((20, 0.0), (20, 0.0), made=40).moments()
+    ranks = [moment._replace(readers=tuple(one._replace(rank=one.number) for one in moment.readers)) for moment in moments]
+    found = readers_of(ranks, [(0, 0)] * 2, [0, 1], [])
+    assert [reader.rank for reader in found] == [0, 1]
+    assert str(found[1]).endswith("waits 0%, rank 1")
+    assert sharing_of(ranks) is None
 
 
 def test_a_loader_that_is_not_shared_has_no_readers(board: Board) -> None:
