@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from loader.ipc.channels import read_records, wait_readable
 from loader.ipc.records import TICKET_BYTES, Ticket, unpack_tickets
 
+_IDLE_S = 0.1
+
 
 class TicketQueue:
     """The tickets of one worker.
@@ -16,15 +18,19 @@ class TicketQueue:
         pipe: descriptor that they come from.
         expect: is told of tickets when they come, long before they are done, where samples are far away; else None, and nobody looks for more
             before those that came are done.
+        idle: is called while none come, again and again until it returns False or some do; None: there is nothing to do meanwhile.
     """
 
-    def __init__(self, pipe: int, expect: Callable[[Sequence[Ticket]], None] | None) -> None:
+    def __init__(self, pipe: int, expect: Callable[[Sequence[Ticket]], None] | None, idle: Callable[[], bool] | None = None) -> None:
         self._pipe = pipe
         self._expect = expect
+        self._idle = idle
         self._held: deque[Ticket] = deque()
 
     def wait(self) -> bool:
         """Wait until there are tickets; return False at the end of the pipe."""
+        while self._idle is not None and not wait_readable([self._pipe], _IDLE_S) and self._idle():
+            pass
         raw = read_records(self._pipe, TICKET_BYTES)
         found = list(unpack_tickets(raw))
         if self._expect is not None:

@@ -37,6 +37,7 @@ from loader.ipc.records import Done, Exhausted, Failed, Resource, Ticket, Ticket
 from loader.produce.allocator import keep_freed_memory
 from loader.produce.failures import BadRows, ResourceExhausted, exhaustion
 from loader.produce.fetch_counts import FetchCounts
+from loader.produce.fill_ahead import FillAhead
 from loader.produce.read_ahead import ReadAhead
 from loader.produce.ticket_queue import TicketQueue
 
@@ -97,7 +98,7 @@ def run(number: int, context: WorkerContext, cells: Cells, tickets: int, last_wo
     context.logs.enter(f"worker {number}", worker.whereabouts)
     cells[WorkerCell.PID_GAUGE] = os.getpid()
     cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
-    queue = TicketQueue(tickets, worker.expect if worker.expects else None)
+    queue = TicketQueue(tickets, worker.expect if worker.expects else None, worker.idle if worker.fills else None)
     while queue.wait():
         cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY
         while (ticket := queue.next()) is not None:
@@ -147,6 +148,8 @@ class _Worker:
         self._stopwatch = Stopwatch(cells.timing(), clocks=True)
         self._fetch_counts = FetchCounts(context.pipeline.source, cells)
         self.expects = context.pipeline.source.rows_at_once > 0  # samples that are far away
+        self._fill_ahead = FillAhead(context.pipeline.source, context.plan)
+        self.fills = self._fill_ahead.useful
         self._read_ahead = ReadAhead(context.pipeline.source, context.plan, context.arena, cells)
 
     def whereabouts(self) -> dict[str, Any]:
@@ -164,6 +167,13 @@ class _Worker:
         for ticket in tickets:
             if ticket.kind == TicketKind.ROWS:
                 self._pipeline.source.will_read(self._indices(ticket))
+                self._fill_ahead.follow(ticket)
+
+    def idle(self) -> bool:
+        """Fill the caches of what is far away, a little; return whether there may be more to do."""
+        more = self._fill_ahead.step()
+        self._fetch_counts.note()
+        return more
 
     def work(self, ticket: Ticket) -> Done | Failed | Exhausted:
         """Do what a ticket asks for and return the report."""

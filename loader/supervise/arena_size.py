@@ -128,5 +128,5 @@ def _arena(plan: EpochPlan, specs: Sequence[SampleSpec], slots: int, capacity: i
 def _need(layout: ArenaLayout, shared: SharedBytes, workers: int, far_rows: int) -> budget.Need:
     slots_bytes = layout.slots * layout.slot_nbytes
     other = layout.nbytes - slots_bytes
-    worker_bytes = budget.FAR_WORKER_BYTES if far_rows else budget.WORKER_BYTES
-    return budget.Need(layout.slots, layout.slot_nbytes, other, shared.payload, workers, shared.cache, shared.cached, worker_bytes)
+    each = budget.worker_bytes(workers, far=far_rows > 0)
+    return budget.Need(layout.slots, layout.slot_nbytes, other, shared.payload, workers, shared.cache, shared.cached, each)

@@ -19,7 +19,7 @@ from loader.data.remote.fetch_cache.fetch_cache import HEADER_BYTES
 from loader.data.remote.gather import Gather
 from loader.data.remote.objects import Span
 from loader.data.remote.options import StorageOptions
-from tests.batches import assert_same, inline, take
+from tests.batches import assert_same, copied, inline, take
 from tests.processes import supervisor_of, wait_until, wait_until_gone, workers_of
 from tests.servers.faults import Faults
 from tests.servers.fronts import Front
@@ -90,6 +90,55 @@ def test_whoever_fetches_closes_the_cache(npy_folder: Any, front: StartFront, tm
     gather.close()
     assert os.listdir(tmp_path / "cache" / CLAIMS) == []
     assert log not in {path.resolve() for path in Path("/proc/self/fd").iterdir()}
+
+
+def test_while_nobody_takes_batches_the_cache_is_filled_for_the_next_epoch(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
+    folder = npy_folder(200)
+    served = front(folder)
+    far = NpyFiles(urls_of(served, folder), cache=tmp_path / "cache")
+    expected = inline(NpyFiles(folder), 10, 2, shuffle=True)
+    served.forget()
+    with Loader(far, 10, workers=2, shuffle=True, slots=3) as loader:
+        batches = loader.batches()
+        found = [copied(next(batches))]
+        wait_until(lambda: len(files_in(tmp_path / "cache")) == 200, "all is in the cache, although slots have room for 30 samples")
+        found += [copied(next(batches)) for _ in expected[1:]]
+        network = loader.stats().network
+    assert_same(found, expected)
+    assert fetched(served) <= 204
+    assert network is not None
+    assert network.hits > 300
+
+
+def test_what_is_fetched_ahead_keeps_to_the_limit_and_to_the_samples_of_the_source(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
+    folder = npy_folder(200)
+    served = front(folder)
+    kept_bytes = 100 * (HEADER_BYTES + (folder / "000000.npy").stat().st_size)
+    far = NpyFiles(urls_of(served, folder), cache=tmp_path / "cache", cache_bytes=kept_bytes).subset(range(150))
+    with Loader(far, 10, workers=2, shuffle=True, slots=3) as loader:
+        next(loader.batches())
+        wait_until(lambda: len(files_in(tmp_path / "cache")) >= 100, "the cache is full")
+        assert len(files_in(tmp_path / "cache")) <= 101
+    assert not [asked for asked in served.counts().asked if any(f"/{number:06d}.npy" in asked for number in range(150, 200)) and "GET" in asked]
+
+
+def test_what_is_fetched_ahead_and_fails_is_left_to_whoever_needs_it(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
+    folder = npy_folder(8)
+    served = front(folder, unavailable=1.0, only="000003", attempts=1)
+    choice = CacheChoice.of(tmp_path / "cache", None, far=True)
+    assert choice is not None
+    gather = Gather(StorageOptions(), 60.0, 4, 8, choice.open(StorageOptions()))
+    spans = [Span(url) for url in [*urls_of(served, folder), f"{served.endpoint}/none.npy"]]
+    gather.fill(spans)
+    wait_until(lambda: gather.idle, "all have come, or have failed")
+    assert len(files_in(tmp_path / "cache")) == 7
+    assert os.listdir(tmp_path / "cache" / CLAIMS) == []
+    gather.fill(spans[:3])
+    gather.begin(spans[:8])
+    for number, span in enumerate(spans[:8]):
+        assert bytes(gather.take(span).content) == (folder / f"{number:06d}.npy").read_bytes()
+    assert (gather.counts.hits, gather.counts.fetched) == (7, 8)
+    gather.close()
 
 
 @pytest.mark.parametrize("victim", ["worker", "supervisor"])

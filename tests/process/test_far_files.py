@@ -16,9 +16,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import ByteFiles, ConfigError, DataNotFoundError, Loader, MemoryLimitError, NpyFiles, SampleError, StateError, decode
+from loader import (
+    ByteFiles,
+    ConfigError,
+    DataNotFoundError,
+    Loader,
+    MapSource,
+    MemoryLimitError,
+    NpyFiles,
+    SampleError,
+    SampleTimeout,
+    StateError,
+    decode,
+)
 from loader import transforms as T
 from loader.data.remote import scouting
+from loader.data.remote.gather import Gather
+from loader.data.remote.objects import Span
+from loader.data.remote.options import StorageOptions
 from loader.errors import FetchError, PipelineError
 from tests.batches import assert_same, copied, inline, take
 from tests.processes import wait_until, workers_of
@@ -136,7 +151,7 @@ def test_what_fetching_takes_is_part_of_the_memory_that_a_worker_needs(npy_folde
     far = NpyFiles(urls_of(front(folder), folder))
     with Loader(far, 4, workers=2, memory_limit="150MiB") as loader, pytest.raises(MemoryLimitError, match=r"2 workers × 96\.0 MiB"):
         take(loader)
-    with Loader(far, 4, workers=1, memory_limit="150MiB") as loader:
+    with Loader(far, 4, workers=1, memory_limit="250MiB") as loader:
         assert_same(take(loader), inline(NpyFiles(folder), 4))
 
 
@@ -169,6 +184,26 @@ def test_what_fails_or_hangs_is_asked_for_again_and_nobody_is_accused(npy_folder
     assert "retries" in str(stats)
     assert type(stats).from_dict(stats.as_dict()) == stats
     assert served.counts().failed > 20
+
+
+def test_a_store_that_refuses_requests_gets_fewer_at_a_time(npy_folder: Any, front: StartFront) -> None:
+    folder = npy_folder(128)
+    served = front(folder, latency_s=0.2)
+    gather = Gather(StorageOptions(), 60.0, 64, 128)
+    spans = [Span(url) for url in urls_of(served, folder)]
+    served.set_faults(Faults(latency_s=0.2, slow_down=1.0, attempts=1))
+    gather.begin(spans[:64])
+    for span in spans[:64]:
+        gather.take(span)
+    assert served.counts().most_in_flight >= 64
+    assert gather.counts.depth < 50
+    served.set_faults(Faults(latency_s=0.2))
+    served.forget()
+    gather.begin(spans[64:])
+    for span in spans[64:]:
+        gather.take(span)
+    assert served.counts().most_in_flight < 64
+    gather.close()
 
 
 def test_what_hangs_while_a_source_is_made_is_asked_for_again(npy_folder: Any, front: StartFront, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,6 +354,32 @@ print(source[1][0][0, 0])
     assert done.stdout.startswith("PipelineError far data was read in this process before it was forked")
     assert done.stdout.endswith("1.0\n")
     assert PipelineError
+
+
+def test_a_source_that_uses_a_store_where_workers_are_forked_is_told_so_instead_of_hanging(
+    npy_folder: Any, front: StartFront, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of the loader make theirs in the worker."""
+    endpoint = front(npy_folder(8)).endpoint
+
+    class TooEarly(MapSource):
+        def __init__(self) -> None:
+            super().__init__(range(8))
+            self.store: Any = None
+
+        def open(self) -> None:
+            from obstore.store import HTTPStore
+
+            self.store = HTTPStore.from_url(endpoint, client_options={"allow_http": True})
+            self.store.get("000000.npy").bytes()
+
+        def sample(self, index: int) -> tuple[int]:
+            return (len(self.store.get(f"{index:06d}.npy").bytes()) if self.store is not None else 0,)
+
+    with Loader(TooEarly(), 4, workers=1, sample_timeout_s=0.5) as loader, pytest.raises(SampleTimeout, match="threads of the source"):
+        take(loader)
+    assert "a thread of C code" in caplog.text
+    assert "start threads in the worker" in caplog.text
 
 
 def test_lists_of_folders_that_a_web_server_can_not_give_are_refused(npy_folder: Any, front: StartFront) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
-from loader import AttachError, ConfigError, Loader, NpyArrays, SupervisorDied
+from loader import AttachError, ConfigError, Loader, NpyArrays, NpyFiles, SupervisorDied
 from loader.ipc import attachment
 from loader.ipc.board import SupervisorCell
 from loader.ipc.control_socket import SocketFolder, home
@@ -100,6 +100,25 @@ def test_each_reader_gets_the_batches_that_a_loader_without_processes_makes(name
         assert_same(take(loader, 2), expected)
         for reader in readers:
             assert reader.batches() == said_of(expected)
+
+
+def test_several_scripts_read_far_data_through_one_pool_whatever_fails_on_the_way(name: str, start: Any, npy_folder: Any, front: Any) -> None:
+    folder = npy_folder(120, (5, 4))
+    served = front(folder, latency_s=0.005, server_error=0.05, hang=0.01, attempts=2)
+    labels = np.arange(120)
+    far = NpyFiles([f"{served.endpoint}/{path.name}" for path in sorted(folder.glob("*.npy"))], labels=labels)
+    expected = inline(NpyFiles(folder, labels=labels), 4, **SETTINGS)
+    with Loader(far, 4, **SETTINGS, workers=2, name=name, shared=True, slots=8) as loader:
+        reader = start(1)
+        with Loader.attach(name, epoch=0) as other:
+            together = zip(loader, other, strict=True)
+            for batch, (mine, theirs) in zip(expected, together, strict=True):
+                assert_same([mine, theirs], [batch, batch])
+        assert [sums for *sums, _ in reader.batches()] == [sums for *sums, _ in said_of(expected)]
+        stats = loader.stats()
+    assert stats.errors == 0
+    assert stats.network is not None
+    assert stats.network.retries > 0
 
 
 def test_a_reader_attaches_at_a_position_and_saves_its_own(name: str) -> None:

@@ -16,21 +16,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Iterable
 
 from loader.data.remote.fetch_cache.fetch_cache import FetchCache
-from loader.data.remote.flights import Counts, Flight, State, check, late
+from loader.data.remote.gathering.depth import Depth
+from loader.data.remote.gathering.flights import Counts, Flight, State, check, late
+from loader.data.remote.gathering.loop_thread import LoopThread
 from loader.data.remote.objects import Fetched, Problem, Span
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.pace import Pace, pause_s
 from loader.data.remote.stores import Stores
-from loader.errors import ConfigError, DataNotFoundError, FetchError, PipelineError
+from loader.errors import ConfigError, DataNotFoundError, FetchError
 
 _log = logging.getLogger("loader.worker")
 
@@ -51,13 +51,15 @@ class Gather:
 
     Attributes:
         counts: what was done so far.
+        fills: whether the cache, if there is one, takes more of what nobody asks for yet.
     """
 
     def __init__(self, options: StorageOptions, patience_s: float, most: int, kept: int, cache: FetchCache | None = None) -> None:
-        self.counts = Counts()
+        self.counts = Counts(depth=most)
+        self.fills = cache is not None
         self._patience_s = _SHARE_OF_PATIENCE * patience_s
         self._stores = Stores(options, self._patience_s)
-        self._pace = Pace(most)
+        self._pace, self._depth = Pace(most), Depth(most)
         self._kept = max(kept, most)
         self._flights: dict[Span, Flight] = {}  # in the order in which they were begun
         self._waiting: deque[Flight] = deque()
@@ -65,17 +67,16 @@ class Gather:
         self._elsewhere: list[Flight] = []
         self._cache = cache
         self._landed = threading.Condition()
-        self._pid = os.getpid()
+        self._awaited: Flight | None = None  # by the thread that takes
         self._watching = False
+        self._filling = False
         self._chance = random.Random()  # its own: that of the module is for the user's functions
-        self._loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=_run, args=(self._loop, cache), name="loader-fetch", daemon=True)
-        thread.start()
-        self._end = weakref.finalize(self, _stop, self._loop, thread, self._pid)  # also at the end of the process
+        self._thread = LoopThread((lambda: None) if cache is None else cache.close)
+        self._loop = self._thread.loop
 
     def begin(self, spans: Iterable[Span]) -> None:
         """Begin to fetch spans, unless they are begun already, and don't wait for them."""
-        self._check_process()
+        self._thread.check_process()
         new = []
         for span in spans:
             if span not in self._flights:
@@ -115,6 +116,19 @@ class Gather:
         assert flight.result is not None
         return flight.result
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on its way, and nothing waits for its turn."""
+        return not (self._filling or self._waiting or self._under_way or self._elsewhere)
+
+    def fill(self, spans: Iterable[Span]) -> None:
+        """Fetch spans for the cache alone, unless they are there. Nobody waits for them, so they are asked for once; for many only while `idle`."""
+        self._thread.check_process()
+        missing = [Flight(span, spare=True) for span in spans if self._cache is not None and not self._cache.holds(span)]
+        if missing:
+            self._filling = True
+            self._loop.call_soon_threadsafe(self._fill, missing)
+
     def drop(self, span: Span) -> None:
         """Forget a span that nobody will take, wherever it is."""
         if (flight := self._flights.pop(span, None)) is not None:
@@ -125,7 +139,9 @@ class Gather:
             return
         began = time.monotonic_ns()
         with self._landed:
+            self._awaited = flight
             arrived = self._landed.wait_for(lambda: flight.ended, self._patience_s)
+            self._awaited = None
         self.counts.waited_ns += time.monotonic_ns() - began
         if not arrived:
             self._loop.call_soon_threadsafe(self._admit, [], [flight])
@@ -133,14 +149,7 @@ class Gather:
 
     def close(self) -> None:
         """End the thread; nothing is fetched any more."""
-        self._end()
-
-    def _check_process(self) -> None:
-        if self._pid != os.getpid():
-            raise PipelineError(
-                "far data was read in this process before it was forked, and the threads that fetch it are not there in the fork, so that it would "
-                "wait for ever. What to do: read no sample before the fork, or start processes by 'spawn'"
-            )
+        self._thread.close()
 
     # All that follows runs in the thread of the loop.
 
@@ -153,9 +162,16 @@ class Gather:
         self._waiting.extend(flights)
         self._start()
 
+    def _fill(self, flights: list[Flight]) -> None:
+        self.fills = self._cache is not None and self._cache.takes(flights[0].span)
+        if self.fills:
+            self._admit(flights, [])
+        self._filling = False
+
     def _start(self) -> None:
         """Start what waits for its turn, as much as the store stands."""
-        while self._waiting and self.counts.in_flight < self._pace.window:
+        self.counts.depth = int(min(self._pace.window, self._depth.window))
+        while self._waiting and self.counts.in_flight < self.counts.depth:
             flight = self._waiting.popleft()
             if flight.state is not State.WAITING:
                 continue
@@ -196,7 +212,11 @@ class Gather:
         if flight.state is State.UNDER_WAY:
             problem = check(flight.span, task.result()) if error is None else self._stores.find(flight.span.url)[0].problem(error)
             if problem is None:
-                self._pace.answered(time.monotonic() - began)
+                took_s = time.monotonic() - began
+                self._pace.answered(took_s)
+                if self._waiting:
+                    self._depth.answered(took_s)
+                self.counts.took_ns += int(took_s * 1e9)
                 self._finish(flight, task.result())
             else:
                 self._failed(flight, problem)
@@ -208,7 +228,7 @@ class Gather:
         url = flight.span.url
         if problem.slow_down:
             self._pace.refused(time.monotonic())
-        if not problem.passes:
+        if not problem.passes or flight.spare:
             self._finish(flight, error=DataNotFoundError(f"{url}: {problem.words}") if problem.missing else FetchError(url, problem.words))
         elif not flight.attempts:
             wait_s = pause_s(flight.failures, self._chance.random())
@@ -237,7 +257,8 @@ class Gather:
         self._leave(flight)
         with self._landed:
             flight.ended = True
-            self._landed.notify_all()
+            if flight is self._awaited:  # each time that it is woken it has to get Python's lock
+                self._landed.notify()
 
     def _leave(self, flight: Flight) -> None:
         self._under_way.pop(flight, None)
@@ -276,21 +297,3 @@ class Gather:
                 flight.state = State.WAITING
                 self._waiting.append(flight)
         self._start()
-
-
-def _run(loop: asyncio.AbstractEventLoop, cache: FetchCache | None) -> None:
-    """Run a loop until it is stopped; end what is on its way then, and take back what was claimed for it."""
-    loop.run_forever()
-    for task in asyncio.all_tasks(loop):
-        task.cancel()
-    loop.run_until_complete(asyncio.sleep(0))
-    loop.close()
-    if cache is not None:
-        cache.close()
-
-
-def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, pid: int) -> None:
-    if pid == os.getpid() and not loop.is_closed():
-        loop.call_soon_threadsafe(loop.stop)
-        if thread is not threading.current_thread():  # where the last reference happened to be dropped
-            thread.join()

@@ -5,8 +5,10 @@ from __future__ import annotations
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 
-# A request that takes several times as long as usual is likely to hang: another one is sent, and the first answer is taken.
-_HEDGE_TIMES = 4
+# A request that takes much longer than usual is likely to hang: another one is sent, and the first answer is taken.
+_TIMES_USUAL = 1.5
+_DEVIATIONS = 4
+_MOST_TIMES_USUAL = 4
 _FIRST_GUESS_S = 0.5
 _HEDGE_LEAST_S = 0.2
 _HEDGE_MOST_S = 10.0
@@ -14,6 +16,9 @@ _SMOOTHING = 0.05
 _HEDGES_PER_REQUEST = 0.15  # where all have become slow, more requests would make it worse
 _MOST_HEDGES_SAVED = 32.0
 
+# A store that refuses one request in a hundred has its own troubles; one that refuses many gets too many.
+_REFUSED = 0.05
+_REFUSED_SMOOTHING = 0.01
 _SHRINKING = 0.7
 _SHRINKS_EVERY_S = 1.0
 _LEAST_WINDOW = 2.0
@@ -43,28 +48,35 @@ class Pace:
         self._most = float(most)
         self.window = self._most
         self._shrunk_at = float("-inf")
+        self._refused = 0.0  # share of the latest requests
         self._usual_s: float | None = None
+        self._deviation_s = 0.0  # from what is usual, on average
         self._hedges = _MOST_HEDGES_SAVED / 4
 
     def answered(self, took_s: float) -> None:
         """A request was answered after `took_s`."""
         if self._usual_s is None:
-            self._usual_s = took_s
-        self._usual_s += _SMOOTHING * (min(took_s, _HEDGE_TIMES * self._usual_s) - self._usual_s)
+            self._usual_s, self._deviation_s = took_s, took_s / 2
+        off_s = min(took_s, _MOST_TIMES_USUAL * self._usual_s) - self._usual_s
+        self._usual_s += _SMOOTHING * off_s
+        self._deviation_s += _SMOOTHING * (abs(off_s) - self._deviation_s)
         self._hedges = min(self._hedges + _HEDGES_PER_REQUEST, _MOST_HEDGES_SAVED)
+        self._refused -= _REFUSED_SMOOTHING * self._refused
         if self.window < self._most:
             self.window = min(self._most, self.window + 1 / self.window)
 
     def refused(self, now_s: float) -> None:
         """The store asked for fewer requests."""
-        if now_s - self._shrunk_at >= _SHRINKS_EVERY_S:  # those on their way say the same
+        self._refused += _REFUSED_SMOOTHING * (1 - self._refused)
+        if self._refused > _REFUSED and now_s - self._shrunk_at >= _SHRINKS_EVERY_S:  # those on their way say the same
             self._shrunk_at = now_s
             self.window = max(_LEAST_WINDOW, self.window * _SHRINKING)
 
     def lost_after_s(self) -> float:
-        """Return after how long a request is likely to hang."""
-        usual = _FIRST_GUESS_S if self._usual_s is None else self._usual_s
-        return min(max(_HEDGE_TIMES * usual, _HEDGE_LEAST_S), _HEDGE_MOST_S)
+        """Return after how long a request is likely to hang: as TCP does it, from what is usual and how far most are from that (RFC 6298)."""
+        if self._usual_s is None:
+            return _FIRST_GUESS_S
+        return min(max(_TIMES_USUAL * self._usual_s + _DEVIATIONS * self._deviation_s, _HEDGE_LEAST_S), _HEDGE_MOST_S)
 
     def hedge(self) -> bool:
         """Return whether one more request may be sent for what is already on its way, and count it."""

@@ -12,6 +12,7 @@ import numpy as np
 from loader.data.copy_rows import by_part
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.examples import places_of_examples
+from loader.data.sources.far_data import FarSpans
 from loader.data.sources.members import paths_of, read_into
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
@@ -82,6 +83,9 @@ class Joined(Source):
     def will_read(self, indices: Indices) -> None:
         for number, inner, _ in by_part(self._ends, indices):
             self._sources[number].will_read(inner)
+
+    def far_spans(self, indices: Indices) -> FarSpans:
+        return [found for number, inner, _ in by_part(self._ends, indices) for found in self._sources[number].far_spans(inner)]
 
     def header_spec(self) -> SampleSpec | None:
         return self._locate(self._example)[0].header_spec()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.data.rows import BadSample, Indices
+from loader.data.sources.far_data import FarSpans
 from loader.data.sources.members import paths_of, read_into
 from loader.data.sources.source import Source, is_in_order
 from loader.data.spec import Array, Sample, SampleSpec
@@ -89,6 +90,9 @@ class Subset(Source):
 
     def will_read(self, indices: Indices) -> None:
         self._source.will_read(self._indices[indices])
+
+    def far_spans(self, indices: Indices) -> FarSpans:
+        return self._source.far_spans(self._indices[indices])
 
     def name_of(self, index: int) -> str | None:
         return self._source.name_of(int(self._indices[index]))

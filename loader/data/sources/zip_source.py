@@ -11,6 +11,7 @@ import numpy as np
 
 from loader.data.rows import BadSample, Indices, is_fault_of_sample
 from loader.data.sources.arrays.column_source import ColumnSource
+from loader.data.sources.far_data import FarSpans
 from loader.data.sources.members import paths_of, read_into
 from loader.data.sources.source import Source, name_or_none
 from loader.data.spec import PART_NAMES, Array, Leaf, Sample, SampleSpec
@@ -177,6 +178,9 @@ class Zip(Source):
     def will_read(self, indices: Indices) -> None:
         for entry in self._inputs:
             entry.source.will_read(entry.inner(indices))
+
+    def far_spans(self, indices: Indices) -> FarSpans:
+        return [found for entry in self._inputs for found in entry.source.far_spans(entry.inner(indices))]
 
     def name_of(self, index: int) -> str | None:
         return self._inputs[0].source.name_of(index)

@@ -18,9 +18,10 @@ from loader.machine import available_memory, free_memory
 _SUPERVISOR_BYTES = 48 * 2**20
 WORKER_BYTES = 4 * 2**20
 
-FAR_WORKER_BYTES = 96 * 2**20
-"""Of a worker whose samples are far away: stacks of the threads that fetch them, buffers, and what has come and is not read yet. They have to fit, as
-these threads end the process if they get no memory."""
+# Of a worker whose samples are far away: stacks of the threads that fetch them, and buffers; and, of all such workers together, what has come and is
+# not read yet. They have to fit, as these threads end the process if they get no memory.
+_FETCHING_BYTES = 32 * 2**20
+_FETCHED_BYTES = 128 * 2**20
 
 # Without `memory_limit`, each worker may at least grow by this much, even if that is more than half of what is available.
 _DEFAULT_WORKER_BYTES = 256 * 2**20
@@ -72,6 +73,11 @@ class Need:
         processes = f"{mib(_SUPERVISOR_BYTES)} supervisor + {self.workers} workers × {mib(self.worker_bytes)}"
         cache = f" + {mib(self.cache_bytes)} samples kept in memory" if self.cache_bytes else ""
         return f"{shared} + {mib(self.payload_bytes)} arrays from the script{cache} + {processes} = {mib(self.total)}"
+
+
+def worker_bytes(workers: int, *, far: bool) -> int:
+    """Return what each of so many workers needs before it grows; `far`: samples are far away."""
+    return _FETCHING_BYTES + _FETCHED_BYTES // max(1, workers) if far else WORKER_BYTES
 
 
 def check(need: Need, limit: int | None, batch_size: int | Sequence[int] | None) -> None:

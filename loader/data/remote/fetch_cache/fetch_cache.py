@@ -39,7 +39,7 @@ _log = logging.getLogger("loader.cache")
 
 
 class FetchCache:
-    """A folder of fetched spans, for one process. `has` and `read` may be called by another thread than the others.
+    """A folder of fetched spans, for one process. `has`, `holds` and `read` may be called by another thread than the others.
 
     Whoever fetches for it closes it: `loader.data.remote.gather.Gather`.
 
@@ -69,6 +69,10 @@ class FetchCache:
         finally:
             os.close(fd)
         return True
+
+    def holds(self, span: Span) -> bool:
+        """Return whether a span is there, and leave it on the disk."""
+        return os.path.exists(self._file(self._key(span)))
 
     def read(self, span: Span) -> Fetched | None:
         """Return a span; None if it is not there. One that is damaged is removed."""
@@ -107,9 +111,13 @@ class FetchCache:
         """Return whether a span of so many bytes would be kept."""
         return self._writable and self._budget.fits(HEADER_BYTES + nbytes)
 
+    def takes(self, span: Span) -> bool:
+        """Return whether a span would be kept if it came now."""
+        return self._writable and _is_kept(span) and self._budget.fits(_least_bytes(span))
+
     def claim(self, span: Span) -> bool:
         """Return whether this process is to fetch a span; if not, another one does so now."""
-        if not self._writable or not _is_kept(span) or not self._budget.fits(_least_bytes(span)):
+        if not self.takes(span):
             return True  # it will not be there, so nobody should wait for it
         key = self._key(span)
         if key in self._claimed:

@@ -133,7 +133,7 @@ class ByteFiles(LabelledFiles):
             raise self._no_sample(error) from None
 
     def _read_files(self, indices: Indices, paths: list[bytes], out: Sequence[Array], places: Sequence[int], gauge: RowGauge) -> None:
-        keys = paths if self._far is None else map(self._far.index.span, indices.tolist())
+        keys = paths if self._far is None else map(self._far.span, indices.tolist())
         rows, spec = zip(indices.tolist(), keys, places, strict=True), SampleSpec(self.spec.leaves[: len(out)])
         decode_rows(self._decoder, rows, self._read_content, out, spec, gauge, self.watch, self._cause)
 

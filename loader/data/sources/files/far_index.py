@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,6 +36,11 @@ class FarIndex(PathIndex):
     def span(self, index: int) -> Span:
         """Return what to fetch for object `index`: all of it."""
         return Span(self.path(index), 0, None, int(self.versions[index]), int(self.sizes[index]))
+
+    def spans(self, indices: Indices) -> list[Span]:
+        """Return what to fetch for many objects."""
+        urls, versions, sizes = map(os.fsdecode, self.raw_paths(indices)), self.versions[indices].tolist(), self.sizes[indices].tolist()
+        return [Span(url, 0, None, version, size) for url, version, size in zip(urls, versions, sizes, strict=True)]
 
     def mean_bytes(self) -> int:
         """Return the mean size of the objects; 0 if no size is known."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from loader.data.remote.fetch_cache.cache_choice import CacheChoice
 from loader.data.remote.fetcher import Fetcher, rows_at_once
 from loader.data.remote.objects import Fetched, Span
@@ -28,10 +32,23 @@ class FarReader:
         assert isinstance(index, FarIndex)
         self.index = index
         self.fetcher = Fetcher(options, min(rows_at_once(index.mean_bytes()), len(index)), cache)
+        self._begun: dict[int, Span] = {}  # by index: those that were not read yet
 
     def begin(self, indices: Indices) -> None:
-        """Begin to fetch objects that this process will read."""
-        self.fetcher.begin(map(self.index.span, indices.tolist()))
+        """Begin to fetch objects that this process will read, unless it has begun already."""
+        begun = self._begun
+        new = [index for index in indices.tolist() if index not in begun]
+        if not new:
+            return
+        spans = self.index.spans(np.array(new))
+        begun.update(zip(new, spans, strict=True))
+        while len(begun) > 2 * self.fetcher.rows + len(new):  # that nobody has read since there was an error
+            del begun[next(iter(begun))]
+        self.fetcher.begin(spans)
+
+    def span(self, index: int) -> Span:
+        """Return what to fetch for an object that is read now."""
+        return self._begun.pop(index, None) or self.index.span(index)
 
     def fetch(self, span: Span) -> Fetched:
         """Return a span, once it is there. Raises FetchError, DataNotFoundError."""
@@ -41,3 +58,6 @@ class FarReader:
         """Return the content of a span, or of a whole object, as `fetch` does."""
         content: memoryview = self.fetcher.fetch(Span(span) if isinstance(span, str) else span).content
         return content
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_begun": {}}

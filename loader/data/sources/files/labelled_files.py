@@ -16,6 +16,7 @@ from loader.data.npy.file_io import will_read
 from loader.data.remote.local_copies import local_copy
 from loader.data.remote.options import StorageOptions
 from loader.data.rows import Indices, RowGauge, gauge_of
+from loader.data.sources.far_data import FarSpans
 from loader.data.sources.files.class_listing import list_classes
 from loader.data.sources.files.file_listing import PathLike, Paths, absolute_place, unreadable
 from loader.data.sources.files.index_making import IndexMaker, reader_of, shown_folder
@@ -48,8 +49,7 @@ class LabelledFiles(Source):
         root: folder that relative paths are in, and that IDs are relative to. None: for a list, the working directory or, if all
             paths are absolute, their common folder; for a folder, itself; for a glob, its part before the first wildcard.
         classes: names of all classes, in order. None: if labels are names, those that occur, sorted.
-        label: instead of `labels`, how to find the label of a file in its ID: a regular expression whose first group it is, or a function of the
-            ID.
+        label: instead of `labels`, how to find a file's label in its ID: a regular expression whose first group it is, or a function of the ID.
         exclude: one or several patterns of files to leave out of a folder or glob, as paths relative to `root`: `"old/*"`, `"*_mask.npy"`.
         sample_weight: of each sample, in one of the forms of `labels`; needs labels.
         storage_options: for URLs: endpoint, region, credentials, ... of the store, beside what the environment says.
@@ -213,6 +213,9 @@ class LabelledFiles(Source):
 
     def versions(self) -> Indices | None:
         return None if self._far is None else self._far.index.stamps()
+
+    def far_spans(self, indices: Indices) -> FarSpans:
+        return () if self._far is None else [(self._far.fetcher, self._far.index.spans(indices))]
 
     def will_read(self, indices: Indices) -> None:
         if self._far is not None:

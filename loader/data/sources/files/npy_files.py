@@ -91,7 +91,7 @@ class NpyFiles(LabelledFiles):
         for index, place in zip(indices.tolist(), places, strict=True):
             cell[0] = first + place
             try:
-                reader.put(far.read(far.index.span(index)), self._index.path(index), out, place)
+                reader.put(far.read(far.span(index)), self._index.path(index), out, place)
             except (DecodeError, DataNotFoundError) as error:
                 raise BadSample(index) from error
 

@@ -21,7 +21,7 @@ class State(Enum):
     ENDED = "it is there, or has failed for good"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Flight:
     """A span on its way. It belongs to the loop's thread, but for `result` and `error`, which are set once, before `ended`."""
 
@@ -35,6 +35,7 @@ class Flight:
     ended: bool = False
     kept: bool = False  # in the cache
     insists: bool = False  # on being fetched, whatever is in the cache or elsewhere
+    spare: bool = False  # nobody will take it: it is for the cache
 
 
 @dataclass
@@ -49,6 +50,8 @@ class Counts:
         retries: requests that were sent again, because one failed or took too long.
         in_flight: requests that are on their way now.
         waited_ns: in `take`.
+        depth: requests that may be on their way now.
+        took_ns: from the requests for those that were fetched to their answers.
     """
 
     fetched: int = 0
@@ -58,6 +61,8 @@ class Counts:
     retries: int = 0
     in_flight: int = 0
     waited_ns: int = 0
+    took_ns: int = 0
+    depth: int = 0
 
 
 def late(flight: Flight, patience_s: float) -> FetchError:
