@@ -121,12 +121,14 @@ class WorkerCell(IntEnum):
     BAD = 8
     RESTARTS = 9
     FETCHED = 10
-    """Objects, or ranges of them, that came from afar; and so on, as `loader.data.remote.flights.Counts` has them."""
+    """Objects, or ranges of them, that came from afar; and so on, as `loader.data.remote.gathering.flights.Counts` has them."""
     FETCHED_BYTES = 11
     FETCH_RETRIES = 12
     FETCH_WAIT_NS = 13
     FETCH_HITS = 14
     IN_FLIGHT_GAUGE = 15
+    FETCH_TOOK_NS = 16
+    FETCH_DEPTH_GAUGE = 17
 
 
 class WorkerState(IntEnum):

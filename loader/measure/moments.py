@@ -42,7 +42,7 @@ class Moment(NamedTuple):
         lent: slots that the trainer holds.
         wanted: workers.
         timing: of the stopwatches, added up.
-        fetches: objects that came from afar, their bytes, retries, ns for which workers waited for them, and hits of a cache.
+        fetches: `FETCH_CELLS`, of all workers.
         readers: of a shared loader, that has told who they are.
     """
 

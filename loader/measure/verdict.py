@@ -165,10 +165,9 @@ def _network(seen: Measurements) -> Verdict | None:
     network = seen.network
     if network is None or seen.pressed < _BUSY or network.waiting < _DOMINANT:
         return None
-    why = f"the workers wait for the network {network.waiting:.0%} of their time, with {network.in_flight} requests in flight, "
-    why += f"{network.objects_per_s:,.0f} objects/s, {network.bytes_per_s / 1e6:,.1f} MB/s and {network.retries:,} retries so far"
-    cure = "keep what was fetched for the next epochs by cache=, or put many small objects into large files by source.pack()"
-    return _slow(seen, Kind.NETWORK, f"{why}; {cure}", min(seen.most_gain, 1 / max(1 - network.waiting, 0.1)))
+    cures = network.cures(len(seen.busy), seen.ceiling)
+    words = ", or ".join([words for words, _ in cures]) or "only a faster network would help"
+    return _slow(seen, Kind.NETWORK, f"{network.trouble}; {words}", min(seen.most_gain, max([gain for _, gain in cures], default=1.0)))
 
 
 def _stage(seen: Measurements) -> Verdict | None:

@@ -8,7 +8,7 @@ from loader.data.stopwatch import SLOW_KNOWN_NS, Timing
 from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, WorkerCell
 from loader.measure.measurements import Measurements, StageStats, stages
 from loader.measure.moments import Moment, Span, Spans, since_resize, without_pauses
-from loader.measure.network import NetworkStats
+from loader.measure.network import FETCH_CELLS, NetworkStats
 from loader.measure.readers import ReaderStats
 
 
@@ -58,10 +58,19 @@ class Window:
         in_flight = sum(cells[WorkerCell.IN_FLIGHT_GAUGE] for cells in self._board.workers)
         if not (any(now.fetches) or in_flight):
             return None
-        objects, nbytes, _, waited_ns, _ = (new - old for new, old in zip(now.fetches, then.fetches, strict=True))
-        _, _, retries, _, hits = now.fetches
+        objects, nbytes, _, waited_ns, hits, took_ns = (new - old for new, old in zip(now.fetches, then.fetches, strict=True))
         elapsed_s, busy_s = max(1e-9, self._whole.elapsed_s), sum(now.busy_ns) / 1e9 - sum(then.busy_ns) / 1e9
-        return NetworkStats(in_flight, objects / elapsed_s, nbytes / elapsed_s, _share(waited_ns / 1e9, busy_s), retries, hits)
+        return NetworkStats(
+            in_flight=in_flight,
+            objects_per_s=objects / elapsed_s,
+            bytes_per_s=nbytes / elapsed_s,
+            waiting=_share(waited_ns / 1e9, busy_s),
+            retries=now.fetches[FETCH_CELLS.index(WorkerCell.FETCH_RETRIES)],
+            hits=now.fetches[FETCH_CELLS.index(WorkerCell.FETCH_HITS)],
+            latency_ms=took_ns / 1e6 / max(1, objects),
+            depth=sum(cells[WorkerCell.FETCH_DEPTH_GAUGE] for cells in self._board.workers),
+            hit_ratio=_share(hits, objects + hits),
+        )
 
     def measurements(self, workers: Sequence[int], found: list[StageStats], slow_reader: ReaderStats | None = None) -> Measurements:
         """Return what a verdict needs to know.

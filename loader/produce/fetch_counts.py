@@ -23,8 +23,9 @@ class FetchCounts:
     def note(self) -> None:
         """Note what has been done up to now. Takes some µs."""
         found = [counts for fetcher in self._fetchers if (counts := fetcher.counts) is not None]
-        for number, name in enumerate(("fetched", "nbytes", "retries", "waited_ns", "hits")):
+        for number, name in enumerate(("fetched", "nbytes", "retries", "waited_ns", "hits", "took_ns")):
             total = sum(getattr(counts, name) for counts in found)
             self._cells.add(FETCH_CELLS[number], total - self._noted[number])
             self._noted[number] = total
         self._cells[WorkerCell.IN_FLIGHT_GAUGE] = sum(counts.in_flight for counts in found)
+        self._cells[WorkerCell.FETCH_DEPTH_GAUGE] = sum(counts.depth for counts in found)

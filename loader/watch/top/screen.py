@@ -196,8 +196,10 @@ def _network(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> list[Text
     found = status.get("network")
     if not found:
         return []
-    told = f"{found['in_flight']} in flight {glyphs.dot} {found['objects_per_s']:,.0f} objects/s {glyphs.dot} {found['bytes_per_s'] / 1e6:,.1f} MB/s"
-    return [_fit(_labelled("network").append(f"{told} {glyphs.dot} {found['retries']:,} retries"), width, glyphs)]
+    told = [f"{found['in_flight']} in flight", f"{found.get('latency_ms', 0):,.0f} ms", f"{found['objects_per_s']:,.0f} objects/s"]
+    told += [f"{found['bytes_per_s'] / 1e6:,.1f} MB/s", f"{found['retries']:,} retries"]
+    told += [f"{found.get('hit_ratio', 0):.0%} cached"] * bool(found["hits"])
+    return [_fit(_labelled("network").append(f" {glyphs.dot} ".join(told)), width, glyphs)]
 
 
 def _stages(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> list[Text]:

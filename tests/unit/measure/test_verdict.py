@@ -37,7 +37,7 @@ CASES = {
     Kind.SLOTS: replace(USUAL, busy=(0.2, 0.3), lent=3.2, nothing_to_fill=0.6),
     Kind.STRAGGLER: replace(USUAL, slow_share=0.6, slow_samples=0.01, slow_ms=300.0, slow_sample=37, stages=READ),
     Kind.CORES: replace(USUAL, computing=0.98, cores=2),
-    Kind.NETWORK: replace(USUAL, stages=READ, network=NetworkStats(200, 1500.0, 170e6, 0.85, 12, 0)),
+    Kind.NETWORK: replace(USUAL, stages=READ, network=NetworkStats(200, 1500.0, 170e6, 0.85, 12, 0, latency_ms=130.0, depth=256)),
     Kind.READING: replace(USUAL, stages=READ),
     Kind.DECODING: replace(USUAL, computing=0.98, cores=2, stages=DECODE),
     Kind.TRANSFORMING: replace(USUAL, stages=BLUR),
@@ -59,8 +59,34 @@ def test_a_slow_transform_is_named_with_what_faster_data_would_bring() -> None:
 
 def test_a_slow_network_is_told_from_a_slow_disk() -> None:
     words = judge(CASES[Kind.NETWORK]).sentence
-    assert "wait for the network 85% of their time, with 200 requests in flight, 1,500 objects/s, 170.0 MB/s and 12 retries so far" in words
-    assert "by cache=, or put many small objects into large files by source.pack()" in words
+    assert "wait for the network 85% of their time, with 200 requests in flight that take 130 ms each, 1,500 objects/s, 170.0 MB/s" in words
+    assert (
+        "and 12 retries so far; use 4 workers, which may have 512 requests in flight, or keep what was fetched for the next epochs by cache=" in words
+    )
+
+
+def cures(**changes: float) -> list[str]:
+    given = NetworkStats(200, 1500.0, 170e6, 0.85, 12, 0, latency_ms=130.0, depth=256)
+    return [words for words, _ in replace(given, **changes).cures(2, 4)]  # type: ignore[arg-type]
+
+
+def test_what_would_help_against_a_slow_network_follows_from_what_is_seen() -> None:
+    more, cache = "use 4 workers, which may have 512 requests in flight", "keep what was fetched for the next epochs by cache="
+    assert cures() == [more, cache]
+    assert cures(bytes_per_s=1500 * 12e3) == ["put many small objects into large files by source.pack()", more, cache]
+    assert cures(in_flight=50) == ["have more samples fetched beforehand, by more slots (slots=) or a larger batch_size", cache]
+    assert cures(in_flight=150) == [cache]
+    assert cures(in_flight=64, depth=64) == [cache]  # more have been tried, and brought no more
+    assert cures(hits=500, hit_ratio=0.3) == [more, "let the cache hold more, by a larger cache_bytes= or disk"]
+    assert cures(hits=500, hit_ratio=0.9, in_flight=150) == []
+    assert replace(CASES[Kind.NETWORK].network, in_flight=250).cures(2, 2)[0][0] == cache  # type: ignore[type-var, union-attr]
+
+
+def test_a_network_that_nothing_would_help_against_is_said_to_be_slow() -> None:
+    network = NetworkStats(150, 1500.0, 170e6, 0.85, 12, 500, latency_ms=130.0, depth=256, hit_ratio=0.9)
+    verdict = judge(replace(CASES[Kind.NETWORK], network=network))
+    assert "90% of the objects are in the cache; only a faster network would help" in verdict.sentence
+    assert verdict.gain == 1.0
 
 
 def test_decoding_is_not_taken_for_slow_storage() -> None:

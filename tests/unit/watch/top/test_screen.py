@@ -82,6 +82,14 @@ def test_troubles_are_counted() -> None:
     assert "only 2 workers fit" in text(memory={"arena_bytes": 1, "private_bytes": 1, "limit_bytes": 2**31, "reduced_to": 2})
 
 
+def test_the_network_is_shown_where_data_are_far_away() -> None:
+    assert "network" not in text()
+    known = {"in_flight": 256, "objects_per_s": 1500.4, "bytes_per_s": 170e6, "waiting": 0.8, "retries": 12, "hits": 0, "latency_ms": 61.7}
+    assert "network       256 in flight · 62 ms · 1,500 objects/s · 170.0 MB/s · 12 retries\n" in text(network=known)
+    assert "12 retries · 37% cached" in "\n".join(shown(View("train", status(network=known | {"hits": 9, "hit_ratio": 0.37})), 120))
+    assert "5 in flight" in text(network={"in_flight": 5, "objects_per_s": 1.0, "bytes_per_s": 1e6, "retries": 0, "hits": 0})  # of another version
+
+
 def test_stages_are_shown_where_there_are_some() -> None:
     assert "stages" not in text()
     assert "mixup 9% (25 ms per batch)" in text(stages=[{"name": "mixup", "share": 0.09, "ms_per_sample": 0.4, "ms_per_batch": 25}])
