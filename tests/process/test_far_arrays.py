@@ -17,17 +17,11 @@ from tests.servers.faults import Faults
 from tests.servers.fronts import Front
 from tests.servers.shared import Bucket
 
+pytestmark = pytest.mark.usefixtures("what_obstore_keeps")
+
 ROWS = 90
 
 StartFront = Callable[..., Front]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def what_obstore_keeps() -> None:
-    """Start its threads, and open their descriptors, which stay for the whole life of the process: before the first test is looked at."""
-    from obstore.store import MemoryStore
-
-    MemoryStore().put("x", b"")
 
 
 @pytest.fixture(autouse=True)

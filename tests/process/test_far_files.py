@@ -41,6 +41,8 @@ from tests.servers.faults import Fate, Faults
 from tests.servers.fronts import Front
 from tests.servers.shared import Bucket
 
+pytestmark = pytest.mark.usefixtures("what_obstore_keeps")
+
 SECRET = "wJalrXUtnFEMI-not-to-be-seen"
 
 StartFront = Callable[..., Front]
@@ -48,14 +50,6 @@ StartFront = Callable[..., Front]
 
 def urls_of(served: Front, folder: Path) -> list[str]:
     return [f"{served.endpoint}/{path.relative_to(folder)}" for path in sorted(folder.rglob("*.npy"))]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def what_obstore_keeps() -> None:
-    """Start its threads, and open their descriptors, which stay for the whole life of the process: before the first test is looked at."""
-    from obstore.store import MemoryStore
-
-    MemoryStore().put("x", b"")
 
 
 @contextlib.contextmanager

@@ -14,22 +14,17 @@ import pytest
 
 from loader import ByteFiles, ConfigError, DataNotFoundError, DecodeError, LabelError, Loader, SampleError, TextLines, decode
 from loader.data.sources.lines import far_text
+from loader.train.state import fingerprint
 from tests.batches import assert_same, inline, take
 from tests.servers.faults import Faults
 from tests.servers.fronts import Front
 from tests.servers.shared import Bucket
 
+pytestmark = pytest.mark.usefixtures("what_obstore_keeps")
+
 LINES = 60
 
 StartFront = Callable[..., Front]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def what_obstore_keeps() -> None:
-    """Start its threads, and open their descriptors, which stay for the whole life of the process: before the first test is looked at."""
-    from obstore.store import MemoryStore
-
-    MemoryStore().put("x", b"")
 
 
 @pytest.fixture(autouse=True)
@@ -82,13 +77,16 @@ def test_what_was_found_out_is_remembered_until_an_object_changes(folder: Path, 
     first = far()
     served.forget()
     again = far()
+    assert fingerprint(again) == fingerprint(first)
     assert gets(served) == 0  # it was asked about, by HEAD
     assert again.classes == first.classes == near().classes
     assert_same([again[number] for number in range(5)], [near()[number] for number in range(5)])
     for path in folder.iterdir():
         path.write_bytes(path.read_bytes().replace(b"word", b"text"))  # of the same length
         os.utime(path, ns=(1, 1))
-    assert_same([far()[number] for number in range(5)], [near()[number] for number in range(5)])
+    changed = far()
+    assert fingerprint(changed) != fingerprint(first)  # a run can't be resumed on it
+    assert_same([changed[number] for number in range(5)], [near()[number] for number in range(5)])
 
 
 def test_rows_that_follow_one_another_come_together(folder: Path, front: StartFront) -> None:

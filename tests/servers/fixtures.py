@@ -40,6 +40,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keeper]:
     keeper.close()
 
 
+@pytest.fixture(scope="session")
+def what_obstore_keeps() -> None:
+    """Start its threads, and open their descriptors, which stay for the whole life of the process, before tests that ask for this are looked at."""
+    from obstore.store import MemoryStore
+
+    MemoryStore().put("x", b"")
+
+
 @pytest.fixture
 def s3_bucket(servers: Keeper) -> Bucket:
     """An empty bucket in SeaweedFS."""
