@@ -109,11 +109,14 @@ def test_the_code_of_the_page_runs_as_it_stands_there_but_for_the_name_of_the_bu
     (tmp_path / "texts" / "a.txt").write_text("one\ntwo\n")
     s3_bucket.put_folder(tmp_path)
     page = (Path(__file__).parent.parent.parent / "docs" / "my_data_is_in_a_bucket.md").read_text()
+    monkeypatch.chdir(tmp_path)
     made: dict[str, Any] = {}
     with environment(monkeypatch, s3_bucket.environment):
         for snippet in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
             exec(snippet.replace("s3://my-bucket", s3_bucket.url), made)
         made.pop("train").close()
+        source, unlisted = made["source"], made["unlisted"]
+        assert (unlisted.ids(), unlisted.classes, unlisted.labels().tolist()) == (source.ids(), source.classes, source.labels().tolist())
     assert {name: len(made[name]) for name in ("source", "pictures", "listed", "chosen", "matching", "rows", "windows", "lines")} == {
         "source": 2, "pictures": 1, "listed": 2, "chosen": 2, "matching": 1, "rows": 6, "windows": 3, "lines": 2,
     }  # fmt: skip
