@@ -62,7 +62,25 @@ def _machine() -> str:
 
 
 def _single(what: Measured, data: Path) -> Measured:
-    from benchmarks import auto, bare, buckets, cold, describe, fit, forms, kept, lines, many_workers, ours, pictures, scale, shared, stats, top
+    from benchmarks import (
+        auto,
+        bare,
+        buckets,
+        cold,
+        describe,
+        fit,
+        forms,
+        kept,
+        lines,
+        many_workers,
+        ours,
+        pictures,
+        ranks,
+        scale,
+        shared,
+        stats,
+        top,
+    )
 
     match what["kind"]:
         case "ours":
@@ -109,6 +127,8 @@ def _single(what: Measured, data: Path) -> Measured:
             return many_workers.paced(what["seconds"])
         case "first_of_many":
             return many_workers.first_batch()
+        case "ranks":
+            return ranks.measure(what["case"], data, what["workers"], what["seconds"])
         case "lines":
             return lines.measure(data, what["megabytes"], what["workers"], what["seconds"])
         case "shared_work":
@@ -364,6 +384,26 @@ def _shared(arguments: argparse.Namespace) -> Measured:
     return found
 
 
+def _ranks(arguments: argparse.Namespace) -> Measured:
+    from benchmarks import ranks
+
+    found: Measured = {"name": "ranks"}
+    figures = {
+        "speed": ("× the samples/s of two loaders, for two ranks on one pool", "wanted ≥ 1"),
+        "memory": ("× their memory", "wanted ≤ 0.6"),
+        "cpu": ("× their CPU time for a sample", ""),
+        "samples_per_s": ("samples/s of both ranks", ""),
+        "megabytes": ("MB of the pool", ""),
+        "shards_megabytes": ("MB of two loaders", ""),
+    }
+    for case in ranks.CASES:
+        WORKLOADS[case].write(arguments.data, note)
+        WORKLOADS[case].warm(arguments.data)
+        line("ranks", case)
+        found[case] = _several(arguments, "ranks", figures, workers=arguments.workers, seconds=arguments.seconds, case=case)
+    return found
+
+
 def _lines(arguments: argparse.Namespace) -> Measured:
     from benchmarks import lines
 
@@ -488,6 +528,7 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "lines": _lines,
     "many_workers": _many_workers,
     "shared": _shared,
+    "ranks": _ranks,
     "stats": _stats,
     "top": partial(_watched, name="top", beside="`loader top`"),
     "metrics": partial(_watched, name="metrics", beside="`loader metrics`, scraped each second"),

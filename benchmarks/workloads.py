@@ -95,11 +95,11 @@ class Workload:
             return rng.integers(0, 256, shape, np.uint8)
         return rng.random(shape, np.float32)
 
-    def loader(self, data: Path, workers: int) -> Loader:
-        """Return a loader of this work."""
+    def loader(self, data: Path, workers: int, **settings: Any) -> Loader:
+        """Return a loader of this work, with more settings."""
         source: Source = NpyArrays(str(self.path(data))) if self.one_file else NpyFiles(str(self.path(data)))
         used: Sequence[Any] = [transforms.Rescale(SCALE)] if self.rescale else []
-        return Loader(source, self.batch_size, transforms=used, shuffle=True, seed=SEED, drop_last=True, workers=workers)
+        return Loader(source, self.batch_size, transforms=used, shuffle=True, seed=SEED, drop_last=True, workers=workers, **settings)
 
 
 WORKLOADS = {
