@@ -107,10 +107,6 @@ class FetchCache:
         self._remove_damaged(path, nbytes, span)
         return None
 
-    def has_room(self, nbytes: int) -> bool:
-        """Return whether a span of so many bytes would be kept."""
-        return self._writable and self._budget.fits(HEADER_BYTES + nbytes)
-
     def takes(self, span: Span) -> bool:
         """Return whether a span would be kept if it came now."""
         return self._writable and _is_kept(span) and self._budget.fits(_least_bytes(span))

@@ -16,6 +16,7 @@ from loader.data.npy.file_io import will_read
 from loader.data.rows import BadSample, Indices
 from loader.data.sources.arrays.adjoined import adjoin
 from loader.data.sources.arrays.stored_array import StoredArray
+from loader.data.sources.far_data import FarSpans
 from loader.data.spec import Array
 from loader.errors import LabelError, NpyError
 from loader.machine import page_cache_bytes
@@ -52,6 +53,10 @@ class ArrayColumn:
     def versions(self) -> Indices | None:
         """Return None: files of this machine have none."""
         return None
+
+    def far_spans(self, indices: Indices) -> FarSpans:
+        """Return what is fetched for rows; nothing."""
+        return ()
 
     def __init__(self, parts: Sequence[StoredArray | Array]) -> None:
         first = parts[0]

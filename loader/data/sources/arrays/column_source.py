@@ -10,6 +10,7 @@ import numpy as np
 
 from loader.data.rows import BadSample, Indices
 from loader.data.sources.arrays.array_column import ArrayColumn
+from loader.data.sources.far_data import FarSpans
 from loader.data.sources.shapes.shape_table import same_shapes
 from loader.data.sources.source import Source, with_members
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
@@ -83,6 +84,9 @@ class ColumnSource(Source):
     def will_read(self, indices: Indices) -> None:
         for column in self._columns:
             column.will_read(indices)
+
+    def far_spans(self, indices: Indices) -> FarSpans:
+        return [found for column in self._columns for found in column.far_spans(indices)]
 
     def fetchers(self) -> list[Fetcher]:
         return [column.fetcher for column in self._columns if column.fetcher is not None]

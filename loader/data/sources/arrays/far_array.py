@@ -18,6 +18,7 @@ from loader.data.rows import BadSample, Indices
 from loader.data.sources.arrays.array_column import ArrayColumn
 from loader.data.sources.arrays.far_rows import GAP_BYTES, FarRows
 from loader.data.sources.arrays.stored_array import StoredArray
+from loader.data.sources.far_data import FarSpans
 from loader.data.sources.files.far_npy import FIRST_BYTES, header_of
 from loader.data.spec import Array
 from loader.errors import ConfigError, DataNotFoundError, FetchError, NpyError
@@ -178,6 +179,9 @@ class FarColumn(ArrayColumn):
 
     def versions(self) -> Indices | None:
         return np.array([[part.end, part.version] for part in self._far], np.int64) if self._reader == 0 else None
+
+    def far_spans(self, indices: Indices) -> FarSpans:
+        return [(self.fetcher, self._rows.spans(indices))] if self.fetcher is not None else ()
 
     def will_read(self, indices: Indices) -> None:
         self._rows.will_read(indices, self._reader)

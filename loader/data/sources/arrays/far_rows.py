@@ -62,11 +62,19 @@ class FarRows:
     def will_read(self, indices: Indices, reader: int = 0) -> None:
         """Begin to fetch rows that this process will read, and don't wait for them."""
         known = self._pieces[reader]
-        pieces = self._cut([row for row in np.unique(indices).tolist() if row not in known])
+        cut = self._cut([row for row in np.unique(indices).tolist() if row not in known])
+        for span, rows in cut:
+            piece = _Piece(span)
+            for begun in self._pieces:
+                begun.update(dict.fromkeys(rows, piece))
         for begun in self._pieces:
             while len(begun) > 4 * self.fetcher.rows:  # of rows that nobody has taken since there was an error
                 begun.pop(next(iter(begun)))
-        self.fetcher.begin(piece.span for piece in pieces)
+        self.fetcher.begin(span for span, _ in cut)
+
+    def spans(self, indices: Indices) -> list[Span]:
+        """Return what is fetched for rows."""
+        return [span for span, _ in self._cut(np.unique(indices).tolist())]
 
     def take(self, row: int, reader: int = 0) -> tuple[memoryview, int]:
         """Return a part of an object that holds a row, and where it begins there. Raises FetchError, DataNotFoundError."""
@@ -77,19 +85,19 @@ class FarRows:
             piece.content = self.fetcher.fetch(piece.span).content
         return piece.content, piece.span.start
 
-    def _cut(self, rows: list[int]) -> list[_Piece]:
-        """Put rows, in ascending order, into pieces."""
-        made: list[_Piece] = []
+    def _cut(self, rows: list[int]) -> list[tuple[Span, list[int]]]:
+        """Return what is fetched for rows, which are in ascending order, and the rows of each."""
+        made: list[tuple[Span, list[int]]] = []
         for row in rows:
             part, number = self._places.locate(row)
             block = self._places.block(part, number)
             span = self._places.span(part, *(block or (number, number)))
-            if not made or (made[-1].span != span if block else not _are_neighbours(made[-1].span, span)):
-                made.append(_Piece(span))
-            elif not block:
-                made[-1].span = span._replace(start=made[-1].span.start)
-            for pieces in self._pieces:
-                pieces[row] = made[-1]
+            before = made[-1][0] if made else None
+            if before is None or (before != span if block else not _are_neighbours(before, span)):
+                made.append((span, [row]))
+                continue
+            made[-1] = (span._replace(start=before.start), made[-1][1])
+            made[-1][1].append(row)
         return made
 
     def __getstate__(self) -> dict[str, Any]:

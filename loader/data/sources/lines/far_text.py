@@ -94,7 +94,7 @@ class FarText:
         group: list[int] = []
         together = 0
         for number, (nbytes, version) in enumerate(self.objects.stamps().tolist()):
-            if version == UNKNOWN_VERSION or self._look_at(cache, number) or not cache.has_room(together + nbytes):
+            if version == UNKNOWN_VERSION or self._look_at(cache, number) or not cache.takes(self._span(number)):
                 continue
             group.append(number)
             together += nbytes
