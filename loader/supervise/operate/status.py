@@ -30,6 +30,7 @@ from loader.ipc.records import TicketKind
 from loader.measure.meter import Meter
 from loader.measure.minute import LastMinute
 from loader.measure.moments import Moment
+from loader.measure.network import FETCH_CELLS
 from loader.produce.worker import WorkerContext
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.sample_names import SampleNames
@@ -142,15 +143,15 @@ def _in_words(decision: Decision) -> str:
 
 
 def _totals(moment: Moment) -> dict[str, Any]:
-    objects, nbytes, _, waited_ns, _ = moment.fetches
+    fetched = dict(zip(FETCH_CELLS, moment.fetches, strict=True))
     return {
         "batches": moment.batches,
         "samples": moment.samples,
         "trainer_wait_s": moment.wait_ns / 1e9,
         "copies": moment.copies,
         "slots_full_s": moment.nothing_to_fill_ns / 1e9,
-        "fetched_objects": objects,
-        "fetched_bytes": nbytes,
-        "fetch_wait_s": waited_ns / 1e9,
+        "fetched_objects": fetched[WorkerCell.FETCHED],
+        "fetched_bytes": fetched[WorkerCell.FETCHED_BYTES],
+        "fetch_wait_s": fetched[WorkerCell.FETCH_WAIT_NS] / 1e9,
         "readers": [{"number": one.number, "batches": one.batches, "samples": one.samples, "wait_s": one.wait_ns / 1e9} for one in moment.readers],
     }
