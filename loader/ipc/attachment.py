@@ -56,6 +56,10 @@ class NobodyThere(Exception):
     """No loader of that name answers."""
 
 
+class NoRoomYet(NobodyThere):
+    """The loader is there, and will take a reader when those that it has let go of slots; in words."""
+
+
 def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descriptors]:
     """Ask the shared loader of that name to take this process as a reader.
 
@@ -64,11 +68,11 @@ def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descript
 
     Raises:
         Refused: it does not; in words.
-        NobodyThere: there is no loader of that name, or several.
+        NobodyThere: there is no loader of that name, or several; or it has no room yet.
         OSError: there is no descriptor left, for this process or at all.
     """
     found: list[tuple[dict[str, Any], Descriptors]] = []
-    refusals: list[str] = []
+    refusals: list[Exception] = []
     with contextlib.ExitStack() as opened:
         for address in _addresses():
             with _unless_descriptors_lack():  # whoever listens there has just ended, or is no loader of this version
@@ -78,14 +82,14 @@ def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descript
                 if len(fds) == len(Descriptors._fields) and "attached" in answer:
                     found.append((answer, Descriptors(*fds)))
                 elif answer.get("called") == name:
-                    refusals.append(str(answer.get("error")))
+                    refusals.append((NoRoomYet if answer.get("later") else Refused)(answer.get("error")))
         if len(found) == 1:
             opened.pop_all()
             return found[0]
     if found:
         raise NobodyThere(f"{len(found)} shared loaders are called {name!r}; end one of them, or give them different names")
     if refusals:
-        raise Refused(refusals[0])
+        raise refusals[0]
     raise NobodyThere(f"no shared loader of this user is called {name!r}")
 
 

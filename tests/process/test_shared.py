@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,24 @@ def test_there_are_only_as_many_readers_as_slots_allow(name: str) -> None:
         with Loader.attach(name), refusal:
             Loader.attach(name)
         wait_until(lambda: _attaches(name), "the place of the one that has gone")
+
+
+def test_a_script_waits_for_a_place_until_those_that_read_let_go_of_what_they_were_handed_before(name: str) -> None:
+    with Loader(SOURCE, 4, workers=1, name=name, shared=True, slots=10) as loader, contextlib.ExitStack() as stack:
+        batches = loader.batches()
+        next(batches)
+        wait_until(lambda: not loader._board.supervisor[SupervisorCell.SLOTS_FREE_GAUGE], "all slots are full")
+        for _ in range(3):
+            next(stack.enter_context(Loader.attach(name, epoch=0)).batches())
+        with pytest.raises(
+            AttachError, match="the 4 readers that it has hold too many of its 10 slots at the moment, after 0 s; make it with more: slots="
+        ):
+            Loader.attach(name, timeout_s=0)
+        with ThreadPoolExecutor(1) as pool:
+            last = pool.submit(Loader.attach, name)
+            while not last.done():
+                next(batches)
+            last.result().close()
 
 
 def _attaches(name: str) -> bool:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.stream import Reader, Stream
 
-_LEAST = 2  # slots: a reader may hold a batch until it has the next one
+LEAST = 2
+"""Slots of a reader: it may hold a batch until it has the next one."""
 
 _stock = attrgetter("stock")
 
@@ -43,13 +44,13 @@ class Gap(NamedTuple):
 
 def has_room(readers: Collection[Reader], slots: int) -> bool:
     """Return whether another reader could have two slots, even if those that are there let go of none."""
-    return sum(max(_LEAST, len(reader.held)) for reader in readers) + _LEAST <= slots
+    return sum(max(LEAST, len(reader.held)) for reader in readers) + LEAST <= slots
 
 
 def make_room(streams: Sequence[Stream], pool: SlotPool) -> None:
     """Take back from streams that have more than their share what a new one needs to begin at once, so that it need not wait until that is read."""
     share = len(pool.slots) // len(streams)
-    for _ in range(_LEAST - len(pool.free)):
+    for _ in range(LEAST - len(pool.free)):
         fullest = max(streams, key=_stock)
         if fullest.stock <= share or not fullest.take_back(pool):
             return

@@ -20,6 +20,7 @@ from loader.ipc.board import MOST_READERS, Board, SupervisorCell, TrainerCell
 from loader.ipc.channels import Outlet
 from loader.ipc.records import Leave, Ready, Released, Skip, unpack_inbox
 from loader.ipc.who_reads import Present, tell_who_reads
+from loader.supervise.schedule.fairness import LEAST
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.sharing.attached import Attached
 from loader.supervise.sharing.company import Company
@@ -70,9 +71,11 @@ class Readers:
         before = request.get("again") if is_number(request.get("again"), MOST_READERS + 1) else 0
         free = [number for number in range(1, MOST_READERS + 1) if number not in self._attached]
         number = before if before in free else next((row for row in free if not self._is_awaited(row)), 0)
+        slots, there, later = sum(self._schedule.counts()), len(self._attached) + 1, False
         if not error and not (number and self._schedule.has_room):
-            slots = sum(self._schedule.counts())
-            error = f"its {slots} slots are enough for the {len(self._attached) + 1} readers that it has; make it with more: slots={slots + 4}"
+            later = bool(number) and LEAST * (len(self._attached) + 2) <= slots  # so it has room as soon as they have let go of some
+            held = f"the {there} readers that it has hold too many of its {slots} slots at the moment"
+            error = held if later else f"its {slots} slots are enough for the {there} readers that it has; make it with more: slots={slots + 4}"
         if not error:
             try:
                 first = self._pool.first_batch(request.get("rank"))
@@ -80,7 +83,7 @@ class Readers:
             except OSError as failure:
                 error = f"its supervisor (pid {os.getpid()}) can't open what a reader (pid {pid}) needs: {failure.strerror}{_remedy(failure)}"
         if error:
-            return {"called": self._pool.name if self._pool.is_meant(request, told) else None, "error": error}, [], lambda: None
+            return {"called": self._pool.name if self._pool.is_meant(request, told) else None, "error": error, "later": later}, [], lambda: None
         self._attached[number] = reader
         self._watched |= {reader.pidfd: reader, reader.inbox: reader}
         self._rows[number] = reader.cells.raw

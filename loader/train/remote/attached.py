@@ -84,7 +84,9 @@ class Attached(SlotReader):
             except attachment.NobodyThere as error:
                 waited_s = time.monotonic() - began
                 if waited_s >= timeout_s:
-                    raise AttachError(f"{error}, after {timeout_s:g} s; is the script running that makes it, with shared=True?") from None
+                    lacks_room = isinstance(error, attachment.NoRoomYet)
+                    what = "make it with more: slots=" if lacks_room else "is the script running that makes it, with shared=True?"
+                    raise AttachError(f"{error}, after {timeout_s:g} s; {what}") from None
             time.sleep(min(max(_AGAIN_S, waited_s / 10), _SELDOM_S))
         self.cursor = Cursor(self.told["epoch"], self.told["batch"])
 
@@ -97,7 +99,7 @@ class Attached(SlotReader):
 
         Raises:
             AttachError: it takes no reader, or this process can't open what it gives.
-            NobodyThere: there is none.
+            NobodyThere: there is none, or it has no room yet.
         """
         try:
             answer, given = attachment.attach(self._name, {**place, **self._asks})
