@@ -474,6 +474,7 @@ def _watched(arguments: argparse.Namespace, name: str, beside: str) -> Measured:
     WORKLOADS["mnist"].write(arguments.data, note)
     figures = {
         "slower": (f"% less throughput beside {beside}", "wanted ≤ 1"),
+        "cpu": ("% more CPU time for a batch, the command's included", "wanted ≤ 1"),
         "supervisor_ms": ("ms of the supervisor's CPU a second", ""),
         "own_ms": ("ms of the command's own CPU a second", ""),
     }

@@ -34,7 +34,7 @@ while True:
 
 
 def measure(data: Path, workers: int, rounds: int) -> dict[str, Any]:
-    """Return by how many per cent training on `mnist` is slower beside `loader top`, and the CPU time that a refresh takes, in ms."""
+    """Return what `loader top` costs training on `mnist`: time, and CPU time of a batch, in per cent; CPU time of a refresh, in ms."""
     return _beside(_top, data, workers, rounds)
 
 
@@ -51,18 +51,21 @@ def _beside(watching: Callable[[int], AbstractContextManager[_Processes]], data:
         _rate(batches, _WARM_S)
         with watching(os.getpid()) as (looking, paying):
             _rate(batches, _WARM_S)
-            ratios, supervising, showing = [], [], []
+            pids = [loader.pid, paying.pid, os.getpid(), *(worker.pid for worker in loader.stats().workers)]
+            slower, more_cpu, supervising, showing = [], [], [], []
             for _ in range(rounds):
                 looking.send_signal(signal.SIGSTOP)
-                alone, quiet_ns, _ = _round(batches, loader.pid, paying.pid)
+                alone, quiet_ns = _round(batches, pids)
                 looking.send_signal(signal.SIGCONT)
-                watched, busy_ns, paid_ns = _round(batches, loader.pid, paying.pid)
-                ratios.append(100 * (alone / watched - 1))
-                supervising.append((busy_ns - quiet_ns) / 1e6 / _ROUND_S)
-                showing.append(paid_ns / 1e6 / _ROUND_S)
+                watched, busy_ns = _round(batches, pids)
+                slower.append(100 * (alone / watched - 1))
+                more_cpu.append(100 * ((sum(busy_ns) / watched) / (sum(quiet_ns) / alone) - 1))
+                supervising.append((busy_ns[0] - quiet_ns[0]) / 1e6 / _ROUND_S)
+                showing.append(busy_ns[1] / 1e6 / _ROUND_S)
             for process in (looking, paying):
                 assert process.poll() is None, f"{process.args} has ended with {process.returncode}"
-    return {"slower": statistics.median(ratios), "supervisor_ms": statistics.median(supervising), "own_ms": statistics.median(showing)}
+    found = {"slower": slower, "cpu": more_cpu, "supervisor_ms": supervising, "own_ms": showing}
+    return {name: statistics.median(values) for name, values in found.items()}
 
 
 @contextlib.contextmanager
@@ -94,12 +97,11 @@ def _metrics(trainer: int) -> Iterator[_Processes]:
             process.wait()
 
 
-def _round(batches: Any, *pids: int) -> tuple[float, int, int]:
-    """Return batches per second, and the CPU time that two processes take meanwhile."""
+def _round(batches: Any, pids: list[int]) -> tuple[float, list[int]]:
+    """Return batches per second, and the CPU time that each process takes meanwhile."""
     before = [cpu_time_ns(pid) for pid in pids]
     rate = _rate(batches, _ROUND_S)
-    one, other = (cpu_time_ns(pid) - cpu for pid, cpu in zip(pids, before, strict=True))
-    return rate, one, other
+    return rate, [cpu_time_ns(pid) - cpu for pid, cpu in zip(pids, before, strict=True)]
 
 
 def _rate(batches: Any, seconds: float) -> float:

@@ -136,3 +136,23 @@ def test_of_a_hundred_loaders_each_is_found_those_that_hang_too(tmp_path: Path, 
         for one in made:
             one.listener.close()
         place.close()
+
+
+def test_one_that_ends_while_it_is_asked_is_not_among_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    place = SocketFolder(tmp_path / "loader", create=True)
+    ending, crowded = (Pretended(Path(place.address(f"{pid}.sock"))) for pid in (1000, 1001))
+
+    def end(connection: socket.socket) -> None:
+        os.unlink(ending.address)
+        ending.listener.close()
+
+    ending.serve(end)
+    crowded.serve(lambda connection: None)  # it closes the connection, and listens on
+    try:
+        with loaders(answer_s=LONG_S) as found:
+            assert [(one.pid, one.status) for one in found] == [(1001, None)]
+    finally:
+        crowded.listener.close()
+        place.close()
