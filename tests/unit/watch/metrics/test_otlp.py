@@ -6,10 +6,12 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
+from loader.watch.metrics import otlp
 from loader.watch.metrics.figures import Asked, figures
 from loader.watch.metrics.otlp import NotTaken, endpoint, extra_headers, message, push
 from tests.unit.watch.statuses import FAR, status
@@ -126,3 +128,25 @@ def test_a_collector_that_does_not_take_it_is_said_to(collector: str, reply: tup
 def test_a_collector_that_is_not_there_is_said_to() -> None:
     with pytest.raises(NotTaken, match="refused"):
         push("http://127.0.0.1:1/v1/metrics", {}, {})
+
+
+def test_trouble_is_told_once_and_so_is_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    outcomes: list[Exception | None] = [None, NotTaken("it burns"), NotTaken("it burns"), None, None]
+    said: list[str] = []
+
+    def pushed(*given: Any) -> None:
+        if (outcome := outcomes.pop(0)) is not None:
+            raise outcome
+
+    def wait(seconds: float) -> None:
+        assert seconds == 7
+        if not outcomes:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(otlp, "push", pushed)
+    monkeypatch.setattr(otlp.time, "sleep", wait)
+    with pytest.raises(KeyboardInterrupt):
+        otlp.push_for_ever("http://there", 7, said.append)
+    assert said == ["http://there has not taken the figures: it burns. It is tried again every 7 s", "http://there takes the figures again"]
