@@ -57,7 +57,7 @@ def pack_pipeline(pipeline: Pipeline, config: Config, fd: int) -> None:
 
     payload.dump((pipeline, config), partial(_admit, config.memory_limit_bytes), fd)
     for remark in captured_objects.remarks(pipeline.parts(), os.fstat(fd).st_size):
-        warnings.warn(remark, RuntimeWarning, stacklevel=4)  # the caller of Loader(...)
+        warnings.warn(remark, RuntimeWarning, stacklevel=5)  # the caller of Loader(...)
 
 
 def _admit(limit: int | None, nbytes: int) -> None:
