@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -76,7 +75,11 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shortened(value: Any) -> Any:
     raw = json.dumps(value, sort_keys=True)
-    return value if len(raw) <= _LONGEST else f"{raw[:_SHOWN]}… ({len(raw):,} characters, SHA-256 {hashlib.sha256(raw.encode()).hexdigest()[:16]})"
+    if len(raw) <= _LONGEST:
+        return value
+    from hashlib import sha256
+
+    return f"{raw[:_SHOWN]}… ({len(raw):,} characters, SHA-256 {sha256(raw.encode()).hexdigest()[:16]})"
 
 
 def _as_json(value: Any) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from loader.data.remote.fetch_cache.cache_choice import CacheChoice
 from loader.data.remote.objects import Fetched, Span
 from loader.data.remote.options import StorageOptions
 
 if TYPE_CHECKING:
+    from loader.data.remote.fetch_cache.cache_choice import CacheChoice
     from loader.data.remote.gather import Gather
     from loader.data.remote.gathering.flights import Counts
 
