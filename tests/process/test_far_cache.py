@@ -99,8 +99,8 @@ def test_while_nobody_takes_batches_the_cache_is_filled_for_the_next_epoch(npy_f
         found += [copied(next(batches)) for _ in expected[1:]]
         network = loader.stats().network
     assert_same(found, expected)
-    assert fetched(served) <= 204
     assert network is not None
+    assert fetched(served) <= 204 + network.retries
     assert network.hits > 300
 
 

@@ -192,14 +192,16 @@ def test_a_store_that_refuses_requests_gets_fewer_at_a_time(npy_folder: Any, fro
     gather.begin(spans[:64])
     for span in spans[:64]:
         gather.take(span)
-    assert served.counts().most_in_flight >= 64
+    assert served.counts().fates[Fate.SLOW_DOWN] == 64
     assert gather.counts.depth < 50
     served.set_faults(Faults(latency_s=0.2))
     served.forget()
+    before = gather.counts.retries
     gather.begin(spans[64:])
     for span in spans[64:]:
         gather.take(span)
-    assert served.counts().most_in_flight < 64
+    twice = gather.counts.retries - before  # where the machine is slow, some are asked for once more
+    assert served.counts().most_in_flight <= gather.counts.depth + twice
     gather.close()
 
 
