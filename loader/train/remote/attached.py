@@ -72,6 +72,7 @@ class Attached(SlotReader):
         super().__init__(substitutes=True, quarantine=None)
         self._spare = spare
         self._own: Producer | None = None
+        self._alone = False  # whether the latest batch was made by `_own`
         self._name = name
         self._owner = os.getpid()
         self._asks = {"settings": dict(settings), **(who or {})}
@@ -195,9 +196,10 @@ class Attached(SlotReader):
 
     def _follow(self) -> None:
         """The supervisor has died: attach to the one that takes its place. Raises _NobodyYet where this process can go on without one."""
-        deadline = time.monotonic() + (_SUCCESSOR_S if self._spare is None else _ALONE_S)
+        patience_s = _SUCCESSOR_S if self._spare is None else 0.0 if self._alone else _ALONE_S
+        deadline = time.monotonic() + patience_s
         ended = self.board.supervisor[SupervisorCell.PHASE_GAUGE] == Phase.ENDED
-        while not ended and time.monotonic() < deadline:
+        while not ended:
             with contextlib.suppress(attachment.NobodyThere):
                 place = {"epoch": self.cursor.epoch, "batch": self.cursor.batch, "again": self._number}
                 old, outbox = self._fds, self._supervisor.outbox
@@ -205,11 +207,17 @@ class Attached(SlotReader):
                 outbox.count = None
                 for fd in old:
                     os.close(fd)
+                self._alone = False
                 return
-            ended = bool(wait_readable([self._fds[-1]], _AGAIN_S))
+            late = time.monotonic() >= deadline
+            ended = bool(wait_readable([self._fds[-1]], 0.0 if late else _AGAIN_S))
+            if late:
+                break
         if self._spare is not None and not ended:
-            where = f"batch {self.cursor.batch} of epoch {self.cursor.epoch}"
-            _log.warning("%s: its supervisor has died, and is not replaced yet, so this process makes %s itself", self._name, where)
+            if not self._alone:
+                where = f"batch {self.cursor.batch} of epoch {self.cursor.epoch}"
+                _log.warning("%s: its supervisor has died, and is not replaced yet, so this process makes its batches, from %s on", self._name, where)
+            self._alone = True
             raise _NobodyYet
         raise self._over(self._trainer)
 
