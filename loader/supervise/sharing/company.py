@@ -46,14 +46,14 @@ class Company:
         """
         waiting = [number for number, row in rows.items() if row[_WAITING]]
         hold_up = self._schedule.hold_up(waiting)
-        parted = self._lag.ends(hold_up, now) and hold_up is not None
-        if parted and hold_up is not None:
-            _log.debug("reader %d is so slow that it gets a stream of its own", hold_up.reader)
-            self._schedule.set_apart(hold_up.reader)
+        parted = hold_up if self._lag.ends(hold_up, now) else None
+        if parted is not None:
+            _log.debug("reader %d is so slow that it gets a stream of its own", parted.reader)
+            self._schedule.set_apart(parted.reader)
         if self._splits and now >= self._next:
             self._next = now + _LEAST_S
             self._let_meet(rows, waiting, now)
-        return parted
+        return parted is not None
 
     def _let_meet(self, rows: Mapping[int, memoryview], waiting: list[int], now: float) -> None:
         gaps = self._schedule.gaps()

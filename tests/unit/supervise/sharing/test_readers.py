@@ -15,6 +15,7 @@ from loader.ipc import memfd
 from loader.ipc.board import Board, SupervisorCell, TrainerCell
 from loader.ipc.channels import Outlet, open_pipe
 from loader.ipc.records import Released
+from loader.supervise.schedule.fairness import Gap
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.sharing.readers import Readers
 from loader.supervise.sharing.shared_pool import SharedPool
@@ -113,6 +114,21 @@ def test_a_reader_that_writes_without_end_does_not_hold_up_the_loop(pool: Pool, 
     assert pool.epoll.poll(0) == [(fd, select.EPOLLIN)]
     for fd in given:
         os.close(fd)
+
+
+def test_readers_ahead_are_kept_by_what_all_count_on_the_board_and_looked_at_often_meanwhile(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[Any, Any]] = []
+    monkeypatch.setattr(pool.schedule, "gaps", lambda: [Gap((1,), (0,), 5)])
+    monkeypatch.setattr(pool.schedule, "give_way", lambda ahead, kept: told.append((ahead, kept)))
+    pool.attach(os.getpid())
+    for step in range(20):
+        for number in (0, 1):
+            pool.board.reader(number)[TrainerCell.BATCHES] += 1
+        pool.readers.look(100 + step * 0.05)
+    assert told[-1] == ({0}, {0})
+    assert pool.readers.patience_s(1.0) == 0.01
+    pool.readers.leave(1)
+    assert pool.readers.patience_s(1.0) == 1.0
 
 
 def test_what_is_left_to_be_said_of_a_reader_that_has_just_gone_concerns_nobody_that_has_got_its_descriptors(
