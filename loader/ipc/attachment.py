@@ -5,6 +5,7 @@
 
 `rank` and `world` say whose batches it wants; without them, those of the process that made the loader. With `job`, it wants no loader of another one.
 `again` is the number that the trainer had as a reader of the supervisor before this one; 0 if there was none. So it keeps its row of the board.
+It then names the loader by its `identity`, too: another one may have been made with the same name.
 
 It goes through the control socket, which belongs to one user, as the kernel checks at both ends. Nothing is pickled.
 """
@@ -58,6 +59,11 @@ class NobodyThere(Exception):
 
 class NoRoomYet(NobodyThere):
     """The loader is there, and will take a reader when those that it has let go of slots; in words."""
+
+
+def identity(board: int) -> int:
+    """Return what tells a loader from others: the number that the kernel gave to the memory of its board."""
+    return os.fstat(board).st_ino
 
 
 def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descriptors]:

@@ -24,6 +24,7 @@ from loader.data.plans.choice import pool_plan_of
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.errors import LoaderError, PipelineError, ProtocolError
 from loader.ipc.arena import Arena, ArenaLayout
+from loader.ipc.attachment import identity
 from loader.ipc.bad_sample_log import BadSampleLog
 from loader.ipc.board import Board, Phase, SupervisorCell
 from loader.ipc.channels import Outlet
@@ -206,6 +207,7 @@ def _shared_pool(inherited: BootParameters, config: Config, plan: EpochPlan, lay
         arena=inherited.arena,
         arena_bytes=layout.nbytes,
         board=inherited.board,
+        identity=identity(inherited.board),
         batches=plan.batches,
         rank=plan.rank,
         world=plan.world,

@@ -263,6 +263,22 @@ def test_readers_go_on_where_they_were_when_the_supervisor_and_workers_are_kille
         assert_same(found[: 4 * BATCHES], expected[: len(found)])
 
 
+def test_a_reader_whose_supervisor_was_killed_follows_its_own_script_and_no_other_one_of_the_same_name(name: str) -> None:
+    expected = inline(SOURCE, 4, 20, **SETTINGS)
+    with ThreadPoolExecutor(1) as thread, Loader(SOURCE, 4, **SETTINGS, workers=1, name=name, shared=True, slots=6) as loader:
+        batches = loader.batches()
+        with Loader.attach(name, epoch=0) as reader:
+            os.kill(supervisor_of(loader), signal.SIGKILL)
+            with Loader(NpyArrays(X + 1), 4, workers=1, name=name, shared=True) as other:
+                next(iter(other))
+                found = thread.submit(lambda: [copied(batch) for batch in itertools.islice(reader.batches(), 10 * BATCHES)])
+                with pytest.warns(RuntimeWarning, match="another one continues"):
+                    take_until_replaced(loader, batches)
+                while not found.done():
+                    next(batches)
+                assert_same(found.result(), expected[: 10 * BATCHES])
+
+
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_no_reader_outlives_the_owner_and_each_is_told(name: str, start: Any, how: str, tmp_path: Path) -> None:
     script = tmp_path / "owner.py"

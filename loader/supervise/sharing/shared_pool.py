@@ -21,6 +21,7 @@ class SharedPool:
         arena: of which each reader gets a descriptor that can't be mapped writable.
         arena_bytes: of it, without its layout.
         board: the counters; the trainer has written what else it is told.
+        identity: tells the loader from others of that name. The supervisors of a loader have the same one.
         batches: in an epoch.
         rank, world: of the trainer that made the loader, in a data-parallel job. A reader may be another rank.
         lag: what happens with slow readers.
@@ -30,6 +31,7 @@ class SharedPool:
     arena: int
     arena_bytes: int
     board: int
+    identity: int
     batches: int
     rank: int
     world: int
@@ -44,20 +46,21 @@ class SharedPool:
         return (self.rank + first // self.batches) % self.world if self.world > 1 else None
 
     def is_meant(self, request: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
-        """Whether a request is for this loader, and not for one of the same name in another job.
+        """Whether a request is for this loader, and not for another one of the same name.
 
         Args:
             request: `loader.ipc.attachment` says what is in it.
             told: what the trainer that made the loader has written for others.
         """
-        return request.get("name") == self.name and request.get("job") in (None, told.get("job"))
+        right = request.get("job") in (None, told.get("job")) and request.get("identity") in (None, self.identity)
+        return request.get("name") == self.name and right
 
     def refusal(self, request: Mapping[str, Any], told: Mapping[str, Any]) -> str:
         """Return in words why a trainer is not taken in; "" if it may be. Arguments: those of `is_meant`."""
         if self.name is None:
             return "it is not shared; make it with shared=True"
         if not self.is_meant(request, told):
-            return f"it is called {self.name!r}, or belongs to another job"
+            return f"it is another loader; this one is called {self.name!r}"
         rank, world, ranks = request.get("rank"), request.get("world"), self.world
         if (rank, world) != (None, None) and not (world == ranks and is_number(rank, ranks)):
             return f"its batches are for {ranks} rank{'s' * (ranks > 1)}, from 0 to {ranks - 1}, and this one asks as rank {rank!r} of {world!r}"

@@ -125,6 +125,7 @@ class Attached(SlotReader):
             supervisor = Connection(board.supervisor, given.arena, given.ready, outbox, shared=True)
             layout = supervisor.find_arena(answer["arena_bytes"])
             opened.pop_all()
+        self._identity = attachment.identity(given.board)
         os.close(given.inbox)
         os.close(given.board)
         self._trainer: int = answer["trainer"]
@@ -201,7 +202,7 @@ class Attached(SlotReader):
         ended = self.board.supervisor[SupervisorCell.PHASE_GAUGE] == Phase.ENDED
         while not ended:
             with contextlib.suppress(attachment.NobodyThere):
-                place = {"epoch": self.cursor.epoch, "batch": self.cursor.batch, "again": self._number}
+                place = {"epoch": self.cursor.epoch, "batch": self.cursor.batch, "again": self._number, "identity": self._identity}
                 old, outbox = self._fds, self._supervisor.outbox
                 self._join(place, "the supervisor that follows one that died")
                 outbox.count = None

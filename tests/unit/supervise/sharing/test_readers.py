@@ -35,7 +35,7 @@ class Pool:
         self.board = Board(board, 1)
         self.schedule = Schedule(sample_batches(100, 10), slots=10, capacity=1, blocks=None, row_ns=1.0, cores=1, shared=True)
         self.epoll = select.epoll()
-        shared = SharedPool(name="pool", arena=self.arena, arena_bytes=4096, board=board, batches=10, rank=0, world=1, lag="split")
+        shared = SharedPool(name="pool", arena=self.arena, arena_bytes=4096, board=board, identity=1, batches=10, rank=0, world=1, lag="split")
         self.readers = Readers(shared, self.board, self.schedule, self.epoll, Outlet(self._ready[1]))
 
     @property
