@@ -266,8 +266,9 @@ def without_pauses(moments: Sequence[Moment]) -> Spans:
     elapsed_s, batches = moments[-1].at_s - moments[0].at_s, max(1, moments[-1].batches - moments[0].batches)
     kept = set(range(len(spans)))
     for first, last in _runs(spans):
-        gap = between(spans[first].then, spans[last].now)
-        if gap.wait_ratio < _WAITS and gap.elapsed_s > max(_PAUSE_S, _PAUSE_STEPS * (elapsed_s - gap.elapsed_s) / batches):
+        gap, taken = between(spans[first].then, spans[last].now), spans[last].now.batches - spans[first].then.batches
+        step_s = (elapsed_s - gap.elapsed_s) / max(1, batches - taken)
+        if gap.wait_ratio < _WAITS and gap.elapsed_s - taken * step_s > max(_PAUSE_S, _PAUSE_STEPS * step_s):
             kept -= set(range(first - 1, last + 2))
     return Spans([spans[number] for number in sorted(kept)])
 

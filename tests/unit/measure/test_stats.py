@@ -165,6 +165,23 @@ def test_a_pause_of_the_trainer_is_no_evidence(looks: bool, boards: tuple[Board,
     assert "waits for data 90% of its time" in found.verdict
 
 
+def test_looks_that_are_more_than_a_second_apart_are_no_pauses_of_the_trainer(boards: tuple[Board, Board], clock: Clock) -> None:
+    """As those of a supervisor that nobody asks anything."""
+    trainer, supervisor = boards
+    taker, meter = Trainer(trainer), Meter(supervisor)
+    for cells in supervisor.workers:
+        cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY
+    for tenth in range(150):
+        clock.now += 0.1003
+        trainer.trainer.add(TrainerCell.WAIT_NS, 20_000_000)
+        for cells in supervisor.workers:
+            cells.add(WorkerCell.BUSY_NS, 95_000_000)
+        taker.take()
+        if tenth % 10 == 0:
+            meter.look(clock.now)
+    assert (meter.stats("a").verdict_kind, taker.stats("a").verdict_kind) == ("workers", "workers")
+
+
 def test_a_slow_sample_is_named_for_ten_seconds(boards: tuple[Board, Board], clock: Clock) -> None:
     trainer, supervisor = boards
     taker, meter = Trainer(trainer), Meter(supervisor)
