@@ -85,8 +85,12 @@ class Attached(SlotReader):
             except attachment.NobodyThere as error:
                 waited_s = time.monotonic() - began
                 if waited_s >= timeout_s:
-                    lacks_room = isinstance(error, attachment.NoRoomYet)
-                    what = "make it with more: slots=" if lacks_room else "is the script running that makes it, with shared=True?"
+                    maker = (
+                        "the script running that makes it, with shared=True"
+                        if spare is None
+                        else "the process of local rank 0 running, which makes it"
+                    )
+                    what = "make it with more: slots=" if isinstance(error, attachment.NoRoomYet) else f"is {maker}?"
                     raise AttachError(f"{error}, after {timeout_s:g} s; {what}") from None
             time.sleep(min(max(_AGAIN_S, waited_s / 10), _SELDOM_S))
         self.cursor = Cursor(self.told["epoch"], self.told["batch"])
