@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loader import ConfigError, Loader, NpyArrays, NpyError, RawArray, SampleError, Source, Windows
+from loader import ConfigError, FetchError, Loader, NpyArrays, NpyError, RawArray, SampleError, Source, Windows
 from loader import transforms as T
 from loader.data.sources.arrays import far_array
 from tests.batches import assert_same, inline, take
@@ -168,10 +168,24 @@ def test_small_arrays_come_at_once_and_need_the_store_no_more(folder: Path, fron
     assert source.rows_at_once == 0
 
 
+def test_arrays_without_numbers_are_arrays_like_any_other(folder: Path, front: StartFront, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    np.save(folder / "none.npy", np.zeros((0, 5), np.float32))
+    np.save(folder / "narrow.npy", np.zeros((4, 0), ">f4"))
+    served = front(folder)
+    assert len(NpyArrays(f"{served.endpoint}/none.npy")) == 0
+    assert_same([NpyArrays(f"{served.endpoint}/narrow.npy")[3]], [NpyArrays(folder / "narrow.npy")[3]])
+    joined = NpyArrays([f"{served.endpoint}/none.npy", f"{served.endpoint}/big1.npy"])
+    assert_same([joined[49]], [NpyArrays(folder / "big1.npy")[49]])
+
+
 def test_what_can_not_be_read_by_rows_says_why(folder: Path, front: StartFront) -> None:
     np.save(folder / "f.npy", np.asfortranarray(np.ones((4, 5))))
     (folder / "cut.npy").write_bytes((folder / "x0.npy").read_bytes()[:-1])
+    (folder / "empty.npy").write_bytes(b"")
     served = front(folder)
+    with pytest.raises(FetchError, match="is empty"):
+        NpyArrays(f"{served.endpoint}/empty.npy")
     with pytest.raises(NpyError, match="is in Fortran order"):
         NpyArrays(f"{served.endpoint}/f.npy")
     with pytest.raises(NpyError, match="truncated"):

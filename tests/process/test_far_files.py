@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -141,6 +142,21 @@ def test_what_fsspec_knows_is_read_as_well(npy_folder: Any) -> None:
     folder = npy_folder(30)
     with Loader(NpyFiles(f"file://{folder}"), 8, workers=2, shuffle=True) as loader:
         assert_same(take(loader, 2), inline(NpyFiles(folder), 8, 2, shuffle=True))
+
+
+def test_an_archive_is_opened_once_for_all_that_is_read_of_it(npy_folder: Any, tmp_path: Path) -> None:
+    folder = npy_folder(30)
+    files = sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*.npy"))
+    archive = f"file://{shutil.make_archive(str(tmp_path / 'archive'), 'zip', folder)}"
+    before = len(os.listdir("/proc/self/fd"))
+    with Loader(NpyFiles([f"zip://{name}::{archive}" for name in files]), 8, workers=0) as loader:
+        assert_same(take(loader), inline(NpyFiles([f"{folder}/{name}" for name in files]), 8))
+        assert len(os.listdir("/proc/self/fd")) < before + 10
+    by_way = NpyFiles([f"simplecache::file://{folder}/{name}" for name in files[:2]])
+    assert_same([by_way[1]], [NpyFiles([f"{folder}/{name}" for name in files])[1]])
+    for many in (f"zip://::{archive}", f"zip://*.npy::{archive}"):
+        with pytest.raises(ConfigError, match="give a list of URLs, each with its whole chain"):
+            NpyFiles(many)
 
 
 def test_what_fetching_takes_is_part_of_the_memory_that_a_worker_needs(npy_folder: Any, front: StartFront) -> None:

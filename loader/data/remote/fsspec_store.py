@@ -109,7 +109,7 @@ class FsspecStore:
             return await asyncio.wrap_future(answer)
 
     def _path(self, key: str) -> str:
-        return key.partition("::")[0]
+        return next(link for link in key.split("::") if "://" in link)
 
     def _url(self, path: str) -> str:
         """Return a path of the file system as a URL, as users write it."""

@@ -11,7 +11,7 @@ _STATUSES = {
     403: ("access is denied (403)", f"{_CHECK_ACCESS}; some stores also say so of what does not exist"),
     404: ("there is no such object (404)", "check the URL, and whether it has been deleted"),
     410: ("the object is gone (410)", "check the URL"),
-    416: ("the object has fewer bytes than were asked for (416)", "it has become shorter, or its header is damaged"),
+    416: ("the object has fewer bytes than were asked for (416)", "it is empty, has become shorter, or its header is damaged"),
 }
 _PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
 _SLOW_DOWN = frozenset((429, 503))

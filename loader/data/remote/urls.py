@@ -24,7 +24,7 @@ class Place(NamedTuple):
     """Where an object is.
 
     Attributes:
-        base: URL of the bucket or the server, without a slash at its end.
+        base: URL of the bucket, the server or the archive, without a slash at its end.
         key: of the object there; of what fsspec reads, its whole URL.
     """
 
@@ -87,8 +87,17 @@ def split(url: str) -> Place:
     known = OBJECT_STORES.get(scheme.lower())
     host, _, key = rest.partition("/")
     if known is None:
-        return Place(url if "::" in url else f"{scheme}://{host}", url)
+        return Place(_base_of_chain(url) if "::" in url else f"{scheme}://{host}", url)
     return Place(f"{known}://{host}", unquote(key) if known in _WEB else key)
+
+
+def _base_of_chain(url: str) -> str:
+    """Return what all objects of one archive, or of what else is read by way of another URL, have in common."""
+    links = url.split("::")
+    here = next(number for number, link in enumerate(links) if "://" in link)  # those before it, such as simplecache, have the same path
+    scheme, _, rest = links[here].partition("://")
+    server = rest.partition("/")[0] if here == len(links) - 1 else ""  # of a path in an archive, the first folder is none
+    return "::".join([*links[:here], f"{scheme}://{server}", *links[here + 1 :]])
 
 
 def common_root(urls: Sequence[str]) -> str:

@@ -90,8 +90,9 @@ def _of_first(url: str, first: Fetched, options: StorageOptions, cache: CacheCho
 
 def _contents(arrays: Sequence[FarArray]) -> list[Array]:
     """Return what arrays hold, all of one store. Raises FetchError, DataNotFoundError."""
-    found = Scout(arrays[0].options).contents([array.whole() for array in arrays])
-    return [_array_in(array, fetched) for array, fetched in zip(arrays, found, strict=True)]
+    asked = [array.whole() for array in arrays if math.prod(array.shape)]  # no store answers a request for no bytes
+    found = iter(Scout(arrays[0].options).contents(asked) if asked else ())
+    return [_array_in(array, next(found)) if math.prod(array.shape) else np.empty(array.shape, array.dtype.newbyteorder("=")) for array in arrays]
 
 
 def _array_in(array: FarArray, fetched: Fetched) -> Array:

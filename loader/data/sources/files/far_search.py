@@ -22,6 +22,10 @@ from loader.errors import ConfigError, DataNotFoundError
 
 _ASKED_ABOUT = 2_000  # objects of a list: each is a request, some seconds for all
 _NAMED = 5
+_NO_CHAINS = (
+    "folders and patterns are not found in an archive, or by way of a chain of URLs. What to do: give a list of URLs, each with its whole chain, or "
+    "unpack the archive"
+)
 _NO_LISTS = "web servers can't list what they have. What to do: give a list of URLs, or a manifest that names the files (from_manifest)"
 
 
@@ -64,6 +68,7 @@ class FarSearch(FileSearch):
         return kept
 
     def glob(self, pattern: str) -> list[str]:
+        _check_listed(pattern)
         matches = re.compile(_as_expression(pattern)).fullmatch
         fixed = _fixed_part(pattern)
         found = [url for url in self._list(fixed) if matches(url)]
@@ -99,8 +104,7 @@ class FarSearch(FileSearch):
 
     def _list(self, folder: str) -> list[str]:
         """Return all below a folder; what has been listed already is not asked for again."""
-        if is_web(folder):
-            raise ConfigError(f"{folder}: {_NO_LISTS}")
+        _check_listed(folder)
         if self._found is None or not f"{folder}/".startswith(f"{self._below}/"):
             self._found, self._below = self._scout.below(folder), folder
         urls, prefix = self._found.urls, folder.rstrip("/") + "/"
@@ -146,6 +150,14 @@ def _as_urls(names: Sequence[PathLike], root: str | None, appended: str) -> list
     if not all(far):
         raise ConfigError(f"paths has URLs, such as {texts[far.index(True)]}, and files, such as {texts[far.index(False)]}; join two sources with +")
     return list(map(check_url, texts))
+
+
+def _check_listed(url: str) -> None:
+    """Raise ConfigError if there is no list of what is below a URL."""
+    if is_web(url):
+        raise ConfigError(f"{url}: {_NO_LISTS}")
+    if "://" in url.partition("::")[2]:
+        raise ConfigError(f"{url}: {_NO_CHAINS}")
 
 
 def _hidden(url: str, folder: str) -> bool:

@@ -23,7 +23,9 @@ def test_a_url_is_told_from_a_path() -> None:
         ("gcs://b", Place("gs://b", "")),
         ("https://host:8000/a%20b/x.npy", Place("https://host:8000", "a b/x.npy")),
         ("sftp://host/x.npy", Place("sftp://host", "sftp://host/x.npy")),
-        ("zip://a.npy::file:///x.zip", Place("zip://a.npy::file:///x.zip", "zip://a.npy::file:///x.zip")),
+        ("zip://a/b.npy::file:///x.zip", Place("zip://::file:///x.zip", "zip://a/b.npy::file:///x.zip")),
+        ("simplecache::sftp://host/x", Place("simplecache::sftp://host", "simplecache::sftp://host/x")),
+        ("simplecache::zip://a::s3://b/x", Place("simplecache::zip://::s3://b/x", "simplecache::zip://a::s3://b/x")),
     ],
 )
 def test_a_url_has_a_store_and_a_key(url: str, place: Place) -> None:
