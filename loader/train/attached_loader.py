@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loader.config import Config
+from loader.config import Config, plain
 from loader.data.pipeline.batch_transforms import BatchTransform
 from loader.data.pipeline.segments import Transform
 from loader.data.plans.plan_facts import PlanFacts
@@ -83,6 +83,7 @@ def _shortened(value: Any) -> Any:
 
 
 def _as_json(value: Any) -> Any:
+    value = plain(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)  # equal numbers are to be equal in a digest, too
     if value is None or isinstance(value, bool | int | float | str):

@@ -199,9 +199,13 @@ class Loader(Handle, Showing, NamedArguments):
             ConfigError: only one of `rank` and `world` is given.
         """
         check_platform()
+        if not isinstance(name, str):
+            raise ConfigError(f"name={name!r}: must be the name of a shared loader")
         if (rank is None) != (world is None):
             raise ConfigError(f"rank={rank}, world={world}: give both, or neither")
-        return AttachedLoader(name, epoch, batch, settings, timeout_s, {} if rank is None else {"rank": plain(rank), "world": plain(world)})
+        return AttachedLoader(
+            name, plain(epoch), plain(batch), settings, timeout_s, {} if rank is None else {"rank": plain(rank), "world": plain(world)}
+        )
 
     def _told(self) -> dict[str, Any]:
         """Return what other scripts that attach are told."""

@@ -149,10 +149,15 @@ def test_a_reader_with_other_settings_is_refused_with_what_differs(name: str) ->
     with Loader(SOURCE, 4, **SETTINGS, workers=1, name=name, shared=True) as loader:
         next(iter(loader))
         Loader.attach(name, batch_size=4, seed=3, transforms=[]).close()
+        Loader.attach(name, epoch=np.int64(0), batch=np.uint8(1), batch_size=np.int32(4), seed=np.int64(3), shuffle=np.True_).close()
         with pytest.raises(AttachError, match=r"batch_size: 4 there, 8 here; seed: 3 there, 4 here"):
             Loader.attach(name, batch_size=8, seed=4, shuffle=True)
         with pytest.raises(AttachError, match=r"epoch must be a number from 0 and batch one from 0 to 29, not -1 and 0"):
             Loader.attach(name, epoch=-1)
+        with pytest.raises(AttachError, match="epoch must be a number from 0"):
+            Loader.attach(name, epoch=2**48 - 2)  # where it would end all workers
+        with pytest.raises(ConfigError, match="name=None: must be the name of a shared loader"):
+            Loader.attach(None)  # type: ignore[arg-type]
         with pytest.raises(AttachError, match="can't be asked for colour, only for batch_size"):
             Loader.attach(name, colour="red")
     with pytest.raises(AttachError, match="no shared loader of this user is called"):

@@ -57,7 +57,8 @@ class Readers:
 
     def _latest_epoch(self) -> int:
         """The epoch in which the reader is that is farthest. What lies ready for it may be epochs ahead."""
-        return max(int(cells[TrainerCell.EPOCH_GAUGE]) for cells in (self._board.trainer, *(reader.cells for reader in self._attached.values())))
+        epochs = [row[TrainerCell.EPOCH_GAUGE] for row in self._rows.values()]
+        return max((epoch for epoch in epochs if is_number(epoch, EPOCHS)), default=0)  # a script may write anything there
 
     def attach(self, request: dict[str, Any], pid: int) -> tuple[dict[str, Any], list[int], Callable[[], None]]:
         """Take in a trainer, or refuse it. Return the answer, the descriptors that go with it, and what to do if it can't be sent.
@@ -72,8 +73,10 @@ class Readers:
         free = [number for number in range(1, MOST_READERS + 1) if number not in self._attached]
         number = before if before in free else next((row for row in free if not self._is_awaited(row)), 0)
         slots, there, later = sum(self._schedule.counts()), len(self._attached) + 1, False
-        if not error and not (number and self._schedule.has_room):
-            later = bool(number) and LEAST * (len(self._attached) + 2) <= slots  # so it has room as soon as they have let go of some
+        if not error and not number:
+            error = f"it has as many readers as a loader can have, {MOST_READERS} beside the script that made it"
+        if not error and not self._schedule.has_room:
+            later = LEAST * (len(self._attached) + 2) <= slots  # so it has room as soon as they have let go of some
             held = f"the {there} readers that it has hold too many of its {slots} slots at the moment"
             error = held if later else f"its {slots} slots are enough for the {there} readers that it has; make it with more: slots={slots + 4}"
         if not error:
@@ -204,6 +207,6 @@ def _is_alive(pid: int) -> bool:
     """Return whether there is a process; 0 is none."""
     try:
         os.kill(pid, 0)
-    except OSError:
+    except (OSError, OverflowError):  # a script may write anything to the board
         return False
     return pid > 0

@@ -8,8 +8,8 @@ from typing import Any
 
 from loader.supervise.sharing.lag import LagMode
 
-EPOCHS = 2**48
-"""More than anybody trains for."""
+EPOCHS = 2**32
+"""More than anybody trains for, and so few that no reader comes to where the numbers of epochs end (`loader.supervise.schedule.blocks`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ class Pool:
         self.arena, self._ready = memfd.create("arena", 4096), open_pipe()
         self.fds = [self.arena, *self._ready]
         self.board = Board(board, 1)
-        self.schedule = Schedule(sample_batches(100, 10), slots=10, capacity=1, blocks=None, row_ns=1.0, cores=1, shared=True)
+        self.schedule = Schedule(sample_batches(100, 10), slots=80, capacity=1, blocks=None, row_ns=1.0, cores=1, shared=True)
         self.epoll = select.epoll()
         shared = SharedPool(name="pool", arena=self.arena, arena_bytes=4096, board=board, identity=1, batches=10, rank=0, world=1, lag="split")
         self.readers = Readers(shared, self.board, self.schedule, self.epoll, Outlet(self._ready[1]))
@@ -143,6 +143,24 @@ def test_what_is_left_to_be_said_of_a_reader_that_has_just_gone_concerns_nobody_
     pool.attach(others[1].pid)
     assert pool.readers.notice([]) == []
     assert pool.attached == 1
+
+
+def test_there_are_no_more_readers_than_rows_on_the_board_whatever_the_slots(pool: Pool) -> None:
+    for number in range(1, 33):
+        assert pool.attach(os.getpid()) == number
+    answer, given, _ = pool.readers.attach(REQUEST, os.getpid())
+    assert (answer["error"], given) == ("it has as many readers as a loader can have, 32 beside the script that made it", [])
+
+
+@pytest.mark.parametrize("nonsense", [2**62, -(2**62), -1])
+def test_what_a_script_writes_to_the_board_can_not_end_the_supervisor(pool: Pool, nonsense: int) -> None:
+    pool.attach(os.getpid())
+    for number in range(1, 5):
+        pool.board.reader(number)[TrainerCell.PID_GAUGE] = pool.board.reader(number)[TrainerCell.EPOCH_GAUGE] = nonsense
+    answer, given, _ = pool.readers.attach({**REQUEST, "epoch": None}, os.getpid())
+    for fd in given:
+        os.close(fd)
+    assert (answer["attached"], answer["epoch"]) == (2, 0)
 
 
 def test_a_row_of_the_board_is_kept_for_the_reader_that_writes_there_until_its_new_supervisor_knows_it(
