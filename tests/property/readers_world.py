@@ -286,7 +286,7 @@ def happen(world: World, random: Random, most: int) -> None:
         filling = [worker for worker in world.busy() if world.workers[worker][0].kind is TicketKind.ROWS]
         if filling:
             world.fail(random.choice(filling), random.randrange(20))
-    elif kind == "enter" and len(trainers) < most and world.schedule.has_room:
+    elif kind == "enter" and len(trainers) < most and world.schedule.has_room():
         world.enter(random.randrange(3), random.randrange(world.plan.batches), random.randrange(world.plan.world))
     elif kind == "part" and (slow := world.schedule.hold_up(world.trainers)) is not None:
         world.schedule.set_apart(slow.reader)

@@ -42,9 +42,9 @@ class Gap(NamedTuple):
     batches: int
 
 
-def has_room(readers: Collection[Reader], slots: int) -> bool:
-    """Return whether another reader could have two slots, even if those that are there let go of none."""
-    return sum(max(LEAST, len(reader.held)) for reader in readers) + LEAST <= slots
+def has_room(readers: Collection[Reader], slots: int, awaited: int = 0) -> bool:
+    """Return whether another reader could have two slots, even if those that are there let go of none, and some that are awaited come, too."""
+    return sum(max(LEAST, len(reader.held)) for reader in readers) + LEAST * (awaited + 1) <= slots
 
 
 def make_room(streams: Sequence[Stream], pool: SlotPool) -> None:

@@ -142,10 +142,14 @@ class Schedule:
         """How many slots a reader may hold at the same time."""
         return self._streams.quota
 
+    def has_room(self, awaited: int = 0) -> bool:
+        """Return whether there are slots for another reader, beside some that are awaited."""
+        return self._streams.has_room(awaited)
+
     @property
-    def has_room(self) -> bool:
-        """Whether there are slots for another reader."""
-        return self._streams.has_room
+    def readers(self) -> int:
+        """How many there are, also those that only hold what their scripts still use."""
+        return self._streams.count
 
     def company(self) -> dict[int, int]:
         """Return, for each reader that wants batches, the lowest number of those that are handed the same ones."""

@@ -78,10 +78,14 @@ class Streams:
         self._begin_stream(reader, epoch, batch)
         self._set_quota()
 
+    def has_room(self, awaited: int) -> bool:
+        """Return whether another reader could have two slots, even if those that are there let go of none, and some that are awaited come, too."""
+        return fairness.has_room(self._readers.values(), len(self._slots), awaited)
+
     @property
-    def has_room(self) -> bool:
-        """Whether another reader could have two slots, even if those that are there let go of none."""
-        return fairness.has_room(self._readers.values(), len(self._slots))
+    def count(self) -> int:
+        """How many readers there are."""
+        return len(self._readers)
 
     def company(self) -> dict[int, int]:
         """Return, for each reader that wants batches, the name of its stream."""

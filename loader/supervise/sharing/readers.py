@@ -72,11 +72,12 @@ class Readers:
         before = request.get("again") if is_number(request.get("again"), MOST_READERS + 1) else 0
         free = [number for number in range(1, MOST_READERS + 1) if number not in self._attached]
         number = before if before in free else next((row for row in free if not self._is_awaited(row)), 0)
-        slots, there, later = sum(self._schedule.counts()), len(self._attached) + 1, False
+        awaited = sum(self._is_awaited(row) for row in free if row != number)
+        slots, there, later = sum(self._schedule.counts()), self._schedule.readers + awaited, False
         if not error and not number:
             error = f"it has as many readers as a loader can have, {MOST_READERS} beside the script that made it"
-        if not error and not self._schedule.has_room:
-            later = LEAST * (len(self._attached) + 2) <= slots  # so it has room as soon as they have let go of some
+        if not error and not self._schedule.has_room(awaited):
+            later = LEAST * (there + 1) <= slots  # so it has room as soon as they have let go of some
             held = f"the {there} readers that it has hold too many of its {slots} slots at the moment"
             error = held if later else f"its {slots} slots are enough for the {there} readers that it has; make it with more: slots={slots + 4}"
         if not error:

@@ -29,11 +29,11 @@ NEEDED = 7  # descriptors of a reader, at both ends: its pidfd, two pipes, arena
 class Pool:
     """What a supervisor has when readers come, without workers."""
 
-    def __init__(self, board: int) -> None:
+    def __init__(self, board: int, slots: int = 80) -> None:
         self.arena, self._ready = memfd.create("arena", 4096), open_pipe()
         self.fds = [self.arena, *self._ready]
         self.board = Board(board, 1)
-        self.schedule = Schedule(sample_batches(100, 10), slots=80, capacity=1, blocks=None, row_ns=1.0, cores=1, shared=True)
+        self.schedule = Schedule(sample_batches(100, 10), slots=slots, capacity=1, blocks=None, row_ns=1.0, cores=1, shared=True)
         self.epoll = select.epoll()
         shared = SharedPool(name="pool", arena=self.arena, arena_bytes=4096, board=board, identity=1, batches=10, rank=0, world=1, lag="split")
         self.readers = Readers(shared, self.board, self.schedule, self.epoll, Outlet(self._ready[1]))
@@ -150,6 +150,22 @@ def test_there_are_no_more_readers_than_rows_on_the_board_whatever_the_slots(poo
         assert pool.attach(os.getpid()) == number
     answer, given, _ = pool.readers.attach(REQUEST, os.getpid())
     assert (answer["error"], given) == ("it has as many readers as a loader can have, 32 beside the script that made it", [])
+
+
+def test_the_place_of_a_reader_whose_supervisor_has_died_is_kept_until_it_comes(board: int, others: list[subprocess.Popen[bytes]]) -> None:
+    with contextlib.closing(Pool(board, slots=4)) as dead:
+        dead.attach(others[0].pid)
+        row = bytes(dead.board.reader(1).raw)
+    Board(board, 1).reader(1).raw[:] = memoryview(row).cast("q")
+    with contextlib.closing(Pool(board, slots=4)) as successor:
+        answer, _, _ = successor.readers.attach(REQUEST, os.getpid())
+        assert answer["error"] == "its 4 slots are enough for the 2 readers that it has; make it with more: slots=8"
+        assert successor.attach(others[0].pid, again=1) == 1
+    with contextlib.closing(Pool(board, slots=4)) as idle:
+        idle.schedule.reader_left(0)  # as of `loader serve`
+        assert [idle.attach(process.pid) for process in others] == [1, 2]
+        answer, _, _ = idle.readers.attach(REQUEST, os.getpid())
+        assert answer["error"].startswith("its 4 slots are enough for the 2 readers")
 
 
 @pytest.mark.parametrize("nonsense", [2**62, -(2**62), -1])
