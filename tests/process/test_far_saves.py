@@ -119,6 +119,39 @@ def test_a_store_that_fails_later_ends_no_training(front: StartFront, tmp_path: 
     assert newest(f"{served.endpoint}/runs") == "third"
 
 
+def test_a_save_that_counts_is_not_written_over_if_the_answer_about_it_got_lost(
+    front: StartFront, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a script that is killed then leaves files of two saves as one."""
+    url = f"{front(tmp_path).endpoint}/runs"
+    saves = FarSaves(url, None)
+    save(saves, "save 1")
+    send = Scout.send
+
+    def deaf(scout: Scout, files: list[tuple[str, str]]) -> None:
+        send(scout, files)
+        if files[0][1].endswith("newest.json"):
+            raise FetchError(url, "no answer in time")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scout, "send", deaf)
+        with pytest.warns(RuntimeWarning, match="no answer in time"):
+            save(saves, "save 2")
+    assert newest(url) == "save 2"
+
+    def killed(scout: Scout, files: list[tuple[str, str]]) -> None:
+        send(scout, files[:1])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scout, "send", killed)
+        with pytest.raises(KeyboardInterrupt):
+            save(saves, "save 3")
+    assert newest(url) == "save 2"
+    save(saves, "save 4")
+    assert newest(url) == "save 4"
+
+
 def test_buckets_are_written_to(s3_bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in s3_bucket.environment.items():
         monkeypatch.setenv(name, value)

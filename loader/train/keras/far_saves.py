@@ -44,6 +44,7 @@ class FarSaves:
         self._scout = Scout(StorageOptions(options))
         self._counts: str | None = None  # which save
         self._sent = False
+        self._doubtful = False  # which save counts: whether the list of a new one arrived is not known if its answer did not come
 
     @contextmanager
     def newest(self) -> Iterator[Path | None]:
@@ -80,14 +81,25 @@ class FarSaves:
                 warnings.warn(what, RuntimeWarning, stacklevel=4)
 
     def _send(self, folder: Path) -> None:
+        if self._doubtful:
+            self._counts, self._doubtful = self._named(), False
         save = _OTHER[self._counts or "b"]
         sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
         self._scout.send([(str(folder / name), f"{self.place}/{save}/{name}") for name in sizes])
         index = os.path.join(folder, _NEWEST)
         with open(index, "w") as file:
             json.dump({"save": save, "files": sizes}, file)
+        self._doubtful = True
         self._scout.send([(index, f"{self.place}/{_NEWEST}")])
-        self._counts, self._sent = save, True
+        self._counts, self._sent, self._doubtful = save, True, False
+
+    def _named(self) -> str | None:
+        """Return which save counts, as the store says; None if none does. Raises FetchError."""
+        url = f"{self.place}/{_NEWEST}"
+        try:
+            return _listed(url, self._scout.content(Span(url)), os.sep)[0]
+        except DataNotFoundError:
+            return None
 
 
 def _listed(url: str, content: bytes, folder: str) -> tuple[str, dict[str, int]]:
