@@ -330,8 +330,10 @@ def _pack(arguments: argparse.Namespace) -> Measured:
     figures = {
         "ratio": ("× 20,000 small files, caches dropped, for a pack of them", "wanted ≥ 5"),
         "in_blocks": ('× the files, for the pack with shuffle="blocks"', ""),
+        "bare_ratio": ("× the files read in a bare loop", ""),
         "samples_per_s": ("samples/s of the files", ""),
         "packed_samples_per_s": ("samples/s of the pack", ""),
+        "bare_samples_per_s": ("samples/s of the files in a bare loop", ""),
     }
     return _several(arguments, "pack", figures, workers=arguments.workers)
 

@@ -4,7 +4,8 @@ cache  What does a cache cost once it is full? All epochs in one process, by tur
        nothing. Batches are compared first. `first` is the first epoch of a later run, which compares each sample with its checksum. `later` is a
        cache whose file was put out of memory and read again in one piece, as it is when it comes from the disk.
 pack   20,000 files of 4 KB against a pack of them, put out of memory before each epoch, as `cold.py` does it; shuffled, by as many workers.
-       The pack is also read with `shuffle="blocks"`, which is made for data that come from a disk. A sum over all samples is compared.
+       The pack is also read with `shuffle="blocks"`, which is made for data that come from a disk. A sum over all samples is compared. `bare` is
+       a loop over the files in as many processes as there are workers, which reads nothing ahead.
 """
 
 from __future__ import annotations
@@ -17,16 +18,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import cold
 from benchmarks.clocks import cpu_time_ns
-from benchmarks.cold import put_files_out_of_memory
 from benchmarks.pictures import PICTURES
-from benchmarks.workloads import SEED
+from benchmarks.workloads import SEED, Workload
 from loader import ByteFiles, Loader, NpyArrays, NpyFiles, Source, decode
 
 _JPEG = PICTURES["jpeg"]
 _ROUNDS = 3
-_FILES = 20_000
-_SHAPE = (32, 32)  # float32: 4 KB
+_SMALL = Workload("small_files", 20_000, (32, 32), "float32", one_file=False)
 
 
 def cache(data: Path, workers: int, seconds: float) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def cache(data: Path, workers: int, seconds: float) -> dict[str, Any]:
             ratios[f"{name}_cpu"].append(2 * mine.cpu_ns / (before.cpu_ns + after.cpu_ns))
             rates.append((before.per_s + after.per_s) / 2)
         ratios["first"].append(_first_epoch(jpegs.cache(folder), workers) / _first_epoch(arrays, workers))
-        put_files_out_of_memory([folder / "x.npy"])
+        cold.put_files_out_of_memory([folder / "x.npy"])
         (folder / "x.npy").read_bytes()
         before, mine, after = (_rate(one, workers, seconds / _ROUNDS) for one in (arrays, jpegs.cache(folder), arrays))
         ratios["later"].append(2 * mine.per_s / (before.per_s + after.per_s))
@@ -92,19 +92,15 @@ def _first_epoch(source: Source, workers: int) -> float:
 
 def write_small_files(data: Path, progress: Callable[[str], None]) -> None:
     """Write the files of `pack`, and pack them, unless that was done."""
-    folder, packed = data / "small_files", data / "small_files_packed"
+    _SMALL.write(data, progress)
+    packed = data / "small_files_packed"
     if not packed.exists():
-        progress("writing small files ...")
-        folder.mkdir(parents=True, exist_ok=True)
-        rows = np.random.default_rng(SEED).random((_FILES, *_SHAPE), np.float32)
-        for number, row in enumerate(rows):
-            np.save(folder / f"{number:05d}.npy", row)
-        NpyFiles(folder).pack(packed, progress=False)
+        NpyFiles(_SMALL.path(data)).pack(packed, progress=False)
 
 
 def pack(data: Path, workers: int) -> dict[str, Any]:
     """Return samples per second of files and of a pack that come from the disk, and the ratios: medians of rounds by turns."""
-    files = NpyFiles(data / "small_files")
+    files = NpyFiles(_SMALL.path(data))
     packed = NpyArrays.from_pack(data / "small_files_packed")
     paths = [*map(Path, files.paths)], [data / "small_files_packed" / "x.npy"]
     rounds: list[list[float]] = []
@@ -112,15 +108,16 @@ def pack(data: Path, workers: int) -> dict[str, Any]:
     for _ in range(_ROUNDS):
         rounds.append([])
         for source, stored, shuffle in ((files, paths[0], True), (packed, paths[1], True), (packed, paths[1], "blocks")):
-            put_files_out_of_memory(stored)
+            cold.put_files_out_of_memory(stored)
             rate, checksum = _cold_epoch(source, shuffle, workers)
             rounds[-1].append(rate)
             sums.add(checksum)
+        rounds[-1].append(cold.bare(_SMALL, data, workers)["samples_per_s"])
     assert len(sums) == 1
-    rates = np.array(rounds)
-    samples_per_s, packed_samples_per_s, _ = np.median(rates, 0).tolist()
-    _, ratio, in_blocks = np.median(rates / rates[:, :1], 0).tolist()
-    return {"samples_per_s": samples_per_s, "packed_samples_per_s": packed_samples_per_s, "ratio": ratio, "in_blocks": in_blocks}
+    of_files, of_pack, in_blocks, bare = np.array(rounds).T
+    rates = {"samples_per_s": of_files, "packed_samples_per_s": of_pack, "bare_samples_per_s": bare}
+    ratios = {"ratio": of_pack / of_files, "in_blocks": in_blocks / of_files, "bare_ratio": of_pack / bare}
+    return {name: float(np.median(values)) for name, values in (rates | ratios).items()}
 
 
 def _cold_epoch(source: Source, shuffle: Any, workers: int) -> tuple[float, int]:
