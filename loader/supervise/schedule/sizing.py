@@ -56,12 +56,17 @@ def slots(batch_rows: int, row_ns: int, workers: int, most_workers: int, cores: 
 def quota(slots: int, readers: int, expected: int = 1) -> int:
     """Return how many slots a reader may hold: so many that one more could come, and have two while nobody lets go of any.
 
+    There would be as many for the one that comes, but for three: a loop that keeps no batch holds two when it takes the next one, and with a third it
+    need not be handed copies (`loader.train.remote.starvation`).
+
     Args:
         slots: in all.
         readers: that are there.
         expected: how many there will be, each with batches of its own, who share the slots equally; 1 if that is not known.
     """
-    return slots // expected if 1 < expected >= readers else max(2, (slots - 2) // (readers + 1))
+    if 1 < expected >= readers:
+        return slots // expected
+    return max(2, min(3, (slots - 2) // readers), (slots - 2) // (readers + 1))
 
 
 def _slots_of_tickets(batch_rows: int, row_ns: int, workers: int, ticket_ns: int) -> int:
