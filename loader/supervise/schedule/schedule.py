@@ -20,7 +20,7 @@ from loader.data.plans.epoch_plan import EpochPlan
 from loader.ipc.records import Done, Failed, Released, Skip, Ticket, TicketKind
 from loader.supervise.schedule.assignments import Assignments, Command, Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks
-from loader.supervise.schedule.fairness import Gap, HoldUp
+from loader.supervise.schedule.fairness import Gap, HoldUp, has_room
 from loader.supervise.schedule.sizing import FAR_TICKETS, TicketSizes
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.streams import Streams
@@ -144,12 +144,12 @@ class Schedule:
 
     def has_room(self, awaited: int = 0) -> bool:
         """Return whether there are slots for another reader, beside some that are awaited."""
-        return self._streams.has_room(awaited)
+        return has_room(self._streams.readers.values(), sum(self.counts()), awaited)
 
     @property
     def readers(self) -> int:
         """How many there are, also those that only hold what their scripts still use."""
-        return self._streams.count
+        return len(self._streams.readers)
 
     def company(self) -> dict[int, int]:
         """Return, for each reader that wants batches, the lowest number of those that are handed the same ones."""

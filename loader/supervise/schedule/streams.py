@@ -52,6 +52,7 @@ class Streams:
     Attributes:
         cutting: the slot whose rows are put into tickets; None before the first, after a jump, and where several streams take turns.
         quota: how many slots a reader may hold.
+        readers: those that there are, by number.
     """
 
     def __init__(self, plan: EpochPlan, pool: SlotPool, capacity: int, blocks: Blocks | None, sizes: TicketSizes, sharing: int = 0) -> None:
@@ -63,7 +64,7 @@ class Streams:
         self._blocks = blocks
         self._sizes = sizes
         self._sharing = sharing
-        self._readers: dict[int, Reader] = {}
+        self.readers: dict[int, Reader] = {}
         self._streams: list[Stream] = []
         self._orphans: deque[Slot] = deque()  # not cut to the end, and left behind by the stream that began them
         self._turns = count(1)
@@ -74,18 +75,9 @@ class Streams:
 
     def join(self, number: int, epoch: int, batch: int) -> None:
         """A reader is there, and begins with `batch` of `epoch`."""
-        reader = self._readers[number] = Reader(number, Stream(epoch, batch))
+        reader = self.readers[number] = Reader(number, Stream(epoch, batch))
         self._begin_stream(reader, epoch, batch)
         self._set_quota()
-
-    def has_room(self, awaited: int) -> bool:
-        """Return whether another reader could have two slots, even if those that are there let go of none, and some that are awaited come, too."""
-        return fairness.has_room(self._readers.values(), len(self._slots), awaited)
-
-    @property
-    def count(self) -> int:
-        """How many readers there are."""
-        return len(self._readers)
 
     def company(self) -> dict[int, int]:
         """Return, for each reader that wants batches, the name of its stream."""
@@ -93,27 +85,27 @@ class Streams:
 
     def leave(self, number: int) -> None:
         """A reader has gone."""
-        self._depart(reader := self._readers.pop(number))
+        self._depart(reader := self.readers.pop(number))
         for slot in reader.held:
             self._pool.forgo(self._slots[slot], number)
         self._set_quota()
 
     def retire(self, number: int) -> bool:
         """A reader wants no more, and keeps what it holds until it lets go; return whether that is anything. May be asked again."""
-        self._depart(reader := self._readers[number])
+        self._depart(reader := self.readers[number])
         reader.term += 1  # so what it has not taken up was handed to it before
         return bool(reader.held)
 
     def skip(self, record: Skip) -> None:
         """A reader jumps elsewhere."""
-        (reader := self._readers[record.reader]).term = record.term
+        (reader := self.readers[record.reader]).term = record.term
         self._depart(reader)
         self._begin_stream(reader, record.epoch, record.batch)
 
     def released(self, record: Released) -> None:
         """A reader gave a slot back. A second release of the same delivery changes nothing."""
         number, delivery, name = record
-        reader = self._readers[name]
+        reader = self.readers[name]
         if (term := reader.held.get(number)) is not None:
             slot = self._slots[number]
             if slot.delivery == delivery or (delivery == ANY_BEFORE_TERM and term < reader.term):
@@ -148,7 +140,7 @@ class Streams:
 
     def set_apart(self, number: int) -> None:
         """Give a reader a stream of its own, from the batch that it is to be handed next."""
-        reader = self._readers[number]
+        reader = self.readers[number]
         epoch, batch = reader.place
         self._depart(reader)
         self._begin_stream(reader, epoch, batch)
@@ -179,7 +171,7 @@ class Streams:
 
     def _set_quota(self) -> None:
         if self._sharing:
-            self.quota, self._pool.any_complete = sizing.quota(len(self._slots), len(self._readers), self._sharing), True
+            self.quota, self._pool.any_complete = sizing.quota(len(self._slots), len(self.readers), self._sharing), True
 
     # From the cursors to the readers.
 
@@ -282,7 +274,7 @@ class Streams:
         pool, size, quota = self._pool, self._plan.batch_size, self.quota
         pool.any_complete = False
         handed: list[Ready] = []
-        for reader in self._readers.values():
+        for reader in self.readers.values():
             queue, held, reader.full = reader.queue, reader.held, False
             if reader.stream.kept:
                 continue
