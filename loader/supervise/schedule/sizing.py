@@ -66,7 +66,7 @@ def quota(slots: int, readers: int, expected: int = 1) -> int:
     """
     if 1 < expected >= readers:
         return slots // expected
-    return max(2, min(3, (slots - 2) // readers), (slots - 2) // (readers + 1))
+    return max(2, min(3, (slots - 2) // max(1, readers)), (slots - 2) // (readers + 1))
 
 
 def _slots_of_tickets(batch_rows: int, row_ns: int, workers: int, ticket_ns: int) -> int:

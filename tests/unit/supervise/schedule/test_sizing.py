@@ -134,7 +134,8 @@ def test_slots_for_workers_that_are_there_or_may_come_on_two_cores(
 
 
 @pytest.mark.parametrize(
-    ("slots", "readers", "expected", "quota"), [(12, 2, 4, 3), (12, 5, 4, 2), (12, 2, 1, 3), (4, 3, 1, 2), (9, 1, 3, 3), (14, 4, 1, 3), (12, 4, 1, 2)]
+    ("slots", "readers", "expected", "quota"),
+    [(12, 2, 4, 3), (12, 5, 4, 2), (12, 2, 1, 3), (4, 3, 1, 2), (9, 1, 3, 3), (14, 4, 1, 3), (12, 4, 1, 2), (12, 0, 1, 10)],
 )
 def test_ranks_have_their_share_of_the_slots_and_other_readers_leave_room_for_one_more(slots: int, readers: int, expected: int, quota: int) -> None:
     assert sizing.quota(slots, readers, expected) == quota
