@@ -103,3 +103,12 @@ def test_options_of_urls_are_for_urls(source: NpyFiles, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="scratch= and storage_options= are for a target that is a URL"):
         source.pack(tmp_path / "packed", scratch=tmp_path)
     assert far_pack.scratch_folder("s3://a/b", None) != far_pack.scratch_folder("s3://a/c", None)
+
+
+def test_who_has_no_home_is_asked_for_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user is only a number: the pack would be made in a folder called ~."""
+    for home in ("cache", "~/.cache"):
+        monkeypatch.setenv("XDG_CACHE_HOME", home)
+        with pytest.raises(ConfigError, match="give scratch="):
+            far_pack.scratch_folder("s3://a/b", None)
+    assert Path(far_pack.scratch_folder("s3://a/b", "here")).is_absolute()

@@ -22,14 +22,20 @@ _MOST_BYTES = 4 * 2**30  # of them
 _log = logging.getLogger("loader")
 
 
+def home_of(kind: str) -> Path | None:
+    """Return the folder for what is kept of a kind; None if this user has no place for that: no home, as in many containers."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(home, "loader", kind) if os.path.isabs(home) else None
+
+
 def place_of(kind: str, parts: Sequence[bytes]) -> Path | None:
     """Return the file that remembers what depends on `parts`; None if this user has no place for that."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    if not os.path.isabs(home):
+    home = home_of(kind)
+    if home is None:
         return None
     import hashlib
 
-    return Path(home, "loader", kind, f"{hashlib.sha256(bytes([0]).join(parts)).hexdigest()}.npz")
+    return Path(home, f"{hashlib.sha256(bytes([0]).join(parts)).hexdigest()}.npz")
 
 
 def load(place: Path) -> dict[str, Array] | None:

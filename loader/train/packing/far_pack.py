@@ -27,6 +27,7 @@ from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.arrays.packed import IDS, INDEX, Packed
 from loader.data.sources.cached.column_files import column_name
 from loader.data.sources.files.file_listing import PathLike, absolute_path
+from loader.data.sources.remembering import home_of
 from loader.data.sources.source import Source
 from loader.errors import ConfigError, DecodeError
 from loader.train.packing.pack import alone, make, sums, write_index
@@ -68,9 +69,10 @@ def pack_far(
 
 
 def scratch_folder(url: str, scratch: PathLike | None) -> str:
-    """Return where a pack is made before it is sent: the same for the same URL."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    above = os.path.join(home, "loader", "packs") if scratch is None else absolute_path(scratch)
+    """Return where a pack is made before it is sent: the same for the same URL. Raises ConfigError if nobody knows where."""
+    above = home_of("packs") if scratch is None else absolute_path(scratch)
+    if above is None:
+        raise ConfigError("a pack at a URL is made in a folder of this machine first, and you have no home. What to do: give scratch=, a folder")
     return os.path.join(above, hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:16])
 
 
