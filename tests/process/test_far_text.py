@@ -135,7 +135,7 @@ def test_a_cache_without_room_or_that_is_damaged_or_deleted_changes_no_bit(folde
     kept.write_bytes(kept.read_bytes()[:-1] + b"?")
     source = TextLines(both, decode=decode.text(None, 30), cache=tmp_path / "cache")
     shutil.rmtree(tmp_path / "cache")
-    with Loader(source, 8, workers=0, shuffle=True) as loader:
+    with Loader(source, 8, workers=1, shuffle=True) as loader:
         assert_same(take(loader), inline(near, 8, shuffle=True))
 
 

@@ -60,6 +60,7 @@ class FarLines:
             try:
                 return self._copies.content(file)
             except (DecodeError, OSError):  # the cache was deleted
+                self._held = self._held.copy()  # what has travelled to a worker can't be written
                 self._held[file] = False
         raise FetchError(self.objects.urls[file], "is not on this machine")
 
