@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,14 @@ def test_small_rows_are_kept_in_blocks_and_a_full_cache_fetches_the_others_again
             assert_same(take(loader), inline(near, 1000))
         asked = served.counts().asked
         assert fetched <= len(asked) <= fetched + 1
+
+
+def test_a_cache_that_is_deleted_before_it_is_opened_is_made_anew(folder: Path, front: StartFront, tmp_path: Path) -> None:
+    source = arrays_in(front(folder).endpoint, cache=tmp_path / "cache")["one"]()
+    shutil.rmtree(tmp_path / "cache")
+    with Loader(source, 8, workers=0) as loader:
+        assert_same(take(loader), inline(arrays_in(str(folder))["one"](), 8))
+    assert any((tmp_path / "cache" / "files").iterdir())
 
 
 def test_arrays_that_come_by_other_options_can_not_be_joined(folder: Path, front: StartFront, tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ class CacheChoice:
 
     def open(self, options: StorageOptions) -> FetchCache:
         """Return the cache for this process; `options` are those of the store."""
+        if not os.path.isdir(self.folder):  # deleted since the source was made
+            prepare_folder(self.folder)
         return FetchCache(self.folder, self.max_bytes, _place(options))
 
 
