@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -84,6 +85,8 @@ def _shortened(value: Any) -> Any:
 
 def _as_json(value: Any) -> Any:
     value = plain(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)  # which JSON does not have
     if isinstance(value, float) and value.is_integer():
         return int(value)  # equal numbers are to be equal in a digest, too
     if value is None or isinstance(value, bool | int | float | str):

@@ -18,6 +18,7 @@ from loader.data.plans.epoch_plan import EpochPlan
 from loader.data.plans.plan_facts import PlanFacts
 from loader.data.sources.source import Source
 from loader.errors import AttachError, ConfigError
+from loader.ipc.board import MOST_READERS
 from loader.ipc.loader_identity import default_name, set_name
 from loader.ipc.quarantine import make_report
 from loader.launcher import Launched
@@ -151,6 +152,11 @@ class Loader(Handle, Showing, NamedArguments):
 
         if launched is None:
             return Remote(pipeline, config, told=self._told() if config.shared else None)
+        if launched.local_size > MOST_READERS + 1:
+            raise ConfigError(
+                f'shard="local": {launched.local_size} ranks run on this machine, and {MOST_READERS + 1} can share one pool. '
+                "What to do: shard=(rank, world), with which each has its own; or fewer ranks"
+            )
         shared = replace(config, shard=LocalShard(launched.rank, launched.world, launched.local_size), shared=True)
         if launched.local_rank:
             return self._attached_to_first_rank(launched, functools.partial(Inline, pipeline, config, self.plan))

@@ -205,6 +205,8 @@ def test_what_can_not_be_shared_is_refused_before_anything_starts(make: Make) ->
         make(name=None)
     with pytest.raises(ConfigError, match="slots=3: each of the 2 ranks that share them needs two; give 4 or more"):
         make(slots=3)
+    with pytest.raises(ConfigError, match="34 ranks run on this machine, and 33 can share one pool"):
+        make(batch_size=1, here=34, **SETTINGS)
 
 
 def test_a_bad_sample_is_an_error_of_the_rank_whose_it_is_and_of_no_other(make: Make) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import os
 import signal
 import socket
@@ -152,6 +153,8 @@ def test_a_reader_with_other_settings_is_refused_with_what_differs(name: str) ->
         Loader.attach(name, epoch=np.int64(0), batch=np.uint8(1), batch_size=np.int32(4), seed=np.int64(3), shuffle=np.True_).close()
         with pytest.raises(AttachError, match=r"batch_size: 4 there, 8 here; seed: 3 there, 4 here"):
             Loader.attach(name, batch_size=8, seed=4, shuffle=True)
+        with pytest.raises(AttachError, match=r"seed: 3 there, 'nan' here"):
+            Loader.attach(name, seed=math.nan)
         with pytest.raises(AttachError, match=r"epoch must be a number from 0 and batch one from 0 to 29, not -1 and 0"):
             Loader.attach(name, epoch=-1)
         with pytest.raises(AttachError, match="epoch must be a number from 0"):

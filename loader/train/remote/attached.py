@@ -174,6 +174,8 @@ class Attached(SlotReader):
         self._closed = True
         self._forget_slot()
         self._hang_up()
+        if self._own is not None:
+            self._own.close()
 
     def _hang_up(self) -> None:
         supervisor = self._supervisor
