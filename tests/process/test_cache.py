@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +125,15 @@ with Loader(source, 10, workers=2, shuffle=True, seed=int(sys.argv[3]), transfor
 """
 
 
+@pytest.fixture
+def started() -> Iterator[contextlib.ExitStack]:
+    """Ends what a test that fails has started."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
 @pytest.mark.thorough
-def test_runs_that_are_killed_at_random_fill_one_cache(tmp_path: Path) -> None:
+def test_runs_that_are_killed_at_random_fill_one_cache(tmp_path: Path, started: contextlib.ExitStack) -> None:
     folder, cache, script = tmp_path / "files", tmp_path / "cache", tmp_path / "script.py"
     folder.mkdir()
     for number in range(300):
@@ -134,7 +143,9 @@ def test_runs_that_are_killed_at_random_fill_one_cache(tmp_path: Path) -> None:
 
     def start(*more: str) -> subprocess.Popen[str]:
         command = [sys.executable, str(script), str(folder), str(cache), str(draw.randrange(99)), *more]
-        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=script_environment(None))
+        run = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=script_environment(None))
+        started.callback(run.kill)
+        return run
 
     def kept() -> int:
         checksums, places = cache / "checksums.bin", cache / "places.bin"
@@ -154,7 +165,8 @@ def test_runs_that_are_killed_at_random_fill_one_cache(tmp_path: Path) -> None:
             wait_until_gone(pids)
             runs[runs.index(run)] = start()
         elif workers := [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).ppid() != run.pid]:
-            os.kill(draw.choice(workers), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+                os.kill(draw.choice(workers), signal.SIGKILL)
     last = start("once")
     out, err = last.communicate(timeout=60)
     assert out == "whole\n", err
