@@ -235,6 +235,7 @@ with make(drop_last=True) as loader:
     )
 
 
+@pytest.mark.thorough
 @on_tensorflow
 def test_a_store_keeps_saves_as_a_folder_does(keras_script: Run, front: Callable[..., Front], tmp_path: Path) -> None:
     keras_script(

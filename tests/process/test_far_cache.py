@@ -135,7 +135,7 @@ def test_what_is_fetched_ahead_and_fails_is_left_to_whoever_needs_it(npy_folder:
     gather.close()
 
 
-@pytest.mark.parametrize("victim", ["worker", "supervisor"])
+@pytest.mark.parametrize("victim", [pytest.param("worker", marks=pytest.mark.thorough), "supervisor"])
 def test_whoever_is_killed_while_a_cache_is_filled_leaves_it_whole(npy_folder: Any, front: StartFront, tmp_path: Path, victim: str) -> None:
     folder = npy_folder(300, (40, 30))
     served = front(folder)

@@ -371,6 +371,7 @@ print(source[1][0][0, 0])
     assert PipelineError
 
 
+@pytest.mark.thorough
 def test_a_source_that_uses_a_store_where_workers_are_forked_is_told_so_instead_of_hanging(
     npy_folder: Any, front: StartFront, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -52,6 +52,7 @@ def test_a_pack_at_a_url_is_the_source(source: NpyFiles, s3_bucket: Bucket, tmp_
         pack(source, f"{s3_bucket.url}/packed", tmp_path / "scratch")
 
 
+@pytest.mark.thorough
 def test_what_is_sent_wrong_is_noticed_and_sent_anew(source: NpyFiles, bucket: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"{bucket.endpoint}/packed"
     send = Scout.send

@@ -106,7 +106,10 @@ CASES: dict[str, tuple[Source, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+_QUICK = ("with a last batch", "batches that are mixed", "buckets")
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[] if case in _QUICK else pytest.mark.thorough) for case in CASES])
 def test_each_rank_gets_the_batches_that_it_would_make_by_itself(make: Make, case: str) -> None:
     source, settings = CASES[case]
     expected = [alone(rank, source, epochs=2, **settings) for rank in range(RANKS)]

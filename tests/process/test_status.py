@@ -106,7 +106,7 @@ WRAPPED = {
 }
 
 
-@pytest.mark.parametrize("wrapped", WRAPPED)
+@pytest.mark.parametrize("wrapped", [pytest.param(name, marks=[] if name == "itself" else pytest.mark.thorough) for name in WRAPPED])
 def test_a_source_of_the_users_own_is_not_asked_for_names_in_the_supervisor(wrapped: str, tmp_path: Path) -> None:
     def hang(sample: Any, rng: Any) -> Any:
         if sample[0][0] == 5:
