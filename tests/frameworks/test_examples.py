@@ -42,6 +42,7 @@ def test_the_digits_are_learned_without_workers_too(forked_script) -> None:
     assert "verdict" in result.stdout.lower()
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_pictures_in_class_folders_are_learned(forked_script) -> None:
     result = forked_script(EXAMPLES / "image_folders.py", "--pictures", 600, timeout=180)

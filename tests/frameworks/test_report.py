@@ -69,6 +69,7 @@ with make() as train, make(0.002) as val:
     assert "loader_wait: " in printed
 
 
+@pytest.mark.thorough
 def test_the_share_is_that_of_the_training_steps_alone(keras_script: Run) -> None:
     keras_script(
         SETUP

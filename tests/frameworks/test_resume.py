@@ -138,6 +138,7 @@ assert_same_weights(model, quiet()[0])
     )
 
 
+@pytest.mark.thorough
 def test_steps_of_several_batches_are_counted(keras_script: Run) -> None:
     keras_script(
         SETUP

@@ -150,6 +150,7 @@ for as_dataset in (False, True):
 """
 
 
+@pytest.mark.thorough
 def test_a_mirrored_strategy_on_two_devices_trains_on_the_same_batches(keras_script: Run, forked_script: Any) -> None:
     """Logical devices can only be made before anything has run, so this has a process of its own."""
     result = forked_script(PREAMBLE + STRATEGY, timeout=100)

@@ -67,6 +67,7 @@ def test_an_epoch_of_a_generator_is_resumed_in_the_middle() -> None:
         assert_same(take(loader), inline(IterSource(walk, SAMPLES), BATCH)[3:])
 
 
+@pytest.mark.thorough
 def test_a_generator_that_takes_too_long_to_come_back_to_its_place_is_told_so() -> None:
     def slow() -> Iterator[Any]:
         for sample in walk():
