@@ -83,7 +83,7 @@ bench-scale: $(READY) ## measure 16 to 128 workers whose reads wait, against the
 bench-far: $(READY) ## measure data of an object store, with latency and faults (BENCH_ARGS="ranges --rounds 3")
 	@$(BIN)/python -m benchmarks.far $(BENCH_ARGS)
 
-bench-peers: $(PEERS)/.ready ## measure other loaders on the same work, in .venv-peers, 25 minutes (BENCH_ARGS="jpeg --rounds 5")
+bench-peers: $(PEERS)/.ready ## measure other loaders on the same work, in .venv-peers, half an hour (BENCH_ARGS="jpeg --rounds 5")
 	@$(PEERS)/bin/python -m benchmarks.peers $(BENCH_ARGS)
 
 fuzz: $(READY) ## feed damaged .npy files to the reader (FUZZ_ARGS="1000000 --seed 1")
