@@ -18,7 +18,7 @@ from loader.machine import available_cores
 from loader.supervise.memory import budget
 from loader.supervise.schedule import sizing
 
-# For the readers of a shared loader, which differ in speed; each may hold two.
+# For the readers of a shared loader, which differ in speed: three more, with three for each (`sizing.quota`).
 _FOR_READERS = 8
 
 

@@ -8,51 +8,31 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
-import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from loader import Loader, NpyArrays
+from loader import Loader
 from loader.watch.metrics.server import metrics_server, patience_s
 from loader.watch.serving import Server
 from tests.batches import take
 from tests.cli.commands import COMMAND, run_here
+from tests.cli.served import SOURCE, running
 from tests.conftest import script_environment
 from tests.processes import supervisor_of, wait_until, wait_until_gone, workers_of
 
-SOURCE = NpyArrays(np.arange(400 * 50, dtype=np.float32).reshape(400, 50))
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 HURRY = {"X-Prometheus-Scrape-Timeout-Seconds": "1"}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-
-
-@pytest.fixture
-def train() -> Iterator[Loader]:
-    with Loader(SOURCE, 8, workers=2, max_workers=4, name="train") as loader:
-        take(loader)
-        yield loader
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    serving = metrics_server("127.0.0.1", 0)
-    thread = threading.Thread(target=serving.serve_forever, args=(0.01,))
-    thread.start()
-    yield serving
-    serving.shutdown()
-    thread.join()
-    serving.server_close()
+    with running(metrics_server("127.0.0.1", 0)) as serving:
+        yield serving
 
 
 def scrape(url: str, **headers: str) -> dict[tuple[str, ...], float]:

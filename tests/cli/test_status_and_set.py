@@ -6,33 +6,18 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from loader import Loader, NpyArrays
+from loader import Loader
 from tests.batches import take
 from tests.cli.commands import run_here
+from tests.cli.served import SOURCE
 from tests.cli.test_inspect import loader as command
 from tests.processes import supervisor_of, wait_until, workers_of
 
-SOURCE = NpyArrays(np.arange(400 * 50, dtype=np.float32).reshape(400, 50))
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-
-
-@pytest.fixture
-def train() -> Iterator[Loader]:
-    with Loader(SOURCE, 8, workers=2, max_workers=4, name="train") as loader:
-        take(loader)
-        yield loader
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def test_without_a_loader_it_says_so() -> None:

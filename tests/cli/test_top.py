@@ -27,15 +27,11 @@ from tests.cli.test_inspect import loader as command
 from tests.conftest import script_environment
 from tests.processes import PATIENCE_S, supervisor_of, wait_until, workers_of
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _OTHER_SCREEN, _OWN_SCREEN = "\x1b[?1049h", "\x1b[?1049l"
 _SHOW_CURSOR = "\x1b[?25h"
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
 @pytest.fixture

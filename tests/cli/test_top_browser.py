@@ -8,15 +8,14 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from loader import Loader, NpyArrays
+from loader import Loader
 from loader.watch.top.web import web_server
 from tests.batches import take
+from tests.cli.served import SOURCE, running
 from tests.processes import supervisor_of, wait_until, workers_of
 from tests.unit.watch.statuses import FAR, status
 
@@ -24,11 +23,11 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 pytestmark = [
+    pytest.mark.usefixtures("own_folder"),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
     pytest.mark.leaves_behind("Chromium keeps a process in reserve"),
 ]
 
-SOURCE = NpyArrays(np.arange(400 * 50, dtype=np.float32).reshape(400, 50))
 KEY = "a-key"
 
 # Of each piece of text that is shown, the least contrast that it has with what is behind it, as WCAG 2 counts it.
@@ -60,28 +59,10 @@ def browser() -> Iterator[Any]:
         started.close()
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-
-
-@pytest.fixture
-def train() -> Iterator[Loader]:
-    with Loader(SOURCE, 8, workers=2, max_workers=4, name="train") as loader:
-        take(loader)
-        yield loader
-
-
 @pytest.fixture
 def url() -> Iterator[str]:
-    serving = web_server(0, 0.1, KEY)
-    thread = threading.Thread(target=serving.serve_forever, args=(0.01,))
-    thread.start()
-    yield serving.url
-    serving.shutdown()
-    thread.join()
-    serving.server_close()
+    with running(web_server(0, 0.1, KEY)) as serving:
+        yield serving.url
 
 
 @pytest.fixture

@@ -9,39 +9,24 @@ import re
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from loader import Loader, NpyArrays
+from loader import Loader
 from loader.watch.serving import Server
 from loader.watch.top.web import web_server
 from tests.batches import take
 from tests.cli.commands import COMMAND, run_here
+from tests.cli.served import running
 from tests.conftest import script_environment
 from tests.processes import supervisor_of, wait_until, workers_of
 
-SOURCE = NpyArrays(np.arange(400 * 50, dtype=np.float32).reshape(400, 50))
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 KEY = "a key"
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-
-
-@pytest.fixture
-def train() -> Iterator[Loader]:
-    with Loader(SOURCE, 8, workers=2, max_workers=4, name="train") as loader:
-        take(loader)
-        yield loader
 
 
 @pytest.fixture
@@ -51,13 +36,8 @@ def key() -> str | None:
 
 @pytest.fixture
 def server(key: str | None) -> Iterator[Server]:
-    serving = web_server(0, 0.1, key)
-    thread = threading.Thread(target=serving.serve_forever, args=(0.01,))
-    thread.start()
-    yield serving
-    serving.shutdown()
-    thread.join()
-    serving.server_close()
+    with running(web_server(0, 0.1, key)) as serving:
+        yield serving
 
 
 def ask(server: Server, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:

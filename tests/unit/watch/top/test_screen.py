@@ -13,39 +13,11 @@ from loader.watch.top.drawing import FINE, PLAIN, count, span
 from loader.watch.top.screen import screen
 from loader.watch.top.tables import Block, arranged
 from loader.watch.top.watched import View
+from tests.unit.watch.statuses import status as answered
 
 
 def status(workers: int = 4, **changes: Any) -> dict[str, Any]:
-    each = [
-        {"pid": 4000 + number, "number": number, "state": "busy", "samples": 10 * number, "busy_ratio": 0.9, "memory_bytes": 12 * 2**20}
-        | {"restarts": number % 2, "sample": f"/data/train/cats/{number:06}.npy"}
-        for number in range(workers)
-    ]
-    known = {
-        "name": "train",
-        "epoch": 3,
-        "batches_delivered": 3612,
-        "samples_per_s": 1234.5,
-        "trainer_wait_ratio": 0.42,
-        "slots": {"free": 1, "filling": 2, "ready": 3, "lent": 1},
-        "workers": each,
-        "memory": {"arena_bytes": 2**30, "private_bytes": 2**28, "limit_bytes": 2**31, "limit_is_default": False},
-        "errors": 0,
-        "verdict": "the loader is the slow part: the trainer waits for data 42% of its time; more workers may help",
-        "pid": 77,
-        "trainer_pid": 76,
-        "script": "train.py",
-        "batch": 612,
-        "epoch_batches": 1000,
-        "batch_size": 32,
-        "mean_rows": 32.0,
-        "auto": False,
-        "wanted_workers": workers,
-        "max_workers": 16,
-        "last_minute": {"samples_per_s": [1000.0] * 60, "trainer_wait_ratio": [0.5] * 60, "worker_wait_ratio": [0.0] * 60},
-        "decisions": [{"ago_s": 12.4, "text": "2 → 4 workers: the trainer waits 40% of the time"}],
-    }
-    return known | changes
+    return answered(workers, **({"stages": [], "errors": 0, "substituted": 0, "quarantined": 0, "supervisor_restarts": 0, "restarts": 0} | changes))
 
 
 def shown(view: View, width: int = 80, height: int = 24) -> list[str]:
