@@ -18,7 +18,7 @@ from benchmarks.workloads import WORKLOADS, Workload
 from loader import Loader, MapSource, NpyFiles, Source
 
 _CHECKED_BATCHES = 4
-_WARM_S = 1.0
+_WARM_S = 3.0
 
 
 def throughput(workload: Workload, data: Path, workers: int, seconds: float) -> dict[str, Any]:

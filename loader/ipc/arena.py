@@ -105,14 +105,17 @@ class Arena:
         fd: of its memory, of at least `layout.nbytes`; its pages may not exist yet.
         layout: what lies where.
         writable: False for a trainer that shares it: one script must not change the batches of another.
+
+    Attributes:
+        memory: all of it.
     """
 
     def __init__(self, fd: int, layout: ArenaLayout, writable: bool = True) -> None:
         self.layout = layout
-        self._bytes = memfd.attach(fd) if writable else memfd.attach_readonly(fd)
-        self._slots = [self._bytes[layout.slot_bytes(number)] for number in range(layout.slots)]
+        self.memory = memfd.attach(fd) if writable else memfd.attach_readonly(fd)
+        self._slots = [self.memory[layout.slot_bytes(number)] for number in range(layout.slots)]
         self._lendable = [(slot, _array_interface(slot)) for slot in self._slots]
-        blocks = self._bytes[: layout.blocks * layout.block_rows * 8].view(np.int64)
+        blocks = self.memory[: layout.blocks * layout.block_rows * 8].view(np.int64)
         self._blocks = blocks.reshape(layout.blocks, layout.block_rows)
 
     def slot(self, number: int) -> npt.NDArray[np.uint8]:
@@ -125,7 +128,7 @@ class Arena:
 
     def text(self, number: int) -> memoryview:
         """Return the text area of a slot."""
-        return self._bytes[self.layout.text_bytes(number)].data
+        return self.memory[self.layout.text_bytes(number)].data
 
     def block(self, place: int) -> Indices:
         """Return a block of the order, int64 of shape `(block_rows,)`."""

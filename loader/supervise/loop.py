@@ -16,6 +16,7 @@ from loader.ipc.records import INBOX_BYTES, Close, Done, Exhausted, Failed, Leav
 from loader.produce.worker import WorkerContext, run
 from loader.supervise.bad_samples import BadSampleTracker
 from loader.supervise.deaths import WorkerDeaths
+from loader.supervise.large_pages import LargePages
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.operate.control import Control
 from loader.supervise.operate.requests import RequestHandler, memory_setting, workers_setting
@@ -35,7 +36,7 @@ from loader.supervise.tuning.tuning import Tuning
 _TICK_S = 1.0
 
 _NAP_SHARE = 0.85
-_LONGEST_NAP_S = 2e-3
+_LONGEST_NAP_S = 4e-3
 _SHORTEST_NAP_S = 2e-4
 _SHORTEST_TICK_S = 0.1
 
@@ -102,6 +103,7 @@ class Supervisor:
             schedule=schedule, context=context, board=board, pool=self._pool, stalls=self._stalls, bad_samples=bad_samples, memory=memory
         )
         self._scaling = Scaling(schedule=schedule, board=board, pool=self._pool, memory=memory, tuning=tuning, workers=workers)
+        self._large_pages = LargePages(context.arena.memory, self._epoll)
         self._slot_clock = SlotClock(board.supervisor)
         self._status = Status(board=board, context=context, schedule=schedule, memory=memory, tuning=tuning, names=names)
         settings = {
@@ -132,6 +134,8 @@ class Supervisor:
                     self._notice(fd)
                 if (now := time.monotonic()) >= next_tick:
                     self._tick(now)
+                    if not allocating:
+                        self._large_pages.look(now)
                     next_tick = now + min(self._tick_s, self._memory.pause_s)
                 elif self._stalls.asking:
                     self._stalls.end(now)
@@ -141,6 +145,7 @@ class Supervisor:
         finally:
             self._control.close()
             self._pool.end()
+            self._large_pages.end()
             self._bad_samples.read_journal()
             self._bad_samples.close()
 
@@ -219,6 +224,8 @@ class Supervisor:
             self._open = False
         elif fd == self._control.fd:
             self._control.turn()
+        elif fd == self._large_pages.fd:
+            self._large_pages.end()
         elif (number := self._pool.owner(fd)) is not None:
             self._deaths.handle(number, self._scaling.wanted)
             self._scaling.adjust()

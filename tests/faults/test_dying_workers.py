@@ -22,7 +22,7 @@ import pytest
 from loader import Loader, MapSource, NpyArrays, NpyFiles, PipelineError, SampleError, SampleTimeout, Source, Zip
 from loader import transforms as T
 from loader.ipc.board import SupervisorCell
-from loader.supervise.schedule.assignments import TICKETS_PER_WORKER
+from loader.supervise.schedule.sizing import SHORT_TICKETS
 from loader.supervise.schedule.suspects import DEATHS_TO_ACCUSE
 from tests.batches import assert_same, assert_same_batch, copied, first_numbers, inline, take
 from tests.processes import wait_until, workers_of
@@ -311,7 +311,7 @@ def test_rows_that_have_become_slow_are_no_timeout_however_many_are_in_a_ticket(
 def test_a_source_that_shows_no_progress_costs_a_worker_for_each_ticket_in_hand_and_no_sample() -> None:
     with Loader(SlowingInItsOwnWay(), 100, workers=2, sample_timeout_s=0.5) as loader:
         assert first_numbers(take(loader)) == list(range(2060))
-        assert replaced(loader) <= 2 * TICKETS_PER_WORKER
+        assert replaced(loader) <= 2 * SHORT_TICKETS
 
 
 def test_a_sample_that_hangs_among_many_in_a_ticket_is_found_soon_where_the_source_shows_no_progress() -> None:

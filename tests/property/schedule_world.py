@@ -18,6 +18,7 @@ from loader.ipc.records import ANY_BEFORE_TERM, Done, Failed, Ready, Released, S
 from loader.supervise.schedule.assignments import Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.schedule import Schedule
+from loader.supervise.schedule.sizing import SHORT_TICKETS
 from loader.supervise.schedule.suspects import Accused, DiedAt
 
 SOMEWHERE = DiedAt()
@@ -232,8 +233,8 @@ class World:
     def _issue(self, worker: int, ticket: Ticket) -> None:
         held = self.held[worker]
         assert worker not in self.leaving
-        assert len(held) < 2
-        assert not held or all(self.held[other] for other in self.held.keys() - self.leaving), "a second ticket while someone has none"
+        assert len(held) < SHORT_TICKETS
+        assert all(len(self.held[other]) >= len(held) for other in self.held.keys() - self.leaving), "one more ticket while someone has fewer"
         if ticket.kind is TicketKind.ORDER:
             self._check_order_ticket(ticket)
             self.places.pop(ticket.place, None)

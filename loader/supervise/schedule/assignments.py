@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import islice
 from typing import NamedTuple
 
 from loader.errors import ProtocolError
 from loader.ipc.records import Ready, Ticket, TicketKind
-
-TICKETS_PER_WORKER = 2
 
 
 class SendTicket(NamedTuple):
@@ -35,13 +34,15 @@ class Assignments:
     """The tickets in the hands of workers.
 
     Args:
-        most: tickets that one worker may hold.
+        most: tickets that one worker may ever hold.
 
     Attributes:
+        each: tickets that a worker may hold at present, at most `most`.
         taken: how many have been taken back, because they were done or failed.
     """
 
-    def __init__(self, most: int = TICKETS_PER_WORKER) -> None:
+    def __init__(self, most: int) -> None:
+        self.each = most
         self.taken = 0
         self._most = most
         self._held: dict[int, deque[Ticket]] = {}
@@ -82,7 +83,7 @@ class Assignments:
 
     def next_worker(self) -> int | None:
         """Return the worker with the fewest tickets, or None if all have as many as they may."""
-        for wanting in self._wanting:
+        for wanting in self._wanting[: self.each]:
             for worker in wanting:
                 return worker
         return None
@@ -115,7 +116,11 @@ class Assignments:
         """Return for how long, by estimate, no worker will run dry even if nothing is dealt: 0 unless each of them has a second ticket."""
         slack = math.inf
         for held in self._held.values():
-            if len(held) < TICKETS_PER_WORKER or held[-1].kind is not TicketKind.ROWS:
+            rows = 0
+            for ticket in islice(held, 1, None):
+                if ticket.kind is TicketKind.ROWS:
+                    rows += ticket.rows
+            if not rows:
                 return 0.0
-            slack = min(slack, held[-1].rows * row_ns)
+            slack = min(slack, rows * row_ns)
         return slack if self._held else 0.0

@@ -4,7 +4,7 @@
         every batch of every epoch is handed over once to each reader, in order
         a slot is in one hand at a time: nobody's, the workers', its readers'
         the rows of a slot are issued once, and again only after the worker that held them has died
-        a worker holds at most two tickets, or eight where samples are far away, and one more only while nobody has fewer
+        a worker holds at most two tickets, four if they are short, or eight where samples are far away, and one more only while nobody has fewer
 
 Tickets are dealt round: one to each worker first. A second one hides the way back and forth, but given at once it would starve the others,
 because batches leave in order. Which batches they are cut from, in which slots these lie, and for which reader, is in `streams`.
@@ -21,7 +21,7 @@ from loader.ipc.records import Done, Failed, Released, Skip, Ticket, TicketKind
 from loader.supervise.schedule.assignments import Assignments, Command, Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.fairness import Gap, HoldUp, has_room
-from loader.supervise.schedule.sizing import FAR_TICKETS, TicketSizes
+from loader.supervise.schedule.sizing import FAR_TICKETS, SHORT_TICKETS, TicketSizes, tickets_each
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.streams import Streams
 from loader.supervise.schedule.suspects import Accused, DiedAt, Suspects
@@ -71,7 +71,9 @@ class Schedule:
         self._streams = Streams(plan, self._slots, capacity, blocks, TicketSizes(cores, far_rows), sharing * shared)
         self._streams.join(0, epoch, batch)
         self._again: deque[Ticket] = deque()  # of dead workers, and blocks of the order: before anything else
-        self._hands = Assignments(FAR_TICKETS) if far_rows else Assignments()
+        self._full_slot = capacity * plan.batch_size if capacity > 1 else 0
+        self._far = bool(far_rows)
+        self._hands = Assignments(FAR_TICKETS if far_rows else SHORT_TICKETS)
         self._numbers = count(1)
         self._suspects = Suspects(self._numbers)
 
@@ -255,6 +257,8 @@ class Schedule:
             slot = streams.next_slot(self.row_ns, self._hands.staying)
             if slot is None and slots.order_is_due:  # a stream has come to the end of a block in slots of another one
                 return self._next_ticket()
+            if slot is not None and not self._far:
+                self._hands.each = tickets_each(slot.ticket_rows * self.row_ns, slot.rows == self._full_slot)
         return None if slot is None else slot.cut_ticket(next(self._numbers), self._batch_size)
 
     def _drop_stale(self) -> None:

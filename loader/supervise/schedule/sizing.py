@@ -6,6 +6,7 @@ A ticket costs 20 to 35 µs over all processes where nothing else runs, and some
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,6 +19,12 @@ SHORTEST_TICKET_NS = 500_000
 # What a ticket holds where there are slots for it, times the number of workers per core: their tickets share the cores.
 LONG_TICKET_NS = 8_000_000
 LONGEST_TICKET_NS = 64_000_000
+
+# How many a worker holds: a second one, so that it need not wait for the next, and more if they are short: while there is so much to do beside the
+# first one, the supervisor can nap, and wakes up half as often (docs/measurements.md).
+_TICKETS = 2
+SHORT_TICKETS = 4
+_AHEAD_NS = 5_000_000
 
 # Several batches share a slot only while that keeps it in the caches and hides from no one that a batch is ready.
 _SHARED_SLOT_BYTES = 4 * 1024 * 1024
@@ -42,14 +49,15 @@ def slot_capacity(batch_bytes: int, batches: int) -> int:
 def slots(batch_rows: int, row_ns: int, workers: int, most_workers: int, cores: int, slot_bytes: int, far_rows: int = 0) -> int:
     """Return how many slots to allocate; the arena can't grow.
 
-    Each worker holds up to two tickets. They lie in `2 × workers / tickets per batch` slots; two more are ready or with the trainer. So many are
-    there for the first `workers` at 1.5 ms a ticket, whatever they take. As far as 64 MiB do, there are enough for long tickets, and for
-    `most_workers`. If samples are far away, as far as 256 MiB do, there are enough for all rows that are on their way at once.
+    Each worker holds two tickets. They lie in `2 × workers / tickets per batch` slots; two more are ready or with the trainer. So many are there for
+    the first `workers` at 1.5 ms a ticket, whatever they take. As far as 64 MiB do, there are enough for long tickets, for more of them if they are
+    short, and for `most_workers`. If samples are far away, as far as 256 MiB do, there are enough for all rows that are on their way at once.
     """
-    least = _slots_of_tickets(batch_rows, row_ns, workers, TICKET_NS)
+    least = _slots_of_tickets(batch_rows, row_ns, workers, TICKET_NS, _TICKETS)
     if far_rows:
         least = max(least, min(-(-far_rows // batch_rows) + 2, _FAR_BYTES // max(slot_bytes, 1)))
-    most = _slots_of_tickets(batch_rows, row_ns, most_workers, _long_ticket_ns(most_workers, cores))
+    long_ns = _long_ticket_ns(most_workers, cores)
+    most = _slots_of_tickets(batch_rows, row_ns, most_workers, long_ns, tickets_each(min(batch_rows * row_ns, long_ns)))
     return max(least, min(most, _GROWTH_BYTES // max(slot_bytes, 1)))
 
 
@@ -69,9 +77,20 @@ def quota(slots: int, readers: int, expected: int = 1) -> int:
     return max(2, min(3, (slots - 2) // max(1, readers)), (slots - 2) // (readers + 1))
 
 
-def _slots_of_tickets(batch_rows: int, row_ns: int, workers: int, ticket_ns: int) -> int:
+def _slots_of_tickets(batch_rows: int, row_ns: int, workers: int, ticket_ns: int, each: int) -> int:
     tickets_per_batch = max(1, min(batch_rows, batch_rows * row_ns // ticket_ns))
-    return -(-2 * workers // tickets_per_batch) + 2
+    return -(-each * workers // tickets_per_batch) + 2
+
+
+def tickets_each(ticket_ns: float, full: bool = False) -> int:
+    """Return how many tickets a worker may hold.
+
+    Args:
+        ticket_ns: time that one takes.
+        full: whether a slot holds as many small batches as it may. Then the speed of memory is the limit, and more slots in use than are needed would
+            no longer be in the caches when they are filled again.
+    """
+    return _TICKETS if full else max(_TICKETS, min(SHORT_TICKETS, 1 + math.ceil(_AHEAD_NS / max(1.0, ticket_ns))))
 
 
 @cache

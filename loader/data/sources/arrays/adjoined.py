@@ -3,23 +3,19 @@
 The rows of a file must begin a whole number of rows after those of the first one. Their offset in a page is given, so the page is chosen, within a
 region of addresses that is reserved first: a mapping that is forced to an address there can't hit anything else. The gaps between files look like
 rows that don't exist; whoever touches one dies of SIGSEGV.
-
-The only file that maps memory at addresses of its own choice.
 """
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd, lcm
-from typing import Any
 
 import numpy as np
 
+from loader.data.address_region import AVAILABLE, LARGE_PAGE, AddressRegion
 from loader.data.copy_rows import is_direct
 from loader.data.layout import c_strides
 from loader.data.npy.file_io import OPEN_FLAGS
@@ -28,19 +24,7 @@ from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.spec import Array
 from loader.errors import NpyError
 
-# Pages of a mapping are as large as those of the cache only if address and offset agree in the lower bits: 10 % of the speed (docs/measurements.md).
-_LARGE_PAGE = 2 << 20
-
 _MAX_GAP_BYTES = 16 << 30  # of addresses, not of memory; a process has 128 TiB of them
-
-_PROT_NONE, _MAP_FIXED = 0, 0x10
-_FAILED = ctypes.c_void_p(-1).value
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-if _libc is not None:
-    _libc.mmap.restype = ctypes.c_void_p
-    _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-    _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
 @dataclass(frozen=True)
@@ -62,9 +46,9 @@ def adjoin(parts: Sequence[StoredArray]) -> Adjoined | None:
     Returns:
         None if that can't be done: a file is gone or too short, its rows are not contiguous, or no pages fit.
     """
-    if _libc is None or not all(map(_is_plain, parts)):
+    if not AVAILABLE or not all(map(_is_plain, parts)):
         return None
-    for page in (_LARGE_PAGE, mmap.PAGESIZE):
+    for page in (LARGE_PAGE, mmap.PAGESIZE):
         begins = choose_begins([part.offset for part in parts], [part.end for part in parts], parts[0].strides[0], page)
         if begins is not None:
             return _map(parts, begins, page)
@@ -105,58 +89,27 @@ def _map(parts: Sequence[StoredArray], begins: list[int], page: int) -> Adjoined
     starts = (firsts - firsts[0]) // parts[0].strides[0]
     shape = (int(starts[-1]) + parts[-1].shape[0], *parts[-1].shape[1:])
     try:
-        region = _Region(begins[-1], page)
+        region = AddressRegion(begins[-1], page)
         for first, part in zip(firsts.tolist(), parts, strict=True):
-            region.map(part, first)
+            _map_part(region, part, first)
     except (OSError, NpyError):
         return None
     array = region.array(int(firsts[0]), shape, parts[0].dtype)
     return Adjoined(array, starts) if is_direct(array) else None
 
 
+def _map_part(region: AddressRegion, part: StoredArray, first: int) -> None:
+    """Map the rows of a file, and what else is in their pages, so that they begin at `first`. Raises NpyError, OSError."""
+    skipped = part.offset % mmap.PAGESIZE
+    begin = part.offset - skipped
+    fd = os.open(part.path, OPEN_FLAGS)
+    try:
+        part.check_size(os.fstat(fd).st_size)
+        region.map(fd, begin, part.end - begin, first - skipped, mmap.PROT_READ)
+    finally:
+        os.close(fd)
+
+
 def _is_plain(part: StoredArray) -> bool:
     """Return whether a file has contiguous rows whose bytes can be used as they are."""
     return 0 not in part.shape and part.dtype.isnative and part.strides == c_strides(part.shape, part.dtype)
-
-
-class _Region:
-    """Addresses that belong to this object, which gives them back, with all that is mapped there, after the last array over them is gone.
-
-    Args:
-        length: bytes of it.
-        page: of which it begins at a multiple.
-    """
-
-    def __init__(self, length: int, page: int) -> None:
-        self._libc: Any = _libc
-        self._length = length + page
-        self._reserved: int | None = None
-        self._reserved = self._mmap(None, self._length, _PROT_NONE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
-        self._begin = -(-self._reserved // page) * page
-
-    def map(self, part: StoredArray, first: int) -> None:
-        """Map the rows of a file, and what else is in their pages, so that they begin at `first`. Raises NpyError, OSError."""
-        skipped = part.offset % mmap.PAGESIZE
-        begin = part.offset - skipped
-        fd = os.open(part.path, OPEN_FLAGS)
-        try:
-            part.check_size(os.fstat(fd).st_size)
-            self._mmap(self._begin + first - skipped, part.end - begin, mmap.PROT_READ, mmap.MAP_SHARED | _MAP_FIXED, fd, begin)
-        finally:
-            os.close(fd)
-
-    def array(self, first: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Return an array that begins at `first` and keeps this object alive."""
-        self.__array_interface__ = {"version": 3, "data": (self._begin + first, True), "shape": shape, "typestr": dtype.str}
-        return np.asarray(self)
-
-    def _mmap(self, *arguments: int | None) -> int:
-        address: int | None = self._libc.mmap(*arguments)
-        if address is None or address == _FAILED:
-            self._reserved = None  # a failed call may have left a hole, which another thread's mapping may fill by now: nothing is given back
-            raise OSError(ctypes.get_errno(), "mmap")
-        return address
-
-    def __del__(self) -> None:
-        if self._reserved is not None:
-            self._libc.munmap(self._reserved, self._length)

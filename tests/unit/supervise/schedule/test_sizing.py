@@ -84,13 +84,19 @@ def test_the_capacity_of_ordinary_slots(batch_bytes: int, batches: int, capacity
 
 
 @given(batch_rows=ROWS, row_ns=st.integers(1, 10**10), workers=WORKERS, cores=CORES, slot_bytes=st.integers(1, 10**9))
-def test_the_slots_hold_two_tickets_for_each_worker_and_two_batches_more(
+def test_the_slots_hold_two_tickets_for_each_worker_or_four_short_ones_and_two_batches_more(
     batch_rows: int, row_ns: int, workers: int, cores: int, slot_bytes: int
 ) -> None:
     slots = sizing.slots(batch_rows, row_ns, workers, workers, cores, slot_bytes)
     per_slot = tickets(batch_rows, sizing.ticket_rows(batch_rows, row_ns, workers, slots, cores))
-    assert 3 <= slots <= 2 * workers + 2
+    assert 3 <= slots <= 4 * workers + 2
     assert (slots - 2) * per_slot >= 2 * workers * 0.6  # two estimates of the same number, each rounded its own way
+
+
+@pytest.mark.parametrize(("ticket_ms", "each"), [(0, 4), (1.5, 4), (2.5, 3), (4.9, 3), (5.0, 2), (8, 2), (64, 2)])
+def test_a_worker_may_hold_more_tickets_if_they_are_short(ticket_ms: float, each: int) -> None:
+    assert sizing.tickets_each(ticket_ms * 1e6) == each
+    assert sizing.tickets_each(ticket_ms * 1e6, full=True) == 2
 
 
 @given(batch_size=st.integers(1, 100_000), rows=st.integers(1, 10**9))
@@ -123,7 +129,7 @@ def test_there_are_places_for_the_blocks_of_all_slots_and_one_ahead(slots: int, 
         (64, 600_000, 2, 16, 38_000_000, 3),
         (64, 100_000, 2, 16, 1_000_000, 34),  # two for each worker that may come
         (64, 100_000, 2, 16, 10_000_000, 6),  # as many of them as 64 MiB hold
-        (128, 1_000, 2, 16, 400_000, 34),
+        (128, 1_000, 2, 16, 400_000, 66),  # four, since they are short
         (1, 50_000_000, 8, 16, 38_000_000, 18),  # one row a batch: two for each of the first workers, and no more
     ],
 )
