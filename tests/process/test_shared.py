@@ -205,14 +205,6 @@ def test_a_loader_that_is_not_shared_takes_nobody(name: str) -> None:
             Loader.attach(name, timeout_s=0)
 
 
-def _refusal(name: str) -> str:
-    try:
-        Loader.attach(name, timeout_s=0).close()
-    except AttachError as refused:
-        return str(refused)
-    return ""
-
-
 def test_there_are_only_as_many_readers_as_slots_allow(name: str) -> None:
     with Loader(SOURCE, 4, workers=1, name=name, shared=True, slots=4) as loader:
         next(iter(loader))
@@ -223,18 +215,21 @@ def test_there_are_only_as_many_readers_as_slots_allow(name: str) -> None:
 
 
 def test_a_script_waits_for_a_place_until_those_that_read_let_go_of_what_they_were_handed_before(name: str) -> None:
-    with Loader(SOURCE, 4, workers=1, name=name, shared=True, slots=10) as loader, contextlib.ExitStack() as stack:
-        batches = loader.batches()
-        next(batches)
-        wait_until(lambda: not loader._board.supervisor[SupervisorCell.SLOTS_FREE_GAUGE], "all slots are full")
+    with Loader(SOURCE, 4, workers=1, name=name, shared=True, slots=8) as loader, contextlib.ExitStack() as stack:
+        readers = [loader.batches()]
+        next(readers[0])
+        wait_until(lambda: loader._board.supervisor[SupervisorCell.SLOTS_HANDED_GAUGE] == 3, "it has been handed as many as it may, alone")
         for _ in range(2):
-            next(stack.enter_context(Loader.attach(name, epoch=0)).batches())
-        words = "the 3 readers that it has hold too many of its 10 slots at the moment, after 0 s; make it with more: slots="
-        wait_until(lambda: words in _refusal(name), "each of them has been handed all that it may hold")
+            readers.append(stack.enter_context(Loader.attach(name, epoch=0)).batches())
+            next(readers[-1])
+        refusal = "the 3 readers that it has hold too many of its 8 slots at the moment, after 0 s; make it with more: slots="
+        with pytest.raises(AttachError, match=refusal):
+            Loader.attach(name, timeout_s=0)
         with ThreadPoolExecutor(1) as pool:
             last = pool.submit(Loader.attach, name)
             while not last.done():
-                next(batches)
+                for batches in readers:
+                    next(batches)
             last.result().close()
 
 
