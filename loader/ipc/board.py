@@ -5,12 +5,13 @@ grow, unless the name says that they are a gauge.
 
     row 0        written by the trainer      TrainerCell
     row 1        written by the supervisor   SupervisorCell
-    row 2 + n    written by worker n of N    WorkerCell
+    row 2 + n    written by worker n of N    WorkerCell; of remote workers, which come last, by the gateway
     row 2 + N    written by the supervisor   the first bad sample, as text
     row 3 + N    written by the trainer      the names of the stages, as text
     row 4 + N    written by the trainer      what others that attach to a shared loader are told, as text
     row 5 + N    written by the supervisor   who reads (`who_reads`)
-    row 6 + N    written by each of them     TrainerCell; readers 1 to 32
+    row 6 + N    written by the gateway      GatewayCell; what comes from each machine, as text
+    row 7 + N    written by each reader      TrainerCell; readers 1 to 32
 
 Who makes batches also writes how long their stages take, to the last cells of its row (`loader.data.stopwatch`).
 
@@ -87,6 +88,7 @@ class SupervisorCell(IntEnum):
     RESIZES = 19
     QUOTA_GAUGE = 20
     READERS_GAUGE = 21
+    REMOTE_GAUGE = 22  # workers on other machines that are wanted
 
 
 SLOT_GAUGES = (SupervisorCell.SLOTS_FREE_GAUGE, SupervisorCell.SLOTS_FILLING_GAUGE, SupervisorCell.SLOTS_HANDED_GAUGE)
@@ -129,6 +131,14 @@ class WorkerCell(IntEnum):
     IN_FLIGHT_GAUGE = 15
     FETCH_TOOK_NS = 16
     FETCH_DEPTH_GAUGE = 17
+    NODE_GAUGE = 18  # of a worker on another machine: 1 + place of the machine in what the gateway writes; 0: none, or this machine
+
+
+@unique
+class GatewayCell(IntEnum):
+    """Counters of the process that receives what workers on other machines make; its successor continues them."""
+
+    CPU_NS = 0
 
 
 class WorkerState(IntEnum):
@@ -219,28 +229,32 @@ class Board:
 
     Args:
         fd: of the memory, made by `create`; None for memory that no other process sees.
-        max_workers: number of worker rows in it.
+        max_workers: number of rows for workers of this machine.
+        remote: number of rows for workers on other machines, which follow.
 
     Attributes:
+        first_remote: number of the first row of those.
         seen_from: number of the reader whose row is that of the trainer.
     """
 
-    def __init__(self, fd: int | None, max_workers: int) -> None:
+    def __init__(self, fd: int | None, max_workers: int, remote: int = 0) -> None:
         self._memory = None if fd is None else memfd.attach(fd).data
+        self.first_remote, rows = max_workers, max_workers + remote
         self.seen_from = 0
         self.trainer = self._row(0)
         self.supervisor = self._row(1)
-        self.workers = [self._row(2 + number) for number in range(max_workers)]
-        self.first_bad = self._row(2 + max_workers)
-        self.stages = self._row(3 + max_workers)
-        self.told = self._row(4 + max_workers)
-        self.readers = self._row(5 + max_workers)
-        self._first_reader = 6 + max_workers
+        self.workers = [self._row(2 + number) for number in range(rows)]
+        self.first_bad = self._row(2 + rows)
+        self.stages = self._row(3 + rows)
+        self.told = self._row(4 + rows)
+        self.readers = self._row(5 + rows)
+        self.gateway = self._row(6 + rows)
+        self._first_reader = 7 + rows
 
     @staticmethod
     def create(max_workers: int) -> int:
         """Return the descriptor of memory for a board; the caller owns it. Untouched rows take no memory."""
-        return memfd.create("board", (6 + max_workers + MOST_READERS) * _ROW_BYTES)
+        return memfd.create("board", (7 + max_workers + MOST_READERS) * _ROW_BYTES)
 
     def reader(self, number: int) -> Cells:
         """Return the row of a trainer: 0 is the one that made the loader, others have attached to it."""
