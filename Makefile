@@ -10,8 +10,8 @@ SOAK_ARGS ?=
 # Many tests wait for processes, so two more of them run at a time than there are cores.
 PYTEST := -m pytest --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2) --maxprocesses 4 --dist worksteal
 
-# What needs neither PyTorch nor gigabytes of memory, without the table of faults.
-USUAL := not torch and not faults and not large
+# What needs neither PyTorch nor gigabytes of memory nor a Ray cluster, without the table of faults.
+USUAL := not torch and not faults and not large and not ray
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # Bytecode is written for what is imported, by whoever imports it first: compiling all of TensorFlow takes as long as installing it.
 PIP := -m pip install -qq --disable-pip-version-check --no-compile
-PROJECT := --editable '.[audio,image,metrics,remote,volume,tensorflow,jax,dev]'
+PROJECT := --editable '.[audio,image,metrics,ray,remote,volume,tensorflow,jax,dev]'
 # By the environment, because that reaches the packages that build the loader as well; newer versions of pip have a variable of their own for these.
 TESTED := PIP_CONSTRAINT=constraints/tested.txt PIP_BUILD_CONSTRAINT=constraints/tested.txt
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from loader.data.spec import SampleSpec
     from loader.data.statistics.statistics import Statistics
     from loader.measure.stats import Stats
+    from loader.ray_workers import RayWorkers
     from loader.train.loader import Loader
 else:
     __getattr__ = lazy_names(
@@ -55,6 +56,7 @@ else:
             "NpyArrays": "data.sources.arrays.npy_arrays",
             "NpyFiles": "data.sources.files.npy_files",
             "RawArray": "data.sources.arrays.raw_array",
+            "RayWorkers": "ray_workers",
             "SampleSpec": "data.spec",
             "Source": "data.sources.source",
             "Statistics": "data.statistics.statistics",
@@ -91,6 +93,7 @@ __all__ = [
     "NpyFiles",
     "PipelineError",
     "RawArray",
+    "RayWorkers",
     "SampleError",
     "SampleSpec",
     "SampleTimeout",

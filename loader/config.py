@@ -15,6 +15,7 @@ import numpy as np
 
 from loader.errors import ConfigError
 from loader.machine import available_cores
+from loader.ray_workers import RayWorkers
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
@@ -125,6 +126,13 @@ class Config:
         why="what happens with a slow reader of a shared loader: its batches are made once more, or all go in step (see many_trainers_one_pool.md)",
     )
 
+    remote: RayWorkers | None = _setting(  # noqa: RUF009  as immutable as the others
+        None,
+        unit="",
+        allowed="loader.RayWorkers(max=32, ...)",
+        why="workers on the machines of a Ray cluster, beside those of this one (see workers_on_other_machines.md)",
+    )
+
     def __post_init__(self) -> None:
         """Check everything. Raises ConfigError with all that is wrong."""
         for setting in fields(self):
@@ -147,15 +155,14 @@ class Config:
             "drop_last": isinstance(given.drop_last, bool),
             "memory_limit": given.memory_limit is None or parse_bytes(given.memory_limit) is not None,
             "on_error": _is_text(given.on_error, "raise", "substitute"),
-            "max_errors": given.max_errors is None
-            or _whole(given.max_errors, 0)
-            or (isinstance(given.max_errors, float) and 0 <= given.max_errors <= 1),
+            "max_errors": given.max_errors is None or _whole(given.max_errors, 0) or _is_share(given.max_errors),
             "quarantine": given.quarantine is None or bool(isinstance(given.quarantine, str | os.PathLike) and os.fspath(given.quarantine)),
             "sample_timeout_s": _number(given.sample_timeout_s) and given.sample_timeout_s > 0,
             "shard": _is_shard(given.shard),
             "class_weight": given.class_weight is None or isinstance(given.class_weight, Mapping) or _is_text(given.class_weight, "balanced"),
             "shared": isinstance(given.shared, bool),
             "lag": _is_text(given.lag, "split", "wait"),
+            "remote": given.remote is None or isinstance(given.remote, RayWorkers),
             "name": given.name is None or bool(isinstance(given.name, str) and re.fullmatch(r"[\w-]{1,64}", given.name)),
         }
         problems = [(name, f"must be {describe(name)['allowed']}{_kind(getattr(self, name))}") for name, fine in good.items() if not fine]
@@ -179,6 +186,8 @@ class Config:
             problems.append(("slots", f"each of the {self.sharing} ranks that share them needs two; give {self.fewest_slots} or more"))
         if not problems and self.shared and self.workers == 0:
             problems.append(("shared", "with workers=0 there is no pool to share"))
+        if not problems and self.remote is not None and self.workers == 0:
+            problems.append(("remote", "with workers=0 everything runs in the calling process; give a number of workers for this machine as well"))
         if not problems and self.max_errors is not None and self.on_error != "substitute":
             problems.append(("max_errors", 'needs on_error="substitute"; with "raise", the first bad sample is an error'))
         return problems
@@ -213,6 +222,11 @@ class Config:
     def worker_ceiling(self) -> int:
         """Most workers that `resize` and "auto" may ask for."""
         return self.max_workers or max(16, 8 * available_cores(), self.worker_count)
+
+    @property
+    def most_remote(self) -> int:
+        """Most workers on other machines."""
+        return 0 if self.remote is None else self.remote.max
 
     @property
     def memory_limit_bytes(self) -> int | None:
@@ -259,6 +273,10 @@ def _kind(value: Any) -> str:
 
 def _whole(value: Any, lowest: int, highest: float = math.inf) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, float) and 0 <= value <= 1
 
 
 def _are_sizes(value: Any) -> bool:

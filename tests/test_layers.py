@@ -20,7 +20,7 @@ LINES_OF_A_FILE = 300
 LINES_OF_A_FUNCTION = 50
 FILES_OF_A_FOLDER = 15
 FRAMEWORKS = {"tensorflow", "tf_keras", "keras", "jax", "torch"}
-EVERYWHERE = {"config", "errors", "launcher", "lazy_names", "machine"}
+EVERYWHERE = {"config", "errors", "launcher", "lazy_names", "machine", "ray_workers"}
 TORCHVISION = "data/transforms/libraries/torchvision_pipeline.py"
 ASKING_BELOW = {
     "data/sources/whole_pass.py": {"train"},  # `source.statistics()` and `source.shapes()`, in the user's process only
@@ -98,7 +98,8 @@ def folders_allowed(path: Path) -> set[str]:
         "errors.py": set[str](),
         "lazy_names.py": set[str](),
         "machine.py": set[str](),
-        "config.py": {"errors", "machine"},
+        "config.py": {"errors", "machine", "ray_workers"},
+        "ray_workers.py": {"errors"},
         "launcher.py": {"errors"},
     }
     return below.get(path.name, folders_imported(path))
@@ -205,6 +206,10 @@ def test_sound_is_decoded_behind_one_door() -> None:
 def test_data_that_is_far_away_comes_by_one_door_for_each_library() -> None:
     assert importers("obstore") == {"data/remote/obstore_store.py"}
     assert importers("fsspec") == {"data/remote/fsspec_store.py"}
+
+
+def test_other_machines_are_reached_by_one_door() -> None:
+    assert importers("ray") == {"produce/remote/cluster.py"}
 
 
 def test_figures_go_to_prometheus_by_one_door() -> None:

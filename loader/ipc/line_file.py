@@ -19,7 +19,7 @@ import sys
 from typing import Any
 
 from loader.ipc import memfd
-from loader.ipc.board import fitting_json
+from loader.ipc.text_area import fitting_json
 
 LIMIT_BYTES = 8 * 1024 * 1024
 """How much printed and logged text may wait to be read: more than a person reads, little compared with an arena."""

@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
-
-from loader.ipc.line_file import LineFile
+from typing import Any, Protocol
 
 _KEPT = (
     *("name", "levelno", "levelname", "pathname", "filename", "module", "lineno", "funcName"),
@@ -57,16 +55,23 @@ def _loggers() -> list[logging.Logger]:
     return [logging.getLogger(), *(logger for logger in known if isinstance(logger, logging.Logger))]
 
 
+class Lines(Protocol):
+    """Where records go: a `LineFile`, or what another process brings there."""
+
+    def append(self, record: dict[str, Any], /) -> None:
+        """Append a JSON-able record."""
+
+
 class LogWriter(logging.Handler):
     """Writes records for the trainer. Forks of the process that made it inherit it.
 
     Args:
-        fd: of a `LineFile`; the caller owns it.
+        lines: where to.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, lines: Lines) -> None:
         super().__init__()
-        self._lines = LineFile(fd)
+        self._lines = lines
         self._process = "supervisor"
         self._whereabouts: Callable[[], dict[str, Any]] = dict
 
@@ -85,6 +90,10 @@ class LogWriter(logging.Handler):
             self._lines.append({**self._where(), **to_fields(record), "processName": self._process, HANDLED: self._is_handled(record)})
         except Exception:  # the user's arguments may raise anything; logging's own handlers do the same
             self.handleError(record)
+
+    def pass_on(self, fields: dict[str, Any]) -> None:
+        """Write what a process on another machine has written."""
+        self._lines.append(fields)
 
     def _where(self) -> dict[str, Any]:
         """Return the whereabouts. That asks the user's source for a name; what it logs meanwhile does not ask again."""

@@ -99,7 +99,7 @@ class Window:
             computing=_share(spans.cpu_s, work_s),
             queueing=_share(spans.queue_s, work_s),
             cores=self._cores,
-            ceiling=len(board.workers),
+            ceiling=board.first_remote,
             reduced_to=board.supervisor[SupervisorCell.MEMORY_WORKERS_GAUGE] or None,
             wanted=last.wanted,
             nothing_to_fill=_share(spans.gained(lambda moment: moment.nothing_to_fill_ns) / 1e9, taking_s),

@@ -10,12 +10,12 @@ one (EMFILE).
 from __future__ import annotations
 
 import errno
+from typing import Any, Protocol
 
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.rows import BadSample
 from loader.errors import chain_of, in_words
 from loader.ipc.board import Cells, WorkerCell
-from loader.ipc.line_file import LineFile
 from loader.ipc.records import Resource, Ticket
 
 # Messages of libraries that do not raise MemoryError: OpenCV, PyTorch, and Python for the stack of a new thread.
@@ -51,6 +51,13 @@ def exhaustion(error: BaseException) -> Resource | None:
     return None
 
 
+class Journal(Protocol):
+    """Where records about bad samples go: a `LineFile` that all workers of this machine share, or a list that goes back with the ticket."""
+
+    def append(self, record: dict[str, Any], /) -> None:
+        """Append a JSON-able record."""
+
+
 KIND = "bad"
 """`kind` of these records in the journal."""
 
@@ -70,7 +77,7 @@ class BadRows:
 
     ticket: Ticket
 
-    def __init__(self, worker: int, pipeline: Pipeline, journal: LineFile, cells: Cells) -> None:
+    def __init__(self, worker: int, pipeline: Pipeline, journal: Journal, cells: Cells) -> None:
         self._worker = worker
         self._pipeline = pipeline
         self._journal = journal

@@ -94,7 +94,7 @@ def run(number: int, context: WorkerContext, cells: Cells, tickets: int, last_wo
     fork_guard.count()
     last_words.leave_in(last_words_fd)
     set_at_random()
-    worker = _Worker(number, context, cells)
+    worker = Worker(number, context, cells)
     context.logs.enter(f"worker {number}", worker.whereabouts)
     cells[WorkerCell.PID_GAUGE] = os.getpid()
     cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
@@ -130,7 +130,9 @@ def die_with(supervisor: int) -> None:
         os._exit(1)
 
 
-class _Worker:
+class Worker:
+    """Does tickets: those of a worker of this machine, and what the gateway does itself for remote ones."""
+
     def __init__(self, number: int, context: WorkerContext, cells: Cells) -> None:
         self._number = number
         self._pipeline = context.pipeline

@@ -61,23 +61,29 @@ def lay_out(
     Raises:
         MemoryLimitError: it can't fit.
     """
-    workers, size = config.worker_count, plan.batch_size
+    workers, size, remote = config.worker_count, plan.batch_size, bool(config.most_remote)
     batch_bytes = max(spec.nbytes * rows for spec, rows in zip(specs, plan.batch_sizes, strict=True))
     alike = plan.one_size and len(specs) == 1  # all in a slot are full, but for the last one, and have one layout
     capacity = sizing.slot_capacity(batch_bytes, plan.batches) if alike and not far_rows else 1
     wanted = config.slots or _default_slots(config, size, round(row_ns), batch_bytes * capacity, far_rows)
-    least = _need(_arena(plan, specs, config.slots or config.fewest_slots, 1, config.shared), shared, workers, far_rows)
+    least = _need(_arena(plan, specs, config.slots or config.fewest_slots, 1, config.shared), shared, workers, far_rows, remote)
     limit = changed or config.memory_limit_bytes or budget.default_limit(least)
     wanted = wanted if config.slots else _with_others(wanted, config)
     layout = _arena(plan, specs, wanted, capacity, config.shared)
-    if capacity > 1 and budget.fitting_slots(_need(layout, shared, workers, far_rows), limit, config.fewest_slots) < wanted:
+    if capacity > 1 and budget.fitting_slots(_need(layout, shared, workers, far_rows, remote), limit, config.fewest_slots) < wanted:
         layout = _arena(plan, specs, wanted, 1, config.shared)
     if config.slots is None:
-        fitting = budget.fitting_slots(_need(layout, shared, workers, far_rows), limit, config.fewest_slots)
+        fitting = budget.fitting_slots(_need(layout, shared, workers, far_rows, remote), limit, config.fewest_slots)
         layout = _arena(plan, specs, fitting, layout.layouts[0].capacity, config.shared)
-    need = _need(layout, shared, workers, far_rows)
+    need = _need(layout, shared, workers, far_rows, remote)
     budget.check(need, config.memory_limit_bytes, config.batch_size)
     return layout, max(limit, need.total)
+
+
+def shared_bytes(config: Config, layout: ArenaLayout, shared: SharedBytes) -> int:
+    """Return what belongs to no process alone: the arena, what has travelled, what sources keep, what is on its way from remote workers."""
+    on_their_way = budget.remote_bytes(layout.slots * layout.slot_nbytes, shared.payload) if config.most_remote else 0
+    return layout.nbytes + shared.payload + shared.cache + on_their_way
 
 
 def make_pages(arena: int, layout: ArenaLayout) -> Iterator[bool]:
@@ -102,8 +108,8 @@ def make_pages(arena: int, layout: ArenaLayout) -> Iterator[bool]:
 
 
 def _default_slots(config: Config, batch_rows: int, row_ns: int, slot_bytes: int, far_rows: int) -> int:
-    most_workers = config.worker_ceiling if config.workers == "auto" else config.worker_count
-    return sizing.slots(batch_rows, row_ns, config.worker_count, most_workers, available_cores(), slot_bytes, far_rows)
+    most_workers = (config.worker_ceiling if config.workers == "auto" else config.worker_count) + config.most_remote
+    return sizing.slots(batch_rows, row_ns, config.worker_count + config.most_remote, most_workers, available_cores(), slot_bytes, far_rows)
 
 
 def _with_others(slots: int, config: Config) -> int:
@@ -125,8 +131,8 @@ def _arena(plan: EpochPlan, specs: Sequence[SampleSpec], slots: int, capacity: i
     return ArenaLayout(layouts, slots, rows, places)
 
 
-def _need(layout: ArenaLayout, shared: SharedBytes, workers: int, far_rows: int) -> budget.Need:
+def _need(layout: ArenaLayout, shared: SharedBytes, workers: int, far_rows: int, remote: bool) -> budget.Need:
     slots_bytes = layout.slots * layout.slot_nbytes
     other = layout.nbytes - slots_bytes
     each = budget.worker_bytes(workers, far=far_rows > 0)
-    return budget.Need(layout.slots, layout.slot_nbytes, other, shared.payload, workers, shared.cache, shared.cached, each)
+    return budget.Need(layout.slots, layout.slot_nbytes, other, shared.payload, workers, shared.cache, shared.cached, each, remote)

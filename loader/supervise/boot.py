@@ -20,6 +20,7 @@ from typing import Any
 from loader.config import Config, mib
 from loader.data.npy.file_io import is_descriptor_limit
 from loader.data.pipeline.pipeline import Pipeline
+from loader.data.pipeline.told_specs import FirstSample
 from loader.data.plans.choice import pool_plan_of
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.errors import LoaderError, PipelineError, ProtocolError
@@ -34,8 +35,9 @@ from loader.ipc.payload import arrival
 from loader.ipc.quarantine import ErrorBudget
 from loader.ipc.records import INBOX_BYTES, Look, Packed, unpack_inbox
 from loader.machine import available_cores
+from loader.produce.remote.context import RemoteContext
 from loader.produce.worker import WorkerContext
-from loader.supervise.arena_size import SharedBytes, lay_out, make_pages
+from loader.supervise.arena_size import SharedBytes, lay_out, make_pages, shared_bytes
 from loader.supervise.bad_samples import BadSampleTracker
 from loader.supervise.first_sample import probe, refuse_tensorflow
 from loader.supervise.loop import Supervisor
@@ -65,7 +67,8 @@ class BootParameters:
         stdout, stderr: what is printed goes there; the standard streams are copies.
         logs: log records go there.
         levels: of the trainer's loggers, by name, when it started this process.
-        max_workers: rows for workers on the board.
+        max_workers: rows for workers of this machine on the board.
+        remote_workers: rows for those on other machines.
         workers: how many to begin with.
         auto: whether their number is found out.
         limit: of memory, in bytes, as it was set for the supervisor before this one; 0 if it was not.
@@ -86,6 +89,7 @@ class BootParameters:
     logs: int
     levels: dict[str, int]
     max_workers: int
+    remote_workers: int
     workers: int
     auto: int
     limit: int
@@ -118,9 +122,9 @@ def main(given: dict[str, Any]) -> None:
     inherited = BootParameters(**given)
     inherited.keep_from_programs()
     faulthandler.enable(file=inherited.stderr)  # a crash in C code during unpickling shows its stack; workers have a place of their own
-    logs = LogWriter(inherited.logs)
+    logs = LogWriter(LineFile(inherited.logs))
     report_to(logs, inherited.levels)
-    board = Board(inherited.board, inherited.max_workers)
+    board = Board(inherited.board, inherited.max_workers, inherited.remote_workers)
     trainer = TrainerWatch(inherited.trainer, board)
     status = 1
     try:
@@ -179,11 +183,12 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
         workers=inherited.workers,
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=bool(inherited.auto)),
-        memory=_memory_control(board, limit, layout.nbytes + shared.payload + shared.cache, inherited, config),
+        memory=_memory_control(board, limit, shared_bytes(config, layout, shared), inherited, config),
         bad_samples=_bad_samples(inherited, config, context, board, names, threads),
         names=names,
         threads=threads,
         shared=_shared_pool(inherited, config, plan, layout),
+        remote=_remote_context(inherited, config, probed.found),
     )
 
 
@@ -213,6 +218,12 @@ def _shared_pool(inherited: BootParameters, config: Config, plan: EpochPlan, lay
         world=plan.world,
         lag=config.lag,
     )
+
+
+def _remote_context(inherited: BootParameters, config: Config, found: FirstSample) -> RemoteContext | None:
+    if config.remote is None:
+        return None
+    return RemoteContext(config.remote, inherited.payload, found.to_json(), inherited.levels, config.sample_timeout_s)
 
 
 def _wait_for_pipeline(inbox: int) -> None:

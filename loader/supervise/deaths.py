@@ -26,8 +26,9 @@ from typing import Any
 from loader.data.rows import UNKNOWN_ROW
 from loader.data.transforms.functions.map_function import name_of
 from loader.errors import PipelineError
-from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState, write_text
-from loader.ipc.records import Exhausted, Resource, Ticket, TicketKind
+from loader.ipc.board import Board, SupervisorCell, WorkerCell, WorkerState
+from loader.ipc.records import Exhausted, Fate, Lost, Resource, Ticket, TicketKind
+from loader.ipc.text_area import write_text
 from loader.produce.worker import WorkerContext
 from loader.supervise.bad_samples import BadSampleTracker
 from loader.supervise.memory.control import MemoryControl
@@ -109,11 +110,39 @@ class WorkerDeaths:
             words = f"\n\n{death.last_words}" if death.last_words else ""
             raise PipelineError(f"{self._in_a_row} workers died without finishing a ticket in between; the last one {how}{words}")
 
+    def lost(self, report: Lost) -> None:
+        """Handle the end of a remote worker. Its process was on another machine, so only the gateway knows how it ended."""
+        number = report.worker
+        self._bad_samples.read_journal()
+        if not self._schedule.has(number):
+            _log.debug("remote worker %d was let go, or had not begun", number)
+        else:
+            self._lost(number, report)
+        self._clear_cells(number)
+
     # Why and where.
+
+    def _lost(self, number: int, report: Lost) -> None:
+        held = self._schedule.tickets(number)
+        told = self._board.workers[number].read_failure(held[0].number) if held else {}
+        how, stack = told.get("how", "has gone"), told.get("last_words", "")
+        at = None if report.fate is Fate.PARTED or not held else DiedAt(report.row, held[0].attempt, report.fate is Fate.HUNG)
+        if at is not None:
+            self._count_in_a_row()
+        self._tell(f"remote worker {number}", len(held), how, stack, logging.INFO if at is None else logging.WARNING)
+        accused = self._issue_again(number, at)
+        if accused is None:
+            return
+        words = f"{how}\n\n{stack}" if stack else how
+        if accused.ticket.kind is TicketKind.BATCH:
+            self._judge(accused, self._of_batch_transforms(accused.ticket, f"{DEATHS_TO_ACCUSE} workers died; the last one {words}"))
+        else:
+            self._judge(accused, self._bad_samples.accused_of_killing(accused, number, how, stack))
 
     def _died(self, number: int, death: Death, how: str, timed_out: bool, by_kernel: bool) -> None:
         self._count_in_a_row()
-        self._tell(number, death, how)
+        pid = self._board.workers[number][WorkerCell.PID_GAUGE]
+        self._tell(f"worker {number} (pid {pid})", len(self._schedule.tickets(number)), f"died, {how}", death.last_words)
         # If several workers ran, the one that the kernel killed for lack of memory is not to blame.
         at = None if by_kernel and self._pool.children else self._where(number, timed_out)
         accused = self._issue_again(number, at)
@@ -186,24 +215,27 @@ class WorkerDeaths:
             write_text(self._context.arena.text(slot), error)
 
     def _clear(self, number: int) -> None:
+        self._clear_cells(number)
+        self._memory.gone(number)
+
+    def _clear_cells(self, number: int) -> None:
         cells = self._board.workers[number]
         cells[WorkerCell.STATE_GAUGE] = WorkerState.ABSENT
         cells[WorkerCell.ROW_GAUGE] = UNKNOWN_ROW
         cells[WorkerCell.TICKET_GAUGE] = 0  # or its successor would seem to be at work on it
         cells[WorkerCell.ATTEMPT_GAUGE] = 0
-        self._memory.gone(number)
+        cells[WorkerCell.NODE_GAUGE] = 0
 
     def _count_in_a_row(self) -> None:
         if self._schedule.reports != self._reports_before:  # so workers can work
             self._reports_before, self._in_a_row = self._schedule.reports, 0
         self._in_a_row += 1
 
-    def _tell(self, number: int, death: Death, how: str) -> None:
+    def _tell(self, who: str, held: int, how: str, stack: str, level: int = logging.WARNING) -> None:
         self._board.supervisor.add(SupervisorCell.RESTARTS, 1)
-        held = len(self._schedule.tickets(number))
         again = "1 ticket is issued again" if held == 1 else f"{held} tickets are issued again"
-        words = f"; its stack:\n{death.last_words}" if death.last_words else ""
-        _log.warning("worker %d (pid %d) died, %s; %s%s", number, self._board.workers[number][WorkerCell.PID_GAUGE], how, again, words)
+        words = f"; its stack:\n{stack}" if stack else ""
+        _log.log(level, "%s %s; %s%s", who, how, again, words)
 
     def _warn_of_descriptors(self) -> None:
         self._board.supervisor.add(SupervisorCell.RESTARTS, 1)

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from loader.ipc import last_words
-from loader.ipc.board import Board, Phase, SupervisorCell, write_text
+from loader.ipc.board import Board, Phase, SupervisorCell
 from loader.ipc.channels import Outlet, drain_records
 from loader.ipc.line_file import LineFile
-from loader.ipc.records import INBOX_BYTES, Close, Done, Exhausted, Failed, Leave, Ready, Released, Resize, Skip, unpack_inbox
+from loader.ipc.records import INBOX_BYTES, Close, Done, Exhausted, Failed, Joined, Leave, Lost, Ready, Released, Resize, Skip, unpack_inbox
+from loader.ipc.text_area import write_text
+from loader.produce.remote.context import RemoteContext
 from loader.produce.worker import WorkerContext, run
 from loader.supervise.bad_samples import BadSampleTracker
 from loader.supervise.deaths import WorkerDeaths
@@ -22,6 +24,7 @@ from loader.supervise.operate.control import Control
 from loader.supervise.operate.requests import RequestHandler, memory_setting, workers_setting
 from loader.supervise.operate.status import Status
 from loader.supervise.pool import Pool
+from loader.supervise.remote.remote_workers import RemoteWorkers
 from loader.supervise.sample_names import SampleNames
 from loader.supervise.scaling import Scaling
 from loader.supervise.schedule.assignments import Dismiss, SendTicket
@@ -61,6 +64,7 @@ class Supervisor:
         names: of samples.
         threads: of this process, which should have none.
         shared: what other trainers that attach are told.
+        remote: what workers on other machines need; None where there are none.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Supervisor:
         names: SampleNames,
         threads: ThreadsAtFork,
         shared: SharedPool,
+        remote: RemoteContext | None,
     ) -> None:
         self._schedule = schedule
         self._context = context
@@ -97,17 +102,20 @@ class Supervisor:
         self._pid = os.getpid()
         self._epoll = select.epoll()
         self._readers = Readers(shared, board, schedule, self._epoll, ready)
-        self._pool = Pool(self._run_worker, lambda: [self._inbox, ready.fd, trainer, *self._readers.descriptors], threads.look, self._epoll)
+        self._pool = Pool(self._run_worker, lambda: [*self._private, *self._gateways.descriptors], threads.look, self._epoll)
+        self._gateways = Pool(self._run_gateway, lambda: [*self._private, *self._pool.descriptors], threads.look, self._epoll)
+        self._remote_context = remote
         self._stalls = StalledWorkers(schedule, board, self._pool, sample_timeout_s)
         self._deaths = WorkerDeaths(
             schedule=schedule, context=context, board=board, pool=self._pool, stalls=self._stalls, bad_samples=bad_samples, memory=memory
         )
-        self._scaling = Scaling(schedule=schedule, board=board, pool=self._pool, memory=memory, tuning=tuning, workers=workers)
+        self._remote = RemoteWorkers(schedule=schedule, board=board, deaths=self._deaths, pool=self._pool, gateways=self._gateways, memory=memory)
+        self._scaling = Scaling(schedule=schedule, board=board, pool=self._pool, memory=memory, tuning=tuning, workers=workers, remote=self._remote)
         self._large_pages = LargePages(context.arena.memory, self._epoll)
         self._slot_clock = SlotClock(board.supervisor)
         self._status = Status(board=board, context=context, schedule=schedule, memory=memory, tuning=tuning, names=names)
         settings = {
-            "workers": workers_setting(len(board.workers), self._scaling.in_words, self._resize),
+            "workers": workers_setting(board.first_remote, self._scaling.in_words, self._resize),
             "memory_limit": memory_setting(lambda: memory.limit, memory.check, lambda nbytes: self._scaling.limit_memory(nbytes, time.monotonic())),
         }
         handler = RequestHandler(lambda: self._status.answer(self._scaling.wanted), settings)
@@ -144,6 +152,7 @@ class Supervisor:
             self._board.supervisor[SupervisorCell.PHASE_GAUGE] = Phase.ENDED
         finally:
             self._control.close()
+            self._gateways.end()
             self._pool.end()
             self._large_pages.end()
             self._bad_samples.read_journal()
@@ -169,6 +178,18 @@ class Supervisor:
         self._control.leave()
         run(number, self._context, self._board.workers[number], tickets, last_words_fd, self._inbox_write, self._pid)
 
+    def _run_gateway(self, number: int, pipe: int, last_words_fd: int) -> None:
+        from loader.produce.remote import gateway  # here, as only a gateway needs it
+
+        assert self._remote_context is not None
+        self._control.leave()
+        gateway.run(self._remote_context, self._context, self._board, pipe, last_words_fd, self._inbox_write, self._pid, self._remote.in_vain)
+
+    @property
+    def _private(self) -> list[int]:
+        """Descriptors that none of the forks may hold."""
+        return [self._inbox, self._ready.fd, self._trainer, *self._readers.descriptors]
+
     # Events.
 
     def _feed(self) -> None:
@@ -186,6 +207,11 @@ class Supervisor:
                         self._failed(record)
                     case Exhausted():
                         self._deaths.expect(record)
+                    case Joined():
+                        self._remote.joined(record)
+                    case Lost():
+                        self._remote.lost(record)
+                        self._scaling.adjust()
                     case Skip():
                         self._schedule.skip(record)
                     case Resize(workers, number):
@@ -229,6 +255,9 @@ class Supervisor:
         elif (number := self._pool.owner(fd)) is not None:
             self._deaths.handle(number, self._scaling.wanted)
             self._scaling.adjust()
+        elif self._remote.owns(fd):
+            self._remote.gateway_died(time.monotonic())
+            self._scaling.adjust()
 
     def _tick(self, now: float) -> None:
         self._stalls.end(now)
@@ -252,9 +281,9 @@ class Supervisor:
         for command in self._schedule.commands():
             match command:
                 case SendTicket(worker, ticket):
-                    self._pool.children[worker].tickets.send(ticket.pack())
+                    self._pool.outlets[worker].send(ticket.pack())
                 case Ready():
                     self._readers.hand(command)
                 case Dismiss(worker):
-                    self._pool.children[worker].tickets.close()
+                    self._pool.outlets[worker].close()
         self._slot_clock.note(*self._schedule.counts(), time.monotonic_ns())

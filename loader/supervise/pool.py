@@ -11,13 +11,23 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from loader.data.proc_maps import cut_short
 from loader.ipc import last_words
 from loader.ipc.channels import Outlet, open_pipe
 
 _log = logging.getLogger("loader.supervisor")
+
+
+class TicketOutlet(Protocol):
+    """Where tickets for one worker go."""
+
+    def send(self, record: bytes) -> None:
+        """Send a ticket, packed."""
+
+    def close(self) -> None:
+        """No more will come; the worker ends."""
 
 
 class Death(NamedTuple):
@@ -72,6 +82,10 @@ class Pool:
         private: returns the descriptors of the supervisor that no worker may hold, since CLOEXEC does not help a fork.
         before_fork: called before each fork.
         epoll: becomes ready, with the pidfd, when a worker has died.
+
+    Attributes:
+        children: the workers, by number.
+        outlets: where tickets for each worker go; also of those that are no children of this process.
     """
 
     def __init__(
@@ -82,6 +96,7 @@ class Pool:
         self._private = private
         self._epoll = epoll
         self.children: dict[int, Child] = {}
+        self.outlets: dict[int, TicketOutlet] = {}
 
     def start(self, number: int) -> Child:
         """Fork worker `number`."""
@@ -94,6 +109,7 @@ class Pool:
         os.close(read)
         child = Child(number, pid, os.pidfd_open(pid), Outlet(write), words)
         self.children[number] = child
+        self.outlets[number] = child.tickets
         self._epoll.register(child.pidfd, select.EPOLLIN)
         _log.debug("worker %d started (pid %d)", number, pid)
         return child
@@ -117,9 +133,15 @@ class Pool:
         """Return the number of the worker that a pidfd stands for; None for another descriptor."""
         return next((number for number, child in self.children.items() if child.pidfd == pidfd), None)
 
+    @property
+    def descriptors(self) -> list[int]:
+        """Those that belong to the workers."""
+        return [fd for child in self.children.values() for fd in (child.tickets.fd, child.pidfd, child.last_words_fd) if fd >= 0]
+
     def bury(self, number: int) -> Death:
         """Reap a worker that has died, and forget it."""
         child = self.children.pop(number)
+        del self.outlets[number]
         # Before it is closed: a worker that is just being forked may hold a copy, and a closed descriptor with a living copy stays in the epoll set.
         self._epoll.unregister(child.pidfd)
         return child.close()

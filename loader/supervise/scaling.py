@@ -7,9 +7,12 @@ leaving     has been told to go, and has its place until it has gone: after what
 
 from __future__ import annotations
 
+import time
+
 from loader.ipc.board import Board, SupervisorCell
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.pool import Pool
+from loader.supervise.remote.remote_workers import RemoteWorkers
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.tuning.tuning import Tuning
 
@@ -24,13 +27,19 @@ class Scaling:
         memory: may allow fewer workers than are wanted, and replace one.
         tuning: may change the number that is wanted.
         workers: how many to begin with.
+        remote: those on other machines.
 
     Attributes:
-        wanted: how many workers should run.
+        wanted: how many workers should run on this machine.
+        wanted_remote: how many should run on others.
     """
 
-    def __init__(self, *, schedule: Schedule, board: Board, pool: Pool, memory: MemoryControl, tuning: Tuning, workers: int) -> None:
+    def __init__(
+        self, *, schedule: Schedule, board: Board, pool: Pool, memory: MemoryControl, tuning: Tuning, workers: int, remote: RemoteWorkers
+    ) -> None:
         self.wanted = workers
+        self.wanted_remote = len(board.workers) - board.first_remote
+        self._remote = remote
         self._schedule = schedule
         self._board = board
         self._pool = pool
@@ -44,14 +53,16 @@ class Scaling:
         count = self._memory.count(self.wanted)
         staying = sorted(number for number in self._pool.children if number not in self._leaving)
         self._dismiss(staying[count:])
-        unused = [number for number in range(len(self._board.workers)) if number not in self._pool.children]
+        unused = [number for number in range(self._board.first_remote) if number not in self._pool.children]
         for number in unused[: max(0, count - len(self._pool.children))]:
             child = self._pool.start(number)
             self._memory.born(number, child.pid)
             self._schedule.worker_joined(number)
         self._memory.share_out(self.wanted)
+        self._remote.adjust(self.wanted_remote, time.monotonic())
         self._board.supervisor[SupervisorCell.AUTO_GAUGE] = self._tuning.active
         self._board.supervisor[SupervisorCell.WORKERS_GAUGE] = self.wanted
+        self._board.supervisor[SupervisorCell.REMOTE_GAUGE] = self.wanted_remote
 
     def resize(self, workers: int | str) -> None:
         """From now on so many workers are wanted, or as many as the tuner finds ("auto")."""
@@ -67,7 +78,7 @@ class Scaling:
 
     def tune(self, now: float) -> None:
         """Let the tuner change the number, if it is its turn."""
-        self._tuning.ceiling = self._memory.count(len(self._board.workers))
+        self._tuning.ceiling = self._memory.count(self._board.first_remote)
         if workers := self._tuning.look(now, self.wanted, self._schedule.company):
             self.wanted = workers
             self.adjust()

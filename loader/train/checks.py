@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import warnings
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ def settings_for(source: Source, config: Config, pad: Pad | None = None) -> Conf
         f"on_error={config.on_error!r}": config.on_error != "raise",
         f"bucket_by={config.bucket_by!r}": config.bucket_by is not None,
         BatchLengths.setting: pad is not None,
+        f"remote={config.remote!r}": config.remote is not None,
     }
     found = [setting for setting, is_wrong in wrong.items() if is_wrong]
     if found:
@@ -150,3 +152,11 @@ def check_platform() -> None:
     """Raise ConfigError where there is no pool."""
     if sys.platform != "linux":
         raise ConfigError(f"the worker pool needs Linux, but this is {sys.platform}; use workers=0, which runs everything in this process")
+
+
+def check_remote(config: Config) -> None:
+    """Raise ConfigError if remote workers are asked for and Ray is not installed. Does not import it."""
+    if config.remote is not None and importlib.util.find_spec("ray") is None:
+        raise ConfigError(
+            "remote=RayWorkers(...) needs Ray, not installed here. What to do: pip install 'npy-loader[ray]', on all nodes of the cluster"
+        )

@@ -26,6 +26,7 @@ from loader.train.attached_loader import AttachedLoader, shared_settings
 from loader.train.checks import (
     apart_from_padding,
     check_platform,
+    check_remote,
     checked_batch_transforms,
     checked_plan,
     checked_source,
@@ -40,6 +41,7 @@ from loader.train.state import State, files_in_words, fingerprint
 
 if TYPE_CHECKING:
     from loader.data.plans.buckets import Buckets
+    from loader.ray_workers import RayWorkers
 
 # The process that makes a pool for others may first have to list and index the data.
 _POOL_S = 900.0
@@ -82,6 +84,7 @@ class Loader(Handle, Showing, NamedArguments):
         name: of the loader in `stats()` and in messages.
         shared: other scripts of this user may read the same batches, by `Loader.attach(name)`. The arrays are then read-only.
         lag: what happens with a slow reader: "split" makes its batches once more for it alone, "wait" lets all go in step.
+        remote: `RayWorkers(max=32)` adds workers on the machines of a Ray cluster; docs/workers_on_other_machines.md.
 
     Raises:
         ConfigError: settings are out of range (one message lists all), or there would be no batch.
@@ -122,6 +125,7 @@ class Loader(Handle, Showing, NamedArguments):
         name: str | None = None,
         shared: bool = False,
         lag: Literal["split", "wait"] = "split",
+        remote: RayWorkers | None = None,
     ) -> None:
         given = locals()
         config = Config(**{setting.name: given[setting.name] for setting in fields(Config)})
@@ -145,9 +149,10 @@ class Loader(Handle, Showing, NamedArguments):
     def _producer_for(self, pipeline: Pipeline, launched: Launched | None) -> Producer:
         """Return who makes the batches: this process, a pool of its own, or the pool of the first rank on this machine."""
         config = self._config
-        if config.worker_count == 0:
+        if config.worker_count == 0 and config.remote is None:
             return Inline(pipeline, config, self.plan)
         check_platform()
+        check_remote(config)
         from loader.train.remote.remote import Remote  # can be imported where there is a pool only
 
         if launched is None:

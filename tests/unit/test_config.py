@@ -14,6 +14,7 @@ import pytest
 from loader import config as config_module
 from loader.config import Config, brief_size, describe, mib, parse_bytes
 from loader.errors import ConfigError
+from loader.ray_workers import RayWorkers
 
 WRONG: dict[str, list[Any]] = {
     "batch_size": [0, -1, 1.0, "8", True, [], [8, 0], (8, 1.0)],
@@ -35,6 +36,7 @@ WRONG: dict[str, list[Any]] = {
     "name": ["", "a b", "x" * 65, "a/b", 3],
     "shared": [1, None, "yes"],
     "lag": ["drop", None, True],
+    "remote": [4, "ray", {"max": 4}],
 }
 
 RIGHT: dict[str, list[Any]] = {
@@ -57,6 +59,7 @@ RIGHT: dict[str, list[Any]] = {
     "name": [None, "train", "val-2_b", "x" * 64],
     "shared": [False],
     "lag": ["split", "wait"],
+    "remote": [None, RayWorkers(max=2)],
 }
 
 

@@ -106,6 +106,11 @@ class KnownKillers:
         places: list[int] = np.flatnonzero(np.isin(indices, self._listed())).tolist()
         return places
 
+    def after(self, count: int) -> list[int]:
+        """Return those that have been added after the first `count`."""
+        found: list[int] = self._listed()[count:].tolist()
+        return found
+
     def _listed(self) -> Indices:
         listed: Indices = self._memory[1 : 1 + self._cells[0]] - 1  # one that is counted before it is seen is still a 0, which makes it none
         return listed

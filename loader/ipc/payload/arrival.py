@@ -33,7 +33,11 @@ def load(fd: int) -> Any:
 
     Raises whatever the unpickling of the user's own classes raises.
     """
-    memory = memfd.attach_readonly(fd).data
+    return unpack(memfd.attach_readonly(fd).data)
+
+
+def unpack(memory: memoryview) -> Any:
+    """Do the same with a copy of that memory, which may be on another machine."""
     length = int.from_bytes(memory[:LENGTH_BYTES], "little")
     table = json.loads(bytes(memory[LENGTH_BYTES : LENGTH_BYTES + length]))
     texts, pickled, *buffers = [memory[start : start + nbytes] for start, nbytes in table]

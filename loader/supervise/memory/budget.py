@@ -18,6 +18,9 @@ from loader.machine import available_memory, free_memory
 _SUPERVISOR_BYTES = 48 * 2**20
 WORKER_BYTES = 4 * 2**20
 
+# Of the gateway to remote workers, which holds Ray.
+_GATEWAY_BYTES = 96 * 2**20
+
 # Of a worker whose samples are far away: stacks of the threads that fetch them, and buffers; and, of all such workers together, what has come and is
 # not read yet. They have to fit, as these threads end the process if they get no memory.
 _FETCHING_BYTES = 32 * 2**20
@@ -40,6 +43,7 @@ class Need:
         cache_bytes: of samples that sources keep in memory, once all are there.
         cached_bytes: of those that are there.
         worker_bytes: of each worker, before it grows.
+        remote: whether there are workers on other machines.
     """
 
     slots: int
@@ -50,6 +54,12 @@ class Need:
     cache_bytes: int = 0
     cached_bytes: int = 0
     worker_bytes: int = WORKER_BYTES
+    remote: bool = False
+
+    @property
+    def slot_cost(self) -> int:
+        """What one slot more or less would change: with remote workers, its rows may be on their way at the same time, in the object store."""
+        return self.slot_bytes * (2 if self.remote else 1)
 
     @property
     def there_bytes(self) -> int:
@@ -65,19 +75,29 @@ class Need:
     def total(self) -> int:
         """All together."""
         shared = self.slots * self.slot_bytes + self.other_arena_bytes + self.payload_bytes + self.cache_bytes
-        return shared + _SUPERVISOR_BYTES + self.workers * self.worker_bytes
+        return shared + _SUPERVISOR_BYTES + self.workers * self.worker_bytes + self._remote_bytes
+
+    @property
+    def _remote_bytes(self) -> int:
+        return _GATEWAY_BYTES + remote_bytes(self.slots * self.slot_bytes, self.payload_bytes) if self.remote else 0
 
     def arithmetic(self) -> str:
         """Return the sum in words."""
         shared = f"{self.slots} slots × {mib(self.slot_bytes)} + {mib(self.other_arena_bytes)} order and texts"
         processes = f"{mib(_SUPERVISOR_BYTES)} supervisor + {self.workers} workers × {mib(self.worker_bytes)}"
         cache = f" + {mib(self.cache_bytes)} samples kept in memory" if self.cache_bytes else ""
-        return f"{shared} + {mib(self.payload_bytes)} arrays from the script{cache} + {processes} = {mib(self.total)}"
+        remote = f" + {mib(self._remote_bytes)} gateway, and blocks of remote workers on their way" if self.remote else ""
+        return f"{shared} + {mib(self.payload_bytes)} arrays from the script{cache} + {processes}{remote} = {mib(self.total)}"
 
 
 def worker_bytes(workers: int, *, far: bool) -> int:
     """Return what each of so many workers needs before it grows; `far`: samples are far away."""
     return _FETCHING_BYTES + _FETCHED_BYTES // max(1, workers) if far else WORKER_BYTES
+
+
+def remote_bytes(slots_bytes: int, payload_bytes: int) -> int:
+    """Return the most that the object store of this machine holds for remote workers: blocks for all slots, and what has travelled."""
+    return slots_bytes + payload_bytes
 
 
 def check(need: Need, limit: int | None, batch_size: int | Sequence[int] | None) -> None:
@@ -109,8 +129,8 @@ def admit_arrays(nbytes: int, limit: int | None) -> None:
 def fitting_slots(need: Need, limit: int | None, fewest: int = 2) -> int:
     """Return how many slots of `need` fit the limit and what is available: at least `fewest`, at most what was asked for."""
     bound = min(available_bytes() + need.there_bytes, limit or 2**63)
-    spare = bound - (need.total - need.slots * need.slot_bytes)
-    return max(fewest, min(need.slots, spare // need.slot_bytes))
+    spare = bound - (need.total - need.slots * need.slot_cost)
+    return max(fewest, min(need.slots, spare // need.slot_cost))
 
 
 def default_limit(need: Need) -> int:
@@ -130,22 +150,22 @@ def available_bytes() -> int:
 
 
 def _remedy(need: Need, bound: int, batch_size: int | Sequence[int] | None) -> str:
-    fixed = need.total - need.slots * need.slot_bytes
+    fixed = need.total - need.slots * need.slot_cost
     room = bound - fixed
-    if need.cache_bytes and room < 2 * need.slot_bytes:
-        left = bound - (fixed - need.cache_bytes) - 2 * need.slot_bytes
+    if need.cache_bytes and room < 2 * need.slot_cost:
+        left = bound - (fixed - need.cache_bytes) - 2 * need.slot_cost
         return f"cache fewer samples, max_bytes={left}, or " * (left > 0) + "cache in a folder: source.cache(folder)"
     if room <= 0:
         workers = (bound - need.total) // need.worker_bytes + need.workers
         if workers > 0:
             return f"workers={workers} would fit"
         return f"allow more than {mib(fixed)}, which is needed without a single slot"
-    if need.slots > 2 and room >= 2 * need.slot_bytes:
-        return f"slots={room // need.slot_bytes} would fit"
+    if need.slots > 2 and room >= 2 * need.slot_cost:
+        return f"slots={room // need.slot_cost} would fit"
     if batch_size is None:
-        return f"a slot holds the largest file; split it, or allow {mib(fixed + 2 * need.slot_bytes)}"
+        return f"a slot holds the largest file; split it, or allow {mib(fixed + 2 * need.slot_cost)}"
     sizes = [batch_size] if isinstance(batch_size, int) else batch_size
-    fitting = [int(size * room / (2 * need.slot_bytes)) for size in sizes]
+    fitting = [int(size * room / (2 * need.slot_cost)) for size in sizes]
     if all(fitting):
         return f"{'slots=2 and ' if need.slots > 2 else ''}batch_size={fitting[0] if isinstance(batch_size, int) else fitting} would fit"
-    return f"even one sample in each of 2 slots is too much; allow {mib(fixed + 2 * need.slot_bytes // min(sizes))}"
+    return f"even one sample in each of 2 slots is too much; allow {mib(fixed + 2 * need.slot_cost // min(sizes))}"

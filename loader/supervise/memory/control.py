@@ -66,12 +66,14 @@ class MemoryControl:
         decisions: the latest ones, as (seconds on the monotonic clock, one line of text).
         pause_s: how long to wait until the next look.
         sizes: bytes that each worker has for itself, by its number, as far as they have been measured.
+        gateway: process id of the gateway to remote workers, whose memory counts as well; None while there is none.
     """
 
     def __init__(self, cells: Cells, limit: int, shared_bytes: int, *, is_default: bool) -> None:
         self.decisions: deque[tuple[float, str]] = deque(maxlen=_DECISIONS)
         self.pause_s = _TENSE_PAUSE_S
         self.sizes: dict[int, int] = {}
+        self.gateway: int | None = None
         self._cells = cells
         self._shared_bytes = shared_bytes
         self._policy = MemoryPolicy()
@@ -116,12 +118,13 @@ class MemoryControl:
 
     def look(self, now: float, leaving: Set[int], wanted: int) -> list[int]:
         """Measure; return the workers that are to be replaced. `count` may have changed, too."""
-        pids = [self._pid, *(child.pid for child in self._children.values())]
+        own = [self._pid, *([] if self.gateway is None else [self.gateway])]
+        pids = [*own, *(child.pid for child in self._children.values())]
         found = self._gauges.look(pids, now)
         self._cells[SupervisorCell.PRIVATE_BYTES_GAUGE] = sum(found.values())
         known = self._gauges.all_known(pids)
         self.sizes = {number: found[child.pid] for number, child in self._children.items() if found[child.pid]}
-        room = self._limit - self._shared_bytes - found[self._pid]
+        room = self._limit - self._shared_bytes - sum(found[pid] for pid in own)
         decisions = self._policy.look(now, room, self.sizes, leaving, wanted)
         replaced = self._take(now, decisions)
         self.pause_s = max(self._gauges.pause_s, _TENSE_PAUSE_S if self._policy.tense or not known else _CALM_PAUSE_S)
@@ -195,7 +198,10 @@ class MemoryControl:
         self._cells[SupervisorCell.LIMIT_IS_DEFAULT_GAUGE] = is_default
 
     def _room(self) -> int:
-        return max(0, self._limit - self._shared_bytes - read_statm(self._pid).anonymous)
+        own = read_statm(self._pid).anonymous
+        if self.gateway is not None:
+            own = max(own, read_statm(self.gateway).anonymous)  # which has what it was forked with in it
+        return max(0, self._limit - self._shared_bytes - own)
 
     def _allow(self, child: _Child, allowance: int) -> None:
         child.allowance = allowance

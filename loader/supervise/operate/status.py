@@ -96,7 +96,7 @@ class Status:
             "mean_rows": round(plan.mean_rows, 1),
             "auto": self._tuning.active,
             "wanted_workers": wanted,
-            "max_workers": len(self._board.workers),
+            "max_workers": self._board.first_remote,
             "restarts": self._board.supervisor[SupervisorCell.RESTARTS],
             "seconds_since_last_batch": None if seconds_since_last_batch is None else round(seconds_since_last_batch, 1),
             "last_minute": self._minute.as_dict(),

@@ -106,7 +106,8 @@ class Readers:
             "pid": os.getpid(),
             "trainer": os.getppid(),
             "arena_bytes": self._pool.arena_bytes,
-            "max_workers": len(self._board.workers),
+            "max_workers": self._board.first_remote,
+            "remote_workers": len(self._board.workers) - self._board.first_remote,
             **told,
         }
         return answer, list(given), lambda: self.leave(number)

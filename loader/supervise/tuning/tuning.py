@@ -53,7 +53,7 @@ class Tuning:
         self._next = 0.0
         self._demand = Demand()
         self.active = active
-        self.ceiling = len(board.workers)
+        self.ceiling = board.first_remote
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED)
 
     def look(self, now: float, workers: int, company: Callable[[], Mapping[int, int]]) -> int | None:

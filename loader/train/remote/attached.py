@@ -124,7 +124,7 @@ class Attached(SlotReader):
             except ProcessLookupError:
                 raise self._over(answer["trainer"]) from None
             opened.callback(os.close, pidfd)
-            board = Board(given.board, answer["max_workers"]).seen_by(answer["attached"])
+            board = Board(given.board, answer["max_workers"], answer["remote_workers"]).seen_by(answer["attached"])
             outbox = Outbox(given.inbox, self._interrupt, board.trainer.cell(TrainerCell.LENT_GAUGE))
             supervisor = Connection(board.supervisor, given.arena, given.ready, outbox, shared=True)
             layout = supervisor.find_arena(answer["arena_bytes"])

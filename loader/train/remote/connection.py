@@ -10,9 +10,10 @@ import numpy as np
 from loader.data.spec import Array
 from loader.errors import IterationError, LoaderError, ProtocolError, from_record
 from loader.ipc.arena import Arena, ArenaLayout
-from loader.ipc.board import Cells, Phase, SupervisorCell, read_text
+from loader.ipc.board import Cells, Phase, SupervisorCell
 from loader.ipc.channels import read_records
 from loader.ipc.records import ANY_BEFORE_TERM, READY_BYTES, Leave, Ready, Released, Skip, unpack_ready
+from loader.ipc.text_area import read_text
 from loader.train.producer import Cursor
 from loader.train.remote.lease import Lease, Outbox
 

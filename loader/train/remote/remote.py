@@ -53,6 +53,7 @@ class Remote(SlotReader):
         self._owner = os.getpid()
         self._silence_s = silence_s
         self._max_workers = config.worker_ceiling
+        self._rows = {"max_workers": self._max_workers, "remote_workers": config.most_remote}
         self.cursor = Cursor()
         self._shared = config.shared
         self._keeps = False  # only for others
@@ -61,11 +62,11 @@ class Remote(SlotReader):
         self._last_words = ""
         self._kept = {  # descriptors that the next supervisor gets as well
             "payload": memfd.create("pipeline"),
-            "board": Board.create(self._max_workers),
+            "board": Board.create(self._max_workers + config.most_remote),
             "ledger": BadSampleLog.create(),
             "probed": memfd.create("probed"),
         }
-        self.board = Board(self._kept["board"], self._max_workers)
+        self.board = Board(self._kept["board"], self._max_workers, config.most_remote)
         self.board.supervisor[SupervisorCell.LIMIT_BYTES_GAUGE] = config.memory_limit_bytes or 0  # there is no supervisor yet
         self.cells = self.board.trainer
         introduce(self.cells, config.name)
@@ -92,7 +93,7 @@ class Remote(SlotReader):
     def _start(self) -> None:
         self._supervisor.start(
             {**self._kept, **self._relay.descriptors},
-            {"max_workers": self._max_workers, **self._requested.numbers(), "epoch": self.cursor.epoch, "batch": self.cursor.batch},
+            {**self._rows, **self._requested.numbers(), "epoch": self.cursor.epoch, "batch": self.cursor.batch},
         )
 
     def check_owner(self) -> None:

@@ -55,7 +55,7 @@ class Showing(ABC):
         from loader.train.show.contact_sheet import ContactSheet
         from loader.train.show.samples import take_from_loader
 
-        with self.with_settings(workers=0, quarantine=None) as alike:
+        with self.with_settings(workers=0, remote=None, quarantine=None) as alike:
             producer = alike._producer
             assert isinstance(producer, Inline)
             return ContactSheet(take_from_loader(self.name, self.source, self.transforms, self.plan, producer, samples, epochs))

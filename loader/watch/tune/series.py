@@ -98,7 +98,7 @@ class Series:
         if not counts:
             return
         # The report of bad samples belongs to training. Nobody wants a dozen more copies of it.
-        with self.loader.with_settings(workers=counts[0], max_workers=max(counts) or None, slots=slots, quarantine=None) as loader:
+        with self.loader.with_settings(workers=counts[0], max_workers=max(counts) or None, slots=slots, quarantine=None, remote=None) as loader:
             batches = loader.batches()
             next(batches)
             found = slots_of(loader)

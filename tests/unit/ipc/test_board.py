@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.errors import SampleError, from_record
-from loader.ipc.board import MOST_TICKETS, Board, Cells, SupervisorCell, TrainerCell, WorkerCell, read_text, write_text
+from loader.ipc.board import MOST_TICKETS, Board, Cells, SupervisorCell, TrainerCell, WorkerCell
+from loader.ipc.text_area import read_text, write_text
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def record_of(message: str, *args: Any, **extra: Any) -> logging.LogRecord:
 
 
 def sent(record: logging.LogRecord, output: LineFile, writer: LogWriter | None = None) -> logging.LogRecord:
-    (writer or LogWriter(output.fd)).emit(record)
+    (writer or LogWriter(output)).emit(record)
     (fields,) = output.records()
     return to_record(fields, "train")
 
@@ -98,7 +98,7 @@ def test_the_whereabouts_are_added_and_what_they_log_is_no_endless_story(output:
         logging.getLogger("a.b").error("asked")
         return {"worker": 2, "sample": 17, "path": "x.npy"}
 
-    writer = LogWriter(output.fd)
+    writer = LogWriter(output)
     report_to(writer, {})
     writer.enter("worker 2", whereabouts)
     logging.getLogger("a.b").error("odd", extra={"sample": "mine"})
@@ -109,7 +109,7 @@ def test_the_whereabouts_are_added_and_what_they_log_is_no_endless_story(output:
 
 
 def test_arguments_that_fail_are_said_on_standard_error(output: LineFile, capsys: pytest.CaptureFixture[str]) -> None:
-    LogWriter(output.fd).emit(record_of("%d", "no number"))
+    LogWriter(output).emit(record_of("%d", "no number"))
     assert output.read() == (b"", 0)
     assert "Logging error" in capsys.readouterr().err
 
@@ -119,7 +119,7 @@ def test_loggers_report_to_one_handler_from_the_given_levels_on(output: LineFile
     other.addHandler(stream)
     other.propagate, other.disabled = False, True
     other.setLevel(logging.CRITICAL)
-    writer = LogWriter(output.fd)
+    writer = LogWriter(output)
     for _ in range(2):
         report_to(writer, {"root": logging.INFO, "quiet": logging.ERROR})
     logging.basicConfig(level=logging.DEBUG)  # as an imported module may do

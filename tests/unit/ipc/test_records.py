@@ -38,6 +38,8 @@ INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Packed: st.builds(r.Packed),
     r.Leave: st.builds(r.Leave),
     r.Close: st.builds(r.Close),
+    r.Joined: st.builds(r.Joined, worker=HALF),
+    r.Lost: st.builds(r.Lost, worker=HALF, fate=st.sampled_from(r.Fate), row=HALF | st.just(UNKNOWN_ROW)),
 }
 READY: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Ready: st.builds(
@@ -71,6 +73,13 @@ def test_tickets_survive_their_pipe(tickets: list[r.Ticket]) -> None:
     assert all(ticket.kind == expected.kind for ticket, expected in zip(back, tickets, strict=True))
 
 
+@given(errands=st.lists(st.builds(r.Errand, worker=HALF, verb=st.sampled_from(r.Verb), ticket=TICKETS), max_size=20))
+def test_errands_survive_their_pipe(errands: list[r.Errand]) -> None:
+    raw = b"".join(errand.pack() for errand in errands)
+    assert len(raw) == r.ERRAND_BYTES * len(errands)
+    assert fields(list(r.unpack_errands(raw))) == fields(errands)
+
+
 @given(records=st.lists(st.one_of(*INBOX.values()), max_size=20))
 def test_records_for_the_supervisor_survive_the_inbox(records: list[r.InboxRecord]) -> None:
     raw = b"".join(record.pack() for record in records)
@@ -90,7 +99,7 @@ def test_every_record_is_tested_here() -> None:
     assert set(READY) == set(r.ReadyRecord.__args__)
 
 
-@pytest.mark.parametrize("nbytes", [r.TICKET_BYTES, r.INBOX_BYTES, r.READY_BYTES])
+@pytest.mark.parametrize("nbytes", [r.TICKET_BYTES, r.ERRAND_BYTES, r.INBOX_BYTES, r.READY_BYTES])
 def test_a_record_is_written_as_a_whole(nbytes: int) -> None:
     """A write of at most PIPE_BUF bytes is atomic; pipe(7) promises 4,096 on Linux, POSIX 512."""
     assert nbytes <= 512 <= os.pathconf("/", "PC_PIPE_BUF")

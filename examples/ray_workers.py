@@ -1,0 +1,60 @@
+"""Workers on other machines: a Ray cluster takes over samples that this machine is too slow for.
+
+With a cluster (`ray start --head` here, `ray start --address=...` on other machines), its machines are used. Without one, the script starts a cluster
+of this machine alone, which shows how it works and makes nothing faster than it could be: samples that wait, as those of a slow store do, stand for
+the work of other machines. It takes some 15 s on two cores.
+
+    pip install 'npy-loader[ray]'
+    python examples/ray_workers.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from loader import Loader, NpyArrays, RayWorkers
+
+BATCH_SIZE = 32
+SAMPLES = 960
+
+
+def slow_to_make(sample: tuple[np.ndarray, ...], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Return the sample with some noise, after as long as it takes to decode a large picture."""
+    time.sleep(0.02)
+    return (sample[0] + rng.normal(0, 0.1, sample[0].shape).astype(np.float32),)
+
+
+def ray(*arguments: str) -> bool:
+    """Run a command of Ray's; return whether it succeeded."""
+    return subprocess.run([sys.executable, "-m", "ray.scripts.scripts", *arguments], capture_output=True).returncode == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--max", type=int, default=8, help="most workers on the cluster")
+    most = parser.parse_args().max
+
+    started = not ray("status")
+    if started:
+        print("there is no cluster: one is started on this machine")
+        ray("start", "--head", f"--num-cpus={most}", "--include-dashboard=false", "--disable-usage-stats")
+    try:
+        source = NpyArrays(np.random.default_rng(0).random((SAMPLES, 64), np.float32))
+        with Loader(source, BATCH_SIZE, transforms=[slow_to_make], shuffle=True, workers=2, remote=RayWorkers(max=most)) as train:
+            for epoch in range(4):
+                begun = time.perf_counter()
+                count = sum(len(x) for (x,) in train)
+                workers = len(train.stats().workers)
+                print(f"epoch {epoch}: {count / (time.perf_counter() - begun):,.0f} samples/s with {workers} workers")
+    finally:
+        if started:
+            ray("stop")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""The door to Ray: the only file that imports it. Runs in: the gateway, which has no other process to fork.
+
+Calls of actors are asynchronous. When one has ended, a thread of Ray's says so by an eventfd, so that the gateway can wait for that and for its pipe
+at the same time; what came is looked at by the gateway's own thread (`finished`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import cached_property, partial
+from typing import Any
+
+import ray
+from ray import exceptions
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from loader.data.spec import Array
+from loader.errors import in_words
+from loader.produce.remote.placement import Node, room_for
+from loader.ray_workers import RayWorkers
+
+Then = Callable[[Any, BaseException | None], None]
+"""Is given what a call returned, or the error that it ended with."""
+
+_HOW = (
+    "What to do: `ray start --address=HOST:PORT` on this machine, with the address of the cluster's head; or `ray start --head`, to begin one here; "
+    "or RayWorkers(address=...)"
+)
+
+
+class NoCluster(Exception):
+    """There is no cluster that can be used; in words, with what to do."""
+
+
+class Cluster:
+    """A cluster of Ray, as a job that this process is connected to.
+
+    Args:
+        setting: where it is, and what each actor needs.
+
+    Attributes:
+        wake: readable when calls have finished.
+        own: the name of the node that this process runs on.
+
+    Raises:
+        NoCluster: there is none, or it can't be used.
+    """
+
+    def __init__(self, setting: RayWorkers) -> None:
+        self._setting = setting
+        self._needs = {"CPU": float(setting.cpus_per_worker), **(setting.resources or {})}
+        self._finished: deque[tuple[Then, Any, BaseException | None]] = deque()
+        _connect(setting)
+        self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.own = str(ray.get_runtime_context().get_node_id())
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that live. Asks the head, which takes a millisecond."""
+        return [
+            Node(each["NodeID"], each["NodeManagerAddress"], room_for(each["Resources"], self._needs), each["NodeID"] == self.own)
+            for each in ray.nodes()
+            if each["Alive"]
+        ]
+
+    @property
+    def store_bytes(self) -> int:
+        """Size of this machine's object store."""
+        return int(next((each["Resources"].get("object_store_memory", 0) for each in ray.nodes() if each["NodeID"] == self.own), 0))
+
+    def share(self, value: Array) -> Any:
+        """Put an array where all actors can look at it; return what to give them in its place."""
+        return ray.put(value)
+
+    def start(self, node: Node | None) -> Actor:
+        """Start an actor on a node; None: wherever there is room, or will be."""
+        where: Any = "SPREAD" if node is None else NodeAffinitySchedulingStrategy(node.name, soft=False)
+        handle = self._kind.options(
+            num_cpus=self._setting.cpus_per_worker,
+            resources=dict(self._setting.resources or {}) or None,
+            max_restarts=0,
+            max_task_retries=0,
+            scheduling_strategy=where,
+        ).remote()
+        return Actor(handle, self._arrived)
+
+    @cached_property
+    def _kind(self) -> Any:
+        return ray.remote(concurrency_groups={"watch": 1})(_worker_class())
+
+    def _arrived(self, then: Then, future: Future[Any]) -> None:
+        """Note what a call has ended with. Runs in: a thread of Ray's."""
+        error = future.exception()
+        self._finished.append((then, None if error is not None else future.result(), error))
+        os.eventfd_write(self.wake, 1)
+
+    def finished(self) -> Iterator[tuple[Then, Any, BaseException | None]]:
+        """Yield, for each call that has ended since the last time, who wants to know, and with what it ended."""
+        try:
+            os.eventfd_read(self.wake)
+        except BlockingIOError:
+            return
+        while self._finished:
+            yield self._finished.popleft()
+
+
+class Actor:
+    """An actor: a process on some node. It ends with this process, or by `end`.
+
+    Args:
+        handle: that Ray has for it.
+        arrived: is told of calls that have ended.
+    """
+
+    def __init__(self, handle: Any, arrived: Callable[[Then, Future[Any]], None]) -> None:
+        self._handle = handle
+        self._arrived = arrived
+
+    def call(self, method: str, *arguments: Any, then: Then) -> None:
+        """Call a method. Calls are carried out in their order, except for `progress`, which is answered at once."""
+        getattr(self._handle, method).remote(*arguments).future().add_done_callback(partial(self._arrived, then))
+
+    def end(self) -> None:
+        """Kill it, if it lives."""
+        ray.kill(self._handle)
+
+
+def cause_in_words(error: BaseException | None) -> str:
+    """Return what a method has raised."""
+    cause = getattr(error, "cause", None) or error
+    return "" if cause is None else in_words(cause)
+
+
+def death_in_words(error: BaseException | None) -> str | None:
+    """Return how the process of an actor, or its node, has ended, if that is what an error of a call means; None if the method itself raised it."""
+    if isinstance(error, exceptions.RayTaskError) or not isinstance(error, exceptions.RayError):
+        return None
+    return " ".join(str(error).split())
+
+
+def is_of_process(error: BaseException) -> bool:
+    """Return whether an actor's own process has died, as far as Ray knows, and not been killed for the sake of others."""
+    return isinstance(error, exceptions.RayActorError) and not isinstance(error, getattr(exceptions, "ActorUnavailableError", ()))
+
+
+def _connect(setting: RayWorkers) -> None:
+    if os.environ.get("RAY_ADDRESS", "").startswith("ray://") and setting.address == "auto":
+        raise NoCluster(f"RAY_ADDRESS is {os.environ['RAY_ADDRESS']}, by which all data would be copied to this machine and back. {_HOW}")
+    try:
+        ray.init(
+            address=setting.address,
+            namespace=f"loader-{os.getpid()}",
+            runtime_env=dict(setting.runtime_env) if setting.runtime_env else None,
+            logging_level=logging.WARNING,
+            log_to_driver=True,
+        )
+    except ConnectionError as error:
+        raise NoCluster(f"no Ray cluster is found ({' '.join(str(error).split())}). {_HOW}") from None
+    except (RuntimeError, ValueError, OSError) as error:
+        raise NoCluster(f"the Ray cluster can't be used: {in_words(error)}") from None
+
+
+def _worker_class() -> type:
+    """Return the class of the actors. It travels by value, as it is found by no name, so a node without this package can say so."""
+
+    class LoaderWorker:
+        def where(self, path: Sequence[str]) -> tuple[str, int]:
+            """Return the name of the node, and the process id."""
+            import os
+            import sys
+
+            import ray
+
+            sys.path.extend(place for place in path if place not in sys.path and os.path.exists(place))
+            return str(ray.get_runtime_context().get_node_id()), os.getpid()
+
+        def start(self, number: int, payload: Any, told: Any) -> Any:
+            """Load the pipeline; return facts about this node."""
+            from loader.produce.remote.actor_work import ActorWork, prepare_process
+
+            prepare_process()
+            self._work = ActorWork(number, payload, told)
+            return self._work.facts
+
+        def work(self, ticket: Any, killers: Any) -> Any:
+            """Do a ticket."""
+            return self._work.work(ticket, killers)
+
+        @ray.method(concurrency_group="watch")  # type: ignore[untyped-decorator]
+        def progress(self) -> Any:
+            """Return how far the work is."""
+            return self._work.progress()
+
+    return LoaderWorker

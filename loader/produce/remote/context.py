@@ -1,0 +1,31 @@
+"""What the supervisor hands to a gateway. Imports nothing that only loaders with remote workers need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from loader.ray_workers import RayWorkers
+
+NO_CLUSTER = 75
+"""Exit status of a gateway that found no cluster, and has said so."""
+
+
+@dataclass(frozen=True)
+class RemoteContext:
+    """What the gateway needs beside what all workers share.
+
+    Attributes:
+        setting: as the user gave it.
+        payload: descriptor of what the trainer has sent.
+        found: what the first sample showed, as JSON-able data.
+        levels: of the trainer's loggers, by name.
+        timeout_s: setting `sample_timeout_s`.
+    """
+
+    setting: RayWorkers
+    payload: int
+    found: Mapping[str, Any]
+    levels: Mapping[str, int]
+    timeout_s: float

@@ -1,0 +1,102 @@
+"""One remote worker as the gateway has it: its actor, the tickets that it holds, in order, and its row of the board."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loader.data.rows import UNKNOWN_ROW
+from loader.ipc.board import Cells, WorkerCell, WorkerState
+from loader.ipc.records import Done, Failed, Ticket, TicketKind
+from loader.produce.remote.actor_work import Outcome, Progress
+
+if TYPE_CHECKING:
+    from loader.produce.remote.cluster import Actor  # imports Ray
+
+
+@dataclass
+class Held:
+    """A ticket in the hands of a remote worker.
+
+    Attributes:
+        ticket: the ticket.
+        sent_ns: when it was given to an actor; monotonic.
+        report: what is to be reported of it, once those before it have been; None until it is done.
+    """
+
+    ticket: Ticket
+    sent_ns: int = 0
+    report: Done | Failed | None = None
+
+
+class Hand:
+    """A remote worker, from OPEN to its `Lost`.
+
+    Args:
+        number: of the worker.
+        cells: its row of the board; the gateway is its writer.
+
+    Attributes:
+        actor: that it has or is waiting for; None while it looks for one.
+        node: name of the node where that is, or shall be; empty while Ray decides.
+        found: whether Ray has found a place for it.
+        joined: whether the actor can work.
+        over: whether its life has ended; what still comes from its actor counts for nothing.
+        held: its tickets, the oldest first.
+        failures: how many actors did not come to life.
+        killers: how many known killers its actor has been told of.
+        since: when it began to look for an actor, or got this one; or later, when to look again. Seconds, monotonic.
+        moved: when its actor got on for the last time, as far as that is known.
+        progress: where its actor was when it was asked.
+        asking: whether it has been asked, and has not answered.
+    """
+
+    def __init__(self, number: int, cells: Cells) -> None:
+        self.number = number
+        self.cells = cells
+        self.actor: Actor | None = None
+        self.node = ""
+        self.found = self.joined = self.over = self.asking = False
+        self.held: deque[Held] = deque()
+        self.failures = self.killers = 0
+        self.since = self.moved = time.monotonic()
+        self.progress = Progress((), UNKNOWN_ROW, "")
+
+    @property
+    def at_work(self) -> Ticket | None:
+        """The ticket of rows that its actor is at, or has to begin with."""
+        return next((held.ticket for held in self.held if held.report is None and held.ticket.kind is TicketKind.ROWS), None)
+
+    def row_of(self, ticket: Ticket) -> int:
+        """Return the row of a ticket that its actor was at when it was asked, as far as that is known."""
+        known = bool(self.progress.state) and self.progress.state[0] == ticket.number and 0 <= self.progress.row < ticket.rows
+        return self.progress.row if known else UNKNOWN_ROW
+
+    def take_reports(self) -> list[Done | Failed]:
+        """Take back the tickets that are done, up to the first that is not; return their reports."""
+        reports: list[Done | Failed] = []
+        while self.held and (report := self.held[0].report) is not None:
+            self.held.popleft()
+            reports.append(report)
+        return reports
+
+    def count(self, ticket: Ticket, outcome: Outcome) -> None:
+        """Count what an actor has done."""
+        self.cells.add(WorkerCell.SAMPLES, 0 if outcome.error else ticket.rows)
+        for cell, amount in outcome.counted:
+            self.cells.add(cell, amount)
+
+    def show(self) -> None:
+        """Say on the board what it is at. It counts as busy while its actor has a ticket, the way there and back included."""
+        ticket, cells = self.at_work, self.cells
+        number = 0 if ticket is None else ticket.number
+        if cells[WorkerCell.TICKET_GAUGE] == number:
+            return
+        now = time.monotonic_ns()
+        if cells[WorkerCell.TICKET_GAUGE]:
+            cells.add(WorkerCell.BUSY_NS, now - cells[WorkerCell.TICKET_STARTED_NS_GAUGE])
+        cells[WorkerCell.TICKET_STARTED_NS_GAUGE] = now
+        cells[WorkerCell.TICKET_GAUGE] = number
+        cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY if number else WorkerState.IDLE

@@ -1,0 +1,152 @@
+"""Finds an actor for each remote worker, on nodes that make the same samples as this machine.
+
+    choose a node → start an actor there → it loads the pipeline, and makes the first sample → compare → `Joined`
+
+A node that differs is refused by name, once, and the training goes on without it. An actor that does not come to life is tried again elsewhere, after
+a pause that grows; its worker gets no tickets meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from loader.ipc.board import WorkerCell
+from loader.produce.remote.actor_work import Told
+from loader.produce.remote.checks import Facts
+from loader.produce.remote.cluster import Actor, Cluster, cause_in_words, death_in_words
+from loader.produce.remote.hand import Hand
+from loader.produce.remote.node_counts import NodeCounts
+from loader.produce.remote.placement import choose
+
+_log = logging.getLogger("loader.gateway")
+
+_LONGEST_PAUSE_S = 30.0
+
+# How often to look for room, where there is none.
+_FULL_S = 5.0
+
+# A node whose cores others use may have none for us: then Ray decides.
+_PATIENCE_S = 15.0
+
+
+class Recruiter:
+    """Finds actors.
+
+    Args:
+        cluster: where they run.
+        here: what must be the same there.
+        payload: the pipeline, as the cluster shares it.
+        told: what each is told.
+        counts: of the nodes.
+        joined: is called with a worker whose actor can work.
+    """
+
+    def __init__(self, cluster: Cluster, here: Facts, payload: object, told: Told, counts: NodeCounts, joined: Callable[[Hand], None]) -> None:
+        self._cluster = cluster
+        self._here = here
+        self._payload = payload
+        self._told = told
+        self._counts = counts
+        self._joined = joined
+        self._refused: set[str] = set()
+        self._placed: Counter[str] = Counter()
+        self._said_none = False
+
+    def seek(self, hand: Hand, anywhere: bool = False) -> None:
+        """Begin to look for an actor for a worker.
+
+        If there is no room on any node, one actor is left to Ray to place, which makes an autoscaler add a node; the others wait.
+
+        Args:
+            hand: the worker.
+            anywhere: let Ray choose the node.
+        """
+        nodes = self._cluster.nodes()
+        for each in nodes:
+            self._counts.see(each.name, each.address)
+        node = None if anywhere else choose(nodes, self._placed, self._refused)
+        if node is None and (self._refused or self._placed[""]):
+            if all(each.name in self._refused for each in nodes):
+                self._say_none()
+            hand.since = time.monotonic() + _FULL_S
+            return
+        hand.node = "" if node is None else node.name
+        self._placed[hand.node] += 1
+        hand.since = time.monotonic()
+        hand.found = False
+        hand.actor = actor = self._cluster.start(node)
+        actor.call("where", sys.path, then=partial(self._found, hand, actor))
+        actor.call("start", hand.number, self._payload, self._told, then=partial(self._started, hand, actor))
+
+    def release(self, hand: Hand) -> None:
+        """Let the actor of a worker go."""
+        if hand.actor is not None:
+            hand.actor.end()
+            hand.actor = None
+            self._placed[hand.node] -= 1
+
+    def look(self, hands: Iterable[Hand], now: float) -> None:
+        """Try again where it is time to. To be called about once a second."""
+        for hand in hands:
+            if hand.joined:
+                continue
+            if hand.actor is None and now >= hand.since:
+                self.seek(hand)
+            elif hand.actor is not None and hand.node and not hand.found and now - hand.since > _PATIENCE_S:
+                self.release(hand)
+                self.seek(hand, anywhere=not self._refused)
+
+    def lives(self, node: str) -> bool:
+        """Return whether a node is still there."""
+        return any(each.name == node for each in self._cluster.nodes())
+
+    def _found(self, hand: Hand, actor: Actor, where: tuple[str, int] | None, error: BaseException | None) -> None:
+        if hand.actor is not actor or where is None:
+            return  # what is wrong is told by the other call
+        node, pid = where
+        self._placed[hand.node] -= 1
+        self._placed[node] += 1
+        hand.node, hand.found = node, True
+        hand.cells[WorkerCell.PID_GAUGE] = pid  # on that node
+        hand.cells[WorkerCell.NODE_GAUGE] = self._counts.place(node)
+        if node in self._refused:
+            self._again(hand, 0.0)
+
+    def _started(self, hand: Hand, actor: Actor, there: Facts | None, error: BaseException | None) -> None:
+        if hand.actor is not actor:
+            return
+        if there is not None:
+            different = self._here.differences(there)
+            if different:
+                self._refuse(hand, f"it has {'; '.join(different)}")
+            else:
+                self._joined(hand)
+        elif (death := death_in_words(error)) is not None:
+            _log.info("an actor for remote worker %d did not start: %s", hand.number, death)
+            hand.failures += 1
+            self._again(hand, min(2.0**hand.failures, _LONGEST_PAUSE_S))
+        else:
+            self._refuse(hand, f"a worker can't start there: {cause_in_words(error)}")
+
+    def _refuse(self, hand: Hand, why: str) -> None:
+        if hand.node not in self._refused:
+            self._refused.add(hand.node)
+            count = self._counts.of(hand.node)
+            count.refused = why
+            _log.warning("node %s is not used: %s", count.node, why)
+        self._again(hand, 0.0)
+
+    def _again(self, hand: Hand, pause_s: float) -> None:
+        """Give up an actor that does not serve; look for another one after a pause."""
+        self.release(hand)
+        hand.since = time.monotonic() + pause_s
+
+    def _say_none(self) -> None:
+        if not self._said_none:
+            self._said_none = True
+            _log.warning("no node of the Ray cluster can be used; the workers of this machine go on alone")

@@ -1,0 +1,158 @@
+"""The remote workers as the supervisor has them: which there are, and the gateway that holds them.
+
+    STARTING   asked for (OPEN); gets no tickets until the gateway says `Joined`, so that none waits for a machine that comes to life
+    WORKING    for the schedule, a worker like any other
+    LEAVING    gets nothing more; when it holds nothing, CLOSE, and then `Lost`
+
+A life ends with `Lost`, or with the gateway; only then does the number begin another one. So no report of an earlier life can be taken for one of a
+later.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+
+from loader.ipc.board import Board, WorkerCell
+from loader.ipc.channels import Outlet
+from loader.ipc.records import Errand, Joined, Lost, Verb, errand_of
+from loader.produce.remote.context import NO_CLUSTER
+from loader.supervise.deaths import WorkerDeaths
+from loader.supervise.memory.control import MemoryControl
+from loader.supervise.pool import Pool, TicketOutlet, death_in_words
+from loader.supervise.remote.comebacks import Comebacks
+from loader.supervise.schedule.schedule import Schedule
+
+_log = logging.getLogger("loader.supervisor")
+
+_GATEWAY = 0  # its number in a pool of its own
+
+
+class Life(enum.Enum):
+    """How far a remote worker is."""
+
+    STARTING = enum.auto()
+    """Asked for."""
+    WORKING = enum.auto()
+    """In the schedule."""
+    LEAVING = enum.auto()
+    """To be let go, after what it holds."""
+
+
+class RemoteWorkers:
+    """Keeps the number of remote workers, and the gateway.
+
+    Args:
+        schedule: is told who comes and who goes.
+        board: counters; rows from `first_remote` on are those of remote workers.
+        deaths: what follows from a death.
+        pool: the workers of this machine; among its outlets, those of the remote ones have their place.
+        gateways: forks the gateway.
+        memory: counts what the gateway takes.
+    """
+
+    def __init__(self, *, schedule: Schedule, board: Board, deaths: WorkerDeaths, pool: Pool, gateways: Pool, memory: MemoryControl) -> None:
+        self._schedule = schedule
+        self._board = board
+        self._deaths = deaths
+        self._outlets = pool.outlets
+        self._gateways = gateways
+        self._memory = memory
+        self._comebacks = Comebacks()
+        self._lives: dict[int, Life] = {}
+        self._made_before = 0
+
+    @property
+    def working(self) -> int:
+        """How many have joined, and may get more tickets."""
+        return sum(life is Life.WORKING for life in self._lives.values())
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether the last gateway found no cluster, and has said so."""
+        return self._comebacks.in_vain
+
+    def adjust(self, wanted: int, now: float) -> None:
+        """Ask for workers, or let some go, until as many are there as are wanted. To be called again and again: a gateway may have to wait."""
+        if not self._gateways.children:
+            if not wanted or not self._comebacks.may_start(now):
+                return
+            self._memory.gateway = self._gateways.start(_GATEWAY).pid
+            self._made_before = self._made()
+        staying = sorted(number for number, life in self._lives.items() if life is not Life.LEAVING)
+        for number in staying[wanted:]:
+            self._let_go(number)
+        rows = range(self._board.first_remote, len(self._board.workers))
+        unused = [number for number in rows if number not in self._lives]
+        for number in unused[: max(0, wanted - len(self._lives))]:
+            self._lives[number] = Life.STARTING
+            self._pipe.send(Errand(number, Verb.OPEN).pack())
+
+    def joined(self, record: Joined) -> None:
+        """A worker can work; unless it has been let go meanwhile."""
+        if self._lives.get(record.worker) is Life.STARTING:
+            self._lives[record.worker] = Life.WORKING
+            self._outlets[record.worker] = RemoteOutlet(record.worker, self._pipe)
+            self._schedule.worker_joined(record.worker)
+
+    def lost(self, record: Lost) -> None:
+        """A life has ended."""
+        self._lives.pop(record.worker)
+        self._outlets.pop(record.worker, None)
+        self._deaths.lost(record)
+
+    def owns(self, fd: int) -> bool:
+        """Return whether a descriptor is the gateway's pidfd."""
+        return self._gateways.owner(fd) is not None
+
+    def gateway_died(self, now: float) -> None:
+        """The gateway has ended, and with it all lives. What it had reported has been fed before."""
+        death = self._gateways.bury(_GATEWAY)
+        self._memory.gateway = None
+        for number in [*self._lives]:
+            self.lost(Lost.with_gateway(number))
+        if os.WIFEXITED(death.status) and os.WEXITSTATUS(death.status) == NO_CLUSTER:
+            self._comebacks.found_nothing(now)
+            return
+        self._comebacks.died(now, self._made() > self._made_before)
+        how, words = death_in_words(death.status), f"\n\n{death.last_words}" if death.last_words else ""
+        what = "there are no remote workers any more" if self._comebacks.given_up else "another one takes its place"
+        _log.warning("the gateway to the remote workers died, %s; %s%s", how, what, words)
+
+    @property
+    def _pipe(self) -> Outlet:
+        outlet = self._gateways.children[_GATEWAY].tickets
+        assert isinstance(outlet, Outlet)
+        return outlet
+
+    def _let_go(self, number: int) -> None:
+        if self._lives[number] is Life.WORKING:
+            self._schedule.worker_leaving(number)  # is dismissed when it holds nothing
+        else:
+            self._pipe.send(Errand(number, Verb.CLOSE).pack())
+        self._lives[number] = Life.LEAVING
+
+    def _made(self) -> int:
+        return sum(cells[WorkerCell.SAMPLES] for cells in self._board.workers[self._board.first_remote :])
+
+
+class RemoteOutlet(TicketOutlet):
+    """Where tickets for a remote worker go: to the gateway.
+
+    Args:
+        worker: its number.
+        pipe: to the gateway.
+    """
+
+    def __init__(self, worker: int, pipe: Outlet) -> None:
+        self._worker = worker
+        self._pipe = pipe
+
+    def send(self, record: bytes) -> None:
+        """Send a ticket."""
+        self._pipe.send(errand_of(self._worker, Verb.WORK, record))
+
+    def close(self) -> None:
+        """Let the worker go: it holds nothing."""
+        self._pipe.send(Errand(self._worker, Verb.CLOSE).pack())
