@@ -32,7 +32,8 @@ def rows_of_remote(loader: Loader) -> list[Cells]:
 
 
 def made_remotely(loader: Loader) -> int:
-    return sum(cells[WorkerCell.SAMPLES] for cells in rows_of_remote(loader))
+    """Return the samples that came from actors, as the gateway tells once a second."""
+    return sum(node["samples"] for node in loader._producer.board.gateway.read_text().get("nodes", []))
 
 
 def remote_pids(loader: Loader) -> list[int]:

@@ -161,7 +161,7 @@ class Gateway:
         if hand.at_work is None:
             hand.moved = time.monotonic()
         hand.held.append(held)
-        if ticket.kind is TicketKind.ROWS:
+        if ticket.kind == TicketKind.ROWS:
             assert hand.actor is not None  # it has joined
             killers = self._context.known_killers.after(hand.killers) if self._context.substitute else []
             hand.killers += len(killers)

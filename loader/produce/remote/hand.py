@@ -67,7 +67,7 @@ class Hand:
     @property
     def at_work(self) -> Ticket | None:
         """The ticket of rows that its actor is at, or has to begin with."""
-        return next((held.ticket for held in self.held if held.report is None and held.ticket.kind is TicketKind.ROWS), None)
+        return next((held.ticket for held in self.held if held.report is None and held.ticket.kind == TicketKind.ROWS), None)
 
     def row_of(self, ticket: Ticket) -> int:
         """Return the row of a ticket that its actor was at when it was asked, as far as that is known."""
