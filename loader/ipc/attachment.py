@@ -79,10 +79,15 @@ def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descript
     """
     found: list[tuple[dict[str, Any], Descriptors]] = []
     refusals: list[Exception] = []
+    silent: list[int] = []
     with contextlib.ExitStack() as opened:
-        for address in _addresses():
+        for address, pid in _addresses():
             with _unless_descriptors_lack():  # whoever listens there has just ended, or is no loader of this version
-                answer, fds = _ask(address, {"do": "attach", "name": name, **request})
+                try:
+                    answer, fds = _ask(address, {"do": "attach", "name": name, **request})
+                except TimeoutError:
+                    silent.append(pid)
+                    continue
                 for fd in fds:
                     opened.callback(os.close, fd)
                 if len(fds) == len(Descriptors._fields) and "attached" in answer:
@@ -96,7 +101,14 @@ def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descript
         raise NobodyThere(f"{len(found)} shared loaders are called {name!r}; end one of them, or give them different names")
     if refusals:
         raise refusals[0]
-    raise NobodyThere(f"no shared loader of this user is called {name!r}")
+    raise NobodyThere(f"no shared loader of this user is called {name!r}{_in_words(silent)}")
+
+
+def _in_words(silent: list[int]) -> str:
+    if not silent:
+        return ""
+    which = f"the supervisor with pid {silent[0]} does" if len(silent) == 1 else f"the supervisors with the pids {', '.join(map(str, silent))} do"
+    return f", but {which} not answer: stopped (SIGSTOP), very busy, or without a descriptor for a connection (ulimit -n)"
 
 
 @contextlib.contextmanager
@@ -111,15 +123,16 @@ def _unless_descriptors_lack() -> Iterator[None]:
             raise
 
 
-def _addresses() -> Iterator[str]:
+def _addresses() -> Iterator[tuple[str, int]]:
+    """Yield where supervisors of this user listen, and their pids."""
     if sys.platform != "linux":
         return
     for place in places():
         with _unless_descriptors_lack():
             folder = SocketFolder(place)
             try:
-                for name, _ in folder.sockets():
-                    yield folder.address(name)
+                for name, pid in folder.sockets():
+                    yield folder.address(name), pid
             finally:
                 folder.close()
 

@@ -65,7 +65,7 @@ class SupervisorCell(IntEnum):
 
     SLOTS_FREE_GAUGE = 0
     SLOTS_FILLING_GAUGE = 1
-    SLOTS_HANDED_GAUGE = 2
+    SLOTS_FILLED_GAUGE = 2
     RESTARTS = 3
     ERRORS = 4
     PRIVATE_BYTES_GAUGE = 5
@@ -88,7 +88,7 @@ class SupervisorCell(IntEnum):
     REMOTE_GAUGE = 22  # workers on other machines that are wanted
 
 
-SLOT_GAUGES = (SupervisorCell.SLOTS_FREE_GAUGE, SupervisorCell.SLOTS_FILLING_GAUGE, SupervisorCell.SLOTS_HANDED_GAUGE)
+SLOT_GAUGES = (SupervisorCell.SLOTS_FREE_GAUGE, SupervisorCell.SLOTS_FILLING_GAUGE, SupervisorCell.SLOTS_FILLED_GAUGE)
 """Each slot is in one of them."""
 
 

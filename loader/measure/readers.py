@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 from loader.measure.moments import Moment, between, read_by
 
 # A reader that could take less than this share of what the fastest one could is slow, unless it waits for data itself for more of its time than that.
 _AS_FAST, _WAITS = 0.9, 0.05
-# Fewer batches than these tell nothing about who is faster, and what lies ready weighs too much against what is made.
+# Fewer batches than these tell nothing about who is faster, nor what is made for them.
 _ENOUGH_BATCHES = 10
 # One that has taken nothing for so long, and does not wait, validates, saves, or is stopped.
 _PAUSE_S = 3.0
@@ -106,14 +107,35 @@ def readers_of(moments: Sequence[Moment], places: Sequence[tuple[int, int]], com
 def sharing_of(moments: Sequence[Moment]) -> SharingStats | None:
     """Return what sharing saves; None if fewer than two readers take batches, or too few to tell, or they are ranks, each with its own batches."""
     now = moments[-1]
-    same = [moment for moment in moments if [one[:2] for one in moment.readers] == [one[:2] for one in now.readers]]
-    since = [read_by(reading, same)[0] for reading in now.readers]
-    taken = [(now_one.samples - then.samples, now_one.batches - then.batches) for now_one, (_, then) in zip(now.readers, since, strict=True)]
-    fastest, batches = max(taken, default=(0, 0))
-    readers = sum(samples > 0 for samples, _ in taken)
-    if readers < 2 or batches < _ENOUGH_BATCHES or any(one.rank is not None for one in now.readers):
+    same = _once_full([moment for moment in moments if [one[:2] for one in moment.readers] == [one[:2] for one in now.readers]])
+    seen = [read_by(reading, same) for reading in now.readers]
+    taken = [one[-1][1].samples - one[0][1].samples for one in seen]
+    readers = sum(samples > 0 for samples in taken)
+    if readers < 2 or any(one.rank is not None for one in now.readers):
         return None
-    return SharingStats(readers, max(1.0, (now.made - same[0].made) / fastest), sum(samples for samples, _ in taken) / fastest)
+    fastest = seen[taken.index(max(taken))]
+    if fastest[-1][1].batches - fastest[0][1].batches < _ENOUGH_BATCHES:
+        return None
+    work = _slope([(reading.samples, moment.made) for moment, reading in fastest])
+    return SharingStats(readers, max(1.0, work), sum(taken) / max(taken))
+
+
+def _once_full(moments: Sequence[Moment]) -> Sequence[Moment]:
+    """Return the moments from the first one on before which all slots were full: what fills them is made once, and taken later.
+
+    All of them if the slots never were: then the readers take what is made at once.
+    """
+    return moments[next((number for number, (then, now) in enumerate(pairwise(moments), 1) if now.nothing_to_fill_ns > then.nothing_to_fill_ns), 0) :]
+
+
+def _slope(points: Sequence[tuple[int, int]]) -> float:
+    """Return by how much the second number grows with the first one, by least squares.
+
+    Many small batches share a slot, which is made at once and taken bit by bit: from the first point to the last would be wrong by a slot.
+    """
+    mean_x, mean_y = (sum(column) / len(points) for column in zip(*points, strict=True))
+    slope: float = sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
+    return slope
 
 
 def held_up_by(number: int, readers: Sequence[ReaderStats]) -> ReaderStats | None:

@@ -62,9 +62,9 @@ def _readers(board: Board, moments: Sequence[Moment]) -> list[ReaderStats]:
 
 
 def _slots(board: Board) -> SlotStats:
-    free, filling, handed = (board.supervisor[cell] for cell in SLOT_GAUGES)
+    free, filling, filled = (board.supervisor[cell] for cell in SLOT_GAUGES)
     lent = board.trainer[TrainerCell.LENT_GAUGE]
-    return SlotStats(free, filling, max(0, handed - lent), lent)
+    return SlotStats(free, filling, max(0, filled - lent), lent)
 
 
 def _worker(board: Board, number: int, busy_ratio: float) -> WorkerStats:

@@ -18,8 +18,8 @@ class SlotStats:
 
     Attributes:
         free: not in use.
-        filling: being filled by workers, or waiting for the slots before them.
-        ready: filled, not yet taken by the trainer.
+        filling: being filled by workers.
+        ready: filled, not yet taken by the trainer. Of a shared loader, also those that other readers have.
         lent: in use in the trainer.
     """
 

@@ -40,6 +40,7 @@ def serve(target: str, name: str, ray: bool, most: int | None, address: str | No
     """
     if not ray and (most is not None or address is not None):
         raise click.UsageError("--ray-max and --ray-address need --ray")
+    sys.argv[0] = target.rpartition(":")[0]  # as if that script had been started, which is what `loader status` shows
     try:
         settings = {"remote": _remote(most, address)} if ray else {}
         with make_loader(target).with_settings(name=name, shared=True, **settings) as loader:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from loader import Loader, NpyArrays, SupervisorDied
+from loader.watch.client import loaders
 from tests.batches import assert_same, copied, inline, take
 from tests.cli.commands import COMMAND
 from tests.conftest import script_environment
@@ -56,6 +57,8 @@ def test_scripts_come_and_go_and_a_supervisor_that_dies_is_replaced_at_once(serv
     expected = inline(SOURCE, 4, 2, shuffle=True)
     with Loader.attach(name, epoch=0, timeout_s=60) as reader:
         assert_same(take(reader), expected[:20])
+        with loaders() as found:
+            assert [one.status["script"] for one in found if one.name == name and one.status] == ["data.py"]
     with Loader.attach(name, epoch=0, seed=0) as one, Loader.attach(name, epoch=0) as other:
         batches, others, found = one.batches(), other.batches(), []
         for _ in range(30):

@@ -1,4 +1,4 @@
-"""A script that reads the loader of `tests.faults.trainer`: `python -m tests.faults.reader FOLDER HOW`, and FOLDER says how it went.
+"""A script or rank that reads the loader of `tests.faults.trainer`: `python -m tests.faults.reader FOLDER HOW`, and FOLDER says how it went.
 
 reading      it holds its second batch
 continue     the conductor lets it leave its breakpoint
@@ -17,21 +17,30 @@ from typing import Any
 
 from benchmarks.held import held
 from loader import Loader, LoaderError
-from tests.faults.stage import EPOCHS
-from tests.faults.trainer import digest
+from tests.faults.stage import EPOCHS, Gate, Stage, data
+from tests.faults.table import HOWS, How
+from tests.faults.trainer import digest, settings, steps
 
 
-def read(folder: Path, how: str) -> dict[str, Any]:
+def join(folder: Path, how: How) -> Any:
+    """Return the loader, as another script has it, or another rank."""
+    if not how.ranks:
+        return Loader.attach("faults", epoch=0, timeout_s=30)
+    gate = Gate(folder, "", False)
+    return Loader(Stage(data(folder / "data", False), gate), **settings(how), transforms=steps(gate, how))
+
+
+def read(folder: Path, how: How) -> dict[str, Any]:
     """Take all batches of all epochs, and return what came."""
     found: list[list[str]] = [[] for _ in range(EPOCHS)]
     try:
-        with Loader.attach("faults", epoch=0, timeout_s=30) as loader:
+        with join(folder, how) as loader:
             for epoch in range(EPOCHS):
                 for number, batch in enumerate(loader):
                     found[epoch].append(digest(batch))
                     if (epoch, number) == (0, 1):
                         (folder / "reading").mkdir()
-                        while how == "reader in breakpoint" and not (folder / "continue").exists():
+                        while how.key == "reader in breakpoint" and not (folder / "continue").exists():
                             time.sleep(0.005)
                         assert digest(batch) == found[epoch][-1]
                 del batch
@@ -45,7 +54,7 @@ def main() -> None:
     """Read, and tell."""
     folder = Path(sys.argv[1])
     before = held()
-    result = read(folder, sys.argv[2])
+    result = read(folder, next(how for how in HOWS if how.key == sys.argv[2]))
     gc.collect()
     (folder / "read.new").write_text(json.dumps(result | {"left": held() - before}))
     (folder / "read.new").rename(folder / "read")

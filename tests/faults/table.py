@@ -123,7 +123,7 @@ class How:
         key: short name.
         text: in words.
         by: who brings it about: "code" of the user's in a worker; a "signal" to a worker; a "file" that fails; the "supervisor", the "trainer" or the
-            "reader", another script that has attached to the loader, to which something happens; the "machine", which is so from the start.
+            "reader", another script or rank that reads the loader, to which something happens; the "machine", which is so from the start.
         outcome: what must hold, unless `at` says otherwise.
         at: outcomes of single moments.
         only: moments to which it is limited, and why.
@@ -148,8 +148,18 @@ class How:
 
     @property
     def shared(self) -> bool:
-        """Whether another script has attached to the loader."""
-        return "shared" in self.options
+        """Whether another script or rank reads the loader."""
+        return "name" in self.options
+
+    @property
+    def ranks(self) -> bool:
+        """Whether that is another rank of the same job, with batches of its own."""
+        return self.options.get("shard") == "local"
+
+    @property
+    def kills_reader(self) -> bool:
+        """Whether that one is killed."""
+        return self.by == "reader" and self.signal == signal.SIGKILL
 
 
 def _first(says: str) -> dict[str, Outcome]:
@@ -164,6 +174,7 @@ def _bad(says: str, *, every: bool = True) -> dict[str, Outcome]:
 _CLOSED = {"close": SAME}
 _SUBSTITUTE = {"on_error": "substitute"}
 _SHARED = {"shared": True, "name": "faults", "slots": 16}
+_RANKS = {"shard": "local", "name": "faults", "slots": 8}
 _WITH_READER = ("reads", "transforms", "leases", "resize"), "it takes two scripts each time, so it is played at a few moments only"
 _MACHINE = ("boots", "full"), "this is a state of the machine, not an event"
 
@@ -334,6 +345,49 @@ HOWS = (
         only=_WITH_READER,
         signal=signal.SIGKILL,
         options=_SHARED,
+    ),
+    How(
+        "rank killed", 'another rank (`shard="local"`) is killed by SIGKILL', "reader", SAME, {}, _WITH_READER, signal=signal.SIGKILL, options=_RANKS
+    ),
+    How(
+        "rank stopped",
+        "another rank is stopped by SIGSTOP, and continued when this one has taken all batches",
+        "reader",
+        SAME,
+        {},
+        only=_WITH_READER,
+        signal=signal.SIGSTOP,
+        options=_RANKS,
+    ),
+    How(
+        "SIGKILL, ranks",
+        "a worker is killed by SIGKILL, and another rank reads",
+        "signal",
+        SAME,
+        {},
+        _WITH_READER,
+        signal=signal.SIGKILL,
+        options=_RANKS,
+    ),
+    How(
+        "kill -9, ranks",
+        "the supervisor is killed by SIGKILL, and another rank reads",
+        "supervisor",
+        replaced("killed by SIGKILL"),
+        {},
+        only=_WITH_READER,
+        signal=signal.SIGKILL,
+        options=_RANKS,
+    ),
+    How(
+        "killed, ranks",
+        "the trainer, which is local rank 0 and has made the pool, is killed by SIGKILL, and another rank reads, which gets a `SupervisorDied`",
+        "trainer",
+        ENDS,
+        {},
+        only=_WITH_READER,
+        signal=signal.SIGKILL,
+        options=_RANKS,
     ),
     How("small shm", "`/dev/shm` has 64 MB, and the batches need more", "machine", SAME, {}, only=_MACHINE),
     How("no shm", "`/dev/shm` can't be written to", "machine", SAME, {}, only=_MACHINE),

@@ -27,7 +27,9 @@ def short_path() -> Iterator[Path]:
 
 
 def _marks(cell: Cell) -> list[pytest.MarkDecorator]:
-    return [] if cell.name in SAMPLE else [pytest.mark.faults]
+    if cell.name in SAMPLE:
+        return [pytest.mark.thorough] if cell.how.ranks else []
+    return [pytest.mark.faults]
 
 
 @pytest.mark.parametrize("cell", [pytest.param(cell, id=cell.name, marks=_marks(cell)) for cell in POSSIBLE])

@@ -3,7 +3,7 @@
 facts    JSON, once the loader is made: what the conductor needs to know of it
 acted    the trainer has come to the moment and has done its part
 proceed  the conductor lets it go on, where the trainer has to stay away from the loader
-taken    it has taken all batches, and waits for another script that reads the loader (`tests.faults.reader`)
+taken    it has taken all batches, and waits for another script or rank that reads the loader (`tests.faults.reader`)
 result   JSON, at the end: digests of the batches, errors, and what was left behind
 """
 
@@ -70,10 +70,12 @@ def fatal_sample(when: When, how: How, order: list[list[list[int]]]) -> int:
     Args:
         when: the moment.
         how: the fault.
-        order: samples by epoch, batch and row.
+        order: samples by epoch, batch and row; those of the other rank where there is one.
     """
     if when.key == "boots":
         return 0
+    if how.ranks:
+        return order[1][2][4]  # no slot is begun for that batch when the other rank has its second one
     if when.key != "epoch":
         return order[0][3][4]
     early = {sample for batch in order[0][:EARLY] for sample in batch}
@@ -107,7 +109,7 @@ class Trainer:
         """Take all batches of all epochs, and meet the fault on the way."""
         gate = Gate(self.folder, self.how.key if self.how.by == "code" else "", self.how.every)
         source = Stage(data(self.folder / "data", self.how.key == "SIGBUS"), gate)
-        if (self.when.code and self.when.key != "epoch") or self.when.key == "reports":
+        if ((self.when.code and self.when.key != "epoch") or self.when.key == "reports") and not self.how.ranks:
             self.arm(gate)
         with Loader(source, **settings(self.how), transforms=steps(gate, self.how)) as loader:
             self.tell(loader)
@@ -116,10 +118,9 @@ class Trainer:
             for epoch in range(EPOCHS):
                 if not self.take_epoch(loader, gate, epoch):
                     return
-            if self.how.shared and self.how.key != "reader killed":
+            if self.how.shared and not self.how.kills_reader:
                 (self.folder / "taken").mkdir()
-                while not (self.folder / "finished").exists():
-                    time.sleep(0.005)
+                self.wait_for("finished")
 
     def take_epoch(self, loader: Loader, gate: Gate, epoch: int) -> bool:
         """Take the batches of an epoch. Returns whether to go on."""
@@ -131,6 +132,9 @@ class Trainer:
                     self.kept.append(batch)
                 if self.when.key == "epoch" and (epoch, number) == (0, EARLY):
                     self.arm(gate)
+                if self.how.ranks and (epoch, number) == (0, 0):
+                    self.wait_for("reading")  # a worker that waits might have rows of that batch in its next ticket
+                    self.arm(gate)
                 if (epoch, number) == self.when.after:
                     del batch
                     self.meet(loader)
@@ -141,6 +145,11 @@ class Trainer:
         self.changed |= [digest(batch) for batch in self.kept] != [found for *_, found in self.batches[: len(self.kept)]]
         self.kept.clear()
         return True
+
+    def wait_for(self, name: str) -> None:
+        """Wait for what another process is to say."""
+        while not (self.folder / name).exists():  # opens nothing: Python loses a Ctrl-C that hits while it closes a file
+            time.sleep(0.005)
 
     def arm(self, gate: Gate) -> None:
         """Have a worker wait for the fault."""
@@ -159,9 +168,8 @@ class Trainer:
         if self.how.key == "no descriptor":
             self.use_up_descriptors()
         (self.folder / "acted").mkdir()
-        if self.when.waits:
-            while not (self.folder / "proceed").exists():  # opens nothing: Python loses a Ctrl-C that hits while it closes a file
-                time.sleep(0.005)
+        if self.when.waits or self.how.ranks:
+            self.wait_for("proceed")
 
     def fork(self) -> None:
         """Fork a child that ends at once as Python ends, or stays."""

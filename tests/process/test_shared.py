@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import resource
 import signal
 import socket
 import struct
@@ -218,7 +219,7 @@ def test_a_script_waits_for_a_place_until_those_that_read_let_go_of_what_they_we
     with Loader(SOURCE, 4, workers=1, name=name, shared=True, slots=8) as loader, contextlib.ExitStack() as stack:
         readers = [loader.batches()]
         next(readers[0])
-        wait_until(lambda: loader._board.supervisor[SupervisorCell.SLOTS_HANDED_GAUGE] == 3, "it has been handed as many as it may, alone")
+        wait_until(lambda: loader._board.supervisor[SupervisorCell.SLOTS_FILLED_GAUGE] == 8, "it has been handed as many as it may, alone")
         for _ in range(2):
             readers.append(stack.enter_context(Loader.attach(name, epoch=0)).batches())
             next(readers[-1])
@@ -371,6 +372,19 @@ def test_a_closed_reader_whose_array_is_kept_is_one_until_that_is_let_go_and_no_
         assert repr(reader) == f"<AttachedLoader {name}: closed>"
 
 
+def test_a_supervisor_that_has_no_descriptor_for_a_connection_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attachment, "ANSWER_S", 0.2)
+    with Loader(SOURCE, 4, workers=1, name=name, shared=True) as loader:
+        take(loader)
+        limits = resource.prlimit(loader.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(loader.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        with pytest.raises(AttachError, match=rf"is called '{name}', but .* pids? .*\b{loader.pid}\b.* not answer: .*without a descriptor"):
+            Loader.attach(name, timeout_s=0)
+        resource.prlimit(loader.pid, resource.RLIMIT_NOFILE, limits)
+        with Loader.attach(name, timeout_s=60):
+            assert len(loader.stats().readers) > 1
+
+
 def test_a_reader_of_a_supervisor_that_hangs_while_its_owner_waits_for_nothing_is_told(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from loader.train.remote import attached
 
@@ -384,6 +398,7 @@ def test_a_reader_of_a_supervisor_that_hangs_while_its_owner_waits_for_nothing_i
         )
         with pytest.raises(SupervisorDied, match=said):
             found.extend(map(copied, batches))
+        assert reader._producer._supervisor.silence_s == 0  # type: ignore[attr-defined]
         os.kill(supervisor, signal.SIGCONT)
         monkeypatch.undo()  # a busy machine may take a second to continue it
         reader.load_state_dict(reader.state_dict())

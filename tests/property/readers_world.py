@@ -16,6 +16,7 @@ from loader.ipc.records import ANY_BEFORE_TERM, Done, Failed, Ready, Released, S
 from loader.supervise.schedule.assignments import Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.schedule import Schedule
+from loader.supervise.schedule.sizing import SHORT_TICKETS
 from loader.supervise.schedule.suspects import DiedAt
 
 
@@ -191,13 +192,13 @@ class World:
                 case Dismiss():
                     raise AssertionError("no worker was to leave")
         handed = {slot for trainer in self.trainers.values() for slot in trainer.held}
-        free, filling, with_readers = self.schedule.counts()
-        assert free + filling + with_readers == self.slots
+        free, filling, filled = self.schedule.counts()
+        assert free + filling + filled == self.slots
         assert handed <= {slot for slot in range(self.slots) if slot in self.contents}
-        assert with_readers >= len(handed)
+        assert filled >= len(handed)
 
     def _issue(self, worker: int, ticket: Ticket) -> None:
-        assert len(self.workers[worker]) < 2
+        assert len(self.workers[worker]) < SHORT_TICKETS
         if ticket.kind is TicketKind.ORDER:
             assert not any(other.block == ticket.place for held in self.workers.values() for other in held if other.kind is not TicketKind.ORDER)
             self.places.pop(ticket.place, None)

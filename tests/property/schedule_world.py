@@ -296,7 +296,9 @@ class World:
     def _check_rest(self) -> None:
         kept = {ticket.place for ticket in self.tickets() if ticket.kind is TicketKind.ROWS}
         kept |= {slot for slot, filling in self.fillings.items() if not filling.stale}
-        assert self.schedule.counts() == (self.slots - len(kept), len(kept) - len(self.handed), len(self.handed))
+        free, filling, filled = self.schedule.counts()
+        assert (free, filling + filled) == (self.slots - len(kept), len(kept))
+        assert len(self.handed) <= filled
         assert all(self.schedule.tickets(worker) == list(held) for worker, held in self.held.items())
         if any(len(held) < 2 for worker, held in self.held.items() if worker not in self.leaving):
             lost = [slot for slot, filling in self.fillings.items() if not filling.stale and Row.LOST in filling.rows.values()]

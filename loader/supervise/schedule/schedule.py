@@ -22,6 +22,7 @@ from loader.supervise.schedule.assignments import Assignments, Command, Dismiss,
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.fairness import Gap, HoldUp, has_room
 from loader.supervise.schedule.sizing import FAR_TICKETS, SHORT_TICKETS, TicketSizes, tickets_each
+from loader.supervise.schedule.slot_contents import SlotContents
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.streams import Streams
 from loader.supervise.schedule.suspects import Accused, DiedAt, Suspects
@@ -68,7 +69,8 @@ class Schedule:
         self.row_ns = row_ns
         self._batch_size = plan.batch_size
         self._slots = SlotPool(slots, plan.batch_size, batch_work)
-        self._streams = Streams(plan, self._slots, capacity, blocks, TicketSizes(cores, far_rows), sharing * shared)
+        self._contents = SlotContents(plan, self._slots, capacity, blocks, TicketSizes(cores, far_rows))
+        self._streams = Streams(plan, self._slots, self._contents, sharing * shared)
         self._streams.join(0, epoch, batch)
         self._again: deque[Ticket] = deque()  # of dead workers, and blocks of the order: before anything else
         self._full_slot = capacity * plan.batch_size if capacity > 1 else 0
@@ -78,7 +80,7 @@ class Schedule:
         self._suspects = Suspects(self._numbers)
 
     def counts(self) -> tuple[int, int, int]:
-        """Return the numbers of slots that are free, filling (or waiting for their turn), and handed to readers."""
+        """Return the numbers of slots that are free, being filled, and filled: in the hands of readers, or waiting for their turn."""
         return self._slots.counts()
 
     @property
@@ -113,7 +115,7 @@ class Schedule:
         ticket = self._hands.take(report.worker, report.ticket)
         self._suspects.deaths.pop(ticket.number, None)
         if ticket.kind is TicketKind.ORDER:
-            self._streams.order_made(ticket)
+            self._contents.order_made(ticket)
             return
         if ticket.kind is TicketKind.ROWS:
             self.row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self.row_ns)

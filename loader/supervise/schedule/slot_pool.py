@@ -35,12 +35,12 @@ class SlotPool:
         self.order_is_due = True
         self._batch_size = batch_size
         self._batch_work = batch_work
-        self._handed = 0
+        self._filled = 0
 
     def counts(self) -> tuple[int, int, int]:
-        """Return the numbers of slots that are free, filling (or waiting for their turn), and handed to readers."""
+        """Return the numbers of slots that are free, being filled, and filled: in the hands of readers, or waiting for their turn."""
         free = len(self.free)
-        return free, len(self.slots) - free - self._handed, self._handed
+        return free, len(self.slots) - free - self._filled, self._filled
 
     # From the workers.
 
@@ -65,12 +65,7 @@ class SlotPool:
         """Return whether the rows of a ticket are no longer wanted. The order is always wanted."""
         return ticket.kind is not TicketKind.ORDER and self.slots[ticket.place].stale
 
-    # To the readers, and from them.
-
-    def hand(self, slot: Slot) -> None:
-        """A complete slot is handed over to its first reader."""
-        slot.become(_HANDED)
-        self._handed += 1
+    # From the readers.
 
     def forgo(self, slot: Slot, reader: int) -> None:
         """A reader does not want a slot any more. When nobody does, it is free, as soon as no worker has tickets for it.
@@ -102,12 +97,13 @@ class SlotPool:
                 slot.block.users -= 1
                 self.order_is_due |= not slot.block.users  # it may make room
             slot.become(_COMPLETE)
+            self._filled += 1
             self.any_complete = True
         if slot.stale:
             self.set_free(slot)
 
     def set_free(self, slot: Slot) -> None:
         """Nobody has a slot any more."""
-        self._handed -= slot.state is _HANDED
+        self._filled -= 1
         slot.become(SlotState.FREE)
         self.free.append(slot.number)

@@ -33,7 +33,6 @@ _REMEMBERED = 6
 _LEGAL = {
     (SlotState.FREE, SlotState.FILLING),
     (SlotState.FILLING, SlotState.COMPLETE),
-    (SlotState.FILLING, SlotState.FREE),  # its readers went elsewhere
     (SlotState.COMPLETE, SlotState.HANDED),
     (SlotState.COMPLETE, SlotState.FREE),  # its readers went elsewhere
     (SlotState.HANDED, SlotState.FREE),
@@ -129,15 +128,15 @@ class SlotClock:
         self._counts = -1, 0, 0  # nothing is known yet
         self._since_ns = 0
 
-    def note(self, free: int, filling: int, handed: int, now_ns: int) -> None:
-        """From now on, this many slots are free, being filled, and with the trainer."""
+    def note(self, free: int, filling: int, filled: int, now_ns: int) -> None:
+        """From now on, this many slots are free, being filled, and filled."""
         cells = self._cells
         elapsed_ns = now_ns - (self._since_ns or now_ns)
         self._since_ns = now_ns
         if self._counts[0] == self._counts[1] == 0:
             cells.add(SupervisorCell.NOTHING_TO_FILL_NS, elapsed_ns)
-        if (free, filling, handed) != self._counts:
-            self._counts = free, filling, handed
+        if (free, filling, filled) != self._counts:
+            self._counts = free, filling, filled
             cells[SupervisorCell.SLOTS_FREE_GAUGE] = free
             cells[SupervisorCell.SLOTS_FILLING_GAUGE] = filling
-            cells[SupervisorCell.SLOTS_HANDED_GAUGE] = handed
+            cells[SupervisorCell.SLOTS_FILLED_GAUGE] = filled

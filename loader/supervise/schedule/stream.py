@@ -1,4 +1,4 @@
-"""Who reads, and where in the order slots are begun for them. Data only; what happens to it is in `streams`."""
+"""Who reads, and where in the order slots are begun for them. What happens among several of them is in `streams`."""
 
 from __future__ import annotations
 
@@ -65,6 +65,20 @@ class Stream:
             pool.forgo(slot, reader.number)
         self.epoch, self.batch, self.cutting = slot.epoch, slot.first, None
         return True
+
+    def put_in_queues(self, slot: Slot, batches: int) -> None:
+        """Have its readers be handed a slot that begins at the cursor, or holds the batch there, when it is complete, and go on behind it.
+
+        Args:
+            slot: has no reader of this stream yet.
+            batches: of a rank in an epoch.
+        """
+        for reader in self.readers:
+            slot.readers.add(reader.number)
+            reader.queue.append(slot)
+        self.batch = slot.first + slot.batches
+        if not self.batch % batches:  # of the rank whose batches these are
+            self.epoch, self.batch = self.epoch + 1, self.batch - batches
 
     @property
     def numbers(self) -> tuple[int, ...]:

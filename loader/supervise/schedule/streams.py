@@ -15,24 +15,22 @@ can't be taken back.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterator
 from itertools import count
 from operator import attrgetter
 
 from loader.data.plans.epoch_plan import EpochPlan
-from loader.errors import ProtocolError
 from loader.ipc.records import ANY_BEFORE_TERM, Ready, Released, Skip, Ticket
 from loader.supervise.schedule import fairness, sizing
-from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.fairness import Gap, HoldUp
-from loader.supervise.schedule.sizing import TicketSizes
+from loader.supervise.schedule.slot_contents import SlotContents
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.slots import Slot, SlotState
 from loader.supervise.schedule.stream import Reader, Stream
 
-# A name of its own: looking up a member of an enum takes longer than what is done with it.
-_COMPLETE = SlotState.COMPLETE
+# Names of their own: looking up a member of an enum takes longer than what is done with it.
+_COMPLETE, _HANDED = SlotState.COMPLETE, SlotState.HANDED
+
 _GIVING_WAY = 2  # turns that a stream lets pass
 
 _turn = attrgetter("turn")
@@ -44,9 +42,7 @@ class Streams:
     Args:
         plan: batches of an epoch.
         pool: the slots.
-        capacity: batches that a slot can hold.
-        blocks: blocks of the order, or None where it is sequential.
-        sizes: of tickets.
+        contents: begins slots.
         sharing: how many readers are expected, each with batches of its own; 1 if any number may come, 0 if only one is there.
 
     Attributes:
@@ -55,20 +51,16 @@ class Streams:
         readers: those that there are, by number.
     """
 
-    def __init__(self, plan: EpochPlan, pool: SlotPool, capacity: int, blocks: Blocks | None, sizes: TicketSizes, sharing: int = 0) -> None:
+    def __init__(self, plan: EpochPlan, pool: SlotPool, contents: SlotContents, sharing: int = 0) -> None:
         self.cutting: Slot | None = None
         self._plan = plan
         self._pool = pool
         self._slots = pool.slots
-        self._capacity = capacity
-        self._blocks = blocks
-        self._sizes = sizes
+        self._contents = contents
         self._sharing = sharing
         self.readers: dict[int, Reader] = {}
         self._streams: list[Stream] = []
-        self._orphans: deque[Slot] = deque()  # not cut to the end, and left behind by the stream that began them
         self._turns = count(1)
-        self._deliveries = 0
         self.quota = len(pool.slots)
 
     # Readers.
@@ -165,8 +157,7 @@ class Streams:
             self._pool.forgo(reader.queue.popleft(), reader.number)
         if not stream.readers:
             self._streams.remove(stream)
-            if stream.cutting is not None and stream.cutting.issued < stream.cutting.rows:
-                self._orphans.append(stream.cutting)
+            self._contents.leave_behind(stream.cutting)
         self.give_way((), ())
 
     def _set_quota(self) -> None:
@@ -177,15 +168,7 @@ class Streams:
 
     def order_tickets(self, numbers: Iterator[int]) -> list[Ticket]:
         """Begin the blocks of the order that the cursors come near to; return the tickets that make them."""
-        self._pool.order_is_due = False
-        cursors = [(stream.epoch, stream.batch * self._plan.batch_size) for stream in self._streams]
-        return [] if self._blocks is None else self._blocks.tickets(cursors, numbers)
-
-    def order_made(self, ticket: Ticket) -> None:
-        """A block of the order is written."""
-        if self._blocks is None:
-            raise ProtocolError(f"a block of the order was made where the order has none: {ticket}")
-        self._blocks.at(ticket.place).ready = self._pool.order_is_due = True
+        return self._contents.order_tickets(self._streams, numbers)
 
     def next_slot(self, row_ns: float, workers: int) -> Slot | None:
         """Return a slot with rows that are in no ticket, or begin one; None if no slot is free, or the order of the batches is not known yet.
@@ -194,16 +177,15 @@ class Streams:
             row_ns: time that one row takes.
             workers: who fill it together.
         """
-        while self._orphans:
-            if self._orphans[0].issued < self._orphans[0].rows:
-                return self._orphans[0]
-            self._orphans.popleft()
-        if len(self._streams) == 1:
-            self.cutting = slot = self._begin(self._streams[0], row_ns, workers)
+        contents, streams = self._contents, self._streams
+        if (slot := contents.left_behind()) is not None:
+            return slot
+        if len(streams) == 1:
+            self.cutting = slot = contents.begin(streams[0], row_ns, workers)
             return slot
         self.cutting = None
-        for stream in sorted(self._streams, key=_turn):
-            if not self._joins_another(stream) and (slot := self._begin(stream, row_ns, workers)) is not None:
+        for stream in sorted(streams, key=_turn):
+            if not self._joins_another(stream) and (slot := contents.begin(stream, row_ns, workers, len(self._slots) // len(streams))) is not None:
                 stream.turn = next(self._turns) + stream.gives_way * _GIVING_WAY
                 return slot
         return None
@@ -212,7 +194,7 @@ class Streams:
         """Take along the slots that a stream comes to, and make it a part of the stream that it meets; return whether it has met one."""
         share = len(self._slots) // len(self._streams)
         while stream.stock < share and (slot := stream.find(self._slots, self._plan.batch_size)) is not None:
-            self._put_in_queues(slot, stream)
+            stream.put_in_queues(slot, self._plan.batches)
             self._pool.any_complete = self._pool.order_is_due = True
         if stream.cutting is not None and stream.cutting.issued < stream.cutting.rows:
             return False
@@ -227,47 +209,6 @@ class Streams:
                 self.give_way((), ())
                 return True
         return False
-
-    def _put_in_queues(self, slot: Slot, stream: Stream) -> None:
-        for reader in stream.readers:
-            slot.readers.add(reader.number)
-            reader.queue.append(slot)
-        stream.batch = slot.first + slot.batches
-        if not stream.batch % self._plan.batches:  # of the rank whose batches these are
-            stream.epoch, stream.batch = stream.epoch + 1, stream.batch - self._plan.batches
-
-    def _begin(self, stream: Stream, row_ns: float, workers: int) -> Slot | None:
-        """Begin the next slot of a stream, if all rows of the one before are in tickets; return the one whose rows are next."""
-        if (before := stream.cutting) is not None and before.issued < before.rows:
-            return before
-        free = self._pool.free
-        if not free or (len(self._streams) > 1 and stream.stock >= len(self._slots) // len(self._streams)):
-            return None
-        plan, first = self._plan, stream.batch * self._plan.batch_size
-        # The very first slot holds one batch: what a row takes is known from one warm row only, and the trainer waits.
-        most = sizing.batches_per_slot(self._capacity, plan.batch_size, row_ns) if self._deliveries and self._capacity > 1 else 1
-        batches = min(most, plan.batches - stream.batch % plan.batches)
-        block = None
-        if self._blocks is not None:
-            block = self._blocks.get(self._blocks.key(stream.epoch, first))
-            if block is None or not block.ready:
-                return None
-            batches = min(batches, -(-(block.first + block.rows - first) // plan.batch_size))
-            block.users += 1
-        self._deliveries += 1
-        slot = self._slots[free.pop()]
-        rows = (batches - 1) * plan.batch_size + plan.rows_of(stream.epoch, stream.batch + batches - 1)
-        if block is not None and first + rows == block.first + block.rows:  # the cursor enters the next one
-            self._pool.order_is_due = True
-        slot.begin(self._deliveries, stream.epoch, stream.batch, batches, plan.layout_of(stream.epoch, stream.batch), rows, block)
-        workers = max(1, workers)
-        slot.ticket_rows = self._sizes.rows(rows, row_ns, workers, len(self._slots))
-        if stream.begun < workers:  # from then on, it would be all rows
-            slot.ticket_rows = min(slot.ticket_rows, sizing.first_ticket_rows(rows, workers, stream.begun))
-        stream.cutting = slot
-        stream.begun += 1
-        self._put_in_queues(slot, stream)
-        return slot
 
     def hand_over(self) -> list[Ready]:
         """Hand over to each reader the slots whose turn it is."""
@@ -290,7 +231,7 @@ class Streams:
                         break
                 queue.popleft()
                 if slot.state is _COMPLETE:
-                    pool.hand(slot)
+                    slot.become(_HANDED)
                 held[slot.number] = term = reader.term
                 handed.append(Ready(slot.number, slot.delivery, term, slot.epoch, slot.first, batches, failed, last_rows, slot.layout, reader.number))
         return handed

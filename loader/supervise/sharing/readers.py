@@ -68,18 +68,11 @@ class Readers:
             pid: of the trainer.
         """
         told = self._board.told.read_text()
-        error = self._pool.refusal(request, told)
-        before = request.get("again") if is_number(request.get("again"), MOST_READERS + 1) else 0
-        free = [number for number in range(1, MOST_READERS + 1) if number not in self._attached]
-        number = before if before in free else next((row for row in free if not self._is_awaited(row)), 0)
-        awaited = sum(self._is_awaited(row) for row in free if row != number)
-        slots, there, later = sum(self._schedule.counts()), self._schedule.readers + awaited, False
-        if not error and not number:
-            error = f"it has as many readers as a loader can have, {MOST_READERS} beside the script that made it"
-        if not error and not self._schedule.has_room(awaited):
-            later = LEAST * (there + 1) <= slots  # so it has room as soon as they have let go of some
-            held = f"the {there} readers that it has hold too many of its {slots} slots at the moment"
-            error = held if later else f"its {slots} slots are enough for the {there} readers that it has; make it with more: slots={slots + 4}"
+        before = request.get("again")
+        number, awaited = self._row_for(before)
+        error, later = self._pool.refusal(request, told), False
+        if not error:
+            error, later = self._no_room(number, awaited)
         if not error:
             try:
                 first = self._pool.first_batch(request.get("rank"))
@@ -111,6 +104,28 @@ class Readers:
             **told,
         }
         return answer, list(given), lambda: self.leave(number)
+
+    def _row_for(self, before: object) -> tuple[int, int]:
+        """Return the row of the board for a trainer that comes, 0 if there is none, and how many others are awaited.
+
+        Args:
+            before: the row that it had under the supervisor before this one, as it says.
+        """
+        free = [number for number in range(1, MOST_READERS + 1) if number not in self._attached]
+        other = next((row for row in free if not self._is_awaited(row)), 0)
+        number = before if is_number(before, MOST_READERS + 1) and before in free else other
+        return number, sum(self._is_awaited(row) for row in free if row != number)
+
+    def _no_room(self, number: int, awaited: int) -> tuple[str, bool]:
+        """Return why there is no room for another reader, "" if there is, and whether there will be when others have let go of slots."""
+        slots, there = sum(self._schedule.counts()), self._schedule.readers + awaited
+        if not number:
+            return f"it has as many readers as a loader can have, {MOST_READERS} beside the script that made it", False
+        if self._schedule.has_room(awaited):
+            return "", False
+        if LEAST * (there + 1) <= slots:
+            return f"the {there} readers that it has hold too many of its {slots} slots at the moment", True
+        return f"its {slots} slots are enough for the {there} readers that it has; make it with more: slots={slots + 4}", False
 
     def _is_awaited(self, number: int) -> bool:
         """Return whether a row of the board is that of a reader of the supervisor before this one, which will attach again and writes there."""

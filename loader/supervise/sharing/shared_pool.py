@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from loader.supervise.sharing.lag import LagMode
 
@@ -75,6 +75,6 @@ class SharedPool:
         return "" if not differences else f"its settings differ: {'; '.join(differences)}"
 
 
-def is_number(value: object, limit: int) -> bool:
+def is_number(value: object, limit: int) -> TypeGuard[int]:
     """Whether what somebody sent is a number from 0 to below `limit`."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < limit

@@ -193,10 +193,11 @@ class Attached(SlotReader):
         if self._wait():
             if not supervisor.read():
                 self._follow()
-        elif supervisor.silence_s >= _SILENCE_S:
+        elif (silence_s := supervisor.silence_s) >= _SILENCE_S:
+            supervisor.be_patient_again()  # it may have been continued when the script tries again
             raise SupervisorDied(
                 f"the supervisor (pid {self._supervisor_pid}) of the shared loader {self._name!r} has given no sign of life for "
-                f"{supervisor.silence_s:.0f} s: it is stopped, or hangs. The script that made it (pid {self._trainer}) replaces it when that waits "
+                f"{silence_s:.0f} s: it is stopped, or hangs. The script that made it (pid {self._trainer}) replaces it when that waits "
                 f"for a batch. What to do: let that script take batches, or end it; then attach again, with epoch={self.cursor.epoch}, "
                 f"batch={self.cursor.batch} to go on"
             )

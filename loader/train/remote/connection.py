@@ -82,6 +82,10 @@ class Connection:
         """
         return self._silence_ms / 1000
 
+    def be_patient_again(self) -> None:
+        """Wait for a sign of life as if there had just been one."""
+        self._silence_ms = 0
+
     def read(self) -> bool:
         """Read what the supervisor has sent; return whether it is alive. Its death ends the stream, because nobody else holds the other end.
 

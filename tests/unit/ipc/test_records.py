@@ -107,13 +107,12 @@ def test_a_record_is_written_as_a_whole(nbytes: int) -> None:
 
 def test_no_delivery_has_the_number_that_means_any() -> None:
     from loader.supervise.schedule.sizing import TicketSizes
+    from loader.supervise.schedule.slot_contents import SlotContents
     from loader.supervise.schedule.slot_pool import SlotPool
-    from loader.supervise.schedule.streams import Streams
+    from loader.supervise.schedule.stream import Stream
     from tests.plans import sample_batches
 
-    streams = Streams(sample_batches(4, 4), SlotPool(2, 4), 1, None, TicketSizes(1))
-    streams.join(0, 0, 0)
-    slot = streams.next_slot(1e9, 1)
+    slot = SlotContents(sample_batches(4, 4), SlotPool(2, 4), 1, None, TicketSizes(1)).begin(Stream(0, 0), 1e9, 1)
     assert slot is not None
     assert slot.delivery != r.ANY_BEFORE_TERM
 

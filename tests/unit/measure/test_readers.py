@@ -111,6 +111,20 @@ def test_what_sharing_saves_is_measured_since_the_last_one_came() -> None:
     assert str(sharing_of(moments)) == "2 readers, 1.00 × the work of one; without sharing, 2.00 ×"
 
 
+@pytest.mark.parametrize(("per_slot", "slots"), [(64, 12), (64, 4), (1, 16)])
+def test_what_is_made_to_fill_the_slots_is_no_work_for_others(per_slot: int, slots: int) -> None:
+    moments = []
+    for moment in Readers((50, 0.0), (50, 0.0), made=0).moments():
+        taken = moment.readers[0].batches
+        begun = taken // per_slot + slots  # all slots are full but the one that is read
+        full = moment.at_s > 1
+        moments.append(moment._replace(made=10 * per_slot * begun if full else 0, nothing_to_fill_ns=int(1e8 * moment.at_s) if full else 0))
+    found = sharing_of(moments)
+    assert found is not None
+    assert found.work == pytest.approx(1.0, abs=0.08)
+    assert sharing_of(moments[:3]) is None
+
+
 def test_a_reader_waits_for_a_slow_one_only_if_both_get_the_same_batches() -> None:
     fast, slow = Readers((20, 0.5), (20, 0.0), made=20).stats([0, 0])
     assert held_up_by(0, [fast, slow]) == slow

@@ -73,7 +73,7 @@ def test_the_supervisor_sees_what_the_trainer_sees(boards: tuple[Board, Board], 
     trainer, supervisor = boards
     taker, meter = Trainer(trainer, batches=40), Meter(supervisor)
     supervisor.workers[1][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
-    supervisor.supervisor[SupervisorCell.SLOTS_HANDED_GAUGE] = 3
+    supervisor.supervisor[SupervisorCell.SLOTS_FILLED_GAUGE] = 3
     trainer.trainer[TrainerCell.LENT_GAUGE] = 1
     for _ in range(100):
         clock.now += 0.25
@@ -220,7 +220,7 @@ def test_slots_that_are_full_while_the_trainer_pauses_are_not_kept_by_it(boards:
     """Training that waits for slow workers, with a validation of two seconds now and then: it holds two of three slots all the time."""
     trainer, supervisor = boards
     taker, meter = Trainer(trainer), Meter(supervisor)
-    trainer.trainer[TrainerCell.LENT_GAUGE], supervisor.supervisor[SupervisorCell.SLOTS_HANDED_GAUGE] = 2, 3
+    trainer.trainer[TrainerCell.LENT_GAUGE], supervisor.supervisor[SupervisorCell.SLOTS_FILLED_GAUGE] = 2, 3
     supervisor.workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
     for tenth in range(120):
         clock.now += 0.1
@@ -237,7 +237,7 @@ def test_slots_that_are_full_while_the_trainer_pauses_are_not_kept_by_it(boards:
 def test_slots_that_the_trainer_keeps_are_told_also_where_steps_are_slow(boards: tuple[Board, Board], clock: Clock) -> None:
     trainer, supervisor = boards
     taker, meter = Trainer(trainer), Meter(supervisor)
-    trainer.trainer[TrainerCell.LENT_GAUGE], supervisor.supervisor[SupervisorCell.SLOTS_HANDED_GAUGE] = 2, 3
+    trainer.trainer[TrainerCell.LENT_GAUGE], supervisor.supervisor[SupervisorCell.SLOTS_FILLED_GAUGE] = 2, 3
     supervisor.workers[0][WorkerCell.STATE_GAUGE] = WorkerState.BUSY
     for tenth in range(180):
         clock.now += 0.1

@@ -4,7 +4,7 @@ from loader.ipc.board import Cells, SupervisorCell
 from loader.supervise.schedule.slots import SlotClock
 
 
-def test_only_time_in_which_all_slots_were_the_trainers_is_counted() -> None:
+def test_only_time_in_which_all_slots_were_filled_is_counted() -> None:
     cells = Cells.private()
     clock = SlotClock(cells)
     clock.note(0, 4, 0, 1_000)

@@ -7,7 +7,6 @@ from loader.supervise.schedule.slots import Slot, SlotState
 
 LIVES = [
     [SlotState.FILLING, SlotState.COMPLETE, SlotState.HANDED, SlotState.FREE],
-    [SlotState.FILLING, SlotState.FREE],
     [SlotState.FILLING, SlotState.COMPLETE, SlotState.FREE],
 ]
 
