@@ -13,7 +13,6 @@ import contextlib
 import faulthandler
 import gc
 import os
-import re
 import resource
 import shutil
 import signal
@@ -22,7 +21,6 @@ import sys
 import tempfile
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -32,6 +30,8 @@ import numpy as np
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.holdings import holdings
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -67,6 +67,25 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     os.close(config.stash[terminal])
     shutil.rmtree(os.environ["XDG_RUNTIME_DIR"])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes run the tests, let each have a part of every kind: those that compute use the cores while others wait for processes.
+
+    Each process begins with a part of the list, file by file. Those that train come first, together: every process that runs one of them starts
+    a framework, and they take longest.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    kinds: dict[str, list[pytest.Item]] = {"train": [], "wait": [], "compute": []}
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        kinds["train" if folder == "frameworks" else "wait" if folder in CHECKED_FOLDERS else "compute"].append(item)
+    places: dict[Path, float] = dict.fromkeys((item.path for item in kinds["train"]), -1.0)
+    for kind in ("wait", "compute"):
+        for number, item in enumerate(kinds[kind]):
+            places.setdefault(item.path, number / len(kinds[kind]))
+    items.sort(key=lambda item: places[item.path])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -136,48 +155,18 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     if folder not in CHECKED_FOLDERS or request.node.get_closest_marker("leaves_behind") or not Path("/proc/self/fd").is_dir():
         yield
         return
-    before = holdings()
+    mark = "=".join(RUN_MARK)
+    before = holdings(mark)
     yield
     if request.node.stash.get(failed, False):
         return
     request.node.funcargs.clear()  # a closed loader that a fixture made would still be held
     deadline = time.monotonic() + LEAK_PATIENCE_S
-    while left := holdings() - before:
+    while left := holdings(mark) - before:
         if time.monotonic() > deadline:
             pytest.fail("left behind:\n" + "\n".join(f"  {count} × {what}" for what, count in sorted(left.items())))
         gc.collect()
         time.sleep(0.02)
-
-
-def holdings() -> Counter[str]:
-    """Count what this run holds: its processes one by one, its descriptors and its mapped memory files by kind."""
-    return Counter([*our_processes(), *our_descriptors(), *our_mappings()])
-
-
-def our_processes() -> Iterator[str]:
-    children = {child.pid for child in psutil.Process().children(recursive=True)}
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid not in children and (process.pid == os.getpid() or process.environ().get(RUN_MARK[0]) != RUN_MARK[1]):
-                continue
-            zombie = process.status() == psutil.STATUS_ZOMBIE
-            command = f"{process.name()}, ended but not waited for" if zombie else " ".join(process.cmdline())
-            if "multiprocessing.resource_tracker" not in command:
-                yield f"process {process.pid}: {command}"
-
-
-def our_descriptors() -> Iterator[str]:
-    for entry in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            target = os.readlink(f"/proc/self/fd/{entry}")
-            if target.startswith(("/memfd:", "pipe:", "socket:", "anon_inode:[pidfd]")):
-                yield f"descriptor of {re.sub(r':.[0-9]+.$', '', target)}"
-
-
-def our_mappings() -> Iterator[str]:
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        if "/memfd:" in line:
-            yield f"mapping of {line[line.index('/memfd:') :]}"
 
 
 # --- fixtures -------------------------------------------------------------------------------------------------------------------------

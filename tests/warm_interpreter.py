@@ -1,8 +1,9 @@
 """Runs in a process of its own: an interpreter that has imported what a supervisor imports, and forks whenever a test starts one.
 
-Nearly all of what the start of a supervisor costs is imports, which a fork has behind it (docs/measurements.md). The rest is as in a fresh
-interpreter: what follows `-c` is its `__main__`; descriptors, working directory, environment, limits and signals are those of the process that starts
-it, which is also its parent. Only its hashes are those of its siblings.
+Nearly all of what the start of a supervisor costs is imports, which a fork has behind it (docs/measurements.md): also those of pytest and of what
+tests share, for sources and transforms that travel by their names, in the module of a test. The rest is as in a fresh interpreter: what follows `-c`
+is its `__main__`; descriptors, working directory, environment, limits and signals are those of the process that starts it, which is also its parent.
+Only its hashes are those of its siblings.
 
 The first argument is the socket at which the process that runs tests asks; when that process ends, this one does. The second one is the number of the
 system call clone(2).
@@ -11,6 +12,7 @@ system call clone(2).
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import random
@@ -23,7 +25,8 @@ from typing import Any
 
 import numpy.random
 
-import loader.supervise.boot  # noqa: F401
+for _module in ("cloudpickle", "loader.supervise.boot", "tests.batches", "tests.conftest", "tests.processes"):
+    importlib.import_module(_module)
 
 _CLONE_PARENT = 0x8000
 _python = ctypes.pythonapi  # which keeps the interpreter's lock

@@ -21,6 +21,7 @@ import pytest
 
 from loader import Loader, NpyArrays
 from loader.ipc.control_socket import SocketFolder, encode, home
+from loader.supervise.operate import control
 from loader.watch.client import Found, loaders
 from tests.batches import assert_same, copied, inline, take, take_until_replaced
 from tests.processes import alive, supervisor_of, wait_until, wait_until_gone, workers_of
@@ -264,8 +265,30 @@ def test_requests_in_pieces_and_many_at_once_are_answered_in_order(running: Load
         assert [answer["changed"]["workers"]["new"] for answer in answers] == [1 + number % 3 for number in range(12)]
 
 
-def test_clients_that_are_silent_or_do_not_read_their_answers_cost_nobody_anything_and_are_dropped(running: Loader) -> None:
-    with connect(running) as silent, connect(running) as half, connect(running) as client:
+class DropsSoon:
+    """A transform that changes nothing, and makes the supervisor that it comes to drop clients after one second instead of ten."""
+
+    def __call__(self, sample: Any, rng: np.random.Generator) -> Any:
+        return sample
+
+    def __reduce__(self) -> Any:
+        return drops_soon, ()
+
+
+def drops_soon() -> DropsSoon:
+    control._IDLE_S = 1.0
+    return DropsSoon()
+
+
+@pytest.fixture
+def dropping(folder: Path) -> Iterator[Loader]:
+    with Loader(SOURCE, 8, workers=2, transforms=[DropsSoon()], name="train") as loader:
+        take(loader)
+        yield loader
+
+
+def test_clients_that_are_silent_or_do_not_read_their_answers_cost_nobody_anything_and_are_dropped(dropping: Loader) -> None:
+    with connect(dropping) as silent, connect(dropping) as half, connect(dropping) as client:
         half.sendall(b'{"do": "sta')
         client.setblocking(False)
         request, sent = encode({"do": "status"}) * 100, 0
@@ -276,13 +299,13 @@ def test_clients_that_are_silent_or_do_not_read_their_answers_cost_nobody_anythi
                     sent += client.send(request)
                 except BlockingIOError:
                     time.sleep(0.05)
-                take(running)
+                take(dropping)
             pytest.fail("it was never dropped")
         except (BrokenPipeError, ConnectionResetError):
             pass
         for _ in range(3):
             assert found_loaders()[0].stats is not None
-            take(running)
+            take(dropping)
         assert ended(silent)
         assert ended(half)
 
