@@ -13,7 +13,8 @@ HEAD = """# Figures for Prometheus
 
 What [`loader metrics`](prometheus_and_grafana.md) shows. Each figure has the labels `loader`, the name, and `pid`, the process of its supervisor,
 beside those in the table. A counter only grows, so `rate(...[1m])` makes a rate of it. A figure that a loader does not have is not on the page: those
-named `fetch` are there if its data are far away. This page is made from `loader/watch/metrics/families.py` by `make docs`.
+named `fetch` are there if its data are far away, those named `remote`, `gateway` and `node` if it may have workers on other machines. The label
+`node` of a worker is there if it is on one of them. This page is made from `loader/watch/metrics/families.py` by `make docs`.
 
 | figure | type | labels | what it says |
 |---|---|---|---|

@@ -32,6 +32,8 @@ class Kind(str, Enum):
     """A few samples take many times as long as the others."""
     CORES = "cores"
     """Workers compute all the time, or stand in line for a core."""
+    REMOTE = "remote"
+    """Workers on other machines do not bring what is missing."""
     NETWORK = "network"
     """Workers wait for what is far away."""
     READING = "reading"
@@ -59,6 +61,7 @@ _SHORT = {
     Kind.SLOTS: "slots are kept",
     Kind.STRAGGLER: "a few slow samples",
     Kind.CORES: "too few cores",
+    Kind.REMOTE: "too little from afar",
     Kind.NETWORK: "network is slow",
     Kind.READING: "reading is slow",
     Kind.DECODING: "decoding is slow",

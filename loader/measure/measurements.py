@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from loader.data.stopwatch import DECODE, READ, WRITE, Timing
 from loader.measure.network import NetworkStats
 from loader.measure.readers import ReaderStats
+from loader.measure.remote.nodes import RemoteStats
 from loader.measure.worker_count import Load, most_gain
 
 _SHOWN = 0.01
@@ -73,6 +74,8 @@ def in_words(given: Sequence[StageStats]) -> str:
 class Measurements:
     """What is known about some seconds in which the trainer took batches, without its pauses. Shares are from 0 to 1.
 
+    Workers are those of this machine; those on other machines are in `remote` alone.
+
     Attributes:
         begun: whether anything was ever handed out.
         delivered: whether anything was, in these seconds or in the pauses between them.
@@ -102,6 +105,7 @@ class Measurements:
         stages: what the busy time went into.
         network: what comes from afar; None if nothing does.
         slow_reader: one that is handed the same batches, and takes longer for them; None if there is none.
+        remote: what workers on other machines bring; None if there can be none.
     """
 
     begun: bool = True
@@ -132,6 +136,7 @@ class Measurements:
     stages: tuple[StageStats, ...] = ()
     network: NetworkStats | None = None
     slow_reader: ReaderStats | None = None
+    remote: RemoteStats | None = None
 
     @property
     def share(self) -> float:

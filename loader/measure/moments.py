@@ -21,6 +21,7 @@ from loader.ipc.board import Board, Cells, SupervisorCell, TrainerCell, WorkerCe
 from loader.ipc.who_reads import who_reads
 from loader.measure.network import FETCH_CELLS
 from loader.measure.reading import Reading
+from loader.measure.remote.counts import RemoteCounts
 
 # A pause is at least this long, and this many times as long as a step usually takes.
 _PAUSE_S = 1.0
@@ -41,9 +42,10 @@ class Moment(NamedTuple):
         nothing_to_fill_ns: for how long all slots were filled.
         lent: slots that the trainer holds.
         wanted: workers.
-        timing: of the stopwatches, added up.
-        fetches: `FETCH_CELLS`, of all workers.
+        timing: of the stopwatches of this machine, added up.
+        fetches: the same of `FETCH_CELLS`.
         readers: of a shared loader, that has told who they are.
+        remote: what is counted of other machines; None if there can be no workers on them.
     """
 
     at_s: float
@@ -60,12 +62,14 @@ class Moment(NamedTuple):
     timing: tuple[int, ...] = (0,) * TIMING_CELLS
     fetches: tuple[int, ...] = (0,) * len(FETCH_CELLS)
     readers: tuple[Reading, ...] = ()
+    remote: RemoteCounts | None = None
 
     @classmethod
     def of(cls, board: Board, at_s: float) -> Moment:
         """Read all counters. Takes a few µs for each worker."""
-        trainer, supervisor = board.trainer, board.supervisor
-        makers = [cells for cells in board.workers if cells[WorkerCell.PID_GAUGE] or cells[WorkerCell.BUSY_NS]] if board.workers else [trainer]
+        trainer, supervisor, local = board.trainer, board.supervisor, board.workers[: board.first_remote]
+        makers = [cells for cells in local if cells[WorkerCell.PID_GAUGE] or cells[WorkerCell.BUSY_NS]] if local else [trainer]
+        remote = RemoteCounts.of(board) if len(board.workers) > board.first_remote else None
         timings = [cells.timing().tolist() for cells in makers]
         return cls(
             at_s=at_s,
@@ -73,16 +77,22 @@ class Moment(NamedTuple):
             samples=trainer[TrainerCell.SAMPLES],
             batches=trainer[TrainerCell.BATCHES],
             copies=trainer[TrainerCell.COPIES],
-            made=sum(cells[WorkerCell.SAMPLES] for cells in makers) if board.workers else trainer[TrainerCell.SAMPLES],
+            made=sum(cells[WorkerCell.SAMPLES] for cells in board.workers) if local else trainer[TrainerCell.SAMPLES],
             busy_ns=tuple(busy_ns(cells, int(at_s * 1e9)) for cells in board.workers),
             running=tuple(cells[WorkerCell.STATE_GAUGE] != WorkerState.ABSENT for cells in board.workers),
             nothing_to_fill_ns=supervisor[SupervisorCell.NOTHING_TO_FILL_NS],
             lent=trainer[TrainerCell.LENT_GAUGE],
             wanted=supervisor[SupervisorCell.WORKERS_GAUGE],
-            fetches=tuple(sum(cells[cell] for cells in makers) for cell in FETCH_CELLS) if board.workers else (0,) * len(FETCH_CELLS),
+            fetches=tuple(sum(cells[cell] for cells in makers) for cell in FETCH_CELLS) if local else (0,) * len(FETCH_CELLS),
             timing=tuple(map(sum, zip(*timings, strict=True))) if timings else (0,) * TIMING_CELLS,
             readers=tuple(Reading.of(reader, board) for reader in who_reads(board.readers)),
+            remote=remote,
         )
+
+    @property
+    def crew(self) -> tuple[int, int]:
+        """Workers that are wanted on this machine, and that run on others."""
+        return self.wanted, sum(self.running[self.remote.local :]) if self.remote is not None else 0
 
     @property
     def taken(self) -> int:
@@ -179,9 +189,19 @@ class Spans:
         return round(self.gained(lambda moment: moment.made))
 
     @property
+    def made_remotely(self) -> int:
+        """Those of them that were made on other machines."""
+        return round(self.gained(lambda moment: 0 if moment.remote is None else moment.remote.made))
+
+    @property
     def busy_s(self) -> float:
         """Seconds of all workers together that they had work."""
         return self.gained(lambda moment: sum(moment.busy_ns)) / 1e9
+
+    @property
+    def local_busy_s(self) -> float:
+        """The same of the workers of this machine."""
+        return self.gained(lambda moment: sum(moment.busy_ns if moment.remote is None else moment.busy_ns[: moment.remote.local])) / 1e9
 
     def busy_s_of(self, worker: int) -> float:
         """Return the seconds that one worker had work."""
@@ -249,12 +269,6 @@ def _stretches(spans: Sequence[Span]) -> list[Span]:
         follows = found and found[-1].now is span.then
         found.append(Span(found.pop().then, span.now) if follows else span)
     return found
-
-
-def since_resize(moments: Sequence[Moment]) -> Sequence[Moment]:
-    """Return the moments since the number of workers was changed the last time: what was before says nothing about what is now."""
-    changed = [number for number, (old, new) in enumerate(pairwise(moments), 1) if new.wanted != old.wanted]
-    return moments[changed[-1] :] if changed else moments
 
 
 def without_pauses(moments: Sequence[Moment]) -> Spans:

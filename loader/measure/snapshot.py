@@ -25,9 +25,10 @@ def snapshot(name: str, board: Board, moments: Sequence[Moment], cores: int) -> 
     window = Window(board, [*moments], cores)
     now, cells = moments[-1], board.trainer
     running = [number for number, runs in enumerate(now.running) if runs]
+    local = [number for number in running if number < board.first_remote]
     stages = window.stages()
     readers = _readers(board, moments)
-    verdict = judge(window.measurements(running, stages, held_up_by(board.seen_from, readers)))
+    verdict = judge(window.measurements(local, stages, held_up_by(board.seen_from, readers)))
     return Stats(
         name=name,
         epoch=cells[TrainerCell.EPOCH_GAUGE],
@@ -36,7 +37,7 @@ def snapshot(name: str, board: Board, moments: Sequence[Moment], cores: int) -> 
         samples_per_s=window.pace.samples_per_s,
         trainer_wait_ratio=window.pace.wait_ratio,
         slots=_slots(board),
-        workers=[_worker(board, number, window.busy_ratio(number)) for number in running],
+        workers=[_worker(board, now, number, window.busy_ratio(number)) for number in running],
         memory=_memory(board),
         errors=board.supervisor[SupervisorCell.ERRORS] + cells[TrainerCell.ERRORS],
         supervisor_restarts=cells[TrainerCell.SUPERVISOR_RESTARTS],
@@ -49,6 +50,7 @@ def snapshot(name: str, board: Board, moments: Sequence[Moment], cores: int) -> 
         network=window.network(),
         readers=readers,
         sharing=sharing_of(moments) if readers else None,
+        remote=window.remote(),
     )
 
 
@@ -67,10 +69,12 @@ def _slots(board: Board) -> SlotStats:
     return SlotStats(free, filling, max(0, filled - lent), lent)
 
 
-def _worker(board: Board, number: int, busy_ratio: float) -> WorkerStats:
+def _worker(board: Board, now: Moment, number: int, busy_ratio: float) -> WorkerStats:
     cells = board.workers[number]
-    state = WorkerState(cells[WorkerCell.STATE_GAUGE])
-    return WorkerStats(cells[WorkerCell.PID_GAUGE], state.name.lower(), cells[WorkerCell.SAMPLES], busy_ratio)
+    state, place = WorkerState(cells[WorkerCell.STATE_GAUGE]), cells[WorkerCell.NODE_GAUGE] - 1
+    nodes = now.remote.nodes if now.remote is not None else ()
+    node = nodes[place].node if 0 <= place < len(nodes) else None
+    return WorkerStats(cells[WorkerCell.PID_GAUGE], state.name.lower(), cells[WorkerCell.SAMPLES], busy_ratio, number, node)
 
 
 def _memory(board: Board) -> MemoryStats:

@@ -10,6 +10,7 @@ from loader.config import mib
 from loader.measure.measurements import StageStats, in_words
 from loader.measure.network import NetworkStats
 from loader.measure.readers import ReaderStats, SharingStats
+from loader.measure.remote.nodes import NodeStats, RemoteStats
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,23 @@ class WorkerStats:
     """One worker.
 
     Attributes:
-        pid: process id.
+        pid: process id, on its machine.
         state: "idle" or "busy".
         samples: produced since the loader was made.
-        busy_ratio: share of the last 10 s, or of the time since it started, in which it worked, 0 to 1.
+        busy_ratio: share of the last 10 s, or of the time since it started, in which it worked, or held a ticket on another machine, 0 to 1.
+        number: from 0; those on other machines have the highest ones.
+        node: the machine that it is on; None for this one.
     """
 
     pid: int
     state: str
     samples: int
     busy_ratio: float
+    number: int = 0
+    node: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.state}, {self.samples:,} samples, busy {self.busy_ratio:.0%}"
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ class Stats:
         samples_per_s: delivered, over the last 10 s.
         trainer_wait_ratio: share of the last 10 s that the trainer waited for data, 0 to 1.
         slots: where the slots are.
-        workers: one entry per worker process.
+        workers: one entry per worker, on this machine and on others.
         memory: what is used.
         errors: failures of samples; a sample that fails twice counts twice.
         supervisor_restarts: how often the supervisor has died and been replaced.
@@ -100,6 +108,7 @@ class Stats:
         batch: number of the next batch in its epoch.
         readers: of a shared loader, one entry per script that reads it.
         sharing: what it saves that they share; None if fewer than two take batches.
+        remote: what workers on other machines bring; None without `remote=`.
     """
 
     name: str
@@ -122,6 +131,7 @@ class Stats:
     batch: int = 0
     readers: list[ReaderStats] = field(default_factory=list)
     sharing: SharingStats | None = None
+    remote: RemoteStats | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON-able data."""
@@ -137,6 +147,7 @@ class Stats:
         known["network"] = None if known.get("network") is None else NetworkStats(**_known(NetworkStats, known["network"]))
         known["readers"] = [ReaderStats(**_known(ReaderStats, reader)) for reader in known.get("readers", [])]
         known["sharing"] = None if known.get("sharing") is None else SharingStats(**_known(SharingStats, known["sharing"]))
+        known["remote"] = None if known.get("remote") is None else _remote(known["remote"])
         known["memory"] = MemoryStats(**_known(MemoryStats, known["memory"]))
         return cls(**known)
 
@@ -151,7 +162,9 @@ class Stats:
             ("slots", f"{slots.free} free, {slots.filling} filling, {slots.ready} ready, {slots.lent} lent"),
             *([("sharing", f"{self.sharing}")] if self.sharing is not None else []),
             *((f"reader {reader.pid}", f"{reader}") for reader in self.readers if len(self.readers) > 1 or reader.number),
-            *((f"worker {worker.pid}", f"{worker.state}, {worker.samples:,} samples, busy {worker.busy_ratio:.0%}") for worker in self.workers),
+            *((f"worker {worker.pid}", f"{worker}") for worker in self.workers if worker.node is None),
+            *([("remote", f"{self.remote}")] if self.remote is not None else []),
+            *((f"node {node.name}", f"{node}") for node in (self.remote.nodes if self.remote is not None else [])),
             *([("stages", in_words(self.stages))] if self.stages else []),
             *([("network", f"{self.network}")] if self.network is not None else []),
             ("memory", f"{self.memory}"),
@@ -185,6 +198,10 @@ def as_html(rows: list[tuple[str, str]]) -> str:
         for label, text in rows
     ]
     return "\n".join(['<table style="border-collapse: collapse">', *lines, "</table>"])
+
+
+def _remote(given: Mapping[str, Any]) -> RemoteStats:
+    return RemoteStats(**_known(RemoteStats, given) | {"nodes": [NodeStats(**_known(NodeStats, node)) for node in given.get("nodes", [])]})
 
 
 def _known(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from loader.measure.kinds import Kind
 from loader.measure.measurements import Measurements
+from loader.measure.remote.nodes import RemoteStats
 from loader.measure.worker_count import MOST_GAIN
 
 # Less waiting than this is noise, and removing it would gain as little.
@@ -91,14 +92,18 @@ def _overhead(seen: Measurements) -> Verdict | None:
 
 
 def _model(seen: Measurements) -> Verdict | None:
-    if seen.wait < _EVEN_WAIT and seen.share >= _EVEN_BUSY:
+    remote = seen.remote if seen.remote is not None and seen.remote.workers else None
+    brought = "" if remote is None else f"; {_brought(remote)}"
+    if seen.wait < _EVEN_WAIT and seen.share >= _EVEN_BUSY and (remote is None or remote.busy_ratio >= _EVEN_BUSY):
         words = f"loader and model are balanced: the trainer waits {seen.wait:.0%} of its time, and the workers are busy {seen.share:.0%} of theirs"
-        return Verdict(Kind.BALANCED, f"{words}; only both together could be made faster")
+        return Verdict(Kind.BALANCED, f"{words}; only both together could be made faster{brought}")
     if seen.wait >= _NOTICEABLE:
         return None
     words = f"the model is the slow part: it waits for data {seen.wait:.0%} of its time, the workers are busy {seen.share:.0%} of theirs"
     words += f" and could deliver {1 / max(seen.share, 0.01):.1f} times as much"
     count, needed = len(seen.busy), seen.load.least
+    if remote is not None:
+        return Verdict(Kind.MODEL, f"{words}{brought}")
     if needed < count:
         words += f"; {needed} of {count} workers would do"
     return Verdict(Kind.TOO_MANY if needed <= count / 2 else Kind.MODEL, words)
@@ -146,6 +151,14 @@ def _straggler(seen: Measurements) -> Verdict | None:
     return _slow(seen, Kind.STRAGGLER, f"{why}; look at such a sample, or leave it out", min(seen.most_gain, 1 / (1 - min(share, 0.9))))
 
 
+def _remote(seen: Measurements) -> Verdict | None:
+    remote = seen.remote
+    if remote is None or not remote.wanted or seen.pressed < _BUSY:
+        return None
+    trouble, gain = remote.trouble(seen.most_gain)
+    return _slow(seen, Kind.REMOTE, f"{_brought(remote)}; {trouble}" if remote.workers else trouble, gain) if trouble else None
+
+
 def _cores(seen: Measurements) -> Verdict | None:
     if seen.pressed < _BUSY and seen.queueing < _QUEUEING:
         return None
@@ -158,7 +171,12 @@ def _cores(seen: Measurements) -> Verdict | None:
     why = f"the workers compute {seen.computing:.0%} of their time, on {seen.cores} core{'s' * (seen.cores > 1)}"
     if seen.queueing >= _NOTICEABLE:
         why += f", and stand in line for a core {seen.queueing:.0%} of it"
-    return _slow(seen, Kind.CORES, f"{why}; more workers would not help, but more cores or less work per sample would", seen.most_gain)
+    return _slow(
+        seen,
+        Kind.CORES,
+        f"{why}; more workers here would not help, but more cores, or those of other machines (remote=), or less work per sample would",
+        seen.most_gain,
+    )
 
 
 def _network(seen: Measurements) -> Verdict | None:
@@ -211,7 +229,27 @@ def _unclear(seen: Measurements) -> Verdict:
     return _slow(seen, Kind.UNCLEAR, f"{why}; the machine may be busy with something else, or single batches may have been slow", 1.0)
 
 
-_RULES = (_nothing, _inline, _measuring, _overhead, _model, _memory, _reader, _slots, _straggler, _cores, _network, _stage, _workers, _unclear)
+_RULES = (
+    _nothing,
+    _inline,
+    _measuring,
+    _overhead,
+    _model,
+    _memory,
+    _reader,
+    _slots,
+    _straggler,
+    _remote,
+    _cores,
+    _network,
+    _stage,
+    _workers,
+    _unclear,
+)
+
+
+def _brought(remote: RemoteStats) -> str:
+    return f"remote workers bring {remote.brings:.1f} ×"
 
 
 def _more_workers(seen: Measurements) -> str:

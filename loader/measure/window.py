@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from loader.data.stopwatch import SLOW_KNOWN_NS, Timing
 from loader.ipc.board import SLOT_GAUGES, Board, SupervisorCell, WorkerCell
 from loader.measure.measurements import Measurements, StageStats, stages
-from loader.measure.moments import Moment, Span, Spans, since_resize, without_pauses
+from loader.measure.moments import Moment, Span, Spans, without_pauses
 from loader.measure.network import FETCH_CELLS, NetworkStats
 from loader.measure.readers import ReaderStats
+from loader.measure.remote.nodes import RemoteStats, remote_stats
 
 
 class Window:
@@ -55,11 +57,12 @@ class Window:
     def network(self) -> NetworkStats | None:
         """Return what comes from afar; None if nothing ever did."""
         then, now = self._whole
-        in_flight = sum(cells[WorkerCell.IN_FLIGHT_GAUGE] for cells in self._board.workers)
+        local = self._board.workers[: self._board.first_remote]
+        in_flight = sum(cells[WorkerCell.IN_FLIGHT_GAUGE] for cells in local)
         if not (any(now.fetches) or in_flight):
             return None
         objects, nbytes, _, waited_ns, hits, took_ns = (new - old for new, old in zip(now.fetches, then.fetches, strict=True))
-        elapsed_s, busy_s = max(1e-9, self._whole.elapsed_s), sum(now.busy_ns) / 1e9 - sum(then.busy_ns) / 1e9
+        elapsed_s, busy_s = max(1e-9, self._whole.elapsed_s), Spans([self._whole]).local_busy_s
         return NetworkStats(
             in_flight=in_flight,
             objects_per_s=objects / elapsed_s,
@@ -68,21 +71,40 @@ class Window:
             retries=now.fetches[FETCH_CELLS.index(WorkerCell.FETCH_RETRIES)],
             hits=now.fetches[FETCH_CELLS.index(WorkerCell.FETCH_HITS)],
             latency_ms=took_ns / 1e6 / max(1, objects),
-            depth=sum(cells[WorkerCell.FETCH_DEPTH_GAUGE] for cells in self._board.workers),
+            depth=sum(cells[WorkerCell.FETCH_DEPTH_GAUGE] for cells in local),
             hit_ratio=_share(hits, objects + hits),
+        )
+
+    def remote(self, since: Moment | None = None) -> RemoteStats | None:
+        """Return what workers on other machines did, in all of the time or since a moment; None if there can be none."""
+        then, now = since or self._whole.then, self._whole.now
+        if then.remote is None or now.remote is None:
+            return None
+        whole = Spans([Span(then, now)])
+        local_s, elapsed_s, made = whole.local_busy_s, max(1e-9, whole.elapsed_s), whole.made
+        return remote_stats(
+            then.remote.nodes,
+            now.remote.nodes,
+            elapsed_s,
+            wanted=now.remote.wanted,
+            most=len(now.running) - self._board.first_remote,
+            busy_s=whole.busy_s - local_s,
+            gateway_s=(now.remote.gateway_ns - then.remote.gateway_ns) / 1e9,
+            rate=made / elapsed_s,
+            local_rate=(made - whole.made_remotely) * sum(now.running[: self._board.first_remote]) / max(1e-9, local_s),
         )
 
     def measurements(self, workers: Sequence[int], found: list[StageStats], slow_reader: ReaderStats | None = None) -> Measurements:
         """Return what a verdict needs to know.
 
         Args:
-            workers: numbers of those that run.
+            workers: numbers of those that run on this machine.
             found: what `stages` returned.
             slow_reader: for which the trainer would wait.
         """
-        board, moments = self._board, since_resize(self._moments)
+        board, moments = self._board, _since_resize(self._moments)
         first, last, spans = moments[0], moments[-1], without_pauses(moments)
-        taking_s, work_s, made = max(1e-9, spans.elapsed_s), max(1e-9, spans.busy_s), max(1, spans.made)
+        taking_s, work_s, made = max(1e-9, spans.elapsed_s), max(1e-9, spans.local_busy_s), max(1, spans.made - spans.made_remotely)
         batches, slow_s, slow_tickets = spans.batches, spans.timed(Timing.SLOW_NS) / 1e9, spans.timed(Timing.SLOW_TICKETS)
         return Measurements(
             begun=last.batches > 0,
@@ -113,6 +135,7 @@ class Window:
             stages=tuple(found),
             network=self.network(),
             slow_reader=slow_reader,
+            remote=self.remote(first),
         )
 
     def _slow_sample(self) -> int | None:
@@ -125,3 +148,9 @@ class Window:
 
 def _share(part_s: float, whole_s: float) -> float:
     return max(0.0, min(1.0, part_s / max(whole_s, 1e-9)))
+
+
+def _since_resize(moments: Sequence[Moment]) -> Sequence[Moment]:
+    """Return the moments since the number of workers has changed the last time: what was before says nothing about what is now."""
+    changed = [number for number, (old, new) in enumerate(pairwise(moments), 1) if new.crew != old.crew]
+    return moments[changed[-1] :] if changed else moments

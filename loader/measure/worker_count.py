@@ -103,7 +103,12 @@ class Load:
 
 def enough(busy: float) -> int:
     """Return the fewest workers for work that keeps `busy` of them busy all the time."""
-    return max(1, math.ceil(min(busy / _ROOM_SHARE, busy + _ROOM_WORKERS) - 1e-6))
+    return max(1, math.ceil(with_room(busy) - 1e-6))
+
+
+def with_room(busy: float) -> float:
+    """Return how many workers, or parts of one, are enough for work that keeps `busy` of them busy all the time."""
+    return min(busy / _ROOM_SHARE, busy + _ROOM_WORKERS)
 
 
 def busy_at_most(workers: int) -> float:

@@ -15,7 +15,7 @@ import click
 
 from loader.config import brief_size, mib
 from loader.measure.kinds import short
-from loader.measure.stats import aligned
+from loader.measure.stats import Stats, aligned
 from loader.watch.asking import NoAnswer
 from loader.watch.client import Found, loaders
 
@@ -87,7 +87,13 @@ def _row(one: Found) -> tuple[str, ...]:
         return (one.name, str(one.pid), "", "", "", "", "does not answer")
     memory = brief_size(stats.memory.arena_bytes + stats.memory.private_bytes)
     rate, wait = f"{stats.samples_per_s:,.0f}", f"{stats.trainer_wait_ratio:.0%}"
-    return (one.name, str(one.pid), rate, wait, str(len(stats.workers)), memory, still(one) or short(stats.verdict_kind) or stats.verdict)
+    return (one.name, str(one.pid), rate, wait, _crew(stats), memory, still(one) or short(stats.verdict_kind) or stats.verdict)
+
+
+def _crew(stats: Stats) -> str:
+    """Return how many workers run, those on other machines apart."""
+    remote = sum(worker.node is not None for worker in stats.workers)
+    return f"{len(stats.workers) - remote}" + f"+{remote}" * bool(remote)
 
 
 def still(one: Found) -> str:

@@ -5,13 +5,13 @@ Of a shared loader, rates, waits, position and verdict are those of the reader t
     Stats.as_dict()                                  name, epoch, batch, rates, slots, readers, workers, memory, errors, verdict
     pid, trainer_pid, script, started                who it is
     epoch_batches, batch_size                        how far the epoch is
-    auto, wanted_workers, max_workers                what `set` may change
+    auto, wanted_workers, max_workers                what `set` may change; workers of this machine only
     restarts                                         of workers that died
     seconds_since_last_batch                                      since the trainer took a batch, to a second; null before the first
     last_minute                                      a point for each second: see `minute`
     decisions                                        the latest ones, newest first: [{"ago_s": 12.3, "text": "2 → 4 workers: …"}]
     totals                                           what was counted since the loader was made, for rates over any time
-    workers[…]                                       also number, sample, memory_bytes, busy_s, restarts
+    workers[…]                                       also sample, memory_bytes, busy_s, restarts
 
 It is put together when somebody asks. Between two questions it costs a look at the board each second.
 """
@@ -31,6 +31,7 @@ from loader.measure.meter import Meter
 from loader.measure.minute import LastMinute
 from loader.measure.moments import Moment
 from loader.measure.network import FETCH_CELLS
+from loader.measure.remote.counts import NodeCounts
 from loader.produce.worker import WorkerContext
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.sample_names import SampleNames
@@ -110,12 +111,10 @@ class Status:
         return [{"ago_s": round(now - at, 1), "text": text} for at, text in newest]
 
     def _workers(self, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        numbers = {cells[WorkerCell.PID_GAUGE]: number for number, cells in enumerate(self._board.workers)}
-        return [worker | self._worker(numbers[worker["pid"]]) for worker in known if worker["pid"] in numbers]
+        return [worker | self._worker(worker["number"]) for worker in known]
 
     def _worker(self, number: int) -> dict[str, Any]:
         return {
-            "number": number,
             "sample": self._sample(number),
             "memory_bytes": self._memory.sizes.get(number),
             "busy_s": self._board.workers[number][WorkerCell.BUSY_NS] / 1e9,
@@ -139,7 +138,7 @@ class Status:
 
 
 def _in_words(decision: Decision) -> str:
-    return f"{decision.before} → {decision.after} workers: {decision.reason}"
+    return f"{decision.before} → {decision.after} {decision.who}: {decision.reason}"
 
 
 def _totals(moment: Moment) -> dict[str, Any]:
@@ -154,4 +153,19 @@ def _totals(moment: Moment) -> dict[str, Any]:
         "fetched_bytes": fetched[WorkerCell.FETCHED_BYTES],
         "fetch_wait_s": fetched[WorkerCell.FETCH_WAIT_NS] / 1e9,
         "readers": [{"number": one.number, "batches": one.batches, "samples": one.samples, "wait_s": one.wait_ns / 1e9} for one in moment.readers],
+        "gateway_s": None if moment.remote is None else moment.remote.gateway_ns / 1e9,
+        "nodes": [] if moment.remote is None else [_counted(node) for node in moment.remote.nodes],
+    }
+
+
+def _counted(node: NodeCounts) -> dict[str, Any]:
+    return {
+        "node": node.node,
+        "samples": node.samples,
+        "tickets": node.tickets,
+        "took_s": node.took_ns / 1e9,
+        "made_s": node.made_ns / 1e9,
+        "bytes": node.bytes,
+        "hedges": node.hedges,
+        "deaths": node.deaths,
     }

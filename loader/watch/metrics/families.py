@@ -86,7 +86,19 @@ def _each(kind: Type, name: str, says: str, where: tuple[str, ...], label: str, 
 
 
 def _by_worker(kind: Type, name: str, says: str, key: str) -> Family:
-    return _each(kind, f"loader_worker_{name}", says, ("workers",), "worker", "number", key)
+    """Return a family with a figure for each worker; those on other machines are labelled with it."""
+
+    def read(status: Status) -> Values:
+        for one in status.get("workers") or []:
+            if one.get(key) is not None:
+                node = {"node": str(one["node"])} if one.get("node") else {}
+                yield {"worker": str(one.get("number")), **node}, one[key]
+
+    return Family(f"loader_worker_{name}", kind, says, read, ("worker", "node"))
+
+
+def _by_node(name: str, says: str, key: str) -> Family:
+    return _each(Type.COUNTER, f"loader_node_{name}", says, ("totals", "nodes"), "node", "node", key)
 
 
 def _by_stage(name: str, says: str, key: str, scale: float = 1.0) -> Family:
@@ -114,6 +126,14 @@ def _slots(status: Status) -> Values:
 
 def _slow_readers(status: Status) -> Values:
     return [({"reader": str(one.get("number"))}, float(one.get("state") == "slow")) for one in status.get("readers") or []]
+
+
+def _refused(status: Status) -> Values:
+    return [({"node": str(one.get("name"))}, float(one.get("refused") is not None)) for one in _at(status, ("remote", "nodes")) or []]
+
+
+def _local_workers(status: Status) -> Values:
+    return [({}, float(sum(one.get("node") is None for one in status.get("workers") or [])))]
 
 
 def _script(status: Status) -> Values:
@@ -149,14 +169,31 @@ FAMILIES = (
     _by_stage("sample_seconds", "Time that it takes for a sample in one worker, over the last 10 s.", "ms_per_sample", 1e-3),
     _by_stage("batch_seconds", "The same for a batch, of batch transforms only.", "ms_per_batch", 1e-3),
     # Which worker?
-    Family("loader_workers", Type.GAUGE, "Worker processes that run.", lambda status: [({}, float(len(status.get("workers") or [])))]),
-    _gauge("loader_workers_wanted", "Worker processes that should run.", "wanted_workers"),
-    _gauge("loader_workers_max", "Most worker processes that may be asked for.", "max_workers"),
+    Family("loader_workers", Type.GAUGE, "Worker processes that run on this machine.", _local_workers),
+    _gauge("loader_workers_wanted", "Worker processes that should run on this machine.", "wanted_workers"),
+    _gauge("loader_workers_max", "Most worker processes that may be asked for on this machine.", "max_workers"),
     _gauge("loader_workers_auto", "1 if the loader finds the number of workers itself.", "auto"),
     _by_worker(Type.GAUGE, "busy_ratio", "Share of the last 10 s that the worker was busy.", "busy_ratio"),
     _by_worker(Type.COUNTER, "busy_seconds_total", "Time that the worker was busy.", "busy_s"),
     _by_worker(Type.COUNTER, "samples_total", "Samples that the worker made.", "samples"),
     _by_worker(Type.GAUGE, "memory_bytes", "Memory of the worker's own.", "memory_bytes"),
+    # Which node?
+    _gauge("loader_remote_workers", "Workers on other machines that take tickets.", "remote", "workers"),
+    _gauge("loader_remote_workers_wanted", "Workers that should run on other machines.", "remote", "wanted"),
+    _gauge("loader_remote_workers_max", "Most workers that may be asked for on other machines.", "remote", "most"),
+    _gauge(
+        "loader_remote_work_ratio", "Share of the time with tickets that they work; for the rest, tickets are on their way.", "remote", "work_ratio"
+    ),
+    _counter("loader_gateway_cpu_seconds_total", "CPU time of the process that receives what they make.", "totals", "gateway_s"),
+    _each(Type.GAUGE, "loader_node_workers", "Workers on a machine.", ("remote", "nodes"), "node", "name", "workers"),
+    _by_node("samples_total", "Samples that came from it.", "samples"),
+    _by_node("tickets_total", "Tickets that came back from it.", "tickets"),
+    _by_node("ticket_seconds_total", "Time from sending these tickets to having their rows.", "took_s"),
+    _by_node("ticket_work_seconds_total", "Of that, the time that its workers worked on them.", "made_s"),
+    _by_node("received_bytes_total", "Bytes that came from it.", "bytes"),
+    _by_node("hedged_tickets_total", "Tickets of it that were late, so that others were asked for them as well.", "hedges"),
+    _by_node("workers_died_total", "Workers on it that died.", "deaths"),
+    Family("loader_node_refused", Type.GAUGE, "1 if it is not used; `loader status` says why.", _refused, ("node",)),
     # What does memory do?
     _gauge("loader_memory_shared_bytes", "Shared memory: slots, order, and arrays that came from the script.", "memory", "arena_bytes"),
     _gauge("loader_memory_private_bytes", "Memory of supervisor and workers of their own.", "memory", "private_bytes"),

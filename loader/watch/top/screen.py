@@ -5,6 +5,7 @@
     verdict              which side is the slow one
     slots … stages       where things are
     readers              a line each, of a loader that several read
+    remote               what workers on other machines bring, a line for each machine
     workers              a line each
     decisions            of tuner and memory control
     keys
@@ -25,7 +26,7 @@ from rich.text import Text
 from loader.config import brief_size
 from loader.watch.status import STILL_S
 from loader.watch.top.drawing import FINE, Glyphs, bar, count, cut, printable, span, sparkline
-from loader.watch.top.tables import Block, arranged, reader_lines, worker_lines
+from loader.watch.top.tables import Block, arranged, node_lines, reader_lines, worker_lines
 from loader.watch.top.watched import HELP, View
 
 _LABEL = 14
@@ -56,6 +57,7 @@ def _blocks(view: View, status: Mapping[str, Any], width: int, glyphs: Glyphs) -
     gap = Block([Text()], squeeze=[(2, 0)])
     some = _troubles(status)
     readers = reader_lines(status, width, glyphs)
+    nodes = node_lines(status, width, glyphs)
     workers = worker_lines(status, view.rates, width, glyphs)
     return [
         Block([_epoch(view, status, width, glyphs)]),
@@ -68,6 +70,7 @@ def _blocks(view: View, status: Mapping[str, Any], width: int, glyphs: Glyphs) -
         Block([_trouble(some, width, glyphs)], squeeze=[(8 if some else 5, 0)]),
         Block([*_stages(status, width, glyphs), *_network(status, width, glyphs)], squeeze=[(5, 0)]),
         *([gap, Block(readers, squeeze=[(1, 8), (4, 4), (8, 0)], more="       and {} more", head=2)] if readers else []),
+        *([gap, Block(nodes, squeeze=[(1, 6), (4, 4), (8, 0)], more="       and {} more", head=2)] if nodes else []),
         gap,
         Block([_wanted(status, width, glyphs)], squeeze=[(9, 0)]),
         Block(workers, squeeze=[(1, 9), (4, 5), (8, 0)], more="       and {} more", head=1),
@@ -214,7 +217,7 @@ def _cost(stage: Mapping[str, Any]) -> str:
 
 
 def _wanted(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> Text:
-    there, wanted = len(status.get("workers") or []), status.get("wanted_workers")
+    there, wanted = sum(worker.get("node") is None for worker in status.get("workers") or []), status.get("wanted_workers")
     words = f"{there}" if wanted in (None, there) else f"{there} {glyphs.arrow} {wanted}"
     line = _labelled("workers").append(words, "bold")
     if status.get("auto"):

@@ -99,6 +99,15 @@ _READER_COLUMNS = (
     _Column("SAMPLES/S", 9, 5),
     _Column("WAITS", 5, 4),
 )
+_NODE_COLUMNS = (
+    _Column("NODE", 15, 9),
+    _Column("WORKERS", 7, 6),
+    _Column("SAMPLES/S", 9, 5),
+    _Column("MB/S", 7, 4),
+    _Column("TICKET", 7, 3),
+    _Column("HEDGED", 6, 1),
+    _Column("DIED", 4, 2),
+)
 _GAP = 2
 _NARROWEST_REST = 18
 
@@ -111,12 +120,26 @@ def worker_lines(status: Mapping[str, Any], rates: Mapping[int, float], width: i
 
     Args:
         status: as the supervisor answers it.
-        rates: samples per second, by pid.
+        rates: samples per second, by their number.
         width: most columns of a line.
         glyphs: to draw with.
     """
-    rows = [(_worker(worker, rates), str(worker.get("sample") or "")) for worker in status.get("workers") or []]
+    rows = [(_worker(worker, rates), _place(worker)) for worker in status.get("workers") or []]
     return _table(_COLUMNS, "SAMPLE", rows, width, glyphs)
+
+
+def node_lines(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> list[Text]:
+    """Return what workers on other machines bring, titles, and a line for each machine; nothing where there can be none."""
+    remote = status.get("remote")
+    if not remote:
+        return []
+    words = f"{'remote':<14}{remote['workers']}" + f" {glyphs.arrow} {remote['wanted']}" * (remote["wanted"] != remote["workers"])
+    words += f", at most {remote['most']}"
+    if remote["workers"]:
+        words += f", bring {remote['brings']:.1f} {glyphs.times}, {remote['bytes_per_s'] / 1e6:,.1f} MB/s"
+        words += f", at work {remote['work_ratio']:.0%} of their time"
+    rows = [(_node(node), str(node.get("refused") or "")) for node in remote.get("nodes") or []]
+    return [Text(cut(words, width, glyphs)), *_table(_NODE_COLUMNS, "NOT USED BECAUSE", rows, width, glyphs, keeps_end=False)]
 
 
 def reader_lines(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> list[Text]:
@@ -131,38 +154,59 @@ def reader_lines(status: Mapping[str, Any], width: int, glyphs: Glyphs) -> list[
     return [Text(cut(words, width, glyphs)), *_table(_READER_COLUMNS, "BATCHES", rows, width, glyphs)]
 
 
-def _table(every: Sequence[_Column], last: str, rows: Sequence[tuple[_Cells, str]], width: int, glyphs: Glyphs) -> list[Text]:
-    """Return titles and a line for each row; the last column gets what is left of the width, and keeps the end of its text."""
+def _table(
+    every: Sequence[_Column], last: str, rows: Sequence[tuple[_Cells, str]], width: int, glyphs: Glyphs, *, keeps_end: bool = True
+) -> list[Text]:
+    """Return titles and a line for each row; the last column gets what is left of the width, and keeps the end of its text, or the beginning."""
     columns = list(every)
     while len(columns) > 1 and width - _taken(columns) < _NARROWEST_REST:
         columns.remove(min(columns, key=lambda column: column.leaves))
     head = "".join(f"{column.head:>{column.width}}{'':{_GAP}}" for column in columns) + last
-    return [Text(cut(head, width, glyphs), "dim"), *(_line(cells, rest, columns, width, glyphs) for cells, rest in rows)] if rows else []
+    return [Text(cut(head, width, glyphs), "dim"), *(_line(cells, rest, columns, width, glyphs, keeps_end) for cells, rest in rows)] if rows else []
 
 
 def _taken(columns: list[_Column]) -> int:
     return sum(column.width + _GAP for column in columns)
 
 
-def _line(cells: _Cells, rest: str, columns: list[_Column], width: int, glyphs: Glyphs) -> Text:
+def _line(cells: _Cells, rest: str, columns: list[_Column], width: int, glyphs: Glyphs, keeps_end: bool) -> Text:
     line = Text()
     for column in columns:
         text, style = cells[column.head]
         line.append(f"{cut(text, column.width, glyphs):>{column.width}}", style).append(" " * _GAP)
-    line.append(cut(printable(rest), max(0, width - line.cell_len), glyphs, left=True))
+    line.append(cut(printable(rest), max(0, width - line.cell_len), glyphs, left=keeps_end))
     return line if line.cell_len <= width else Text(cut(line.plain, width, glyphs))
 
 
 def _worker(worker: Mapping[str, Any], rates: Mapping[int, float]) -> _Cells:
-    pid, nbytes, rate = worker.get("pid", 0), worker.get("memory_bytes"), rates.get(worker.get("pid", 0))
+    nbytes, rate = worker.get("memory_bytes"), rates.get(worker.get("number", 0))
     busy, died = worker.get("state") == "busy", worker.get("restarts") or 0
     return {
         "#": (str(worker.get("number", "")), "dim"),
-        "PID": (str(pid), ""),
+        "PID": (str(worker.get("pid", 0)), ""),
         "STATE": (str(worker.get("state", "")), "green" if busy else "dim"),
         "BUSY": (f"{worker.get('busy_ratio') or 0:.0%}", ""),
         "SAMPLES/S": ("" if rate is None else _rate(rate), "bold"),
         "MEMORY": ("" if nbytes is None else brief_size(nbytes), ""),
+        "DIED": (str(died), "red" if died else "dim"),
+    }
+
+
+def _place(worker: Mapping[str, Any]) -> str:
+    """Return where a worker is: on which machine, at which sample."""
+    node, sample = worker.get("node"), str(worker.get("sample") or "")
+    return f"on {node}, {sample}".removesuffix(", ") if node else sample
+
+
+def _node(node: Mapping[str, Any]) -> _Cells:
+    died = node.get("deaths") or 0
+    return {
+        "NODE": (str(node.get("name", "")), ""),
+        "WORKERS": (str(node.get("workers", "")), ""),
+        "SAMPLES/S": (_rate(node.get("samples_per_s") or 0), "bold"),
+        "MB/S": (f"{(node.get('bytes_per_s') or 0) / 1e6:,.1f}", ""),
+        "TICKET": (f"{node.get('latency_ms') or 0:,.0f} ms", ""),
+        "HEDGED": (f"{node.get('hedges') or 0:,}", ""),
         "DIED": (str(died), "red" if died else "dim"),
     }
 

@@ -23,6 +23,10 @@ HELP = (
     ("slots", "shared memory for batches: ready, lent to training, filling, free"),
     ("memory", "shared and private memory of the loader, and its limit"),
     ("readers", "scripts that read a shared loader, and with whom they share their batches"),
+    (
+        "remote",
+        "machines with workers of this loader: TICKET is the time from sending one to having its rows, HEDGED were late and given to others, too",
+    ),
     ("workers", "died counts the ones that were replaced after a death"),
     ("decisions", "what auto, the memory limit, the script and operators changed, and why"),
 )
@@ -38,7 +42,7 @@ class View:
         state: "live", "silent" (does not answer) or "ended".
         age_s: seconds since it answered.
         place, count: its number among the loaders, from 1, and how many there are.
-        rates: samples per second of each worker, by its pid.
+        rates: samples per second of each worker, by its number.
         message: answers the last key.
         help: whether the keys are explained instead.
     """
@@ -109,16 +113,16 @@ class _Seen:
             self.state = "silent"
             return
         self.answer, self.at, self.state = answer, now, "live"
-        self.samples.append((now, {worker["pid"]: worker["samples"] for worker in answer.status.get("workers", [])}))
+        self.samples.append((now, {worker["number"]: worker["samples"] for worker in answer.status.get("workers", [])}))
         while len(self.samples) > 1 and self.samples[1][0] <= now - _RATE_S:
             self.samples.popleft()
 
     def rates(self) -> dict[int, float]:
-        """Return the samples per second of each worker, by pid, as far as they are known yet."""
+        """Return the samples per second of each worker, by its number, as far as they are known yet."""
         if len(self.samples) < 2:
             return {}
         (then, before), (now, after) = self.samples[0], self.samples[-1]
-        return {pid: max(0, made - before[pid]) / (now - then) for pid, made in after.items() if pid in before}
+        return {number: max(0, made - before[number]) / (now - then) for number, made in after.items() if number in before}
 
 
 class Watched:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from loader.measure.kinds import Kind, short
 from loader.measure.measurements import Measurements, StageStats
 from loader.measure.network import NetworkStats
 from loader.measure.readers import ReaderStats
+from loader.measure.remote.nodes import NodeStats, RemoteStats
 from loader.measure.verdict import judge
 from loader.measure.worker_count import MOST_GAIN, busy_at_most
 
@@ -23,6 +25,10 @@ EVEN = (StageStats("read", 0.4, 2.0), StageStats("blur", 0.4, 2.0), StageStats("
 
 USUAL = Measurements(wait=0.5, busy=(0.95, 0.97), computing=0.1, cores=8, ceiling=16, wanted=2, slots=4, stages=EVEN)
 """Two workers that are busy, mostly with waiting, and too slow."""
+
+NODES = [NodeStats("10.0.0.7", 8, 400.0, 60e6, 40.0, 36.0, 0, 0)]
+REMOTE = RemoteStats(8, 8, 8, samples_per_s=400.0, bytes_per_s=60e6, brings=2.1, busy_ratio=0.97, work_ratio=0.9, gateway_ratio=0.2, nodes=NODES)
+"""Eight workers on another machine, which are busy, and all that are allowed."""
 
 CASES = {
     Kind.NOTHING: replace(USUAL, delivered=False),
@@ -36,6 +42,7 @@ CASES = {
     Kind.READER: replace(USUAL, busy=(0.2, 0.3), nothing_to_fill=0.6, slow_reader=ReaderStats(2, 4711, 0, 7, 20.0, 0.01, [0], "slow")),
     Kind.SLOTS: replace(USUAL, busy=(0.2, 0.3), lent=3.2, nothing_to_fill=0.6),
     Kind.STRAGGLER: replace(USUAL, slow_share=0.6, slow_samples=0.01, slow_ms=300.0, slow_sample=37, stages=READ),
+    Kind.REMOTE: replace(USUAL, computing=0.98, cores=2, remote=REMOTE),
     Kind.CORES: replace(USUAL, computing=0.98, cores=2),
     Kind.NETWORK: replace(USUAL, stages=READ, network=NetworkStats(200, 1500.0, 170e6, 0.85, 12, 0, latency_ms=130.0, depth=256)),
     Kind.READING: replace(USUAL, stages=READ),
@@ -80,6 +87,57 @@ def test_what_would_help_against_a_slow_network_follows_from_what_is_seen() -> N
     assert cures(hits=500, hit_ratio=0.3) == [more, "let the cache hold more, by a larger cache_bytes= or disk"]
     assert cures(hits=500, hit_ratio=0.9, in_flight=150) == []
     assert replace(CASES[Kind.NETWORK].network, in_flight=250).cures(2, 2)[0][0] == cache  # type: ignore[type-var, union-attr]
+
+
+def remote_said(wait: float = 0.5, **changes: Any) -> tuple[str, float]:
+    verdict = judge(replace(CASES[Kind.REMOTE], wait=wait, remote=replace(REMOTE, **changes)))
+    return verdict.sentence.partition(" times as fast; ")[2], verdict.gain
+
+
+def test_what_remote_workers_bring_is_said_with_what_keeps_them_from_bringing_more() -> None:
+    assert remote_said() == ("remote workers bring 2.1 ×; all 8 that are allowed are busy; RayWorkers(max=24) would bring more", 2.0)
+    words, gain = remote_said(bytes_per_s=1.125e9, work_ratio=0.35)
+    assert words.startswith(
+        "remote workers bring 2.1 ×; the network is the limit at 9 Gbit/s, since they work only 35% of the time in which they hold"
+    )
+    assert gain == 2.0
+    words, _ = remote_said(bytes_per_s=4e5, work_ratio=0.35)
+    assert "although little is sent (0.0032 Gbit/s): the network takes long to answer, or a machine lacks cores" in words
+    words, _ = remote_said(bytes_per_s=2e9, work_ratio=0.35, gateway_ratio=0.97)
+    assert "the process that receives what they make computes 97% of its time, at 16 Gbit/s; smaller samples" in words
+    refused = NodeStats("10.0.0.9", 0, 0.0, 0.0, 0.0, 0.0, 0, 0, "it has NumPy 2.1.0, this machine 2.4.6")
+    words, gain = remote_said(workers=3, nodes=[*NODES, refused])
+    assert "; 3 of the 8 remote workers that are wanted are there; 10.0.0.9 is not used: it has NumPy 2.1.0, this machine 2.4.6" in words
+    assert "the cluster has no place for more, or they are just starting" in remote_said(workers=0)[0]
+
+
+def test_remote_workers_that_idle_or_of_which_more_may_come_are_not_the_trouble() -> None:
+    for changes in ({"busy_ratio": 0.5}, {"most": 16}):
+        assert judge(replace(CASES[Kind.REMOTE], remote=replace(REMOTE, **changes))).kind is Kind.CORES  # type: ignore[arg-type]
+    assert judge(replace(USUAL, remote=replace(REMOTE, workers=0, wanted=0))).kind is Kind.WORKERS
+
+
+def test_a_model_that_is_slower_is_told_what_remote_workers_bring() -> None:
+    for kind in (Kind.MODEL, Kind.BALANCED):
+        verdict = judge(replace(CASES[kind], remote=REMOTE))
+        assert (verdict.kind, verdict.sentence.endswith("; remote workers bring 2.1 ×")) == (kind, True)
+    assert judge(replace(CASES[Kind.BALANCED], remote=replace(REMOTE, busy_ratio=0.3))).kind is Kind.MODEL
+
+
+@given(
+    there=st.integers(0, 8),
+    wait=st.floats(0.05, 1),
+    brings=st.floats(1, 50),
+    busy=RATIO,
+    work=RATIO,
+    gateway=RATIO,
+)
+def test_no_more_is_promised_of_remote_workers_than_data_that_are_always_there_would_bring(
+    there: int, wait: float, brings: float, busy: float, work: float, gateway: float
+) -> None:
+    remote = replace(REMOTE, workers=there, brings=brings, busy_ratio=busy, work_ratio=work, gateway_ratio=gateway)
+    verdict = judge(replace(CASES[Kind.REMOTE], wait=wait, remote=remote))
+    assert 1.0 <= verdict.gain <= round(min(MOST_GAIN, 1 / max(1 - wait, 1e-9)), 1)
 
 
 def test_a_network_that_nothing_would_help_against_is_said_to_be_slow() -> None:

@@ -80,6 +80,7 @@ def test_the_dashboard_answers_the_questions_in_order() -> None:
         "Who starves it?",
         "Which stage?",
         "Which worker?",
+        "Which node?",
         "What does memory do?",
         "What died?",
         "What comes from afar?",

@@ -9,7 +9,7 @@ import pytest
 from loader.measure.kinds import Kind
 from loader.watch.metrics.families import FAMILIES, Type
 from loader.watch.metrics.figures import UP, Asked, figures
-from tests.unit.watch.statuses import FAR, SHARED, status
+from tests.unit.watch.statuses import FAR, REMOTE, SHARED, status
 
 TRAIN = {"loader": "train", "pid": "77"}
 
@@ -33,6 +33,20 @@ def test_a_loader_that_answers_has_all_figures_but_those_of_what_it_does_not_do(
     found = told()
     assert {name for name, samples in found.items() if not samples} == {
         "loader_memory_allowed_workers",
+        "loader_remote_workers",
+        "loader_remote_workers_wanted",
+        "loader_remote_workers_max",
+        "loader_remote_work_ratio",
+        "loader_gateway_cpu_seconds_total",
+        "loader_node_workers",
+        "loader_node_samples_total",
+        "loader_node_tickets_total",
+        "loader_node_ticket_seconds_total",
+        "loader_node_ticket_work_seconds_total",
+        "loader_node_received_bytes_total",
+        "loader_node_hedged_tickets_total",
+        "loader_node_workers_died_total",
+        "loader_node_refused",
         "loader_reader_batches_delivered_total",
         "loader_reader_samples_delivered_total",
         "loader_reader_wait_seconds_total",
@@ -58,6 +72,17 @@ def test_what_comes_from_afar_is_told_where_something_does() -> None:
     assert found["loader_fetched_bytes_total"] == [(TRAIN, 900.0)]
     assert found["loader_fetch_cache_hits_total"] == [(TRAIN, 9.0)]
     assert found["loader_fetch_requests_in_flight"] == [(TRAIN, 12.0)]
+
+
+def test_workers_on_other_machines_are_labelled_with_them() -> None:
+    found = told(Asked("train", "77", status() | REMOTE))
+    assert found["loader_workers"] == [(TRAIN, 2.0)]
+    assert found["loader_remote_workers"] == [(TRAIN, 2.0)]
+    assert found["loader_worker_samples_total"][1:3] == [(TRAIN | {"worker": "1"}, 10.0), (TRAIN | {"worker": "16", "node": "10.0.0.7"}, 70.0)]
+    assert found["loader_node_samples_total"] == [(TRAIN | {"node": "10.0.0.7"}, 700.0)]
+    assert found["loader_node_ticket_seconds_total"] == [(TRAIN | {"node": "10.0.0.7"}, 2.94)]
+    assert found["loader_node_refused"] == [(TRAIN | {"node": "10.0.0.7"}, 0.0), (TRAIN | {"node": "10.0.0.9"}, 1.0)]
+    assert found["loader_gateway_cpu_seconds_total"] == [(TRAIN, 4.5)]
 
 
 def test_each_reader_of_a_shared_loader_is_told() -> None:

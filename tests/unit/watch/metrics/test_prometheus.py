@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from loader.watch.metrics.families import FAMILIES
 from loader.watch.metrics.figures import UP, Asked, figures
 from loader.watch.metrics.prometheus import page
-from tests.unit.watch.statuses import FAR, SHARED, status
+from tests.unit.watch.statuses import FAR, REMOTE, SHARED, status
 
 Parser = Callable[[str], Iterable[Metric]]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -34,7 +34,7 @@ def shown(asked: list[Asked], accept: str, parse: Parser) -> dict[str, list[tupl
 
 @each_format
 def test_every_figure_is_on_the_page_under_its_name(accept: str, parse: Parser) -> None:
-    asked = [Asked("train", "77", EVERYTHING), Asked("val", "78", status()), Asked("stuck", "79", None)]
+    asked = [Asked("train", "77", EVERYTHING), Asked("far", "80", status() | REMOTE), Asked("val", "78", status()), Asked("stuck", "79", None)]
     found = shown(asked, accept, parse)
     assert found == {family.name: samples for family, samples in figures(asked)}
     assert found.keys() == {family.name for family in (UP, *FAMILIES)}

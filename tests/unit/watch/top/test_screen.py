@@ -13,6 +13,7 @@ from loader.watch.top.drawing import FINE, PLAIN, count, span
 from loader.watch.top.screen import screen
 from loader.watch.top.tables import Block, arranged
 from loader.watch.top.watched import View
+from tests.unit.watch.statuses import REMOTE
 from tests.unit.watch.statuses import status as answered
 
 
@@ -25,11 +26,11 @@ def shown(view: View, width: int = 80, height: int = 24) -> list[str]:
 
 
 def text(**changes: Any) -> str:
-    return "\n".join(shown(View("train", status(**changes), rates={4001: 310.0})))
+    return "\n".join(shown(View("train", status(**changes), rates={1: 310.0})))
 
 
 def test_80_by_24_has_everything() -> None:
-    lines = shown(View("train", status(), rates={4001: 310.0}, place=1, count=2))
+    lines = shown(View("train", status(), rates={1: 310.0}, place=1, count=2))
     assert (len(lines), max(map(len, lines))) == (24, 80)
     whole = "\n".join(lines)
     for words in ("train", "1 of 2", "61%", "batch 612 of 1,000, 10 s left", "1,234", "42%", "the loader is the slow part", "3 ready", "62%"):
@@ -91,6 +92,22 @@ def test_readers_of_a_shared_loader_have_a_line_each() -> None:
     assert "without sharing 2.00 x" in "".join(
         line.plain for line in screen(View("a", status(readers=READERS, sharing={"work": 1, "alone": 2})), 80, 40, PLAIN)
     )
+
+
+def test_machines_with_remote_workers_have_a_line_each() -> None:
+    assert "remote" not in text()
+    shown_at = View("train", status(2) | REMOTE, rates={16: 55.0})
+    lines = shown(shown_at, 100, 40)
+    start = next(number for number, line in enumerate(lines) if line.startswith("remote"))
+    assert lines[start : start + 4] == [
+        "remote        2 → 3, at most 8, bring 2.1 ×, 120.0 MB/s, at work 90% of their time",
+        "           NODE  WORKERS  SAMPLES/S     MB/S   TICKET  HEDGED  DIED  NOT USED BECAUSE",
+        "       10.0.0.7        2        800    120.0    42 ms       3     1  ",
+        "       10.0.0.9        0        0.0      0.0     0 ms       0     0  it has NumPy 2.1.0, this machi…",
+    ]
+    whole = "\n".join(lines)
+    assert "workers       2, at most 16" in whole
+    assert " 16       90   busy   80%         55               0  on 10.0.0.7, sample 7" in whole
 
 
 def test_one_that_reads_its_own_loader_alone_is_not_listed() -> None:

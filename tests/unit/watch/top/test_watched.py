@@ -9,7 +9,7 @@ from loader.watch.top.watched import Answer, Request, Watched
 
 
 def answer(pid: int, name: str, *, silent: bool = False, samples: int = 0, **changes: Any) -> Answer:
-    known = {"trainer_pid": 1, "wanted_workers": 2, "max_workers": 4, "auto": True, "workers": [{"pid": pid + 1, "samples": samples}]}
+    known = {"trainer_pid": 1, "wanted_workers": 2, "max_workers": 4, "auto": True, "workers": [{"pid": pid + 1, "number": 5, "samples": samples}]}
     return Answer(pid, str(pid) if silent else name, None if silent else known | changes)
 
 
@@ -113,7 +113,7 @@ def test_workers_rates_are_those_of_the_last_seconds() -> None:
     watched = Watched()
     for second in range(20):
         watched.answered([answer(10, "train", samples=0 if second < 10 else 100 * (second - 10))], second)
-    assert watched.view(19).rates == {11: 100.0}
+    assert watched.view(19).rates == {5: 100.0}
 
 
 def test_without_loaders_keys_do_nothing() -> None:
