@@ -65,7 +65,7 @@ def lay_out(
     batch_bytes = max(spec.nbytes * rows for spec, rows in zip(specs, plan.batch_sizes, strict=True))
     alike = plan.one_size and len(specs) == 1  # all in a slot are full, but for the last one, and have one layout
     capacity = sizing.slot_capacity(batch_bytes, plan.batches) if alike and not far_rows else 1
-    wanted = config.slots or _default_slots(config, size, round(row_ns), batch_bytes * capacity, far_rows)
+    wanted = config.slots or _default_slots(config, size, round(row_ns), batch_bytes // size, batch_bytes * capacity, far_rows)
     least = _need(_arena(plan, specs, config.slots or config.fewest_slots, 1, config.shared), shared, workers, far_rows, remote)
     limit = changed or config.memory_limit_bytes or budget.default_limit(least)
     wanted = wanted if config.slots else _with_others(wanted, config)
@@ -107,9 +107,10 @@ def make_pages(arena: int, layout: ArenaLayout) -> Iterator[bool]:
         ) from error
 
 
-def _default_slots(config: Config, batch_rows: int, row_ns: int, slot_bytes: int, far_rows: int) -> int:
-    most_workers = (config.worker_ceiling if config.workers == "auto" else config.worker_count) + config.most_remote
-    return sizing.slots(batch_rows, row_ns, config.worker_count + config.most_remote, most_workers, available_cores(), slot_bytes, far_rows)
+def _default_slots(config: Config, batch_rows: int, row_ns: int, row_bytes: int, slot_bytes: int, far_rows: int) -> int:
+    most_workers = config.worker_ceiling if config.workers == "auto" else config.worker_count
+    slots = sizing.slots(batch_rows, row_ns, config.worker_count, most_workers, available_cores(), slot_bytes, far_rows)
+    return slots + sizing.remote_slots(batch_rows, row_ns, row_bytes, config.most_remote, slot_bytes)
 
 
 def _with_others(slots: int, config: Config) -> int:

@@ -182,7 +182,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
         outputs=[LineFile(fd, LIMIT_BYTES) for fd in (inherited.stdout, inherited.stderr, inherited.logs)],
         workers=inherited.workers,
         sample_timeout_s=config.sample_timeout_s,
-        tuning=Tuning(board, available_cores(), active=bool(inherited.auto)),
+        tuning=Tuning(board, available_cores(), active=bool(inherited.auto), fewest_remote=config.remote.min if config.remote else 0),
         memory=_memory_control(board, limit, shared_bytes(config, layout, shared), inherited, config),
         bad_samples=_bad_samples(inherited, config, context, board, names, threads),
         names=names,
@@ -261,8 +261,22 @@ def _memory_control(board: Board, limit: int, shared_bytes: int, inherited: Boot
 
 def _schedule(inherited: BootParameters, plan: EpochPlan, layout: ArenaLayout, row_ns: float, pipeline: Pipeline, config: Config) -> Schedule:
     blocks, capacity = Blocks(plan, layout.block_rows, layout.blocks) if layout.blocks else None, layout.layouts[0].capacity
-    begin, batch_work, far_rows = (inherited.epoch, inherited.batch), bool(pipeline.batch_transforms), pipeline.source.rows_at_once
-    return Schedule(plan, layout.slots, capacity, blocks, row_ns, available_cores(), *begin, batch_work, config.shared, far_rows, config.sharing)
+    return Schedule(
+        plan,
+        layout.slots,
+        capacity,
+        blocks,
+        row_ns,
+        available_cores(),
+        inherited.epoch,
+        inherited.batch,
+        batch_work=bool(pipeline.batch_transforms),
+        shared=config.shared,
+        far_rows=pipeline.source.rows_at_once,
+        sharing=config.sharing,
+        local=inherited.max_workers if config.remote else None,
+        row_bytes=max(spec.nbytes for spec in pipeline.specs),
+    )
 
 
 def _announce(board: Board, ready: Outlet, phase: Phase) -> None:

@@ -1,6 +1,6 @@
 """How many workers run: as many as the script, an operator or the tuner wants and memory allows. Starts them and lets them go.
 
-wanted      workers=4, resize(6), `loader set`, or, with workers="auto", what the tuner finds
+wanted      workers=4, resize(6), `loader set`, or, with workers="auto", what the tuner finds; on other machines, always that
 staying     fewer, where the memory limit allows no more
 leaving     has been told to go, and has its place until it has gone: after what it holds
 """
@@ -14,6 +14,7 @@ from loader.supervise.memory.control import MemoryControl
 from loader.supervise.pool import Pool
 from loader.supervise.remote.remote_workers import RemoteWorkers
 from loader.supervise.schedule.schedule import Schedule
+from loader.supervise.tuning.crew import Crew
 from loader.supervise.tuning.tuning import Tuning
 
 
@@ -25,7 +26,7 @@ class Scaling:
         board: counters; has a row for each worker that may come.
         pool: the workers.
         memory: may allow fewer workers than are wanted, and replace one.
-        tuning: may change the number that is wanted.
+        tuning: may change the numbers that are wanted; the one of remote workers is always its own.
         workers: how many to begin with.
         remote: those on other machines.
 
@@ -38,7 +39,7 @@ class Scaling:
         self, *, schedule: Schedule, board: Board, pool: Pool, memory: MemoryControl, tuning: Tuning, workers: int, remote: RemoteWorkers
     ) -> None:
         self.wanted = workers
-        self.wanted_remote = len(board.workers) - board.first_remote
+        self.wanted_remote = tuning.fewest_remote
         self._remote = remote
         self._schedule = schedule
         self._board = board
@@ -77,10 +78,11 @@ class Scaling:
         self.adjust()
 
     def tune(self, now: float) -> None:
-        """Let the tuner change the number, if it is its turn."""
+        """Let the tuner change the numbers, if it is its turn."""
         self._tuning.ceiling = self._memory.count(self._board.first_remote)
-        if workers := self._tuning.look(now, self.wanted, self._schedule.company):
-            self.wanted = workers
+        crew = Crew(self.wanted, self.wanted_remote, self._remote.working)
+        if change := self._tuning.look(now, crew, self._schedule.company):
+            self.wanted, self.wanted_remote = change.local, change.remote
             self.adjust()
 
     def watch_memory(self, now: float) -> None:

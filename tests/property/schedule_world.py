@@ -79,6 +79,7 @@ class World:
         workers: to begin with.
         start: epoch and batch to begin with.
         substitute: whether another sample is tried in the place of one that is accused.
+        local: workers from this number on are on other machines; None if none are.
     """
 
     def __init__(
@@ -92,13 +93,15 @@ class World:
         workers: int,
         start: tuple[int, int] = (0, 0),
         substitute: bool = False,
+        local: int | None = None,
     ) -> None:
         self.substitute = substitute
         self.plan = plan
         self.capacity = capacity
         self.slots = slots
         self.shuffled = block_rows > 0
-        self.schedule = Schedule(plan, slots, capacity, Blocks(plan, block_rows, places) if block_rows else None, row_ns, 2, *start)
+        blocks = Blocks(plan, block_rows, places) if block_rows else None
+        self.schedule = Schedule(plan, slots, capacity, blocks, row_ns, 2, *start, local=local, row_bytes=100_000)
         self.held: dict[int, deque[Ticket]] = {}
         self.leaving: set[int] = set()
         self.fillings: dict[int, Filling] = {}

@@ -38,6 +38,7 @@ def make_world(
     substitute: bool = False,
     files: bool = False,
     buckets: bool = False,
+    local: int | None = None,
 ) -> World:
     """Return a world.
 
@@ -48,14 +49,14 @@ def make_world(
     """
     if files:
         of_files = file_batches([1 + 7 * number % size for number in range(-(-samples // size))])
-        return World(of_files, slots, 1, row_ns, 0, 0, workers, divmod(start, of_files.batches), substitute)
+        return World(of_files, slots, 1, row_ns, 0, 0, workers, divmod(start, of_files.batches), substitute, local)
     if buckets:
         of_lengths = bucket_batches([number % 5 for number in range(samples)], [1, 2, 4], [size, max(1, size // 2), 1], shuffle=True)
-        return World(of_lengths, slots, 1, row_ns, 0, 0, workers, divmod(start, of_lengths.batches), substitute)
+        return World(of_lengths, slots, 1, row_ns, 0, 0, workers, divmod(start, of_lengths.batches), substitute, local)
     plan = sample_batches(samples, size, drop_last and samples >= size)
     rows = min(block_batches, plan.batches) * size
     places = 2 if tight else sizing.block_places(slots, capacity, size, rows) if rows else 0
-    return World(plan, slots, capacity, row_ns, rows, places, workers, divmod(start, plan.batches), substitute)
+    return World(plan, slots, capacity, row_ns, rows, places, workers, divmod(start, plan.batches), substitute, local)
 
 
 WORLD: dict[str, Any] = {
@@ -71,6 +72,7 @@ WORLD: dict[str, Any] = {
     "buckets": st.booleans(),
     "tight": st.booleans(),
     "substitute": st.booleans(),
+    "local": st.none() | st.integers(0, 2),
 }
 worlds = st.builds(make_world, **WORLD)
 worlds_that_go_on = st.builds(make_world, **WORLD, start=st.integers(0, 100))
@@ -188,6 +190,7 @@ def test_promises_hold_and_nothing_gets_stuck_in_a_long_and_eventful_life(seed: 
             drop_last=random.random() < 0.3,
             tight=random.random() < 0.5,
             substitute=random.random() < 0.5,
+            local=random.choice([None, 0, 1, 3]),
         )
         for _ in range(800):
             happen(world, random)
@@ -343,6 +346,23 @@ def test_the_time_per_row_follows_what_is_measured() -> None:
             elif isinstance(command, Ready):
                 schedule.released(Released(command.slot, command.delivery))
     assert schedule.row_ns == pytest.approx(5_000, rel=0.1)
+
+
+def test_workers_on_other_machines_have_a_time_per_row_and_longer_tickets_of_their_own() -> None:
+    schedule = Schedule(sample_batches(100_000, 1_000), 12, 1, None, row_ns=100_000.0, cores=2, local=2, row_bytes=100)
+    for worker in range(4):
+        schedule.worker_joined(worker)
+    sizes: dict[int, list[int]] = {0: [], 2: []}
+    for _ in range(200):
+        for command in schedule.commands():
+            if isinstance(command, SendTicket):
+                sizes.setdefault(command.worker, []).append(command.ticket.rows)
+                schedule.done(Done(command.worker, command.ticket.number, (100_000 if command.worker < 2 else 60_000) * command.ticket.rows))
+            elif isinstance(command, Ready):
+                schedule.released(Released(command.slot, command.delivery))
+    assert schedule.row_ns == pytest.approx(100_000)
+    assert max(sizes[0][20:]) == 84  # 8 ms at 0.1 ms a row, in equal parts of a slot
+    assert max(sizes[2][20:]) == 500  # 30 ms at 0.06 ms a row
 
 
 def test_a_leaving_worker_finishes_what_it_holds_and_gets_nothing_more() -> None:

@@ -21,7 +21,7 @@ _STEP_S = 0.002  # of the model: actors that start need the cores
 @contextlib.contextmanager
 def remotely(source: Source, batch_size: Any, address: str, remote: int = 3, **settings: Any) -> Iterator[Loader]:
     """A loader with one worker here and some on the cluster."""
-    given = {"workers": 1, "remote": RayWorkers(max=remote, address=address), **settings}
+    given = {"workers": 1, "remote": RayWorkers(max=remote, min=remote, address=address), **settings}
     with Loader(source, batch_size, **given) as loader:
         yield loader
 

@@ -88,7 +88,7 @@ def slowly(sample, rng):
     time.sleep(0.002)
     return sample
 
-with Loader(NpyArrays(np.zeros((1000, 3))), 20, workers=1, transforms=[slowly], remote=RayWorkers(max=2, address=sys.argv[1])) as loader:
+with Loader(NpyArrays(np.zeros((1000, 3))), 20, workers=1, transforms=[slowly], remote=RayWorkers(max=2, min=2, address=sys.argv[1])) as loader:
     while len(remote_pids(loader)) < 2:
         list(loader)
     print(loader._producer.pid, gateway_of(loader).pid, *remote_pids(loader), flush=True)

@@ -51,7 +51,7 @@ def speak(sample, rng):
         print("here is one", flush=True)
     return sample
 
-with Loader(NpyArrays(np.zeros((100, 3))), 20, workers=1, transforms=[speak], remote=RayWorkers(max=1)) as loader:
+with Loader(NpyArrays(np.zeros((100, 3))), 20, workers=1, transforms=[speak], remote=RayWorkers(max=1, min=1)) as loader:
     while made_remotely(loader) < 100:
         list(loader)
     import time

@@ -57,6 +57,10 @@ class Assignments:
         """Number of workers that may get more."""
         return len(self._held) - len(self._leaving)
 
+    def staying_from(self, first: int) -> int:
+        """Return the same of those with this number or a higher one."""
+        return sum(worker >= first and worker not in self._leaving for worker in self._held)
+
     def held(self, worker: int) -> deque[Ticket]:
         """Return the tickets of a worker, the oldest first; empty for one that is not there."""
         return self._held.get(worker) or deque()

@@ -12,6 +12,7 @@ because batches leave in order. Which batches they are cut from, in which slots 
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Collection
 from itertools import count
@@ -21,7 +22,7 @@ from loader.ipc.records import Done, Failed, Released, Skip, Ticket, TicketKind
 from loader.supervise.schedule.assignments import Assignments, Command, Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.fairness import Gap, HoldUp, has_room
-from loader.supervise.schedule.sizing import FAR_TICKETS, SHORT_TICKETS, TicketSizes, tickets_each
+from loader.supervise.schedule.sizing import FAR_TICKETS, SHORT_TICKETS, Hands, TicketSizes, tickets_each
 from loader.supervise.schedule.slot_contents import SlotContents
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.streams import Streams
@@ -46,9 +47,11 @@ class Schedule:
         shared: whether other readers may join.
         far_rows: how many rows are to be on their way at once; 0 if samples are not far away.
         sharing: how many readers are expected, each with batches of its own.
+        local: number of the first worker that is on another machine; None if there can be none.
+        row_bytes: of a row; only where there may be such workers.
 
     Attributes:
-        row_ns: the estimate, as it is now.
+        row_ns: the estimate, as it is now, for workers on this machine.
     """
 
     def __init__(
@@ -65,11 +68,14 @@ class Schedule:
         shared: bool = False,
         far_rows: int = 0,
         sharing: int = 1,
+        local: int | None = None,
+        row_bytes: int = 1,
     ) -> None:
-        self.row_ns = row_ns
+        self.row_ns = self._remote_row_ns = row_ns
+        self._local = sys.maxsize if local is None else local
         self._batch_size = plan.batch_size
         self._slots = SlotPool(slots, plan.batch_size, batch_work)
-        self._contents = SlotContents(plan, self._slots, capacity, blocks, TicketSizes(cores, far_rows))
+        self._contents = SlotContents(plan, self._slots, capacity, blocks, TicketSizes(cores, far_rows, row_bytes))
         self._streams = Streams(plan, self._slots, self._contents, sharing * shared)
         self._streams.join(0, epoch, batch)
         self._again: deque[Ticket] = deque()  # of dead workers, and blocks of the order: before anything else
@@ -118,7 +124,10 @@ class Schedule:
             self._contents.order_made(ticket)
             return
         if ticket.kind is TicketKind.ROWS:
-            self.row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self.row_ns)
+            if report.worker < self._local:
+                self.row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self.row_ns)
+            else:
+                self._remote_row_ns += _SMOOTHING * (report.busy_ns / ticket.rows - self._remote_row_ns)
         self._slots.finished(ticket)
 
     def failed(self, report: Failed) -> int | None:
@@ -236,7 +245,7 @@ class Schedule:
     def commands(self) -> list[Command]:
         """Deal what there is to deal; return what is to be carried out, in order."""
         commands: list[Command] = [*self._streams.hand_over()] if self._slots.any_complete else []
-        while (worker := self._hands.next_worker()) is not None and (ticket := self._next_ticket()) is not None:
+        while (worker := self._hands.next_worker()) is not None and (ticket := self._next_ticket(worker)) is not None:
             self._hands.give(worker, ticket)
             commands.append(SendTicket(worker, ticket))
         if self._slots.any_complete:  # a stream has come to slots of another one
@@ -246,7 +255,7 @@ class Schedule:
             commands.append(Dismiss(worker))
         return commands
 
-    def _next_ticket(self) -> Ticket | None:
+    def _next_ticket(self, worker: int) -> Ticket | None:
         streams, slots = self._streams, self._slots
         if slots.order_is_due:
             self._again.extend(streams.order_tickets(self._numbers))
@@ -256,12 +265,16 @@ class Schedule:
             return slots.due.popleft().batch_ticket(next(self._numbers), self._batch_size)
         slot = streams.cutting
         if slot is None or slot.issued == slot.rows:
-            slot = streams.next_slot(self.row_ns, self._hands.staying)
+            slot = streams.next_slot(hands := self._who_fills())
             if slot is None and slots.order_is_due:  # a stream has come to the end of a block in slots of another one
-                return self._next_ticket()
+                return self._next_ticket(worker)
             if slot is not None and not self._far:
-                self._hands.each = tickets_each(slot.ticket_rows * self.row_ns, slot.rows == self._full_slot)
-        return None if slot is None else slot.cut_ticket(next(self._numbers), self._batch_size)
+                self._hands.each = tickets_each(slot.ticket_rows * self.row_ns, slot.rows == self._full_slot or hands.remote > 0)
+        return None if slot is None else slot.cut_ticket(next(self._numbers), self._batch_size, worker >= self._local)
+
+    def _who_fills(self) -> Hands:
+        remote = self._hands.staying_from(self._local)
+        return Hands(self._hands.staying - remote, self.row_ns, remote, self._remote_row_ns)
 
     def _drop_stale(self) -> None:
         self._again = deque(ticket for ticket in self._again if not self._drop(ticket))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from loader.ipc.board import MOST_TICKETS
 
@@ -37,6 +38,10 @@ _BLOCK_ROWS = 8_192
 FAR_TICKETS = MOST_TICKETS
 _FAR_BYTES = 256 * 1024 * 1024
 
+# What a ticket for another machine holds, whichever is less: its way costs a millisecond or less, and a mebibyte takes some until it is here.
+REMOTE_TICKET_NS = 30_000_000
+REMOTE_TICKET_BYTES = 1024 * 1024
+
 # How much memory slots are worth for longer tickets, and for workers that may or may not come.
 _GROWTH_BYTES = 64 * 1024 * 1024
 
@@ -59,6 +64,12 @@ def slots(batch_rows: int, row_ns: int, workers: int, most_workers: int, cores: 
     long_ns = _long_ticket_ns(most_workers, cores)
     most = _slots_of_tickets(batch_rows, row_ns, most_workers, long_ns, tickets_each(min(batch_rows * row_ns, long_ns)))
     return max(least, min(most, _GROWTH_BYTES // max(slot_bytes, 1)))
+
+
+def remote_slots(batch_rows: int, row_ns: int, row_bytes: int, workers: int, slot_bytes: int) -> int:
+    """Return how many slots more to allocate for so many workers on other machines: for two tickets of each, as far as 256 MiB hold them."""
+    tickets_per_slot = max(1, batch_rows // _most_remote_rows(row_ns, row_bytes))
+    return min(-(-2 * workers // tickets_per_slot), _FAR_BYTES // max(slot_bytes, 1))
 
 
 def quota(slots: int, readers: int, expected: int = 1) -> int:
@@ -88,7 +99,7 @@ def tickets_each(ticket_ns: float, full: bool = False) -> int:
     Args:
         ticket_ns: time that one takes.
         full: whether a slot holds as many small batches as it may. Then the speed of memory is the limit, and more slots in use than are needed would
-            no longer be in the caches when they are filled again.
+            no longer be in the caches when they are filled again. The same if there are workers on other machines, whose tickets are long.
     """
     return _TICKETS if full else max(_TICKETS, min(SHORT_TICKETS, 1 + math.ceil(_AHEAD_NS / max(1.0, ticket_ns))))
 
@@ -103,23 +114,56 @@ def batches_per_slot(capacity: int, batch_rows: int, row_ns: float) -> int:
     return max(1, min(capacity, round(TICKET_NS / max(1.0, batch_rows * row_ns))))
 
 
+class Hands(NamedTuple):
+    """Who fills the slots.
+
+    Attributes:
+        local, remote: workers on this machine and on others.
+        row_ns, remote_row_ns: time that one of them takes for a row.
+    """
+
+    local: int
+    row_ns: float
+    remote: int = 0
+    remote_row_ns: float = 0.0
+
+    @property
+    def all(self) -> int:
+        """How many they are."""
+        return self.local + self.remote
+
+
 @dataclass(frozen=True)
 class TicketSizes:
     """How many rows a ticket has.
 
     Attributes:
-        cores: that the workers share.
+        cores: that the local workers share.
         far_rows: how many rows are to be on their way at once; 0 if samples are not far away.
+        row_bytes: of a row; only where there may be remote workers.
     """
 
     cores: int
     far_rows: int = 0
+    row_bytes: int = 1
 
-    def rows(self, slot_rows: int, row_ns: float, workers: int, slots: int) -> int:
-        """Return the rows of each ticket of a slot: if they are far away, `FAR_TICKETS` of each worker together have all that are on their way."""
+    def batches(self, capacity: int, batch_rows: int, hands: Hands) -> int:
+        """Return how many batches to put into the next slot: more if it may be a ticket for another machine, which is longer."""
+        batches = batches_per_slot(capacity, batch_rows, hands.row_ns)
+        if not hands.remote:
+            return batches
+        return max(batches, min(capacity, _most_remote_rows(hands.remote_row_ns, self.row_bytes) // batch_rows))
+
+    def rows(self, slot_rows: int, hands: Hands, slots: int) -> tuple[int, int]:
+        """Return the rows of each ticket of a slot, for a local and for a remote worker.
+
+        If they are far away, `FAR_TICKETS` of each worker together have all that are on their way.
+        """
         if self.far_rows:
-            return max(1, min(slot_rows, -(-self.far_rows // (FAR_TICKETS * workers))))
-        return ticket_rows(slot_rows, row_ns, workers, slots, self.cores)
+            rows = max(1, min(slot_rows, -(-self.far_rows // (FAR_TICKETS * max(1, hands.all)))))
+            return rows, rows
+        rows = ticket_rows(slot_rows, hands.row_ns, max(1, hands.local), slots, self.cores)
+        return rows, remote_ticket_rows(slot_rows, hands, slots, rows, self.row_bytes) if hands.remote else rows
 
 
 def ticket_rows(slot_rows: int, row_ns: float, workers: int, slots: int, cores: int) -> int:
@@ -132,6 +176,27 @@ def ticket_rows(slot_rows: int, row_ns: float, workers: int, slots: int, cores: 
     shared = -(-2 * workers // max(1, slots - 2))
     tickets = max(round(work_ns / _long_ticket_ns(workers, cores)), min(shared, int(work_ns / SHORTEST_TICKET_NS)), 1)
     return -(-slot_rows // min(tickets, slot_rows))
+
+
+def remote_ticket_rows(slot_rows: int, hands: Hands, slots: int, local_rows: int, row_bytes: int) -> int:
+    """Return the rows of each ticket of a slot for a worker on another machine: 30 ms of work, or 1 MiB.
+
+    Fewer where two for each remote worker would not fit into the slots beside those of the local ones: down to those that a local worker gets.
+
+    Args:
+        slot_rows: of the slot.
+        hands: who fills it.
+        slots: in all.
+        local_rows: of a ticket for a local worker.
+        row_bytes: of a row.
+    """
+    rows = min(slot_rows, _most_remote_rows(hands.remote_row_ns, row_bytes))
+    room = (slots - 2) * slot_rows - 2 * hands.local * local_rows
+    return max(min(rows, local_rows), min(rows, room // (2 * hands.remote)))
+
+
+def _most_remote_rows(row_ns: float, row_bytes: int) -> int:
+    return max(1, min(round(REMOTE_TICKET_NS / max(1.0, row_ns)), -(-REMOTE_TICKET_BYTES // max(1, row_bytes))))
 
 
 def first_ticket_rows(slot_rows: int, workers: int, filled: int) -> int:

@@ -10,7 +10,7 @@ from loader.errors import ProtocolError
 from loader.ipc.records import Ticket
 from loader.supervise.schedule import sizing
 from loader.supervise.schedule.blocks import Blocks
-from loader.supervise.schedule.sizing import TicketSizes
+from loader.supervise.schedule.sizing import Hands, TicketSizes
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.slots import Slot
 from loader.supervise.schedule.stream import Stream
@@ -65,13 +65,12 @@ class SlotContents:
             self._orphans.popleft()
         return None
 
-    def begin(self, stream: Stream, row_ns: float, workers: int, most: int | None = None) -> Slot | None:
+    def begin(self, stream: Stream, hands: Hands, most: int | None = None) -> Slot | None:
         """Begin the next slot of a stream, if all rows of the one before are in tickets; return the one whose rows are next.
 
         Args:
             stream: its readers get the slot.
-            row_ns: time that one row takes.
-            workers: who fill the slot together.
+            hands: who fills the slot.
             most: slots that the stream may have, where there are others.
         """
         if (before := stream.cutting) is not None and before.issued < before.rows:
@@ -81,7 +80,7 @@ class SlotContents:
             return None
         plan, first = self._plan, stream.batch * self._plan.batch_size
         # The very first slot holds one batch: what a row takes is known from one warm row only, and the trainer waits.
-        batches = sizing.batches_per_slot(self._capacity, plan.batch_size, row_ns) if self._deliveries and self._capacity > 1 else 1
+        batches = self._sizes.batches(self._capacity, plan.batch_size, hands) if self._deliveries and self._capacity > 1 else 1
         batches = min(batches, plan.batches - stream.batch % plan.batches)
         block = None
         if self._blocks is not None:
@@ -96,10 +95,10 @@ class SlotContents:
         if block is not None and first + rows == block.first + block.rows:  # the cursor enters the next one
             self._pool.order_is_due = True
         slot.begin(self._deliveries, stream.epoch, stream.batch, batches, plan.layout_of(stream.epoch, stream.batch), rows, block)
-        workers = max(1, workers)
-        slot.ticket_rows = self._sizes.rows(rows, row_ns, workers, len(self._pool.slots))
-        if stream.begun < workers:  # from then on, it would be all rows
-            slot.ticket_rows = min(slot.ticket_rows, sizing.first_ticket_rows(rows, workers, stream.begun))
+        slot.ticket_rows, slot.remote_ticket_rows = self._sizes.rows(rows, hands, len(self._pool.slots))
+        if stream.begun < hands.all:  # from then on, it would be all rows
+            first_rows = sizing.first_ticket_rows(rows, hands.all, stream.begun)
+            slot.ticket_rows, slot.remote_ticket_rows = min(slot.ticket_rows, first_rows), min(slot.remote_ticket_rows, first_rows)
         stream.cutting = slot
         stream.begun += 1
         stream.put_in_queues(slot, plan.batches)

@@ -53,7 +53,7 @@ class Slot:
         transformed: whether the batch transforms have been put into a ticket.
         issued: rows that have been put into tickets.
         outstanding: rows that are not reported done or failed.
-        ticket_rows: size of its tickets.
+        ticket_rows, remote_ticket_rows: size of its tickets, for workers on this machine and on others.
         block: of the order that it reads, or None where the order is sequential.
         good_rows: rows before the first batch that failed; None while none has.
         readers: those that it is filled for and that have not released it.
@@ -72,6 +72,7 @@ class Slot:
     issued: int = 0
     outstanding: int = 0
     ticket_rows: int = 0
+    remote_ticket_rows: int = 0
     block: Block | None = None
     good_rows: int | None = None
     readers: set[int] = field(default_factory=set)
@@ -86,9 +87,9 @@ class Slot:
         self.rows = self.outstanding = rows
         self.issued, self.good_rows, self.stale, self.transformed = 0, None, False, False
 
-    def cut_ticket(self, number: int, batch_size: int) -> Ticket:
-        """Return the ticket for the next rows that are in none."""
-        rows = min(self.ticket_rows, self.rows - self.issued)
+    def cut_ticket(self, number: int, batch_size: int, remote: bool) -> Ticket:
+        """Return the ticket for the next rows that are in none, for a worker on another machine or on this one."""
+        rows = min(self.remote_ticket_rows if remote else self.ticket_rows, self.rows - self.issued)
         place, block_first = (0, 0) if self.block is None else (self.block.place, self.block.first)
         first = self.first * batch_size + self.issued
         ticket = Ticket(number, TicketKind.ROWS, self.number, self.epoch, first, rows, self.issued, place, block_first, 0, self.layout)

@@ -23,6 +23,7 @@ from loader.data.plans.epoch_plan import EpochPlan
 from loader.ipc.records import ANY_BEFORE_TERM, Ready, Released, Skip, Ticket
 from loader.supervise.schedule import fairness, sizing
 from loader.supervise.schedule.fairness import Gap, HoldUp
+from loader.supervise.schedule.sizing import Hands
 from loader.supervise.schedule.slot_contents import SlotContents
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.slots import Slot, SlotState
@@ -170,22 +171,20 @@ class Streams:
         """Begin the blocks of the order that the cursors come near to; return the tickets that make them."""
         return self._contents.order_tickets(self._streams, numbers)
 
-    def next_slot(self, row_ns: float, workers: int) -> Slot | None:
-        """Return a slot with rows that are in no ticket, or begin one; None if no slot is free, or the order of the batches is not known yet.
+    def next_slot(self, hands: Hands) -> Slot | None:
+        """Return a slot with rows that are in no ticket, or begin one, for these to fill.
 
-        Args:
-            row_ns: time that one row takes.
-            workers: who fill it together.
+        None if no slot is free, or the order of the batches is not known yet.
         """
         contents, streams = self._contents, self._streams
         if (slot := contents.left_behind()) is not None:
             return slot
         if len(streams) == 1:
-            self.cutting = slot = contents.begin(streams[0], row_ns, workers)
+            self.cutting = slot = contents.begin(streams[0], hands)
             return slot
         self.cutting = None
         for stream in sorted(streams, key=_turn):
-            if not self._joins_another(stream) and (slot := contents.begin(stream, row_ns, workers, len(self._slots) // len(streams))) is not None:
+            if not self._joins_another(stream) and (slot := contents.begin(stream, hands, len(self._slots) // len(streams))) is not None:
                 stream.turn = next(self._turns) + stream.gives_way * _GIVING_WAY
                 return slot
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from loader.measure.moments import Moment, Span, Spans, without_pauses
-from loader.measure.worker_count import WAIT_NOTICED
+from loader.measure.worker_count import WAIT_NOTICED, most_gain
 
 # The first steps of a trainer compile its model, and the first batches are those that the workers made meanwhile.
 WARM_UP_BATCHES = 2
@@ -22,7 +22,7 @@ _WINDOW_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What one number of workers achieved.
+    """What one number of workers achieved, those on other machines left out.
 
     Attributes:
         workers: how many.
@@ -41,6 +41,32 @@ class Measure:
     service_s: float
     cpu_s: float
     step_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What local and remote workers achieved together.
+
+    Attributes:
+        local, remote: how many.
+        rate, wait: as `Measure` has them, of all.
+        busy: share of the time of all workers that they had work, 0 to 1.
+        local_rate: samples per second that the local ones make if they always have work.
+        each: the same of one remote worker; 0 if there is none.
+    """
+
+    local: int
+    remote: int
+    rate: float
+    wait: float
+    busy: float
+    local_rate: float
+    each: float
+
+    @property
+    def wanted(self) -> float:
+        """Samples per second that the trainer would take if it did not wait."""
+        return self.rate * most_gain(self.wait)
 
 
 class Intervals:
@@ -82,19 +108,41 @@ class Intervals:
     def measure(self, workers: int) -> Measure | None:
         """Return what `workers` workers achieved, or None while too little is known."""
         counted = self._counted
-        elapsed, samples, made = counted.elapsed_s, counted.pace.samples, counted.made
-        if elapsed < ENOUGH_S * 0.95 or counted.batches < ENOUGH_BATCHES or not samples or not made:
+        elapsed, samples, made = counted.elapsed_s, counted.pace.samples, counted.made - counted.made_remotely
+        if not self._enough or not made:
             return None
-        wait = counted.pace.wait_ratio
+        wait, local = counted.pace.wait_ratio, made / counted.made
         return Measure(
             workers=workers,
-            rate=(made if wait > WAIT_NOTICED else samples) / elapsed,
+            rate=(made if wait > WAIT_NOTICED else samples * local) / elapsed,
             wait=wait,
-            busy=min(1.0, counted.busy_s / (elapsed * workers)),
-            service_s=max(counted.busy_s - counted.queue_s, counted.cpu_s, 1e-9) / made,
+            busy=min(1.0, counted.local_busy_s / (elapsed * workers)),
+            service_s=max(counted.local_busy_s - counted.queue_s, counted.cpu_s, 1e-9) / made,
             cpu_s=counted.cpu_s / made,
             step_s=elapsed * (1 - wait) / samples,
         )
+
+    def shares(self, local: int, remote: int) -> Shares | None:
+        """Return what so many local and remote workers achieved together, or None while too little is known."""
+        counted = self._counted
+        elapsed, samples, made, afar = counted.elapsed_s, counted.pace.samples, counted.made, counted.made_remotely
+        if not self._enough or made <= afar or (remote and not afar):
+            return None
+        wait, afar_s = counted.pace.wait_ratio, counted.busy_s - counted.local_busy_s
+        return Shares(
+            local=local,
+            remote=remote,
+            rate=(made if wait > WAIT_NOTICED else samples) / elapsed,
+            wait=wait,
+            busy=min(1.0, counted.busy_s / (elapsed * (local + remote))),
+            local_rate=(made - afar) * local / max(counted.local_busy_s, 1e-9),
+            each=afar / max(afar_s, 1e-9) if remote else 0.0,
+        )
+
+    @property
+    def _enough(self) -> bool:
+        counted = self._counted
+        return counted.elapsed_s >= ENOUGH_S * 0.95 and counted.batches >= ENOUGH_BATCHES and counted.pace.samples > 0
 
 
 def _latest(spans: Spans) -> list[Span]:

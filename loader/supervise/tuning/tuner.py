@@ -36,7 +36,7 @@ _WAIT_APPEARED = 0.08
 # Pauses between searches that found nothing new.
 _FIRST_PAUSE_S = 30.0
 _LONGEST_PAUSE_S = 300.0
-# Changes are limited whatever happens: this many at once, and one more after each such time.
+# Changes: this many at once, and one more after each such time.
 _CHANGES_AT_ONCE = 10.0
 _CHANGE_EVERY_S = 20.0
 
@@ -52,6 +52,28 @@ class Advice:
 
     workers: int
     reason: str
+
+
+class Allowance:
+    """Limits how often numbers of workers are changed, whatever happens: so many times at once, and once more after each while."""
+
+    def __init__(self) -> None:
+        self._changes = _CHANGES_AT_ONCE
+        self._last = -math.inf
+
+    def pass_time(self, now: float) -> None:
+        """Time has passed."""
+        self._changes = min(_CHANGES_AT_ONCE, self._changes + max(0.0, now - max(self._last, 0.0)) / _CHANGE_EVERY_S)
+        self._last = now
+
+    @property
+    def left(self) -> bool:
+        """Whether there may be a change now."""
+        return self._changes >= 1
+
+    def take(self) -> None:
+        """There is a change."""
+        self._changes -= 1
 
 
 class Tuner:
@@ -72,8 +94,16 @@ class Tuner:
         self._pause_s = _FIRST_PAUSE_S
         self._retry_at: float | None = None
         self._retry_more = True
-        self._changes = _CHANGES_AT_ONCE
-        self._last = -math.inf
+        self._allowance = Allowance()
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is left to try, for now."""
+        return self._retry_at is not None
+
+    def interrupted(self) -> None:
+        """Not everything was seen since the last look."""
+        self._intervals.restart()
 
     def observe(self, moment: Moment, workers: int, ceiling: int) -> Advice | None:
         """Take in what the counters say now; return another number of workers, or None.
@@ -84,8 +114,7 @@ class Tuner:
             ceiling: most that are allowed now, 1 or more.
         """
         now = moment.at_s
-        self._changes = min(_CHANGES_AT_ONCE, self._changes + max(0.0, now - max(self._last, 0.0)) / _CHANGE_EVERY_S)
-        self._last = now
+        self._allowance.pass_time(now)
         if workers > ceiling:
             return self._go(ceiling, f"memory or max_workers allow {ceiling}")
         if workers != self._workers:
@@ -101,7 +130,7 @@ class Tuner:
         return self._decide(measure, ceiling, now)
 
     def _go(self, workers: int, reason: str) -> Advice:
-        self._changes -= 1
+        self._allowance.take()
         self._workers = workers
         self._retry_at = None
         self._open = set()
@@ -162,7 +191,7 @@ class Tuner:
         if target == measure.workers:
             self._rest(measure, now)
             return None
-        if self._changes < 1 or (target < measure.workers and home == measure.workers and self._intervals.elapsed_s < _SHRINK_S):
+        if not self._allowance.left or (target < measure.workers and home == measure.workers and self._intervals.elapsed_s < _SHRINK_S):
             return None
         return self._go(target, self._reason(measure, home, target))
 

@@ -1,4 +1,4 @@
-"""The tuner's surroundings: reads the board for it twice a second, and keeps its decisions. The policy is in `tuner`."""
+"""The surroundings of the tuners: reads the board for them twice a second, and keeps their decisions. The policy is in `crew`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from loader.ipc.board import Board
+from loader.supervise.tuning.crew import Crew, CrewTuner, Limits
 from loader.supervise.tuning.demand import Demand
-from loader.supervise.tuning.tuner import Tuner
 
 _EVERY_S = 0.5
 _REMEMBERED = 64
@@ -24,12 +24,19 @@ class Decision:
         at: time.monotonic() in seconds.
         before, after: workers.
         reason: in words.
+        remote: whether they are those on other machines.
     """
 
     at: float
     before: int
     after: int
     reason: str
+    remote: bool = False
+
+    @property
+    def who(self) -> str:
+        """Which workers they are."""
+        return "remote workers" if self.remote else "workers"
 
 
 class Tuning:
@@ -38,42 +45,49 @@ class Tuning:
     Args:
         board: counters of all processes.
         cores: that the loader may use.
-        active: whether the number of workers is to be tuned; may be changed at any time.
+        active: whether the number of workers on this machine is to be tuned; may be changed at any time.
+        fewest_remote: fewest workers on other machines. Their number is always tuned, where there may be any.
 
     Attributes:
-        active: see above.
-        ceiling: most workers; may be lowered and raised again, for instance when memory allows fewer.
+        active, fewest_remote: see above.
+        ceiling: most workers on this machine; may be lowered and raised again, for instance when memory allows fewer.
         decisions: the latest ones, oldest first.
     """
 
-    def __init__(self, board: Board, cores: int, *, active: bool) -> None:
+    def __init__(self, board: Board, cores: int, *, active: bool, fewest_remote: int = 0) -> None:
         self._board = board
         self._cores = cores
-        self._tuner: Tuner | None = None
+        self._most_remote = len(board.workers) - board.first_remote
+        self.fewest_remote = fewest_remote
+        self._tuner: CrewTuner | None = None
         self._next = 0.0
         self._demand = Demand()
         self.active = active
         self.ceiling = board.first_remote
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED)
 
-    def look(self, now: float, workers: int, company: Callable[[], Mapping[int, int]]) -> int | None:
-        """Return another number of workers, or None. Costs a few µs for each worker, twice a second, and nothing in between.
+    def look(self, now: float, crew: Crew, company: Callable[[], Mapping[int, int]]) -> Crew | None:
+        """Return other numbers of workers, or None. Costs a few µs for each worker, twice a second, and nothing in between.
 
         Args:
             now: time.monotonic().
-            workers: that are wanted at present.
+            crew: workers that are wanted at present.
             company: returns, for each reader, the number of one of those that are handed the same batches.
         """
-        if not self.active:
+        if not (self.active or self._most_remote):
             self._tuner = None
             return None
         if now < self._next:
             return None
         self._next = now + _EVERY_S
-        self._tuner = self._tuner or Tuner(self._cores)
-        advice = self._tuner.observe(self._demand.moment(self._board, now, company()), workers, max(1, self.ceiling))
-        if advice is None:
+        limits = Limits(max(1, self.ceiling), self.fewest_remote, self._most_remote)
+        self._tuner = self._tuner or CrewTuner(self._cores, limits)
+        change = self._tuner.observe(self._demand.moment(self._board, now, company()), crew, limits, auto=self.active)
+        if change is None:
             return None
-        self.decisions.append(Decision(now, workers, advice.workers, advice.reason))
-        _log.info("workers %d → %d: %s", workers, advice.workers, advice.reason)
-        return advice.workers
+        after = change.crew
+        remote = after.local == crew.local
+        made = Decision(now, crew.remote, after.remote, change.reason, True) if remote else Decision(now, crew.local, after.local, change.reason)
+        self.decisions.append(made)
+        _log.info("%s %d → %d: %s", made.who, made.before, made.after, made.reason)
+        return after

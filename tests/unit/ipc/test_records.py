@@ -106,13 +106,13 @@ def test_a_record_is_written_as_a_whole(nbytes: int) -> None:
 
 
 def test_no_delivery_has_the_number_that_means_any() -> None:
-    from loader.supervise.schedule.sizing import TicketSizes
+    from loader.supervise.schedule.sizing import Hands, TicketSizes
     from loader.supervise.schedule.slot_contents import SlotContents
     from loader.supervise.schedule.slot_pool import SlotPool
     from loader.supervise.schedule.stream import Stream
     from tests.plans import sample_batches
 
-    slot = SlotContents(sample_batches(4, 4), SlotPool(2, 4), 1, None, TicketSizes(1)).begin(Stream(0, 0), 1e9, 1)
+    slot = SlotContents(sample_batches(4, 4), SlotPool(2, 4), 1, None, TicketSizes(1)).begin(Stream(0, 0), Hands(1, 1e9))
     assert slot is not None
     assert slot.delivery != r.ANY_BEFORE_TERM
 

@@ -145,3 +145,65 @@ def test_slots_for_workers_that_are_there_or_may_come_on_two_cores(
 )
 def test_ranks_have_their_share_of_the_slots_and_other_readers_leave_room_for_one_more(slots: int, readers: int, expected: int, quota: int) -> None:
     assert sizing.quota(slots, readers, expected) == quota
+
+
+HANDS = st.builds(sizing.Hands, local=st.integers(1, 64), row_ns=ROW_NS, remote=st.integers(1, 64), remote_row_ns=ROW_NS)
+
+
+@given(slot_rows=ROWS, hands=HANDS, slots=SLOTS, cores=CORES, row_bytes=st.integers(1, 10**8))
+def test_a_ticket_for_another_machine_is_30_ms_or_1_mib_unless_there_is_no_room(
+    slot_rows: int, hands: sizing.Hands, slots: int, cores: int, row_bytes: int
+) -> None:
+    local, remote = sizing.TicketSizes(cores, row_bytes=row_bytes).rows(slot_rows, hands, slots)
+    assert 1 <= remote <= slot_rows
+    assert (remote - 1) * hands.remote_row_ns <= 50_000_000
+    assert (remote - 1) * row_bytes <= sizing.REMOTE_TICKET_BYTES
+    filled = 2 * (hands.local * local + hands.remote * remote)
+    full = remote == slot_rows or (remote + 1) * hands.remote_row_ns >= 20_000_000 or remote * row_bytes >= sizing.REMOTE_TICKET_BYTES
+    assert full or remote == local or filled + 2 * hands.remote > (slots - 2) * slot_rows
+
+
+@given(slot_rows=ROWS, hands=HANDS, slots=SLOTS, cores=CORES)
+def test_local_tickets_are_as_if_there_were_no_other_machines(slot_rows: int, hands: sizing.Hands, slots: int, cores: int) -> None:
+    sizes = sizing.TicketSizes(cores)
+    alone = hands._replace(remote=0)
+    assert sizes.rows(slot_rows, hands, slots)[0] == sizes.rows(slot_rows, alone, slots)[0]
+    assert sizes.rows(slot_rows, alone, slots)[0] == sizing.ticket_rows(slot_rows, hands.row_ns, hands.local, slots, cores)
+
+
+@pytest.mark.parametrize(
+    ("slot_rows", "remote_row_ns", "row_bytes", "slots", "rows"),
+    [
+        (64, 20_000_000, 150_000, 34, 2),  # pictures of 20 ms: 40 ms
+        (64, 1_000_000, 150_000, 34, 7),  # of 1 ms: 1 MiB
+        (64, 1_000_000, 3_000, 34, 30),  # small ones of 1 ms: 30 ms
+        (64, 1_000_000, 3_000, 4, 8),  # the same where there are few slots: as many as a local worker gets
+        (4, 1_000, 30_000_000, 34, 1),  # volumes: one is more than 1 MiB
+    ],
+)
+def test_tickets_of_ordinary_batches_for_16_workers_on_other_machines(
+    slot_rows: int, remote_row_ns: float, row_bytes: int, slots: int, rows: int
+) -> None:
+    hands = sizing.Hands(2, 1_000_000.0, 16, remote_row_ns)
+    assert sizing.TicketSizes(2, row_bytes=row_bytes).rows(slot_rows, hands, slots)[1] == rows
+
+
+@pytest.mark.parametrize(
+    ("batch_rows", "row_ns", "row_bytes", "slots"),
+    [
+        (64, 20_000_000, 150_000, 1),  # 16 workers, two tickets each of 2 rows
+        (64, 1_000_000, 3_000, 16),  # of 30 rows
+        (1, 50_000_000, 30_000_000, 8),  # a row a batch: as many as 256 MiB hold
+        (16, 10_000, 3_000, 32),  # a ticket has several batches, which share a slot
+    ],
+)
+def test_slots_for_16_workers_on_other_machines(batch_rows: int, row_ns: int, row_bytes: int, slots: int) -> None:
+    assert sizing.remote_slots(batch_rows, row_ns, row_bytes, 16, batch_rows * row_bytes) == slots
+    assert sizing.remote_slots(batch_rows, row_ns, row_bytes, 0, batch_rows * row_bytes) == 0
+
+
+def test_small_batches_share_a_slot_that_is_a_ticket_for_another_machine() -> None:
+    sizes, alone = sizing.TicketSizes(2, row_bytes=3_000), sizing.Hands(2, 10_000.0)
+    assert sizes.batches(64, 16, alone) == sizing.batches_per_slot(64, 16, 10_000.0) == 9
+    assert sizes.batches(64, 16, alone._replace(remote=4, remote_row_ns=10_000.0)) == 21
+    assert sizes.batches(12, 16, alone._replace(remote=4, remote_row_ns=10_000.0)) == 12

@@ -6,13 +6,14 @@ import pytest
 
 from loader.ipc.board import Board, TrainerCell, WorkerCell, WorkerState
 from loader.measure.moments import Moment
+from loader.supervise.tuning.crew import Crew
 from loader.supervise.tuning.intervals import Intervals
 from loader.supervise.tuning.tuning import Tuning
 
 
-def simulated(seconds: float, *, active: bool) -> Tuning:
+def simulated(seconds: float, *, active: bool, local: int = 8) -> Tuning:
     """Return the tuning after a while with two workers, always at work on reads, and a trainer that always waits."""
-    board = Board(Board.create(8), 8)
+    board = Board(Board.create(8), local, 8 - local)
     tuning = Tuning(board, cores=2, active=active)
     for step in range(int(seconds * 4)):
         board.trainer[TrainerCell.WAIT_NS] += 250_000_000
@@ -22,7 +23,7 @@ def simulated(seconds: float, *, active: bool) -> Tuning:
             cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY
             cells[WorkerCell.SAMPLES] += 25
             cells[WorkerCell.BUSY_NS] += 250_000_000
-        tuning.look(100 + step / 4, 2, lambda: {0: 0})
+        tuning.look(100 + step / 4, Crew(2), lambda: {0: 0})
     return tuning
 
 
@@ -32,6 +33,13 @@ def test_decisions_are_kept_and_logged_with_their_reasons(caplog: pytest.LogCapt
     assert (decision.before, decision.after) == (2, 8)
     assert "the trainer waits 100% of the time" in decision.reason
     assert caplog.messages[0] == f"workers 2 → 8: {decision.reason}"
+
+
+def test_workers_on_other_machines_are_decided_about_also_where_the_number_of_local_ones_is_fixed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    decision = simulated(5, active=False, local=2).decisions[0]
+    assert (decision.before, decision.after, decision.who) == (0, 6, "remote workers")
+    assert caplog.messages[0] == f"remote workers 0 → 6: {decision.reason}"
 
 
 def test_what_is_switched_off_decides_nothing() -> None:
