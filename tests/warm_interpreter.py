@@ -1,4 +1,5 @@
-"""Runs in a process of its own: an interpreter that has imported what a supervisor imports, and forks whenever a test starts one.
+"""Runs in a process of its own: an interpreter that has imported what a supervisor imports, and a process that looks at far
+data, and forks whenever a test starts one.
 
 Nearly all of what the start of a supervisor costs is imports, which a fork has behind it (docs/measurements.md): also those of pytest and of what
 tests share, for sources and transforms that travel by their names, in the module of a test. The rest is as in a fresh interpreter: what follows `-c`
@@ -25,7 +26,7 @@ from typing import Any
 
 import numpy.random
 
-for _module in ("cloudpickle", "loader.supervise.boot", "tests.batches", "tests.conftest", "tests.processes"):
+for _module in ("cloudpickle", "loader.data.remote.scouting", "loader.supervise.boot", "tests.batches", "tests.conftest", "tests.processes"):
     importlib.import_module(_module)
 
 _CLONE_PARENT = 0x8000

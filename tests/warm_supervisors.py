@@ -1,4 +1,4 @@
-"""Supervisors that are forks of an interpreter that has done their imports, for tests that start hundreds of them in the process that runs tests.
+"""Supervisors, and processes that look at far data, as forks of an interpreter that has done their imports: tests start hundreds of them.
 
 Scripts, commands and everything else that has a process of its own start theirs as users do, and so do those
 of tests that are marked `cold`, and all where LOADER_TEST_COLD is set.
@@ -6,6 +6,7 @@ of tests that are marked `cold`, and all where LOADER_TEST_COLD is set.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -17,10 +18,11 @@ import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
+from loader.data.remote import scouting
 from loader.train.remote import launch
 from tests.conftest import ROOT
 
@@ -54,39 +56,43 @@ class WarmInterpreter:
         self._process.wait()
 
 
-class WarmSupervisor(subprocess.Popen):  # type: ignore[type-arg]
-    """What `subprocess.Popen` is to who starts a supervisor."""
+class WarmChild(subprocess.Popen):  # type: ignore[type-arg]
+    """What `subprocess.Popen` is to who starts a supervisor, or a process that looks at far data."""
 
     def __init__(
         self,
         interpreter: WarmInterpreter,
         arguments: list[str],
         *,
-        pass_fds: list[int],
-        stdin: int,
-        stdout: int,
-        stderr: int,
-        env: dict[str, str],
+        pass_fds: list[int] | None = None,
+        stdin: int | BinaryIO = subprocess.DEVNULL,
+        stdout: int = subprocess.PIPE,
+        stderr: int = 2,
+        env: dict[str, str] | None = None,
     ) -> None:
         self.args, self.stdin, self.stdout, self.stderr, self.returncode = arguments, None, None, None, None
         self._waitpid_lock = threading.Lock()
         self._child_created = False
+        more = pass_fds or []
         request = {
             "arguments": arguments[arguments.index("-c") + 1 :],
-            "environment": env,
-            "descriptors": [0, 1, 2, *pass_fds],
+            "environment": env or dict(os.environ),
+            "descriptors": [0, 1, 2, *more],
             "umask": _umask(),
             "cores": list(os.sched_getaffinity(0)),
             "limits": [(kind, resource.getrlimit(kind)) for kind in _LIMITS],
             "ignored": [number for number in signal.valid_signals() if signal.getsignal(number) is signal.SIG_IGN and number != signal.SIGPIPE],
             "blocked": list(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         }
-        with open(os.devnull) as nothing:
+        with contextlib.ExitStack() as ours:
             folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                self.pid = interpreter.fork(request, [folder, nothing.fileno(), stdout, stderr, *pass_fds])
-            finally:
-                os.close(folder)
+            ours.callback(os.close, folder)
+            read = ours.enter_context(open(os.devnull, "rb")) if stdin == subprocess.DEVNULL else stdin
+            if stdout == subprocess.PIPE:
+                reading, stdout = os.pipe()
+                self.stdout = os.fdopen(reading, "rb")
+                ours.callback(os.close, stdout)
+            self.pid = interpreter.fork(request, [folder, read if isinstance(read, int) else read.fileno(), stdout, stderr, *more])
         self._child_created = True
 
 
@@ -97,14 +103,15 @@ def _umask() -> int:
 
 
 def module(interpreter: WarmInterpreter) -> types.SimpleNamespace:
-    """Return what stands for the module `subprocess` where supervisors are started."""
+    """Return what stands for the module `subprocess` where such processes are started."""
 
     def start(arguments: list[str], **how: Any) -> subprocess.Popen[bytes]:
         if os.getpid() != interpreter.owner:  # a fork of the process that runs tests: the supervisor would not be its child
             return subprocess.Popen(arguments, **how)
-        return WarmSupervisor(interpreter, arguments, **how)
+        return WarmChild(interpreter, arguments, **how)
 
-    return types.SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)
+    names = {name: getattr(subprocess, name) for name in ("DEVNULL", "PIPE", "TimeoutExpired")}
+    return types.SimpleNamespace(Popen=start, **names)
 
 
 @pytest.fixture(scope="session")
@@ -120,4 +127,5 @@ def warm_interpreter() -> Iterator[WarmInterpreter | None]:
 @pytest.fixture(autouse=True)
 def warm_supervisors(request: pytest.FixtureRequest, warm_interpreter: WarmInterpreter | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if warm_interpreter is not None and not request.node.get_closest_marker("cold"):
-        monkeypatch.setattr(launch, "subprocess", module(warm_interpreter))
+        for starts in (launch, scouting):
+            monkeypatch.setattr(starts, "subprocess", module(warm_interpreter))
