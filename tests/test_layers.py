@@ -24,7 +24,7 @@ EVERYWHERE = {"config", "errors", "launcher", "lazy_names", "machine", "ray_work
 TORCHVISION = "data/transforms/libraries/torchvision_pipeline.py"
 ASKING_BELOW = {
     "data/sources/whole_pass.py": {"train"},  # `source.statistics()` and `source.shapes()`, in the user's process only
-    "data/remote/scouting.py": {"ipc"},  # memory files are made there only
+    "data/remote/scouting/scout.py": {"ipc"},  # memory files are made there only
     "data/sources/cached/cache_memory.py": {"ipc"},  # the same
 }
 
@@ -204,8 +204,8 @@ def test_sound_is_decoded_behind_one_door() -> None:
 
 
 def test_data_that_is_far_away_comes_by_one_door_for_each_library() -> None:
-    assert importers("obstore") == {"data/remote/obstore_store.py"}
-    assert importers("fsspec") == {"data/remote/fsspec_store.py"}
+    assert importers("obstore") == {"data/remote/stores/obstore_store.py"}
+    assert importers("fsspec") == {"data/remote/stores/fsspec_store.py"}
 
 
 def test_other_machines_are_reached_by_one_door() -> None:

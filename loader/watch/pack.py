@@ -10,7 +10,7 @@ import time
 import click
 
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.scouting import Scout
+from loader.data.remote.scouting.scout import Scout
 from loader.data.remote.urls import is_url
 from loader.data.sources.cached.column_files import column_name
 from loader.data.sources.source import Source

@@ -6,7 +6,7 @@ import os
 import tempfile
 
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.scouting import Scout
+from loader.data.remote.scouting.scout import Scout
 from loader.data.remote.urls import check_url, is_url
 
 

@@ -16,7 +16,7 @@ from loader import ByteFiles, ConfigError, Loader, NpyFiles, decode
 from loader.data.remote.fetch_cache.cache_choice import CacheChoice
 from loader.data.remote.fetch_cache.cache_folder import CLAIMS, LOG
 from loader.data.remote.fetch_cache.fetch_cache import HEADER_BYTES
-from loader.data.remote.gather import Gather
+from loader.data.remote.gathering.gather import Gather
 from loader.data.remote.objects import Span
 from loader.data.remote.options import StorageOptions
 from tests.batches import assert_same, copied, inline, take

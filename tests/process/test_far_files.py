@@ -31,10 +31,10 @@ from loader import (
     decode,
 )
 from loader import transforms as T
-from loader.data.remote import scouting
-from loader.data.remote.gather import Gather
+from loader.data.remote.gathering.gather import Gather
 from loader.data.remote.objects import Span
 from loader.data.remote.options import StorageOptions
+from loader.data.remote.scouting import scout
 from loader.errors import FetchError, PipelineError
 from tests.batches import assert_same, copied, inline, take
 from tests.processes import wait_until, workers_of
@@ -222,7 +222,7 @@ def test_a_store_that_refuses_requests_gets_fewer_at_a_time(npy_folder: Any, fro
 
 
 def test_what_hangs_while_a_source_is_made_is_asked_for_again(npy_folder: Any, front: StartFront, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scouting, "_REQUEST_S", 0.3)
+    monkeypatch.setattr(scout, "_REQUEST_S", 0.3)
     folder = npy_folder(6)
     served = front(folder, hang=1.0, only="HEAD /00000", attempts=1)
     assert len(NpyFiles(urls_of(served, folder))) == 6

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from loader import ConfigError, DataNotFoundError, DecodeError, Loader, NpyArrays, NpyFiles
-from loader.data.remote.scouting import Scout
+from loader.data.remote.scouting.scout import Scout
 from loader.data.sources.arrays import far_array
 from loader.errors import FetchError
 from loader.train.packing import far_pack
@@ -77,7 +77,7 @@ def test_a_call_that_was_interrupted_goes_on_where_it_was(source: NpyFiles, buck
     url = f"{bucket.endpoint}/packed"
     monkeypatch.setattr(far_pack, "_SMALL_BYTES", 0)  # each file is sent by itself
     bucket.set_faults(Faults(unavailable=1.0, only="PUT /packed/y.npy"))
-    monkeypatch.setattr("loader.data.remote.scouting._CHILD", CHILD_WITHOUT_PATIENCE)
+    monkeypatch.setattr("loader.data.remote.scouting.scout._CHILD", CHILD_WITHOUT_PATIENCE)
     with pytest.raises(FetchError, match=r"y\.npy"):
         pack(source, url, tmp_path / "scratch")
     monkeypatch.undo()
@@ -93,10 +93,11 @@ CHILD_WITHOUT_PATIENCE = """
 import sys
 import json
 sys.path[:] = json.loads(sys.stdin.buffer.readline())
-from loader.data.remote import obstore_store, scouting
+from loader.data.remote.scouting import child
+from loader.data.remote.stores import obstore_store
 obstore_store._TRIES_OF_A_PART = 1
-scouting._PATIENCE_S = 0.2
-scouting.answer()
+child._PATIENCE_S = 0.2
+child.answer()
 """
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.scouting import Scout
+from loader.data.remote.scouting.scout import Scout
 from loader.errors import FetchError
 from loader.train.keras.far_saves import FarSaves
 from tests.cli.commands import COMMAND, run_here

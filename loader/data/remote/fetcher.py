@@ -10,7 +10,7 @@ from loader.data.remote.options import StorageOptions
 
 if TYPE_CHECKING:
     from loader.data.remote.fetch_cache.cache_choice import CacheChoice
-    from loader.data.remote.gather import Gather
+    from loader.data.remote.gathering.gather import Gather
     from loader.data.remote.gathering.flights import Counts
 
 # Begun at once, over all workers. Batches leave in order, so one object that comes late holds up all of them: several times as many are begun as are
@@ -80,7 +80,7 @@ class Fetcher:
 
     def _opened(self) -> Gather:
         if self._gather is None:
-            from loader.data.remote.gather import Gather  # asyncio takes 50 ms to import
+            from loader.data.remote.gathering.gather import Gather  # asyncio takes 50 ms to import
 
             cache = None if self._cache is None else self._cache.open(self._options)
             self._gather = Gather(self._options, self.patience_s, min(self.rows, PER_PROCESS), 2 * self.rows, cache)

@@ -26,7 +26,7 @@ def local_copy(file: Any, options: StorageOptions) -> Iterator[Any]:
     import tempfile
 
     from loader.data.remote.objects import Span
-    from loader.data.remote.scouting import Scout
+    from loader.data.remote.scouting.scout import Scout
 
     url = check_url(file)
     content = Scout(options).content(Span(url))

@@ -19,7 +19,7 @@ from typing import Any
 from loader.data.remote.local_copies import path_below
 from loader.data.remote.objects import UNKNOWN_VERSION, Copy, Span
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.scouting import Scout
+from loader.data.remote.scouting.scout import Scout
 from loader.errors import DataNotFoundError, FetchError
 
 _NEWEST = "newest.json"

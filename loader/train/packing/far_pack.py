@@ -18,10 +18,10 @@ from typing import Any, Literal
 import numpy as np
 
 from loader.config import brief_size
-from loader.data.remote.listing import MISSING
+from loader.data.remote.scouting.lister import MISSING
 from loader.data.remote.objects import UNKNOWN_VERSION
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.scouting import Scout
+from loader.data.remote.scouting.scout import Scout
 from loader.data.remote.urls import check_url
 from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.arrays.packed import IDS, INDEX, Packed

@@ -14,7 +14,7 @@ import click
 
 from loader.config import mib
 from loader.data.remote.fetch_cache.cache_choice import CacheChoice
-from loader.data.remote.gather import Gather
+from loader.data.remote.gathering.gather import Gather
 from loader.data.remote.objects import Fetched, Span
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.urls import is_url

@@ -1,1 +1,1 @@
-"""What `gather` is made of: spans on their way, and the thread in which the loop runs that keeps them going."""
+"""Many requests on their way to one process: which begin when, how many are worth having, and when one is asked for again."""

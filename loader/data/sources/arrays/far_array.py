@@ -13,7 +13,7 @@ from loader.data.layout import c_strides
 from loader.data.remote.fetcher import Fetcher, rows_at_once
 from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Fetched, Span
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.scouting import Scout
+from loader.data.remote.scouting.scout import Scout
 from loader.data.rows import BadSample, Indices
 from loader.data.sources.arrays.array_column import ArrayColumn
 from loader.data.sources.arrays.far_rows import GAP_BYTES, FarRows

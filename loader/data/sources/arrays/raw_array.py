@@ -95,7 +95,7 @@ def _far(
 ) -> Sequence[StoredArray | Array]:
     """Return where the records of an object are, or the records. Raises DecodeError, DataNotFoundError, FetchError."""
     from loader.data.remote.objects import Span
-    from loader.data.remote.scouting import Scout
+    from loader.data.remote.scouting.scout import Scout
     from loader.data.sources.arrays.far_array import FarArray, at_once
 
     (first,) = Scout(options).contents([Span(url, 0, len(MAGIC))])

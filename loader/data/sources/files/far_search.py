@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loader.data.remote.listing import MISSING
+from loader.data.remote.scouting.lister import MISSING
 from loader.data.remote.objects import Objects
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.scouting import Scout
+from loader.data.remote.scouting.scout import Scout
 from loader.data.remote.urls import check_url, is_url, is_web, split
 from loader.data.sources.files.far_index import FoundUrls, of_unknown
 from loader.data.sources.files.file_listing import PathLike, example, path_text

@@ -22,10 +22,10 @@ from loader.config import brief_size
 from loader.data.remote.fetch_cache.cache_choice import CacheChoice
 from loader.data.remote.fetch_cache.fetch_cache import FetchCache
 from loader.data.remote.fetcher import Fetcher, rows_at_once
-from loader.data.remote.listing import MISSING
+from loader.data.remote.scouting.lister import MISSING
 from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Copy, Fetched, Objects, Span
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.scouting import Scout
+from loader.data.remote.scouting.scout import Scout
 from loader.data.remote.urls import check_url
 from loader.data.sources.files.far_search import FarSearch
 from loader.data.sources.lines.far_lines import FarLines

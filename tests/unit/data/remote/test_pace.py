@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loader.data.remote.pace import Pace, pause_s
-from loader.data.remote.retries import problem_of_status
+from loader.data.remote.gathering.pace import Pace, pause_s
+from loader.data.remote.stores.refusals import problem_of_status
 
 
 def test_pauses_grow_to_a_limit_and_are_spread() -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from loader.data.remote import scouting
 from loader.data.remote.objects import UNKNOWN_VERSION, Copy
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.scouting import Scout
+from loader.data.remote.scouting import scout, shown
+from loader.data.remote.scouting.scout import Scout
 from loader.errors import FetchError
 
 MANY = [f"s3://bucket/folder/object-{number:06d}" for number in range(20_000)]  # more than fits into a pipe
@@ -35,9 +35,9 @@ class Terminal(io.StringIO):
     ],
 )
 def test_how_a_child_that_gives_no_answer_ended_is_told(monkeypatch: pytest.MonkeyPatch, child: str, words: str) -> None:
-    monkeypatch.setattr(scouting, "_CHILD", child)
+    monkeypatch.setattr(scout, "_CHILD", child)
     if "hangs" in words:
-        monkeypatch.setattr(scouting, "_DYING_S" if "close" in child else "_SILENCE_S", 0.2)
+        monkeypatch.setattr(scout, "_DYING_S" if "close" in child else "_SILENCE_S", 0.2)
     with pytest.raises(FetchError, match=words):
         Scout(StorageOptions()).about(MANY)
 
@@ -49,8 +49,8 @@ def test_a_large_answer_ends_the_line_that_was_drawn_once(monkeypatch: pytest.Mo
         'rest = memoryview(b\'{"count": 0, "nbytes": 5000000}\\n\' + bytes(5_000_000))\n'
         "while rest: rest = rest[os.write(1, rest):]\n"
     )
-    monkeypatch.setattr(scouting, "_CHILD", body)
-    monkeypatch.setattr(scouting, "_SHOWN_AFTER_S", 0.0)
+    monkeypatch.setattr(scout, "_CHILD", body)
+    monkeypatch.setattr(shown, "_SHOWN_AFTER_S", 0.0)
     monkeypatch.setattr(sys, "stderr", Terminal())
     Scout(StorageOptions()).about(MANY)
     assert isinstance(sys.stderr, Terminal)
@@ -60,7 +60,7 @@ def test_a_large_answer_ends_the_line_that_was_drawn_once(monkeypatch: pytest.Mo
 def asked(question: dict[str, object]) -> subprocess.Popen[str]:
     """Return a child that has got a question and nobody who listens to it."""
     child = subprocess.Popen(
-        [sys.executable, "-c", scouting._CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", scout._CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -72,7 +72,7 @@ def asked(question: dict[str, object]) -> subprocess.Popen[str]:
 
 def test_a_child_ends_without_a_word_when_nobody_listens_any_more() -> None:
     url = "http://127.0.0.1:9/x"  # where nobody answers
-    with asked({"what": "about", "url": url, "more": [[url]]}) as child:
+    with asked({"what": "about", "given": [url]}) as child:
         assert child.stderr is not None
         assert child.stderr.read() == ""
     assert child.returncode == 1

@@ -28,8 +28,8 @@ from loader.data.remote.gathering.flights import Counts, Flight, State, check, l
 from loader.data.remote.gathering.loop_thread import LoopThread
 from loader.data.remote.objects import Fetched, Problem, Span
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.pace import Pace, pause_s
-from loader.data.remote.stores import Stores
+from loader.data.remote.gathering.pace import Pace, pause_s
+from loader.data.remote.stores.stores import Stores
 from loader.errors import ConfigError, DataNotFoundError, FetchError
 
 _log = logging.getLogger("loader.worker")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Facts, Fetched, Problem, version_of
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.retries import problem_of_status
+from loader.data.remote.stores.refusals import problem_of_status
 from loader.errors import ConfigError
 
 _AT_ONCE = 32  # requests, each in a thread that waits for it: one of `concurrent.futures` would be waited for at the end of the process

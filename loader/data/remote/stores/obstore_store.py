@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from loader.data.remote.objects import Facts, Fetched, Problem, version_of
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.retries import problem_of_status
+from loader.data.remote.stores.refusals import problem_of_status
 from loader.errors import ConfigError
 
 # What users of pandas and s3fs know these options as.

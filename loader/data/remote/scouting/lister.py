@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Copy, Facts, Fetched, Problem, Span, Store
-from loader.data.remote.pace import pause_s
-from loader.data.remote.stores import Stores
+from loader.data.remote.gathering.pace import pause_s
+from loader.data.remote.stores.stores import Stores
 from loader.errors import DataNotFoundError, FetchError
 
 _AT_ONCE = 64
