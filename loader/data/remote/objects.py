@@ -11,6 +11,8 @@ import numpy as np
 from loader.data.rows import Indices
 
 UNKNOWN_SIZE = -1
+MISSING = -2
+"""Size of an object that does not exist."""
 UNKNOWN_VERSION = 0
 
 

@@ -18,8 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from loader.config import brief_size
-from loader.data.remote.scouting.lister import MISSING
-from loader.data.remote.objects import UNKNOWN_VERSION
+from loader.data.remote.objects import MISSING, UNKNOWN_VERSION
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.scouting.scout import Scout
 from loader.data.remote.urls import check_url

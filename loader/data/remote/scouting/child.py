@@ -11,7 +11,7 @@ from typing import Any
 from loader.data.remote.objects import Copy, Span
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.scouting.answers import Answer, pack_contents, pack_facts
-from loader.data.remote.scouting.lister import Lister
+from loader.data.remote.scouting.errands import Errands
 from loader.data.remote.stores.stores import Stores
 from loader.errors import LoaderError
 
@@ -34,38 +34,33 @@ def answer() -> None:
 async def _answer(asked: dict[str, Any]) -> Answer:
     only_asks = asked["what"] in ("below", "about")
     stores = Stores(StorageOptions(asked["options"]), asked["request_s"] if only_asks else _PATIENCE_S)
-    known = 0
-
-    def tell(count: int) -> None:
-        nonlocal known
-        known = count
+    errands = Errands(stores, _PATIENCE_S)
 
     async def live() -> None:
         while True:
-            _write({"known": known})
+            _write({"known": errands.known, "trouble": errands.trouble})
             await asyncio.sleep(_SIGN_OF_LIFE_S)
 
     alive = asyncio.get_running_loop().create_task(live())
-    lister = Lister(stores, _PATIENCE_S, tell)
     try:
-        return await _asked(lister, asked["what"], asked["given"])
+        return await _asked(errands, asked["what"], asked["given"])
     finally:
         alive.cancel()
 
 
-async def _asked(lister: Lister, what: str, given: Any) -> Answer:
+async def _asked(errands: Errands, what: str, given: Any) -> Answer:
     """Do what is asked for, with what was given for it."""
     match what:
         case "below":
-            return pack_facts(await lister.below(given))
+            return pack_facts(await errands.below(given))
         case "about":
-            return pack_facts(await lister.about(given))
+            return pack_facts(await errands.about(given))
         case "contents":
-            return pack_contents(await lister.contents([Span(*fields) for fields in given]))
+            return pack_contents(await errands.contents([Span(*fields) for fields in given]))
         case "bring":
-            await lister.bring([Copy(*fields) for fields in given])
+            await errands.bring([Copy(*fields) for fields in given])
         case "send":
-            await lister.send(given)
+            await errands.send(given)
         case _:
             raise ValueError(what)
     return {"nbytes": 0}, b""

@@ -80,7 +80,8 @@ class Scout:
         check_library(url)
         question = {"what": what, "given": given, "options": self.options.values(), "request_s": _REQUEST_S}
         with _written([sys.path, question]) as file:
-            child = subprocess.Popen([sys.executable, "-c", _CHILD], stdin=file, stdout=subprocess.PIPE)
+            # Ctrl-C is for this process, which ends the child; whatever else ends it, the child can't write any more, and ends.
+            child = subprocess.Popen([sys.executable, "-c", _CHILD], stdin=file, stdout=subprocess.PIPE, start_new_session=True)
         assert child.stdout is not None
         try:
             return _receive(child, child.stdout.fileno(), Shown(url, "bytes" if what == "bring" else "objects"))
@@ -120,7 +121,7 @@ def _receive(child: subprocess.Popen[bytes], pipe: int, shown: Shown) -> Answer:
         while (end := text.find(b"\n")) >= 0:
             line = json.loads(text[:end])
             if "known" in line:
-                shown.update(line["known"])
+                shown.update(line["known"], line["trouble"])
                 del text[: end + 1]
                 continue
             shown.end()

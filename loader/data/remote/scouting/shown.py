@@ -22,16 +22,17 @@ class Shown:
         self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._drawn = False
 
-    def update(self, known: int) -> None:
-        """So many are known."""
+    def update(self, known: int, trouble: str) -> None:
+        """So many are known; `trouble`: why a request failed that is tried again."""
         now = time.monotonic()
-        if now < self._next_s or not known:
+        if now < self._next_s or not (known or trouble):
             return
+        words = f"{self.url}: {known:,} {self._what} so far" + (f"; {trouble}; it is tried again" if trouble else "")
         if self._terminal:
-            print(f"\r{self.url}: {known:,} {self._what} so far", end="", file=sys.stderr, flush=True)
+            print(f"\r\33[K{words}", end="", file=sys.stderr, flush=True)
             self._drawn = True
         else:
-            _log.info("%s: %d %s so far", self.url, known, self._what)
+            _log.log(logging.WARNING if trouble else logging.INFO, "%s", words)
         self._next_s = now + (_EVERY_S if self._terminal else 10 * _EVERY_S)
 
     def end(self) -> None:

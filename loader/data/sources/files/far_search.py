@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loader.data.remote.scouting.lister import MISSING
-from loader.data.remote.objects import Objects
+from loader.data.remote.objects import MISSING, Objects
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.scouting.scout import Scout
 from loader.data.remote.urls import check_url, is_url, is_web, split

@@ -22,8 +22,7 @@ from loader.config import brief_size
 from loader.data.remote.fetch_cache.cache_choice import CacheChoice
 from loader.data.remote.fetch_cache.fetch_cache import FetchCache
 from loader.data.remote.fetcher import Fetcher, rows_at_once
-from loader.data.remote.scouting.lister import MISSING
-from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Copy, Fetched, Objects, Span
+from loader.data.remote.objects import MISSING, UNKNOWN_SIZE, UNKNOWN_VERSION, Copy, Fetched, Objects, Span
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.scouting.scout import Scout
 from loader.data.remote.urls import check_url

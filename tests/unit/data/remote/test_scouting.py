@@ -45,7 +45,7 @@ def test_how_a_child_that_gives_no_answer_ended_is_told(monkeypatch: pytest.Monk
 def test_a_large_answer_ends_the_line_that_was_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     body = (
         "import os\n"
-        "os.write(1, b'{\"known\": 7}\\n')\n"
+        'os.write(1, b\'{"known": 7, "trouble": ""}\\n\')\n'
         'rest = memoryview(b\'{"count": 0, "nbytes": 5000000}\\n\' + bytes(5_000_000))\n'
         "while rest: rest = rest[os.write(1, rest):]\n"
     )
@@ -54,14 +54,31 @@ def test_a_large_answer_ends_the_line_that_was_drawn_once(monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "stderr", Terminal())
     Scout(StorageOptions()).about(MANY)
     assert isinstance(sys.stderr, Terminal)
-    assert sys.stderr.getvalue() == "\rs3://bucket/folder/object-000000: 7 objects so far\n"
+    assert sys.stderr.getvalue() == "\r\33[Ks3://bucket/folder/object-000000: 7 objects so far\n"
+
+
+def test_why_nothing_comes_is_told_while_it_is_tried_again(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    body = """import os; os.write(1, b'{"known": 0, "trouble": "no connection"}\\n{"count": 0, "nbytes": 0}\\n')"""
+    monkeypatch.setattr(scout, "_CHILD", body)
+    monkeypatch.setattr(shown, "_SHOWN_AFTER_S", 0.0)
+    with caplog.at_level("WARNING", logger="loader.data"):
+        Scout(StorageOptions()).about(MANY[:1])
+    assert [record.getMessage() for record in caplog.records] == [f"{MANY[0]}: 0 objects so far; no connection; it is tried again"]
+
+
+def test_a_child_does_not_get_the_control_c_of_whoever_has_asked(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """It would print a traceback, and is ended anyway."""
+    body = """import os; os.write(1, b'{"known": %d, "trouble": ""}\\n{"count": 0, "nbytes": 0}\\n' % (1 + (os.getsid(0) == os.getpid())))"""
+    monkeypatch.setattr(scout, "_CHILD", body)
+    monkeypatch.setattr(shown, "_SHOWN_AFTER_S", 0.0)
+    with caplog.at_level("INFO", logger="loader.data"):
+        Scout(StorageOptions()).about(MANY[:1])
+    assert [record.getMessage() for record in caplog.records] == [f"{MANY[0]}: 2 objects so far"]
 
 
 def asked(question: dict[str, object]) -> subprocess.Popen[str]:
     """Return a child that has got a question and nobody who listens to it."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", scout._CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    child = subprocess.Popen([sys.executable, "-c", scout._CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdout.close()

@@ -1,4 +1,7 @@
-"""What a store has below a folder: many lists at a time, of sub-folders, as each list alone brings a thousand objects a request. For one process."""
+"""What a child does for whoever has asked it: it lists folders, looks at objects, fetches and writes them, many at a time. What fails is tried again.
+
+A list brings a thousand objects a request, one after the other. So sub-folders are listed at the same time, each by itself.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +11,35 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Copy, Facts, Fetched, Problem, Span, Store
 from loader.data.remote.gathering.pace import pause_s
+from loader.data.remote.objects import MISSING, UNKNOWN_SIZE, UNKNOWN_VERSION, Copy, Facts, Fetched, Problem, Span, Store
 from loader.data.remote.stores.stores import Stores
 from loader.errors import DataNotFoundError, FetchError
 
 _AT_ONCE = 64
 _PART_BYTES = 8 * 2**20  # of a large object: each comes by a request of its own, whose time is limited
 _PARTS_AT_ONCE = 8
-MISSING = -2
-"""Size of an object that does not exist."""
 
 Result = TypeVar("Result")
 
 
-class Lister:
-    """Asks the stores what they have.
+class Errands:
+    """Asks stores, for one process.
 
     Args:
         stores: to ask.
         patience_s: for how long what fails is tried again.
-        tell: is told how many objects are known, or how many bytes have been brought, whenever there are more.
+
+    Attributes:
+        known: how many objects are known, or bytes have been brought.
+        trouble: why the latest request failed, which is tried again; empty if it has not.
     """
 
-    def __init__(self, stores: Stores, patience_s: float, tell: Callable[[int], None]) -> None:
+    def __init__(self, stores: Stores, patience_s: float) -> None:
+        self.known = 0
+        self.trouble = ""
         self._stores = stores
         self._patience_s = patience_s
-        self._tell = tell
-        self._found = 0
         self._chance = random.Random()
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
@@ -56,7 +60,7 @@ class Lister:
                 if unlike or versions.setdefault(copy.url, fetched.version) != fetched.version:
                     raise FetchError(copy.url, f"is not the object of {copy.size:,} bytes that was to be fetched; it has been changed")
                 _write(copy, start, fetched.content)
-            self._count(end - start)
+            self.known += end - start
 
         for copy in copies:
             open(copy.path, "wb").close()
@@ -93,29 +97,25 @@ class Lister:
             facts = await self._persist(store, url, lambda: store.facts(place.key))
         except DataNotFoundError:
             return Facts(url, MISSING, UNKNOWN_VERSION)
-        self._count(1)
+        self.known += 1
         return Facts(url, facts.size, facts.version)
 
     async def _send(self, path: str, url: str) -> None:
         store, place = self._stores.find(url)
         await self._persist(store, url, lambda: store.put(place.key, path))
-        self._count(1)
+        self.known += 1
 
     async def _walk(self, store: Store, url: str, key: str) -> list[Facts]:
         found, complete = await self._persist(store, url, lambda: store.tree(key))
         if not complete:
             folders, beside = await self._persist(store, url, lambda: store.children(key))
             if folders:
-                self._count(len(beside))
+                self.known += len(beside)
                 below = await asyncio.gather(*(self._walk(store, url, folder) for folder in folders))
                 return beside + [each for some in below for each in some]
             found = beside
-        self._count(len(found))
+        self.known += len(found)
         return found
-
-    def _count(self, more: int) -> None:
-        self._found += more
-        self._tell(self._found)
 
     async def _persist(self, store: Store, url: str, ask: Callable[[], Awaitable[Result]]) -> Result:
         """Return what `ask` does, trying again what may pass."""
@@ -124,13 +124,17 @@ class Lister:
         async with self._turns:
             while True:
                 try:
-                    return await ask()
+                    answer = await ask()
                 except Exception as error:
                     problem = store.problem(error)
+                else:
+                    self.trouble = ""
+                    return answer
                 failures += 1
                 wait_s = pause_s(failures, self._chance.random())
                 if not problem.passes or time.monotonic() + wait_s > deadline:
                     raise _error(url, problem, failures)
+                self.trouble = problem.words
                 await asyncio.sleep(wait_s)
 
 
