@@ -10,8 +10,8 @@ from loader.data.remote.options import StorageOptions
 
 if TYPE_CHECKING:
     from loader.data.remote.fetch_cache.cache_choice import CacheChoice
-    from loader.data.remote.gathering.gather import Gather
     from loader.data.remote.gathering.flights import Counts
+    from loader.data.remote.gathering.gather import Gather
 
 # Begun at once, over all workers. Batches leave in order, so one object that comes late holds up all of them: several times as many are begun as are
 # on their way, and one that has to be asked for a second or a third time still comes before it is needed (docs/measurements.md).
@@ -57,6 +57,10 @@ class Fetcher:
         """Return a span, once it is there; its content is a memoryview. Raises FetchError, DataNotFoundError."""
         content, size, version = self._opened().take(span)
         return Fetched(memoryview(content), size, version)
+
+    def keeps(self, span: Span) -> bool:
+        """Return whether a span is in the cache, or would be kept there if it came."""
+        return self._cache is not None and self._opened().keeps(span)
 
     @property
     def may_fill(self) -> bool:

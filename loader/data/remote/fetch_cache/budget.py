@@ -10,6 +10,7 @@ Between looking and adding others may add as well. So a cache exceeds its limit 
 from __future__ import annotations
 
 import os
+import threading
 
 import numpy as np
 
@@ -18,7 +19,7 @@ _READ_BYTES = 1 << 20
 
 
 class Budget:
-    """What may still be added.
+    """What may still be added. Any thread may ask.
 
     Args:
         path: of the log, which is made if it is missing.
@@ -32,16 +33,18 @@ class Budget:
         self._fd = os.open(path, flags | os.O_CLOEXEC, 0o666)
         self._read = 0
         self._used = 0
+        self._reading = threading.Lock()
 
     def used(self) -> int:
         """Return how many bytes the cache holds."""
-        while piece := os.pread(self._fd, _READ_BYTES, self._read):
-            whole = piece[: len(piece) // _RECORD.itemsize * _RECORD.itemsize]
-            self._used += int(np.frombuffer(whole, _RECORD).sum())
-            self._read += len(whole)
-            if len(whole) < _READ_BYTES:
-                break
-        return self._used
+        with self._reading:
+            while piece := os.pread(self._fd, _READ_BYTES, self._read):
+                whole = piece[: len(piece) // _RECORD.itemsize * _RECORD.itemsize]
+                self._used += int(np.frombuffer(whole, _RECORD).sum())
+                self._read += len(whole)
+                if len(whole) < _READ_BYTES:
+                    break
+            return self._used
 
     def fits(self, nbytes: int) -> bool:
         """Return whether so much may be added."""

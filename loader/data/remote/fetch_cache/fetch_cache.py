@@ -39,7 +39,7 @@ _log = logging.getLogger("loader.cache")
 
 
 class FetchCache:
-    """A folder of fetched spans, for one process. `has`, `holds` and `read` may be called by another thread than the others.
+    """A folder of fetched spans, for one process. `has`, `holds`, `takes` and `read` may be called by another thread than the others.
 
     Whoever fetches for it closes it: `loader.data.remote.gathering.gather.Gather`.
 

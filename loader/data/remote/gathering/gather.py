@@ -26,9 +26,9 @@ from loader.data.remote.fetch_cache.fetch_cache import FetchCache
 from loader.data.remote.gathering.depth import Depth
 from loader.data.remote.gathering.flights import Counts, Flight, State, check, late
 from loader.data.remote.gathering.loop_thread import LoopThread
+from loader.data.remote.gathering.pace import Pace, pause_s
 from loader.data.remote.objects import Fetched, Problem, Span
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.gathering.pace import Pace, pause_s
 from loader.data.remote.stores.stores import Stores
 from loader.errors import ConfigError, DataNotFoundError, FetchError
 
@@ -115,6 +115,10 @@ class Gather:
             raise flight.error
         assert flight.result is not None
         return flight.result
+
+    def keeps(self, span: Span) -> bool:
+        """Return whether the cache has a span, or would keep it."""
+        return self._cache is not None and (self._cache.takes(span) or self._cache.holds(span))
 
     @property
     def idle(self) -> bool:

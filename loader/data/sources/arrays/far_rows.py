@@ -1,11 +1,12 @@
 """Rows that are ranges of objects, fetched many at the same time, and neighbours together.
 
 Without a cache, rows that are wanted at the same time and lie close to each other come by one request. With a cache, each request brings a block,
-which always holds the same rows: what was kept is found by the range that it was fetched as.
+which always holds the same rows: what was kept is found by the range that it was fetched as. Of blocks that a full cache lacks, only the rows come.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -62,7 +63,7 @@ class FarRows:
     def will_read(self, indices: Indices, reader: int = 0) -> None:
         """Begin to fetch rows that this process will read, and don't wait for them."""
         known = self._pieces[reader]
-        cut = self._cut([row for row in np.unique(indices).tolist() if row not in known])
+        cut = self._cut([row for row in np.unique(indices).tolist() if row not in known], self.fetcher.keeps)
         for span, rows in cut:
             piece = _Piece(span)
             for begun in self._pieces:
@@ -73,8 +74,8 @@ class FarRows:
         self.fetcher.begin(span for span, _ in cut)
 
     def spans(self, indices: Indices) -> list[Span]:
-        """Return what is fetched for rows."""
-        return [span for span, _ in self._cut(np.unique(indices).tolist())]
+        """Return what is fetched for rows, if all of it may be kept."""
+        return [span for span, _ in self._cut(np.unique(indices).tolist(), lambda block: True)]
 
     def take(self, row: int, reader: int = 0) -> tuple[memoryview, int]:
         """Return a part of an object that holds a row, and where it begins there. Raises FetchError, DataNotFoundError."""
@@ -85,19 +86,28 @@ class FarRows:
             piece.content = self.fetcher.fetch(piece.span).content
         return piece.content, piece.span.start
 
-    def _cut(self, rows: list[int]) -> list[tuple[Span, list[int]]]:
-        """Return what is fetched for rows, which are in ascending order, and the rows of each."""
+    def _cut(self, rows: list[int], keeps: Callable[[Span], bool]) -> list[tuple[Span, list[int]]]:
+        """Return what is fetched for rows, which are in ascending order, and the rows of each; `keeps`: whether a block is worth fetching whole."""
         made: list[tuple[Span, list[int]]] = []
+        block = None  # what was added last, if it is one
         for row in rows:
             part, number = self._places.locate(row)
-            block = self._places.block(part, number)
-            span = self._places.span(part, *(block or (number, number)))
-            before = made[-1][0] if made else None
-            if before is None or (before != span if block else not _are_neighbours(before, span)):
-                made.append((span, [row]))
-                continue
-            made[-1] = (span._replace(start=before.start), made[-1][1])
-            made[-1][1].append(row)
+            bounds = self._places.block(part, number)
+            whole = None if bounds is None else self._places.span(part, *bounds)
+            if whole is not None and whole == block:
+                made[-1][1].append(row)
+            elif whole is not None and keeps(whole):
+                block = whole
+                made.append((whole, [row]))
+            else:
+                span = self._places.span(part, number, number)
+                if made and block is None and _are_neighbours(made[-1][0], span):
+                    before, together = made.pop()
+                    together.append(row)
+                    made.append((span._replace(start=before.start), together))
+                else:
+                    made.append((span, [row]))
+                block = None
         return made
 
     def __getstate__(self) -> dict[str, Any]:

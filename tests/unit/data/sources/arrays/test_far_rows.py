@@ -33,6 +33,10 @@ class Recorded:
     def __init__(self) -> None:
         self.begun: list[tuple[int, int]] = []
         self.fetched: list[Span] = []
+        self.kept: list[int] | None = None  # where the blocks begin that a full cache has; None: it has room
+
+    def keeps(self, span: Span) -> bool:
+        return self.kept is None or span.start - OFFSET in self.kept
 
     def begin(self, spans: Iterable[Span]) -> None:
         self.begun += [(span.start - OFFSET, (span.end or 0) - OFFSET) for span in spans]
@@ -86,6 +90,18 @@ def test_a_cache_gets_the_same_blocks_whatever_is_wanted() -> None:
     assert [(span.start, span.end) for _, spans in column.far_spans(np.arange(0, 400, 9)) for span in spans] == [
         (OFFSET, OFFSET + 16_300), (OFFSET + 16_300, OFFSET + 32_600), (OFFSET + 32_600, OFFSET + 48_900),
     ]  # fmt: skip
+
+
+def test_of_blocks_that_a_full_cache_lacks_only_the_rows_come() -> None:
+    (column,), recorded = columns([array("s3://b/x", 1000, 100, cached=True)])
+    recorded.kept = [16_300]
+    wanted = np.array([5, 6, 164, 300, 326, 900])
+    column.will_read(wanted)
+    assert recorded.begun == [(500, 700), (16_300, 32_600), (32_600, 32_700), (90_000, 90_100)]
+    out = np.empty((len(wanted), 100), np.uint8)
+    column.read(wanted, out)
+    assert out[:, 0].tolist() == [row * 100 % 256 for row in wanted.tolist()]
+    assert len(recorded.fetched) == 4
 
 
 def test_large_rows_are_blocks_of_their_own() -> None:
