@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ PART_BYTES = 8 * 2**20
 """Of an object that becomes a file: a large one comes in parts, many at a time."""
 
 _LIST = ".fetched.jsonl"
+_LONGEST_NAME = 255  # bytes of a file's name
 
 
 class Into(Protocol):
@@ -89,7 +91,7 @@ class IntoFiles:
         folder: is made if it is not there.
 
     Raises:
-        ConfigError: an object has a name that can't be one of a file in the folder.
+        ConfigError: an object has a name that can't be one of a file in the folder, or two would become the same file.
     """
 
     def __init__(self, index: FarIndex, folder: str) -> None:
@@ -97,9 +99,11 @@ class IntoFiles:
         self.full = False
         self._index = index
         self._folder = folder
-        self._numbers = {index.path(number): number for number in range(len(index))}
-        for url in self._numbers:
-            self._path(url)
+        urls: dict[str, str] = {}  # by the path of the file
+        for url in map(index.path, range(len(index))):
+            before = urls.setdefault(self._path(url), url)
+            if before != url:
+                raise _no_file(url, folder, f"it would be the same one as that of {before}")
         os.makedirs(folder, exist_ok=True)
         self._versions = self._listed()
         self._part: tuple[str, int] = ("", -1)  # the file that is being written, and its descriptor
@@ -155,13 +159,21 @@ class IntoFiles:
     def _path(self, url: str) -> str:
         path = path_below(self._folder, self._name(url))
         if path is None:
-            raise ConfigError(
-                f"{url} can't become a file in {self._folder}: its name leads elsewhere. What to do: fetch into a cache, without --files"
-            )
+            raise _no_file(url, self._folder, "its name leads elsewhere")
+        if any(len(os.fsencode(name)) > _LONGEST_NAME for name in path.split("/")):
+            raise _no_file(url, self._folder, f"its name is longer than the {_LONGEST_NAME} bytes that a file's may have")
         return path
 
     def _part_path(self, span: Span) -> str:
-        return f"{self._path(span.url)}.{span.version:x}.part"
+        folder, name = os.path.split(self._path(span.url))
+        ending = f".{span.version:x}.part"
+        if len(os.fsencode(name + ending)) > _LONGEST_NAME:
+            name = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
+        return os.path.join(folder, name + ending)
+
+
+def _no_file(url: str, folder: str, why: str) -> ConfigError:
+    return ConfigError(f"{url} can't become a file in {folder}: {why}. What to do: fetch into a cache, without --files")
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
