@@ -134,7 +134,7 @@ def test_another_bucket_is_reached_by_storage_options_alone(npy_folder: Any, s3_
     }
     with Loader(NpyFiles(s3_bucket.url, storage_options=options), 3, workers=1) as loader:
         assert_same(take(loader), inline(NpyFiles(folder), 3))
-    with pytest.raises(FetchError, match=r"access is denied \(403\)"):
+    with pytest.raises(FetchError, match=r"the secret does not fit the key \(403 SignatureDoesNotMatch\)"):
         NpyFiles(s3_bucket.url, storage_options={**options, "aws_secret_access_key": "wrong"})
 
 

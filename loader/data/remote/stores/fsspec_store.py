@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from loader.data.remote.objects import UNKNOWN_SIZE, UNKNOWN_VERSION, Facts, Fetched, Problem, version_of
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.stores.refusals import problem_of_status
+from loader.data.remote.stores.refusals import refusal
 from loader.errors import ConfigError
 
 _AT_ONCE = 32  # requests, each in a thread that waits for it: one of `concurrent.futures` would be waited for at the end of the process
@@ -92,12 +92,12 @@ class FsspecStore:
     def problem(self, error: BaseException) -> Problem:
         """Return why a request failed. Messages of libraries may hold credentials, so they are not passed on."""
         if isinstance(error, FileNotFoundError):
-            return problem_of_status(404)
+            return refusal(404)
         if isinstance(error, PermissionError):
-            return problem_of_status(403)
+            return refusal(403)
         status = getattr(error, "status", getattr(error, "code", None))
         if isinstance(status, int) and 400 <= status < 600:
-            return problem_of_status(status)
+            return refusal(status)
         return Problem(f"fsspec raised {type(error).__name__}", passes=not isinstance(error, _LASTING))
 
     async def _run(self, call: Callable[[], Result]) -> Result:

@@ -6,15 +6,16 @@ obstore works in threads of its own, which a fork does not have: what was made b
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 from loader.data.remote.objects import Facts, Fetched, Problem, version_of
 from loader.data.remote.options import StorageOptions
-from loader.data.remote.stores.refusals import problem_of_status
+from loader.data.remote.stores.obstore_errors import problem_of
+from loader.data.remote.stores.pinned import Pinned
 from loader.errors import ConfigError
 
 # What users of pandas and s3fs know these options as.
@@ -28,20 +29,25 @@ _ENVIRONMENT = {"TOKIO_WORKER_THREADS": "1", "RUST_MIN_STACK": "524288"}
 
 _PAGE = 1000  # objects in one answer
 
-# Of an object that is written.
+# Of an object that is written: at 1.5 Mbit/s, the parts that are on their way together take as long as each of them may.
 _PART_BYTES = 8 * 2**20
 _MOST_PARTS = 9_000  # S3 takes 10,000
+_PARTS_AT_ONCE = 4
+_PART_S = 180.0
 _TRIES_OF_A_PART = 8
-_TRIED_S = 180.0
+_TRIED_S = 600.0
 
 _CONNECT_S = 10
+_WHOLE_BYTES = 16 * 2**20
+_NO_RETRIES = {"max_retries": 0}  # `gather` knows what else is on its way, and tries again
+_RETRIES_OF_A_PAGE = {
+    "max_retries": 4,
+    "retry_timeout": timedelta(seconds=45),
+    "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=1), "base": 2},
+}
+_NO_HEADERS: Mapping[str, str] = {}
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT", "STORAGE_EMULATOR_HOST")
-_STATUS = re.compile(r"status code: (\d{3})")
-_KIND = re.compile(r"kind: (Connect|Timeout|Interrupted)\b")
-_KINDS = {"Connect": "no connection", "Timeout": "no answer in time", "Interrupted": "the connection was cut off"}
-_DNS = ("dns error", "failed to lookup address", "Name or service not known")
-_METADATA = ("169.254.169.254", "metadata.google.internal", "/latest/api/token")
 
 
 def check_obstore() -> None:
@@ -76,78 +82,81 @@ class ObstoreStore:
         self._web = base.startswith("http")
         config, client = _config_of(options.values())
         client.setdefault("connect_timeout", timedelta(seconds=min(_CONNECT_S, patience_s)))
-        client["timeout"] = timedelta(seconds=patience_s)
         if _is_plain(base, config):
             client.setdefault("allow_http", True)
         others = {} if self._web else {"config": config}
 
-        def opened(tries: int, timeout_s: float) -> Any:
-            retries: Any = {"max_retries": tries - 1, "retry_timeout": timedelta(seconds=timeout_s)}
+        def opened(timeout_s: float = patience_s, retries: Any = _NO_RETRIES, headers: Mapping[str, str] = _NO_HEADERS) -> Any:
+            asking = {**client, "timeout": timedelta(seconds=timeout_s), "default_headers": {**client.get("default_headers", {}), **headers}}
             made = cast(Any, store.HTTPStore if self._web else store)
-            return made.from_url(base, client_options=client, retry_config=retries, **others)
+            return made.from_url(base, client_options=asking, retry_config=retries, **others)
 
         self._opened = opened
         try:
-            self._store = opened(1, patience_s)  # `gather` knows what else is on its way, and tries again
+            self._store = opened()
         except Exception as error:
             words = str(error).partition("\n")[0]
             raise ConfigError(
                 f"{base} can't be opened: {words}. What to do: check storage_options= ({', '.join(options.values()) or 'none'})"
             ) from None
+        self._pinned = Pinned(obstore, lambda headers: opened(headers=headers))
+
+    @cached_property
+    def _lists(self) -> Any:
+        """The store that lists: a list of many pages would hardly come to its end if it began anew with each request that fails."""
+        return self._opened(retries=_RETRIES_OF_A_PAGE)
 
     async def fetch(self, key: str, start: int, end: int | None) -> Fetched:
         """Return a range of an object."""
-        asked: Any = {} if end is None else {"range": (start, end)}
-        result = await self._obstore.get_async(self._store, key, options=asked)
-        meta = result.meta
-        content = await result.bytes_async()
-        return Fetched(content, meta["size"], version_of(meta["e_tag"], meta["last_modified"]))
+        if end is None:
+            return await _fetched(await self._obstore.get_async(self._store, key))
+        if (pinned := await self._pinned.fetch(key, start, end)) is not None:
+            return pinned
+        try:
+            result = await self._obstore.get_async(self._store, key, options={"range": (start, end)})
+        except self._obstore.exceptions.NotSupportedError:  # the server sends whole objects only: well for the beginning of a small one
+            whole = None if start else await self._obstore.get_async(self._store, key)
+            if whole is None or whole.meta["size"] > _WHOLE_BYTES:
+                raise
+            fetched = await _fetched(whole)
+            return fetched._replace(content=memoryview(fetched.content)[:end])
+        self._pinned.saw(key, result.meta)
+        return await _fetched(result)
 
     async def put(self, key: str, path: str) -> None:
         """Write a file as an object; a large one in parts, each of which is tried again if it fails."""
         part_bytes = max(_PART_BYTES, -(-os.path.getsize(path) // _MOST_PARTS))
-        await self._obstore.put_async(self._opened(_TRIES_OF_A_PART, _TRIED_S), key, Path(path), chunk_size=part_bytes)
+        store = self._opened(_PART_S, {"max_retries": _TRIES_OF_A_PART - 1, "retry_timeout": timedelta(seconds=_TRIED_S)})
+        await self._obstore.put_async(store, key, Path(path), chunk_size=part_bytes, max_concurrency=_PARTS_AT_ONCE)
 
     async def facts(self, key: str) -> Facts:
         """Return what the store says of an object."""
-        return _facts(await self._obstore.head_async(self._store, key))
+        try:
+            return _facts(await self._obstore.head_async(self._store, key))
+        except self._obstore.exceptions.BaseError as error:
+            if not problem_of(error).passes:  # an answer to HEAD has no body that says why; one to GET has
+                await self._obstore.get_range_async(self._store, key, start=0, end=1)
+            raise
 
     async def children(self, key: str) -> tuple[list[str], list[Facts]]:
         """Return the folders and the objects directly below a folder."""
-        found = await self._obstore.list_with_delimiter_async(self._store, prefix=key or None)
+        found = await self._obstore.list_with_delimiter_async(self._lists, prefix=key or None)
         return list(found["common_prefixes"]), [_facts(meta) for meta in found["objects"]]
 
     async def tree(self, key: str) -> tuple[list[Facts], bool]:
         """Return objects below a folder, of the first page of the list, and whether these are all."""
-        async for some in self._obstore.list(self._store, prefix=key or None, chunk_size=_PAGE):
+        async for some in self._obstore.list(self._lists, prefix=key or None, chunk_size=_PAGE):
             return list(map(_facts, some)), len(some) < _PAGE
         return [], True
 
     def problem(self, error: BaseException) -> Problem:
-        """Return why a request failed.
+        """Return why a request failed."""
+        return problem_of(error)
 
-        What obstore says may hold credentials, such as a signature in a URL: only words that are known are passed on.
-        """
-        if isinstance(error, FileNotFoundError):
-            return problem_of_status(404)
-        text = str(error)
-        if (status := _STATUS.search(text)) is not None:
-            return problem_of_status(int(status[1]))
-        if type(error).__name__ == "NotSupportedError":
-            listing = "list" in text.lower() or "PROPFIND" in text
-            return Problem("the server " + ("can't list folders" if listing else "does not answer requests for a range of bytes"), passes=False)
-        if any(place in text for place in _METADATA):
-            return Problem(
-                "there are no credentials. What to do: set them in the environment or by storage_options=; for public data: "
-                'storage_options={"skip_signature": True}',
-                passes=False,
-            )
-        if not text.startswith("Generic"):
-            return Problem(text.partition("\n")[0].partition(": Error performing")[0], passes=False)
-        if any(words in text for words in _DNS):
-            return Problem("the name of the server is not known; check the URL and the network", passes=True)
-        kind = _KIND.search(text)
-        return Problem(_KINDS[kind[1]] if kind else "the request failed", passes=True)
+
+async def _fetched(result: Any) -> Fetched:
+    meta = result.meta
+    return Fetched(await result.bytes_async(), meta["size"], version_of(meta["e_tag"], meta["last_modified"]))
 
 
 def _facts(meta: Mapping[str, Any]) -> Facts:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from loader.data.remote.stores.fsspec_store import FsspecStore
 from loader.data.remote.objects import Store
-from loader.data.remote.stores.obstore_store import ObstoreStore
 from loader.data.remote.options import StorageOptions
+from loader.data.remote.stores.fsspec_store import FsspecStore
+from loader.data.remote.stores.obstore_store import ObstoreStore
 from loader.data.remote.urls import OBJECT_STORES, Place, split
 
 

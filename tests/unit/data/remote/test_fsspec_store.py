@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from loader.data.remote.stores.fsspec_store import FsspecStore
 from loader.data.remote.options import StorageOptions
+from loader.data.remote.stores.fsspec_store import FsspecStore
 from tests.conftest import RunScript
 from tests.processes import wait_until
 

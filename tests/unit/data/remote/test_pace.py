@@ -5,24 +5,12 @@ from __future__ import annotations
 import pytest
 
 from loader.data.remote.gathering.pace import Pace, pause_s
-from loader.data.remote.stores.refusals import problem_of_status
 
 
 def test_pauses_grow_to_a_limit_and_are_spread() -> None:
     assert [pause_s(failures, 0.5) for failures in (1, 2, 3)] == [0.05, 0.1, 0.2]
     assert pause_s(50, 0.5) == 5.0
     assert pause_s(3, 0.0) < pause_s(3, 1.0) == 3 * pause_s(3, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("status", "passes", "slow_down", "missing"),
-    [(404, False, False, True), (403, False, False, False), (500, True, False, False), (503, True, True, False), (429, True, True, False)],
-)
-def test_statuses_mean_what_they_should(status: int, passes: bool, slow_down: bool, missing: bool) -> None:
-    problem = problem_of_status(status)
-    assert (problem.passes, problem.slow_down, problem.missing) == (passes, slow_down, missing)
-    assert str(status) in problem.words
-    assert passes or "What to do" in problem.words
 
 
 def test_a_store_that_refuses_gets_fewer_requests_and_slowly_more_again() -> None:
