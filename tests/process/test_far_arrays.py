@@ -121,7 +121,7 @@ def test_small_rows_are_kept_in_blocks_and_of_those_that_a_full_cache_lacks_only
         counts = served.counts()
         if epoch:
             assert counts.body_bytes <= 4 * (40_000 - 4 * 4096)  # one of the blocks that were kept may be the last one, which is short
-    assert len([path for path in (tmp_path / "cache" / "files").rglob("*") if path.is_file()]) == 5
+    assert sum(path.stat().st_size for path in (tmp_path / "cache" / "files").rglob("*") if path.is_file()) <= 5 * 17_000
 
 
 def test_a_cache_that_is_deleted_before_it_is_opened_is_made_anew(folder: Path, front: StartFront, tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ def test_two_runs_that_fill_one_cache_fetch_each_object_once(npy_folder: Any, fr
     with Loader(sources[0], 10, workers=1, shuffle=True) as one, Loader(sources[1], 10, workers=1, shuffle=True) as other:
         for (x,), (y,) in zip(one, other, strict=True):
             np.testing.assert_array_equal(x, y)
-    assert fetched(served) <= 306
+        again = sum(loader.stats().network.retries for loader in (one, other))  # where the machine is slow, some are asked for once more
+    assert fetched(served) <= 306 + again
 
 
 def test_whoever_fetches_closes_the_cache(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:

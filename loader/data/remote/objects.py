@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from loader.data.rows import Indices
+from loader.errors import DataNotFoundError, FetchError, LoaderError
 
 UNKNOWN_SIZE = -1
 MISSING = -2
@@ -114,6 +115,10 @@ class Problem:
     passes: bool
     slow_down: bool = False
     missing: bool = False
+
+    def error(self, url: str, more: str = "") -> LoaderError:
+        """Return the error to raise if there is to be no other try; `more` is appended to its words."""
+        return DataNotFoundError(f"{url}: {self.words}") if self.missing else FetchError(url, self.words + more)
 
 
 class Store(Protocol):

@@ -30,7 +30,7 @@ from loader.data.remote.gathering.pace import Pace, pause_s
 from loader.data.remote.objects import Fetched, Problem, Span
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.stores.stores import Stores
-from loader.errors import ConfigError, DataNotFoundError, FetchError
+from loader.errors import ConfigError
 
 _log = logging.getLogger("loader.worker")
 
@@ -68,8 +68,7 @@ class Gather:
         self._cache = cache
         self._landed = threading.Condition()
         self._awaited: Flight | None = None  # by the thread that takes
-        self._watching = False
-        self._filling = False
+        self._watching = self._filling = False
         self._chance = random.Random()  # its own: that of the module is for the user's functions
         self._thread = LoopThread((lambda: None) if cache is None else cache.close)
         self._loop = self._thread.loop
@@ -103,8 +102,7 @@ class Gather:
         flight = self._flights.pop(span)
         self._wait_for(flight)
         if flight.kept and self._cache is not None:
-            kept = self._cache.read(span)
-            if kept is not None:
+            if (kept := self._cache.read(span)) is not None:
                 self.counts.hits += 1
                 self.counts.hit_bytes += len(kept.content)
                 return kept
@@ -229,14 +227,13 @@ class Gather:
     def _failed(self, flight: Flight, problem: Problem) -> None:
         flight.failures += 1
         flight.last = problem
-        url = flight.span.url
         if problem.slow_down:
             self._pace.refused(time.monotonic())
         if not problem.passes or flight.spare:
-            self._finish(flight, error=DataNotFoundError(f"{url}: {problem.words}") if problem.missing else FetchError(url, problem.words))
+            self._finish(flight, error=problem.error(flight.span.url))
         elif not flight.attempts:
             wait_s = pause_s(flight.failures, self._chance.random())
-            _log.info("%s: %s; it is tried again in %.2g s (try %d)", url, problem.words, wait_s, flight.failures + 1)
+            _log.info("%s: %s; it is tried again in %.2g s (try %d)", flight.span.url, problem.words, wait_s, flight.failures + 1)
             flight.state = State.WAITING
             self._under_way.pop(flight, None)
             self._loop.call_later(wait_s, self._again, flight)
@@ -279,7 +276,7 @@ class Gather:
         self._look_elsewhere()
         now = time.monotonic()
         lost_after_s = self._pace.lost_after_s()
-        for flight in list(self._under_way):
+        for flight in [flight for flight in self._under_way if not flight.spare]:
             latest = max(flight.attempts.values(), default=now)
             if now - latest > lost_after_s and len(flight.attempts) < _ATTEMPTS_AT_ONCE and self._pace.hedge():
                 _log.info("%s: no answer for %.2g s; it is asked for once more", flight.span.url, now - latest)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from loader.data.remote.gathering.pace import pause_s
-from loader.data.remote.objects import MISSING, UNKNOWN_SIZE, UNKNOWN_VERSION, Copy, Facts, Fetched, Problem, Span, Store
+from loader.data.remote.objects import MISSING, UNKNOWN_SIZE, UNKNOWN_VERSION, Copy, Facts, Fetched, Span, Store
 from loader.data.remote.stores.stores import Stores
 from loader.errors import DataNotFoundError, FetchError
 
@@ -133,7 +133,7 @@ class Errands:
                 failures += 1
                 wait_s = pause_s(failures, self._chance.random())
                 if not problem.passes or time.monotonic() + wait_s > deadline:
-                    raise _error(url, problem, failures)
+                    raise problem.error(url, f" (tried {failures} times)" if failures > 1 else "")
                 self.trouble = problem.words
                 await asyncio.sleep(wait_s)
 
@@ -147,10 +147,3 @@ def _write(copy: Copy, start: int, content: bytes) -> None:
         raise FetchError(
             copy.url, f"can't be written to {copy.path} ({error.strerror}). What to do: make room there, or check who may write"
         ) from None
-
-
-def _error(url: str, problem: Problem, failures: int) -> Exception:
-    if problem.missing:
-        return DataNotFoundError(f"{url}: {problem.words}")
-    tried = f" (tried {failures} times)" if failures > 1 else ""
-    return FetchError(url, problem.words + tried)
