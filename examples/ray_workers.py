@@ -2,7 +2,7 @@
 
 With a cluster (`ray start --head` here, `ray start --address=...` on other machines), its machines are used. Without one, the script starts a cluster
 of this machine alone, which shows how it works and makes nothing faster than it could be: samples that wait, as those of a slow store do, stand for
-the work of other machines. It takes some 15 s on two cores.
+the work of other machines. They come when the loop has waited for a while. It takes some 25 s on two cores.
 
     pip install 'npy-loader[ray]'
     python examples/ray_workers.py
