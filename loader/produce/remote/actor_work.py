@@ -1,4 +1,4 @@
-"""What an actor does: it takes the numbers of a ticket, and returns a block that is laid out like the rows of the slot.
+"""What an actor does: it takes the numbers of a ticket, and makes a block that is laid out like the rows of the slot.
 
     block    the rows of leaf 0 of the ticket, one after the other; then those of leaf 1 …; each leaf begins at a multiple of 64 bytes
 
@@ -9,6 +9,7 @@ itself, and writes nothing but the block: what it has to tell goes with it.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -162,8 +163,13 @@ class ActorWork:
         self._report_to_trainer(told.levels)
         self.facts = Facts.here(self._pipeline, told.modules)
 
-    def work(self, ticket: Ticket, killers: Sequence[int]) -> tuple[Outcome, Array]:
-        """Produce the rows of a ticket; return what became of it, and the block, which is valid until the next call.
+    def answer(self, ticket: Ticket, killers: Sequence[int]) -> tuple[int, bytes, list[Array]]:
+        """Do `work`; return what the gateway is sent: how many rows there are, what became of the ticket as JSON, and the rows."""
+        outcome, leaves = self.work(ticket, killers)
+        return outcome.good_rows, json.dumps(outcome).encode(), leaves
+
+    def work(self, ticket: Ticket, killers: Sequence[int]) -> tuple[Outcome, list[Array]]:
+        """Produce the rows of a ticket; return what became of it, and the good rows, array by array, which are valid until the next call.
 
         Args:
             ticket: of kind ROWS.
@@ -195,7 +201,7 @@ class ActorWork:
         self._progress[0] = UNKNOWN_ROW
         outcome = Outcome(busy, substituted, good_rows, self._counted(before), tuple(self._journal), tuple(self._logs), error, exhausted)
         self._logs.clear()
-        return outcome, block
+        return outcome, [leaf[:good_rows] for leaf in targets]
 
     def progress(self) -> Progress:
         """Return how far the work is. Runs in: another thread of the actor."""
@@ -224,7 +230,7 @@ class ActorWork:
         return {"worker": self._number, "sample": sample, "path": self._pipeline.name_of(sample)}
 
     def _block(self, nbytes: int) -> Array:
-        """Return memory for a block: always the same, as what was in it has been copied when the next call comes."""
+        """Return memory for a block: always the same, as what was in it has been sent when the next call comes."""
         if len(self._memory) < nbytes:
             self._memory = aligned_empty((nbytes,), np.dtype(np.uint8))
         return self._memory[:nbytes]

@@ -45,6 +45,7 @@ class Cluster:
     Attributes:
         wake: readable when calls have finished.
         own: the name of the node that this process runs on.
+        host: its address, at which all others can reach it.
 
     Raises:
         NoCluster: there is none, or it can't be used.
@@ -57,6 +58,7 @@ class Cluster:
         _connect(setting)
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.own = str(ray.get_runtime_context().get_node_id())
+        self.host = str(ray.util.get_node_ip_address())
 
     def nodes(self) -> list[Node]:
         """Return the nodes that live. Asks the head, which takes a millisecond."""
@@ -141,9 +143,11 @@ def death_in_words(error: BaseException | None) -> str | None:
     return " ".join(str(error).split())
 
 
-def is_of_process(error: BaseException) -> bool:
-    """Return whether an actor's own process has died, as far as Ray knows, and not been killed for the sake of others."""
-    return isinstance(error, exceptions.RayActorError) and not isinstance(error, getattr(exceptions, "ActorUnavailableError", ()))
+def how_it_ended(error: BaseException | None) -> tuple[str, bool]:
+    """Return in words why an actor does no more tickets, and whether its process may have ended for what it was at, and not for other reasons."""
+    if (death := death_in_words(error)) is None:
+        return cause_in_words(error) or "the connection ended", error is not None and not isinstance(error, OSError)
+    return death, isinstance(error, exceptions.RayActorError) and not isinstance(error, getattr(exceptions, "ActorUnavailableError", ()))
 
 
 def _connect(setting: RayWorkers) -> None:
@@ -185,9 +189,11 @@ def _worker_class() -> type:
             self._work = ActorWork(number, payload, told)
             return self._work.facts
 
-        def work(self, ticket: Any, killers: Any) -> Any:
-            """Do a ticket."""
-            return self._work.work(ticket, killers)
+        def serve(self, address: Any, token: Any) -> None:
+            """Do tickets until the gateway ends the connection."""
+            from loader.produce.remote.link import serve
+
+            serve(address, token, self._work.answer)
 
         @ray.method(concurrency_group="watch")  # type: ignore[untyped-decorator]
         def progress(self) -> Any:

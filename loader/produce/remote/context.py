@@ -12,6 +12,15 @@ NO_CLUSTER = 75
 """Exit status of a gateway that found no cluster, and has said so."""
 
 
+# Of Ray, which would otherwise warn of what is so on purpose, and colour what is no terminal.
+ENVIRONMENT_OF_RAY = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_COLOR_PREFIX": "0",
+    "RAY_SCHEDULER_EVENTS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
 @dataclass(frozen=True)
 class RemoteContext:
     """What the gateway needs beside what all workers share.

@@ -20,17 +20,19 @@ from typing import TYPE_CHECKING
 
 from loader.data import fork_guard
 from loader.data.global_rng import set_at_random
-from loader.data.spec import Array
 from loader.ipc import last_words, memfd
 from loader.ipc.board import Board, WorkerCell, WorkerState
 from loader.ipc.channels import read_records, wait_readable
 from loader.ipc.line_file import flush_stdout
 from loader.ipc.records import ERRAND_BYTES, Done, Exhausted, Failed, Fate, Joined, Lost, Ticket, TicketKind, Verb, unpack_errands
-from loader.produce.remote.actor_work import Outcome, Progress, Told, block_layout
+from loader.produce.remote.actor_work import Progress, Told
 from loader.produce.remote.checks import Facts, deciding_modules
-from loader.produce.remote.context import NO_CLUSTER, RemoteContext
+from loader.produce.remote.connections import Connected, Ended
+from loader.produce.remote.context import ENVIRONMENT_OF_RAY, NO_CLUSTER, RemoteContext
 from loader.produce.remote.hand import Hand, Held
+from loader.produce.remote.hedging import Park, Return
 from loader.produce.remote.node_counts import NodeCounts
+from loader.produce.remote.row_tickets import Brought, Event, RanOut, RowTickets
 from loader.produce.worker import Worker, WorkerContext, die_with
 
 if TYPE_CHECKING:
@@ -39,15 +41,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("loader.gateway")
 
 _TICK_S = 1.0
+_RAYS_WORD_S = 5.0  # after the end of an actor's connection, Ray says whether its process died, or all of its node
 _SHOWN = (WorkerCell.TICKET_GAUGE, WorkerCell.TICKET_STARTED_NS_GAUGE, WorkerCell.BUSY_NS)
-
-# Of Ray, which would otherwise warn of what is so on purpose, and colour what is no terminal.
-_ENVIRONMENT = {
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_COLOR_PREFIX": "0",
-    "RAY_SCHEDULER_EVENTS": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
 
 
 def run(
@@ -72,7 +67,7 @@ def run(
     context.logs.enter("gateway", dict)
     modules = deciding_modules()
     here = Facts.here(context.pipeline, modules)
-    os.environ.update(_ENVIRONMENT)
+    os.environ.update(ENVIRONMENT_OF_RAY)
     from loader.produce.remote.cluster import Cluster, NoCluster  # imports Ray
 
     try:
@@ -107,31 +102,32 @@ class Gateway:
 
         self._cluster = cluster
         self._context = context
-        self._arena = context.arena
-        self._layouts = context.arena.layout.layouts
         self._rows = board.workers
         self._inbox = inbox
         self._timeout_s = timeout_s
         self._tick_s = min(_TICK_S, timeout_s / 4)
         self._counts = NodeCounts(board.gateway)
-        self._recruiter = Recruiter(cluster, here, payload, told, self._counts, self._joined)
+        self._recruiter = Recruiter(cluster, here, payload, told, self._counts, self._invite)
         self._hands: dict[int, Hand] = {}
+        self._tickets = RowTickets(self._hands, context, self._counts, cluster.host)
         self._workers: dict[int, Worker] = {}  # for what is done here
 
     def run(self, pipe: int) -> None:
         """Work until the pipe ends."""
         next_tick = 0.0
+        sources = [pipe, self._cluster.wake, self._tickets.connections.fileno()]
         while True:
-            ready = wait_readable([pipe, self._cluster.wake], self._tick_s if self._hands else None)
+            ready = wait_readable(sources, min(self._tick_s, self._tickets.wait_s(time.monotonic())) if self._hands else None)
             if pipe in ready:
                 raw = read_records(pipe, ERRAND_BYTES)
                 if not raw:
                     return
                 for errand in unpack_errands(raw):
                     self._do(errand.worker, errand.verb, errand.ticket)
+            for event in self._tickets.events():
+                self._follow(event)
             for then, value, error in self._cluster.finished() if self._cluster.wake in ready else ():
                 then(value, error)
-                del value  # or the last block stays in the object store until the next one comes
             if (now := time.monotonic()) >= next_tick:
                 self._tick(now)
                 next_tick = now + self._tick_s
@@ -139,39 +135,52 @@ class Gateway:
     def _do(self, number: int, verb: Verb, ticket: Ticket) -> None:
         hand = self._hands.get(number)
         if verb is Verb.OPEN:
-            hand = self._hands[number] = Hand(number, self._rows[number])
-            self._recruiter.seek(hand)
-        elif hand is None:  # its life has ended, and the supervisor does not know yet
+            self._open(number, hand)
+        elif hand is None or not hand.asked_for:  # its life has ended, and the supervisor does not know yet
             return
         elif verb is Verb.CLOSE:
             self._end(hand, Lost(number, Fate.PARTED))
         else:
             self._accept(hand, ticket)
 
+    def _follow(self, event: Event) -> None:
+        if (hand := self._hands.get(event.worker)) is None:  # it has ended for what came just before
+            return
+        match event:
+            case Brought():
+                self._settle(hand)
+            case RanOut(_, why):
+                self._end_at_work(hand, Fate.DIED, f"ran out of memory or descriptors: {why}")
+            case Connected() | Return():
+                hand.aside = False
+                self._join(hand)
+            case Ended():
+                hand.ended_at = time.monotonic()
+            case Park():
+                self._set_aside(hand)
+
     def _tick(self, now: float) -> None:
         self._recruiter.look(self._hands.values(), now)
         for hand in list(self._hands.values()):
-            self._look_for_stall(hand, now)
+            cut_off = hand.ended_at is not None and now - hand.ended_at > _RAYS_WORD_S
+            hangs = hand.aside and self._tickets.is_busy(hand.number) and now - hand.moved > self._timeout_s
+            if not hand.over and (cut_off or hangs):
+                self._end(hand, Lost(hand.number, Fate.PARTED), f"does not answer any more, on node {self._counts.of(hand.node).node}")
+            else:
+                self._look_for_stall(hand, now)
         self._counts.publish()
 
     # Tickets.
 
     def _accept(self, hand: Hand, ticket: Ticket) -> None:
         held = Held(ticket)
-        if hand.at_work is None:
-            hand.moved = time.monotonic()
         hand.held.append(held)
         if ticket.kind == TicketKind.ROWS:
-            assert hand.actor is not None  # it has joined
-            killers = self._context.known_killers.after(hand.killers) if self._context.substitute else []
-            hand.killers += len(killers)
-            held.sent_ns = time.monotonic_ns()
-            hand.actor.call("work", ticket, killers, then=partial(self._came, hand, held))
+            self._tickets.give(hand, held, time.monotonic())
+        elif isinstance(report := self._do_here(hand, ticket), Exhausted):
+            self._end(hand, Lost(hand.number, Fate.DIED), "the gateway ran out of memory at it")
+            return
         else:
-            report = self._do_here(hand, ticket)
-            if isinstance(report, Exhausted):
-                self._end(hand, Lost(hand.number, Fate.DIED), "the gateway ran out of memory at it")
-                return
             held.report = report
         self._settle(hand)
 
@@ -185,49 +194,6 @@ class Gateway:
         for cell, value in zip(_SHOWN, shown, strict=True):
             hand.cells[cell] = value
         return report
-
-    def _came(self, hand: Hand, held: Held, value: tuple[Outcome, Array] | None, error: BaseException | None) -> None:
-        """A ticket of rows has come back from an actor."""
-        if hand.over:
-            return
-        if value is None:
-            self._broke_off(hand, error)
-            return
-        outcome, block = value
-        hand.moved = time.monotonic()
-        hand.count(held.ticket, outcome)
-        if outcome.exhausted:
-            self._end(hand, Lost(hand.number, Fate.DIED), f"ran out of memory or descriptors: {(outcome.error or {}).get('reason', '')}")
-            return
-        for record in outcome.journal:
-            self._context.journal.append(record)
-        for fields in outcome.logs:
-            self._context.logs.pass_on(fields)
-        self._copy(held.ticket, block, outcome.good_rows)
-        count = self._counts.of(hand.node)
-        count.samples += outcome.good_rows
-        count.tickets += 1
-        count.took_ns += time.monotonic_ns() - held.sent_ns
-        count.made_ns += outcome.busy_ns
-        count.bytes += block.nbytes
-        if outcome.error is None:
-            held.report = Done(hand.number, held.ticket.number, outcome.busy_ns, outcome.substituted)
-        else:
-            hand.cells.write_failure(held.ticket.number, outcome.error)
-            held.report = Failed(hand.number, held.ticket.number, held.ticket.slot_row + outcome.good_rows)
-        self._settle(hand)
-
-    def _copy(self, ticket: Ticket, block: Array, rows: int) -> None:
-        """Copy the first `rows` rows of a block into the slot."""
-        if not rows:
-            return
-        layout = self._layouts[ticket.layout]
-        ((_, leaves),) = block_layout(layout, ticket.rows).runs(block, 0, ticket.rows)
-        done = 0
-        for count, targets in layout.runs(self._arena.slot(ticket.place), ticket.slot_row, rows):
-            for target, leaf in zip(targets, leaves, strict=True):
-                target[...] = leaf[done : done + count]
-            done += count
 
     def _settle(self, hand: Hand) -> None:
         """Report what is done, in the order in which the worker got it."""
@@ -244,28 +210,67 @@ class Gateway:
 
     # Lives of workers.
 
-    def _joined(self, hand: Hand) -> None:
+    def _open(self, number: int, hand: Hand | None) -> None:
+        """A worker is wanted: it waits for the actor that was set aside, or gets another one."""
+        if hand is None:
+            hand = self._hands[number] = Hand(number, self._rows[number])
+            self._recruiter.seek(hand)
+        else:
+            hand.asked_for = True
+            self._join(hand)
+
+    def _invite(self, hand: Hand) -> None:
+        """An actor is ready: let it connect."""
+        assert hand.actor is not None
+        connections = self._tickets.connections
+        hand.actor.call("serve", connections.address, connections.expect(hand.number), then=partial(self._served, hand))
+
+    def _join(self, hand: Hand) -> None:
+        if hand.aside or hand.joined or not hand.asked_for:
+            return
         hand.joined = True
         hand.moved = time.monotonic()
         hand.cells[WorkerCell.STATE_GAUGE] = WorkerState.IDLE
         _log.debug("remote worker %d joined on node %s", hand.number, self._counts.of(hand.node).node)
         self._tell(Joined(hand.number))
 
-    def _broke_off(self, hand: Hand, error: BaseException | None) -> None:
-        """A call has not returned: the actor has died, or is of no use any more."""
-        from loader.produce.remote.cluster import death_in_words, is_of_process  # imports Ray
+    def _set_aside(self, hand: Hand) -> None:
+        """An actor is too slow: its worker is lost, until it proves quick."""
+        self._tickets.disown(hand.number)
+        hand.held.clear()
+        hand.aside, hand.joined, hand.asked_for = True, False, False
+        _log.info("remote worker %d on node %s is much slower than the others, and set aside", hand.number, self._counts.of(hand.node).node)
+        self._tell(Lost(hand.number, Fate.PARTED))
 
-        assert error is not None
-        death = death_in_words(error)
-        blamed = death is None or (is_of_process(error) and self._recruiter.lives(hand.node))
+    def _served(self, hand: Hand, value: None, error: BaseException | None) -> None:
+        """An actor does no more tickets: it has died, or could not connect, or lost the connection."""
+        from loader.produce.remote.cluster import how_it_ended  # imports Ray
+
+        if hand.over:
+            return
+        words, by_itself = how_it_ended(error)
         count = self._counts.of(hand.node)
-        count.deaths += blamed
-        words = f"died on node {count.node}: {death or error}"
-        self._end(hand, Lost(hand.number, Fate.DIED if blamed else Fate.PARTED), words)
+        if not (hand.joined or hand.aside or hand.ended_at) and isinstance(error, OSError):
+            host, port = self._tickets.connections.address
+            self._recruiter.refuse(hand, f"a worker there can't connect to this machine, {host}:{port}: {words}")
+        elif by_itself and self._recruiter.lives(hand.node):
+            count.deaths += 1
+            self._end_at_work(hand, Fate.DIED, f"died on node {count.node}: {words}")
+        else:
+            self._end(hand, Lost(hand.number, Fate.PARTED), f"died on node {count.node}: {words}")
+
+    def _end_at_work(self, hand: Hand, fate: Fate, how: str, stack: str = "") -> None:
+        """End an actor for what it was at: that is what the worker which owns the ticket is lost for."""
+        owner, ticket = self._tickets.at(hand.number) or (None, None)
+        if owner is not hand:
+            self._end(hand, Lost(hand.number, Fate.PARTED), how)
+        if owner is not None and ticket is not None:
+            self._end(owner, Lost(owner.number, fate, hand.row_of(ticket)), how, stack)
 
     def _end(self, hand: Hand, lost: Lost, how: str = "", stack: str = "") -> None:
         """End the life of a worker."""
         hand.over = True
+        self._tickets.leave(hand.number)
         del self._hands[hand.number]
         self._recruiter.release(hand)
         self._workers.pop(hand.number, None)
@@ -273,16 +278,16 @@ class Gateway:
             hand.cells.write_failure(hand.held[0].ticket.number, {"how": how, "last_words": stack})
         if hand.joined and how:
             _log.debug("remote worker %d %s", hand.number, how)
-        self._tell(lost)
+        if hand.asked_for:
+            self._tell(lost)
 
     def _look_for_stall(self, hand: Hand, now: float) -> None:
         """Ask an actor that has been at a ticket for long how far it is; end it if it does not get on."""
-        ticket, still_s = hand.at_work, now - hand.moved
-        if ticket is None or still_s < self._timeout_s / 2:
+        still_s = now - hand.moved
+        if still_s < self._timeout_s / 2 or self._tickets.at(hand.number) is None:
             return
         if still_s >= self._timeout_s:
-            node = self._counts.of(hand.node).node
-            self._end(hand, Lost(hand.number, Fate.HUNG, hand.row_of(ticket)), f"was ended on node {node}", hand.progress.stack)
+            self._end_at_work(hand, Fate.HUNG, f"was ended on node {self._counts.of(hand.node).node}", hand.progress.stack)
         elif not hand.asking and hand.actor is not None:
             hand.asking = True
             hand.actor.call("progress", then=partial(self._progressed, hand))

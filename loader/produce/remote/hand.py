@@ -42,7 +42,10 @@ class Hand:
         actor: that it has or is waiting for; None while it looks for one.
         node: name of the node where that is, or shall be; empty while Ray decides.
         found: whether Ray has found a place for it.
-        joined: whether the actor can work.
+        joined: whether the actor can work, and its worker is to.
+        aside: whether the actor can work, but is too slow to be of use.
+        asked_for: whether its worker is wanted: from OPEN to `Lost`.
+        ended_at: when the connection to its actor ended; None while it has not.
         over: whether its life has ended; what still comes from its actor counts for nothing.
         held: its tickets, the oldest first.
         failures: how many actors did not come to life.
@@ -58,7 +61,9 @@ class Hand:
         self.cells = cells
         self.actor: Actor | None = None
         self.node = ""
-        self.found = self.joined = self.over = self.asking = False
+        self.found = self.joined = self.aside = self.over = self.asking = False
+        self.asked_for = True
+        self.ended_at: float | None = None
         self.held: deque[Held] = deque()
         self.failures = self.killers = 0
         self.since = self.moved = time.monotonic()
@@ -68,6 +73,10 @@ class Hand:
     def at_work(self) -> Ticket | None:
         """The ticket of rows that its actor is at, or has to begin with."""
         return next((held.ticket for held in self.held if held.report is None and held.ticket.kind == TicketKind.ROWS), None)
+
+    def holding(self, number: int) -> Held:
+        """Return a ticket of its own, by its number."""
+        return next(held for held in self.held if held.ticket.number == number)
 
     def row_of(self, ticket: Ticket) -> int:
         """Return the row of a ticket that its actor was at when it was asked, as far as that is known."""

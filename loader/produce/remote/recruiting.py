@@ -43,16 +43,16 @@ class Recruiter:
         payload: the pipeline, as the cluster shares it.
         told: what each is told.
         counts: of the nodes.
-        joined: is called with a worker whose actor can work.
+        ready: is called with a worker whose actor is as it should be.
     """
 
-    def __init__(self, cluster: Cluster, here: Facts, payload: object, told: Told, counts: NodeCounts, joined: Callable[[Hand], None]) -> None:
+    def __init__(self, cluster: Cluster, here: Facts, payload: object, told: Told, counts: NodeCounts, ready: Callable[[Hand], None]) -> None:
         self._cluster = cluster
         self._here = here
         self._payload = payload
         self._told = told
         self._counts = counts
-        self._joined = joined
+        self._ready = ready
         self._refused: set[str] = set()
         self._placed: Counter[str] = Counter()
         self._said_none = False
@@ -123,17 +123,18 @@ class Recruiter:
         if there is not None:
             different = self._here.differences(there)
             if different:
-                self._refuse(hand, f"it has {'; '.join(different)}")
+                self.refuse(hand, f"it has {'; '.join(different)}")
             else:
-                self._joined(hand)
+                self._ready(hand)
         elif (death := death_in_words(error)) is not None:
             _log.info("an actor for remote worker %d did not start: %s", hand.number, death)
             hand.failures += 1
             self._again(hand, min(2.0**hand.failures, _LONGEST_PAUSE_S))
         else:
-            self._refuse(hand, f"a worker can't start there: {cause_in_words(error)}")
+            self.refuse(hand, f"a worker can't start there: {cause_in_words(error)}")
 
-    def _refuse(self, hand: Hand, why: str) -> None:
+    def refuse(self, hand: Hand, why: str) -> None:
+        """The node of a worker's actor can't be used; look for another one."""
         if hand.node not in self._refused:
             self._refused.add(hand.node)
             count = self._counts.of(hand.node)

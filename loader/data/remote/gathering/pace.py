@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from loader.data.patience import Patience
+
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 
-# A request that takes much longer than usual is likely to hang: another one is sent, and the first answer is taken.
-_TIMES_USUAL = 1.5
-_DEVIATIONS = 4
-_MOST_TIMES_USUAL = 4
+# When a request is taken for lost, and another one sent.
 _FIRST_GUESS_S = 0.5
 _HEDGE_LEAST_S = 0.2
 _HEDGE_MOST_S = 10.0
-_SMOOTHING = 0.05
-_HEDGES_PER_REQUEST = 0.15  # where all have become slow, more requests would make it worse
-_MOST_HEDGES_SAVED = 32.0
 
 # A store that refuses one request in a hundred has its own troubles; one that refuses many gets too many.
 _REFUSED = 0.05
@@ -49,18 +45,11 @@ class Pace:
         self.window = self._most
         self._shrunk_at = float("-inf")
         self._refused = 0.0  # share of the latest requests
-        self._usual_s: float | None = None
-        self._deviation_s = 0.0  # from what is usual, on average
-        self._hedges = _MOST_HEDGES_SAVED / 4
+        self._patience = Patience(_FIRST_GUESS_S, _HEDGE_LEAST_S, _HEDGE_MOST_S)
 
     def answered(self, took_s: float) -> None:
         """A request was answered after `took_s`."""
-        if self._usual_s is None:
-            self._usual_s, self._deviation_s = took_s, took_s / 2
-        off_s = min(took_s, _MOST_TIMES_USUAL * self._usual_s) - self._usual_s
-        self._usual_s += _SMOOTHING * off_s
-        self._deviation_s += _SMOOTHING * (abs(off_s) - self._deviation_s)
-        self._hedges = min(self._hedges + _HEDGES_PER_REQUEST, _MOST_HEDGES_SAVED)
+        self._patience.answered(took_s)
         self._refused -= _REFUSED_SMOOTHING * self._refused
         if self.window < self._most:
             self.window = min(self._most, self.window + 1 / self.window)
@@ -73,14 +62,9 @@ class Pace:
             self.window = max(_LEAST_WINDOW, self.window * _SHRINKING)
 
     def lost_after_s(self) -> float:
-        """Return after how long a request is likely to hang: as TCP does it, from what is usual and how far most are from that (RFC 6298)."""
-        if self._usual_s is None:
-            return _FIRST_GUESS_S
-        return min(max(_TIMES_USUAL * self._usual_s + _DEVIATIONS * self._deviation_s, _HEDGE_LEAST_S), _HEDGE_MOST_S)
+        """Return after how long a request is likely to hang."""
+        return self._patience.late_after_s()
 
     def hedge(self) -> bool:
         """Return whether one more request may be sent for what is already on its way, and count it."""
-        if self._hedges < 1:
-            return False
-        self._hedges -= 1
-        return True
+        return self._patience.repeat()

@@ -20,7 +20,7 @@ from loader.ipc.arena import ArenaLayout
 from loader.ipc.board import WorkerCell
 from loader.ipc.payload import payload
 from loader.ipc.records import Ticket, TicketKind
-from loader.produce.remote.actor_work import ActorWork, Told, block_layout
+from loader.produce.remote.actor_work import ActorWork, Told
 
 SIZE, ROWS = 4, 100
 
@@ -54,11 +54,6 @@ class Elsewhere:
         return out
 
 
-def arrays(at: Elsewhere, ticket: Ticket, block: np.ndarray) -> list[np.ndarray]:
-    ((_, leaves),) = block_layout(at.layout, ticket.rows).runs(block, 0, ticket.rows)
-    return leaves
-
-
 def ticket(first: int, rows: int, slot_row: int = 0, epoch: int = 1) -> Ticket:
     return Ticket(9, TicketKind.ROWS, 0, epoch, first, rows, slot_row, 0, first // 16 * 16)
 
@@ -73,20 +68,20 @@ def test_a_block_has_the_rows_of_the_ticket_leaf_by_leaf(source: Source, shuffle
     at = Elsewhere(source, [noisy], shuffle=shuffle)
     for first, rows in ((0, 4), (4, 7), (17, 1), (90, 6)):
         wanted = ticket(first, rows)
-        outcome, block = at.there.work(wanted, [])
+        outcome, leaves = at.there.work(wanted, [])
         assert (outcome.good_rows, outcome.error, outcome.exhausted) == (rows, None, False)
-        for found, expected in zip(arrays(at, wanted, block), at.expected(wanted), strict=True):
+        for found, expected in zip(leaves, at.expected(wanted), strict=True):
             assert found.tobytes() == expected.tobytes()
 
 
 def test_a_bad_sample_ends_the_block_at_its_batch_and_is_named() -> None:
     at = Elsewhere(NpyArrays(np.zeros((ROWS, 3), np.float32), y=np.arange(ROWS)), [noisy])
     wanted = ticket(0, 12)
-    outcome, block = at.there.work(wanted, [])
+    outcome, leaves = at.there.work(wanted, [])
     assert outcome.good_rows == 4
     assert outcome.error is not None
     assert (outcome.error["index"], outcome.error["worker"]) == (7, 5)
-    for found, expected in zip(arrays(at, wanted, block), at.expected(wanted, 4), strict=True):
+    for found, expected in zip(leaves, at.expected(wanted, 4), strict=True):
         assert found[:4].tobytes() == expected.tobytes()
 
 

@@ -1,0 +1,53 @@
+"""When something that somebody else does is late, and whether it may be begun once more elsewhere. Pure: times are arguments."""
+
+from __future__ import annotations
+
+# What takes much longer than usual is likely to hang, or to be at a bad place: it is begun once more, and whoever is first counts.
+_TIMES_USUAL = 1.5
+_DEVIATIONS = 4
+_MOST_TIMES_USUAL = 4
+_SMOOTHING = 0.05
+_REPEATS_PER_ANSWER = 0.15  # where all have become slow, doing things twice would make it worse
+_MOST_REPEATS_SAVED = 32.0
+
+
+class Patience:
+    """Follows how long things take, and how far most of them are from that.
+
+    Args:
+        first_guess_s: when a thing is late, as long as none has been done.
+        least_s: nothing is late sooner.
+        most_s: everything is late by then.
+    """
+
+    def __init__(self, first_guess_s: float, least_s: float, most_s: float) -> None:
+        self._first_guess_s = first_guess_s
+        self._least_s = least_s
+        self._most_s = most_s
+        self._usual_s: float | None = None  # for one part
+        self._deviation_s = 0.0  # from what is usual, on average
+        self._repeats = _MOST_REPEATS_SAVED / 4
+
+    def answered(self, took_s: float, parts: int = 1) -> None:
+        """A thing of `parts` equal parts was done in `took_s`."""
+        part_s = took_s / parts
+        if self._usual_s is None:
+            self._usual_s, self._deviation_s = part_s, part_s / 2
+        off_s = min(part_s, _MOST_TIMES_USUAL * self._usual_s) - self._usual_s
+        self._usual_s += _SMOOTHING * off_s
+        self._deviation_s += _SMOOTHING * (abs(off_s) - self._deviation_s)
+        self._repeats = min(self._repeats + _REPEATS_PER_ANSWER, _MOST_REPEATS_SAVED)
+
+    def late_after_s(self, parts: int = 1) -> float:
+        """Return after how long a thing of `parts` parts is late: as TCP does it, from what is usual and how far most are from that (RFC 6298)."""
+        if self._usual_s is None:
+            return self._first_guess_s
+        late_s = parts * (_TIMES_USUAL * self._usual_s + _DEVIATIONS * self._deviation_s)
+        return min(max(late_s, self._least_s), self._most_s)
+
+    def repeat(self) -> bool:
+        """Return whether one more thing may be begun once more, and count it."""
+        if self._repeats < 1:
+            return False
+        self._repeats -= 1
+        return True

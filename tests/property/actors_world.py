@@ -1,0 +1,151 @@
+"""Actors of a made-up cluster, each as fast as the test says, behind `Hedging`: time passes as events do."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter, deque
+from collections.abc import Callable
+from itertools import count
+
+from loader.ipc.records import Ticket, TicketKind
+from loader.produce.remote.hedging import Copy, Hedging, Park, Return
+
+TICKETS_PER_WORKER = 2
+
+RowTime = Callable[[int, float], float]
+
+
+class ActorsWorld:
+    """A supervisor that always has tickets, a gateway, and actors.
+
+    Args:
+        nodes: of each actor.
+        row_s: how long the actor of a worker takes for a row at a time; infinite where it hangs.
+        rows: of a ticket.
+
+    Attributes:
+        now_s: the time.
+        done: how often each ticket was reported done.
+        copies: how many were given to one more actor because they were late.
+        by: how many tickets each actor was first with.
+        waits: how long each ticket took from when it was given to when it was reported.
+        rows_that_take: how long rows of certain tickets take, whoever does them.
+        lost, joined: the workers that were parked, and that came back, with the times.
+    """
+
+    def __init__(self, nodes: list[str], row_s: RowTime, rows: int = 10) -> None:
+        self.now_s = 0.0
+        self.done: Counter[int] = Counter()
+        self.copies = 0
+        self.by: Counter[int] = Counter()
+        self.waits: dict[int, float] = {}
+        self.lost: list[tuple[float, int]] = []
+        self.joined: list[tuple[float, int]] = []
+        self.rows_that_take: dict[int, float] = {}
+        self.hedging = Hedging()
+        self._brought: set[int] = set()
+        self._nodes = nodes
+        self._row_s = row_s
+        self._rows = rows
+        self._numbers = count(1)
+        self._again: deque[Ticket] = deque()
+        self._given_s: dict[int, float] = {}
+        self._held: dict[int, deque[Ticket]] = {}  # as the supervisor sees it
+        self._calls: dict[int, deque[tuple[int, Ticket]]] = {}  # as Ray sees it
+        self._answers: list[tuple[float, int, int]] = []  # when, of which call, by which actor
+        self._call_numbers = count()
+        for worker in range(len(nodes)):
+            self.join(worker)
+
+    def join(self, worker: int) -> None:
+        """A worker has an actor, a new one."""
+        self.hedging.join(worker, self._nodes[worker])
+        self._calls[worker] = deque()
+        self._held[worker] = deque()
+
+    def has(self, worker: int) -> bool:
+        """Whether a worker has an actor that is not parked."""
+        return worker in self._held
+
+    def kill(self, worker: int) -> Ticket | None:
+        """An actor dies; return what it was at."""
+        at = self.hedging.at(worker)
+        self.hedging.leave(worker)
+        del self._calls[worker]
+        self._lose(worker)
+        return at
+
+    def run(self, until_s: float, tickets: float = math.inf) -> None:
+        """Let time pass."""
+        while self.now_s < until_s:
+            self._deal(tickets)
+            wake_s = self.hedging.wake_at_s()
+            answer_s = self._answers[0][0] if self._answers else math.inf
+            if min(wake_s, answer_s) == math.inf:
+                return
+            self.now_s = max(self.now_s, min(wake_s, answer_s))
+            while self._answers and self._answers[0][0] <= self.now_s:
+                _, call, worker = heapq.heappop(self._answers)
+                self._answer(worker, call)
+            for command in self.hedging.commands(self.now_s):
+                match command:
+                    case Copy(worker, ticket, late):
+                        self.copies += late is not None
+                        self._call(worker, ticket)
+                    case Park(worker):
+                        self.lost.append((self.now_s, worker))
+                        self.hedging.disown(worker)
+                        self._lose(worker)
+                    case Return(worker):
+                        self.joined.append((self.now_s, worker))
+                        self._held[worker] = deque()
+
+    def _deal(self, tickets: float) -> None:
+        for most in range(1, TICKETS_PER_WORKER + 1):
+            for worker, held in self._held.items():
+                if len(held) < most and (ticket := self._next(tickets)) is not None:
+                    held.append(ticket)
+                    self._given_s.setdefault(ticket.number, self.now_s)
+                    self._call(self.hedging.give(worker, ticket, self.now_s), ticket)
+
+    def _next(self, tickets: float) -> Ticket | None:
+        if self._again:
+            return self._again.popleft()
+        number = next(self._numbers)
+        return Ticket(number, TicketKind.ROWS, 0, 0, self._rows * number, self._rows) if number <= tickets else None
+
+    def _call(self, worker: int, ticket: Ticket) -> None:
+        self._calls[worker].append((next(self._call_numbers), ticket))
+        if len(self._calls[worker]) == 1:
+            self._begin(worker)
+
+    def _begin(self, worker: int) -> None:
+        call, ticket = self._calls[worker][0]
+        took_s = ticket.rows * self.rows_that_take.get(ticket.number, self._row_s(worker, self.now_s))
+        if took_s < math.inf:
+            heapq.heappush(self._answers, (self.now_s + took_s, call, worker))
+
+    def _answer(self, worker: int, call: int) -> None:
+        calls = self._calls.get(worker)
+        if not calls or calls[0][0] != call:  # of an actor that has died
+            return
+        _, ticket = calls.popleft()
+        if calls:
+            self._begin(worker)
+        owner = self.hedging.came(worker, ticket.number, self.now_s)
+        if owner is None:
+            return
+        self.by[worker] += 1
+        assert ticket.number not in self._brought
+        self._brought.add(ticket.number)
+        held = self._held[owner]
+        while held and held[0].number in self._brought:  # the supervisor expects the reports of a worker in the order of its tickets
+            number = held.popleft().number
+            self.done[number] += 1
+            self.waits[number] = self.now_s - self._given_s[number]
+
+    def _lose(self, worker: int) -> None:
+        held = self._held.pop(worker)
+        self._brought.difference_update(ticket.number for ticket in held)
+        self._again.extendleft(reversed(held))

@@ -1,0 +1,105 @@
+"""Who does which ticket, on made-up clusters: late tickets are done by others, slow actors are parked, nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import math
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.property.actors_world import ActorsWorld
+
+TICKET_S = 0.03
+ROW_S = TICKET_S / 10
+TWO_NODES = ["a"] * 4 + ["b"] * 4
+
+
+def test_where_all_take_about_as_long_nothing_is_done_twice() -> None:
+    chance = random.Random(1)
+    world = ActorsWorld(TWO_NODES, lambda worker, now_s: ROW_S * chance.uniform(0.7, 1.3))
+    world.run(15)
+    assert world.copies < 0.01 * len(world.done)
+    assert not world.lost
+    assert len(world.done) > 0.95 * 8 * 15 / TICKET_S
+
+
+def test_where_all_become_slower_together_nobody_is_parked_and_few_are_done_twice() -> None:
+    world = ActorsWorld(TWO_NODES, lambda worker, now_s: ROW_S * (1 if now_s < 5 else 10))
+    world.run(15)
+    assert not world.lost
+    assert world.copies < 40
+
+
+def test_nodes_of_which_some_are_three_times_as_fast_all_work() -> None:
+    world = ActorsWorld(TWO_NODES, lambda worker, now_s: ROW_S * (1 if worker < 4 else 3))
+    world.run(15)
+    assert not world.lost
+    assert len(world.done) > 0.9 * (4 + 4 / 3) * 15 / TICKET_S
+
+
+def test_a_late_ticket_is_done_by_an_actor_of_another_node() -> None:
+    world = ActorsWorld(TWO_NODES, lambda worker, now_s: ROW_S if worker != 2 or now_s < 1 else math.inf)
+    world.run(20)
+    assert max(world.waits.values()) < 6 * TICKET_S  # late after half a ticket's time, and behind two others at each actor
+    assert world.by[2] < 1 / TICKET_S + 2
+    assert [worker for _, worker in world.lost] == [2]  # stuck
+    assert sum(world.by[worker] for worker in range(4, 8)) > sum(world.by[worker] for worker in (0, 1, 3))
+
+
+def test_an_actor_that_is_twenty_times_slower_is_parked_and_comes_back_when_it_is_quick() -> None:
+    world = ActorsWorld(TWO_NODES, lambda worker, now_s: ROW_S * (20 if worker >= 4 and 1 < now_s < 8 else 1))
+    world.run(20)
+    parked = {worker for _, worker in world.lost}
+    assert parked == {4, 5, 6, 7}
+    assert max(at_s for at_s, _ in world.lost) < 1 + 5 * 20 * TICKET_S
+    assert len(world.lost) == 4  # those on trial that are slow are not lost once more
+    assert {worker for _, worker in world.joined} == parked
+    assert all(8 < at_s < 20 for at_s, _ in world.joined)
+
+
+def test_a_slow_sample_parks_nobody() -> None:
+    world = ActorsWorld(TWO_NODES, lambda worker, now_s: ROW_S)
+    for ticket in range(100, 4000, 200):
+        world.rows_that_take[ticket] = 30 * ROW_S
+    world.run(15)
+    assert len(world.done) > 2000
+    assert not world.lost
+
+
+def test_one_actor_alone_is_neither_late_nor_parked() -> None:
+    world = ActorsWorld(["a"], lambda worker, now_s: ROW_S * (1 if now_s < 1 else 30))
+    world.run(30)
+    assert not world.lost
+    assert world.copies == 0
+
+
+def test_an_actor_that_dies_is_to_blame_only_at_a_ticket_of_its_own() -> None:
+    world = ActorsWorld(["a", "b"], lambda worker, now_s: ROW_S if worker == 1 or now_s < 1 else math.inf)
+    world.run(1)
+    at = world.kill(1)
+    assert at is not None
+    world.join(1)
+    world.run(1.5)
+    assert world.kill(0) is None  # what it hung in has been brought by the other
+
+
+@given(
+    speeds=st.lists(st.floats(0.2, 40), min_size=2, max_size=9),
+    places=st.lists(st.sampled_from("abc"), min_size=9, max_size=9),
+    deaths=st.lists(st.tuples(st.floats(0, 3), st.integers(0, 8)), max_size=6),
+    seed=st.integers(0, 2**32),
+)
+def test_every_ticket_is_reported_once_whoever_is_slow_or_dies(
+    speeds: list[float], places: list[str], deaths: list[tuple[float, int]], seed: int
+) -> None:
+    chance = random.Random(seed)
+    world = ActorsWorld(places[: len(speeds)], lambda worker, now_s: ROW_S * speeds[worker] * chance.uniform(0.5, 2))
+    for at_s, worker in sorted(deaths):
+        world.run(at_s, 100)
+        if worker < len(speeds) and world.has(worker):
+            world.kill(worker)
+            world.join(worker)
+    world.run(math.inf, 100)
+    assert set(world.done) == set(range(1, 101))
+    assert set(world.done.values()) == {1}
