@@ -108,8 +108,12 @@ def _run(mode: str, name: str, data: Path, workers: int, seconds: float) -> dict
 
 
 def _pss_bytes(pid: int) -> int:
-    kilobytes = re.findall(r"^Pss_(?:Anon|Shmem):\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    return 1024 * sum(map(int, kilobytes))
+    """Return what a process holds; 0 if it has ended, as the one does that makes large pages."""
+    try:
+        said = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 1024 * sum(map(int, re.findall(r"^Pss_(?:Anon|Shmem):\s+(\d+) kB", said, re.MULTILINE)))
 
 
 def _be_a_rank(mode: str, rank: int, name: str, data: str, workers: int, seconds: float) -> None:

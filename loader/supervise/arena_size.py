@@ -116,10 +116,11 @@ def _default_slots(config: Config, batch_rows: int, row_ns: int, row_bytes: int,
 def _with_others(slots: int, config: Config) -> int:
     """Return how many slots there are by default if trainers other than the one that makes the loader read them as well.
 
-    Each rank of a job has three, at least: with two, a loop that keeps no batch would be handed copies (`loader.train.remote.starvation`).
+    Each rank of a job has three, at least: with two, a loop that keeps no batch would be handed copies (`loader.train.remote.starvation`). And beside
+    those of the workers, each has one more, for the batch in its hands; a second one would gain little (docs/measurements.md).
     """
     if config.sharing > 1:
-        return max(slots + 2 * (config.sharing - 1), 3 * config.sharing)
+        return max(slots + config.sharing - 1, 3 * config.sharing)
     return slots + _FOR_READERS * config.shared
 
 

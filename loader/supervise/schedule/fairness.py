@@ -47,6 +47,11 @@ def has_room(readers: Collection[Reader], slots: int, awaited: int = 0) -> bool:
     return sum(max(LEAST, len(reader.held)) for reader in readers) + LEAST * (awaited + 1) <= slots
 
 
+def due_to_others(streams: Sequence[Stream], stream: Stream, share: int) -> int:
+    """Return how many slots all but one stream lack of their share."""
+    return sum(max(0, share - other.stock) for other in streams if other is not stream)
+
+
 def make_room(streams: Sequence[Stream], pool: SlotPool) -> None:
     """Take back from streams that have more than their share what a new one needs to begin at once, so that it need not wait until that is read."""
     share = len(pool.slots) // len(streams)

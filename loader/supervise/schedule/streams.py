@@ -184,10 +184,17 @@ class Streams:
             return slot
         self.cutting = None
         for stream in sorted(streams, key=_turn):
-            if not self._joins_another(stream) and (slot := contents.begin(stream, hands, len(self._slots) // len(streams))) is not None:
+            if not self._joins_another(stream) and (slot := contents.begin(stream, hands, self._most(stream))) is not None:
                 stream.turn = next(self._turns) + stream.gives_way * _GIVING_WAY
                 return slot
         return None
+
+    def _most(self, stream: Stream) -> int:
+        """Return how many slots a stream may have: its share; and where ranks share the slots, which never meet, also what the shares leave over."""
+        share, ranks = len(self._slots) // len(self._streams), self._sharing > 1
+        if ranks and stream.stock >= share and len(self._pool.free) > fairness.due_to_others(self._streams, stream, share):
+            return stream.stock + 1
+        return share
 
     def _joins_another(self, stream: Stream) -> bool:
         """Take along the slots that a stream comes to, and make it a part of the stream that it meets; return whether it has met one."""
