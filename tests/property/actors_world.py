@@ -31,6 +31,8 @@ class ActorsWorld:
         by: how many tickets each actor was first with.
         waits: how long each ticket took from when it was given to when it was reported.
         rows_that_take: how long rows of certain tickets take, whoever does them.
+        deadly: tickets that end whoever is at them.
+        fallen: the actors that these have ended.
         lost, joined: the workers that were parked, and that came back, with the times.
     """
 
@@ -43,6 +45,8 @@ class ActorsWorld:
         self.lost: list[tuple[float, int]] = []
         self.joined: list[tuple[float, int]] = []
         self.rows_that_take: dict[int, float] = {}
+        self.deadly: set[int] = set()
+        self.fallen: list[int] = []
         self.hedging = Hedging()
         self._brought: set[int] = set()
         self._nodes = nodes
@@ -116,6 +120,8 @@ class ActorsWorld:
         return Ticket(number, TicketKind.ROWS, 0, 0, self._rows * number, self._rows) if number <= tickets else None
 
     def _call(self, worker: int, ticket: Ticket) -> None:
+        if worker in self.fallen:
+            return
         self._calls[worker].append((next(self._call_numbers), ticket))
         if len(self._calls[worker]) == 1:
             self._begin(worker)
@@ -131,6 +137,11 @@ class ActorsWorld:
         if not calls or calls[0][0] != call:  # of an actor that has died
             return
         _, ticket = calls.popleft()
+        if ticket.number in self.deadly:
+            self.fallen.append(worker)
+            self.hedging.cut_off(worker)
+            del self._calls[worker]
+            return
         if calls:
             self._begin(worker)
         owner = self.hedging.came(worker, ticket.number, self.now_s)

@@ -74,6 +74,15 @@ def test_one_actor_alone_is_neither_late_nor_parked() -> None:
     assert world.copies == 0
 
 
+def test_a_ticket_at_which_two_actors_have_fallen_is_given_to_no_third_one() -> None:
+    world = ActorsWorld(TWO_NODES, lambda worker, now_s: ROW_S)
+    world.deadly.add(100)
+    world.run(5)
+    assert len(world.fallen) == 2
+    assert world.done[100] == 0
+    assert len(world.done) > 5 * 5 / TICKET_S
+
+
 def test_an_actor_that_dies_is_to_blame_only_at_a_ticket_of_its_own() -> None:
     world = ActorsWorld(["a", "b"], lambda worker, now_s: ROW_S if worker == 1 or now_s < 1 else math.inf)
     world.run(1)

@@ -23,6 +23,7 @@ from loader.produce.remote.standing import Standing, State
 _LEAST_LATE_S = 0.02  # what is later by less may have waited for the gateway
 _LOOK_EVERY_S = 0.01
 _ACTORS_AT_A_TICKET = 2
+_FALLEN_AT_A_TICKET = 2  # a ticket that ends whoever is at it waits until Ray says how they ended, and its worker is lost
 
 # An actor is stuck if it is still at what somebody else has brought, this long after it was late.
 _STUCK_TIMES = 10
@@ -73,6 +74,7 @@ class _Due:
     ticket: Ticket
     owner: int
     actors: set[int] = field(default_factory=set)
+    fallen: int = 0  # actors that were cut off while they were at it
 
 
 class Hedging:
@@ -108,7 +110,10 @@ class Hedging:
 
     def cut_off(self, worker: int) -> None:
         """The connection to the actor of a worker has ended: it will bring nothing more."""
-        self._actors[worker].cut_off = True
+        actor = self._actors[worker]
+        actor.cut_off = True
+        if (first := actor.first()) is not None and first.number in self._due:
+            self._due[first.number].fallen += 1
         self._take_off(worker)
 
     def is_busy(self, worker: int) -> bool:
@@ -193,7 +198,7 @@ class Hedging:
         for worker in sorted(late):
             self._look_at_slow_one(worker, self._actors[worker], now_s)
         for due in list(self._due.values()) if late else ():
-            if len(due.actors) < _ACTORS_AT_A_TICKET and due.actors <= late:
+            if len(due.actors) < _ACTORS_AT_A_TICKET and due.actors <= late and due.fallen < _FALLEN_AT_A_TICKET:
                 self._give_to_another(due, late, now_s)
 
     def _give_to_another(self, due: _Due, late: set[int], now_s: float) -> None:
