@@ -55,7 +55,7 @@ def test_the_callback_of_the_validation_loader_adds_figures_of_the_validation(ke
         + """
 no_warnings()
 with make() as train, make(0.002) as val:
-    model = classifier()
+    model = classifier(run_eagerly=True)  # building the functions takes longer than all steps
     both = [train.report_callback(), val.report_callback()]
     history = model.fit(train, validation_data=val, validation_freq=2, epochs=4, verbose=0, callbacks=both).history
     assert figures(history) == FIGURES | {f"val_{key}" for key in FIGURES}, history
@@ -132,7 +132,7 @@ no_warnings()
 with tempfile.TemporaryDirectory() as folder, make() as train, make() as val:
     log = keras.callbacks.CSVLogger(f"{folder}/log.csv")
     saves = train.resume_callback(f"{folder}/saves", every=3)
-    model = classifier()
+    model = classifier(run_eagerly=True)
     history = model.fit(train, epochs=2, verbose=0, callbacks=[saves, train.report_callback(log_dir=f"{folder}/events"), log]).history
     assert len(history["loader_wait"]) == 2, history
     assert FIGURES <= set(open(f"{folder}/log.csv").readline().strip().split(",")), open(f"{folder}/log.csv").read()
@@ -149,7 +149,7 @@ def test_tensorboards_own_callback_behind_it_writes_the_figures(keras_script: Ru
         + """
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 with tempfile.TemporaryDirectory() as folder, make() as train:
-    classifier().fit(train, epochs=2, verbose=0, callbacks=[train.report_callback(), keras.callbacks.TensorBoard(folder)])
+    classifier(run_eagerly=True).fit(train, epochs=2, verbose=0, callbacks=[train.report_callback(), keras.callbacks.TensorBoard(folder)])
     written = EventAccumulator(f"{folder}/train").Reload()
     assert {f"epoch_{name}" for name in FIGURES} <= set(written.Tags()["tensors"]), written.Tags()
     assert len(written.Tensors("epoch_loader_wait")) == 2
