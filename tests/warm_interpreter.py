@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy.random
 
-for _module in ("cloudpickle", "loader.data.remote.scouting", "loader.supervise.boot", "tests.batches", "tests.conftest", "tests.processes"):
+for _module in ("cloudpickle", "loader.data.remote.scouting.child", "loader.supervise.boot", "tests.batches", "tests.conftest", "tests.processes"):
     importlib.import_module(_module)
 
 _CLONE_PARENT = 0x8000
@@ -57,6 +57,8 @@ def become(request: dict[str, Any], received: list[int]) -> None:
     for fd, wanted in zip(moved, request["descriptors"], strict=True):
         os.dup2(fd, wanted)
         os.close(fd)
+    if request["session"]:
+        os.setsid()
     os.umask(request["umask"])
     os.sched_setaffinity(0, request["cores"])
     for kind, limits in request["limits"]:

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from loader.data.remote import scouting
+from loader.data.remote.scouting import scout
 from loader.train.remote import launch
 from tests.conftest import ROOT
 
@@ -69,6 +69,7 @@ class WarmChild(subprocess.Popen):  # type: ignore[type-arg]
         stdout: int = subprocess.PIPE,
         stderr: int = 2,
         env: dict[str, str] | None = None,
+        start_new_session: bool = False,
     ) -> None:
         self.args, self.stdin, self.stdout, self.stderr, self.returncode = arguments, None, None, None, None
         self._waitpid_lock = threading.Lock()
@@ -78,6 +79,7 @@ class WarmChild(subprocess.Popen):  # type: ignore[type-arg]
             "arguments": arguments[arguments.index("-c") + 1 :],
             "environment": env or dict(os.environ),
             "descriptors": [0, 1, 2, *more],
+            "session": start_new_session,
             "umask": _umask(),
             "cores": list(os.sched_getaffinity(0)),
             "limits": [(kind, resource.getrlimit(kind)) for kind in _LIMITS],
@@ -125,7 +127,9 @@ def warm_interpreter() -> Iterator[WarmInterpreter | None]:
 
 
 @pytest.fixture(autouse=True)
-def warm_supervisors(request: pytest.FixtureRequest, warm_interpreter: WarmInterpreter | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    if warm_interpreter is not None and not request.node.get_closest_marker("cold"):
-        for starts in (launch, scouting):
-            monkeypatch.setattr(starts, "subprocess", module(warm_interpreter))
+def warm_supervisors(request: pytest.FixtureRequest, warm_interpreter: WarmInterpreter | None) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:  # not the one of the test, which may undo all that it has done
+        if warm_interpreter is not None and not request.node.get_closest_marker("cold"):
+            for starts in (launch, scout):
+                patch.setattr(starts, "subprocess", module(warm_interpreter))
+        yield

@@ -75,12 +75,12 @@ def test_what_is_sent_wrong_is_noticed_and_sent_anew(source: NpyFiles, bucket: F
 
 def test_a_call_that_was_interrupted_goes_on_where_it_was(source: NpyFiles, bucket: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"{bucket.endpoint}/packed"
-    monkeypatch.setattr(far_pack, "_SMALL_BYTES", 0)  # each file is sent by itself
     bucket.set_faults(Faults(unavailable=1.0, only="PUT /packed/y.npy"))
-    monkeypatch.setattr("loader.data.remote.scouting.scout._CHILD", CHILD_WITHOUT_PATIENCE)
-    with pytest.raises(FetchError, match=r"y\.npy"):
-        pack(source, url, tmp_path / "scratch")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(far_pack, "_SMALL_BYTES", 0)  # each file is sent by itself
+        patch.setattr("loader.data.remote.scouting.scout._CHILD", CHILD_WITHOUT_PATIENCE)
+        with pytest.raises(FetchError, match=r"y\.npy"):
+            pack(source, url, tmp_path / "scratch")
     bucket.set_faults(Faults())
     bucket.forget()
     pack(source, url, tmp_path / "scratch")
