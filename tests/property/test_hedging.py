@@ -8,6 +8,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loader.ipc.records import Ticket, TicketKind
+from loader.produce.remote.hedging import Copy, Hedging
 from tests.property.actors_world import ActorsWorld
 
 TICKET_S = 0.03
@@ -91,6 +93,36 @@ def test_an_actor_that_dies_is_to_blame_only_at_a_ticket_of_its_own() -> None:
     world.join(1)
     world.run(1.5)
     assert world.kill(0) is None  # what it hung in has been brought by the other
+
+
+def test_a_ticket_whose_only_actor_goes_is_given_to_another_although_nobody_is_late() -> None:
+    hedging = Hedging()
+    for worker in (0, 1):
+        hedging.join(worker, "a")
+    for number in (1, 2, 3):
+        assert hedging.give(0, Ticket(number, TicketKind.ROWS, 0, 0, 0, 10), number) == 0
+        if number < 3:
+            assert hedging.came(0, number, number + 0.1) == 0
+    owned = Ticket(4, TicketKind.ROWS, 0, 0, 0, 10)
+    assert hedging.give(0, owned, 5.0) == 1  # its own actor is late
+    hedging.came(0, 3, 5.001)
+    hedging.leave(1)
+    assert hedging.commands(5.1) == [Copy(0, owned, None)]
+
+
+def test_a_ticket_at_which_two_actors_fell_is_passed_on_when_they_have_left_if_its_worker_is_there() -> None:
+    hedging = Hedging()
+    for worker in (0, 1, 2):
+        hedging.join(worker, "a")
+    ticket = Ticket(1, TicketKind.ROWS, 0, 0, 0, 10)
+    hedging.give(0, ticket, 0.0)
+    hedging.cut_off(0)
+    assert hedging.commands(0.1) == [Copy(1, ticket, None)]
+    for _ in range(2):  # as it is told by sending, too
+        hedging.cut_off(1)
+    assert hedging.commands(0.2) == []
+    hedging.leave(1)
+    assert hedging.commands(0.3) == [Copy(2, ticket, None)]
 
 
 @given(

@@ -62,6 +62,7 @@ class _Actor:
     held: dict[int, Ticket] = field(default_factory=dict)
     since_s: float = 0.0  # it has been at the first one
     cut_off: bool = False
+    fell_at: int = 0  # the ticket that it was cut off at, if any
 
     def first(self) -> Ticket | None:
         return next(iter(self.held.values()), None)
@@ -74,7 +75,7 @@ class _Due:
     ticket: Ticket
     owner: int
     actors: set[int] = field(default_factory=set)
-    fallen: int = 0  # actors that were cut off while they were at it
+    fallen: int = 0  # actors that were cut off while they were at it, and have not left yet
 
 
 class Hedging:
@@ -97,8 +98,10 @@ class Hedging:
         Returns:
             The numbers of the tickets that nobody wants any more.
         """
-        if self._actors.pop(worker, None) is not None:
+        if (actor := self._actors.pop(worker, None)) is not None:
             self._take_off(worker)
+            if actor.fell_at in self._due:  # Ray has said how; if its worker is not lost for it, the ticket can be passed on
+                self._due[actor.fell_at].fallen -= 1
         return self.disown(worker)
 
     def disown(self, worker: int) -> list[int]:
@@ -111,14 +114,21 @@ class Hedging:
     def cut_off(self, worker: int) -> None:
         """The connection to the actor of a worker has ended: it will bring nothing more."""
         actor = self._actors[worker]
+        if actor.cut_off:
+            return
         actor.cut_off = True
         if (first := actor.first()) is not None and first.number in self._due:
+            actor.fell_at = first.number
             self._due[first.number].fallen += 1
         self._take_off(worker)
 
     def is_busy(self, worker: int) -> bool:
         """Return whether the actor of a worker is at anything."""
         return worker in self._actors and bool(self._actors[worker].held)
+
+    def begins(self, worker: int, ticket: Ticket) -> bool:
+        """Return whether the actor of a worker has a ticket to begin with, or is at it."""
+        return self._actors[worker].first() == ticket
 
     def at(self, worker: int) -> tuple[int, Ticket] | None:
         """Return the ticket that the actor of a worker is at, after the worker that owns it; None if nobody wants it any more."""
@@ -197,7 +207,7 @@ class Hedging:
         late = self._late(now_s)
         for worker in sorted(late):
             self._look_at_slow_one(worker, self._actors[worker], now_s)
-        for due in list(self._due.values()) if late else ():
+        for due in list(self._due.values()):  # also if nobody is late: those that were given it may have gone
             if len(due.actors) < _ACTORS_AT_A_TICKET and due.actors <= late and due.fallen < _FALLEN_AT_A_TICKET:
                 self._give_to_another(due, late, now_s)
 

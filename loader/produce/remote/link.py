@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ _HEADER = struct.Struct("<QIIQ")
 _MOST_TEXT_BYTES = 16 * 1024 * 1024
 _DROPPED_AT_ONCE_BYTES = 256 * 1024
 _MOST_BUFFERS = 64  # of one call; the system allows 1,024
+_CONNECT_S = 20.0  # a firewall that drops what it does not like would have the system try for two minutes
 
 # A machine that is gone without a word is noticed after half a minute; tickets that are late have been given to others by then.
 _SILENCE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
@@ -69,6 +71,7 @@ class Link:
         self.token: bytes | None = None
         self._connection = connection
         self._targets = targets
+        self._asked: deque[Ticket] = deque()  # for what has not come yet
         self._ticket = 0  # whose rows are coming
         self._wanted = False
         self._into: list[memoryview] = []  # what is still to be filled; empty while what comes is dropped
@@ -84,10 +87,16 @@ class Link:
         self._connection.close()
 
     def send(self, ticket: Ticket, killers: Sequence[int] = ()) -> None:
-        """Send a ticket. Raises OSError if the actor is gone, or reads nothing any more."""
+        """Send a ticket. Raises OSError if the actor is gone, or reads nothing any more; then the connection ends."""
         record = ticket.pack() + _COUNT.pack(len(killers)) + np.array(killers, np.int64).tobytes()
-        if self._connection.send(record) != len(record):
-            raise BlockingIOError("an actor has more tickets than it should")
+        self._asked.append(ticket)
+        try:
+            sent = self._connection.send(record)
+        except BlockingIOError:
+            sent = 0
+        if sent != len(record):
+            self._connection.shutdown(socket.SHUT_RDWR)  # half a record can't be taken back; `receive` tells of the end
+            raise BlockingIOError("an actor reads nothing any more")
 
     def receive(self) -> Arrived | None:
         """Take what has come; return the ticket that is complete with it, if any. To be called again until it returns None.
@@ -112,6 +121,8 @@ class Link:
             header = bytearray(_HEADER.size)
             yield from self._fill([memoryview(header)], len(header))
             ticket, rows, text_bytes, nbytes = _HEADER.unpack(header)
+            if not self._asked or ticket != (asked := self._asked.popleft()).number or rows > asked.rows:
+                raise ProtocolError(f"an actor sends {rows} rows of ticket {ticket}, for which it was not asked")
             if text_bytes > _MOST_TEXT_BYTES:
                 raise ProtocolError(f"an actor announces a text of {text_bytes:,} bytes")
             text = bytearray(text_bytes)
@@ -160,7 +171,8 @@ def serve(address: tuple[str, int], token: bytes, work: Work) -> None:
     Raises:
         OSError: the gateway is gone, or can't be reached.
     """
-    with socket.create_connection(address) as connection, connection.makefile("rb") as incoming:
+    with socket.create_connection(address, _CONNECT_S) as connection, connection.makefile("rb") as incoming:
+        connection.settimeout(None)
         tune(connection)
         connection.sendall(token)
         while record := incoming.read(TICKET_BYTES + _COUNT.size):

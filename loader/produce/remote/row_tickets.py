@@ -84,10 +84,7 @@ class RowTickets:
     def give(self, hand: Hand, held: Held, now: float) -> None:
         """Give a ticket of a worker to an actor, usually its own."""
         held.sent_ns = time.monotonic_ns()
-        doer = self._hands[self._hedging.give(hand.number, held.ticket, now)]
-        if self._hedging.at(doer.number) == (hand.number, held.ticket):
-            doer.moved = now
-        self._send(doer, held.ticket)
+        self._send(self._hands[self._hedging.give(hand.number, held.ticket, now)], held.ticket, now)
 
     def wait_s(self, now: float) -> float:
         """Return after how long `events` is to be called if nothing comes."""
@@ -106,13 +103,15 @@ class RowTickets:
                 case Ended(worker):
                     self._hedging.cut_off(worker)
             yield event
-        for command in self._hedging.commands(time.monotonic()):
+        for command in self._hedging.commands(now := time.monotonic()):
             if isinstance(command, Copy):
-                self._copy(command)
+                self._copy(command, now)
             else:
                 yield command
 
-    def _send(self, hand: Hand, ticket: Ticket) -> None:
+    def _send(self, hand: Hand, ticket: Ticket, now: float) -> None:
+        if self._hedging.begins(hand.number, ticket):
+            hand.moved = now  # it had nothing to do before
         killers = self._context.known_killers.after(hand.killers) if self._context.substitute else []
         hand.killers += len(killers)
         try:
@@ -120,12 +119,12 @@ class RowTickets:
         except (KeyError, OSError):  # its end is told by another event
             self._hedging.cut_off(hand.number)
 
-    def _copy(self, command: Copy) -> None:
+    def _copy(self, command: Copy, now: float) -> None:
         if command.worker not in self._hands:  # it has ended for what came just now
             return
         if command.late is not None and (late := self._hands.get(command.late)) is not None:
             self._counts.of(late.node).hedges += 1
-        self._send(self._hands[command.worker], command.ticket)
+        self._send(self._hands[command.worker], command.ticket, now)
 
     def _abandon(self, tickets: list[int]) -> None:
         for ticket in tickets:

@@ -115,6 +115,7 @@ def test_rows_that_are_abandoned_while_they_come_are_not_written_further() -> No
         link = Link(near, lambda number, rows: [memoryview(slot)])
         far.sendall(bytes(TOKEN_BYTES))
         assert link.receive() is None
+        link.send(ticket(5))
         far.sendall(np.array([5], "<u8").tobytes() + np.array([1, 0], "<u4").tobytes() + np.array([1000], "<u8").tobytes() + b"a" * 400)
         assert link.receive() is None
         link.abandon(4)
@@ -142,3 +143,34 @@ def test_a_block_of_another_size_is_refused(gateway: Callable[..., Gateway]) -> 
     gate.link.send(ticket(3))
     with pytest.raises(ProtocolError, match="2,000,000 bytes as 5000 rows of ticket 3"):
         gate.next()
+
+
+@pytest.mark.parametrize(("number", "rows"), [(4, 5), (3, 6)], ids=["another ticket", "more rows"])
+def test_rows_that_were_not_asked_for_are_refused(number: int, rows: int) -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with pytest.MonkeyPatch.context() as patch, far:
+        patch.setattr("loader.produce.remote.link.tune", lambda connection: None)  # it is not TCP
+        slot = np.zeros(100, np.uint8)
+        link = Link(near, lambda number, rows: [memoryview(slot)[:rows]])
+        far.sendall(bytes(TOKEN_BYTES))
+        assert link.receive() is None
+        link.send(ticket(3, 5))
+        far.sendall(np.array([number], "<u8").tobytes() + np.array([rows, 0], "<u4").tobytes() + np.array([rows], "<u8").tobytes() + b"a" * rows)
+        with pytest.raises(ProtocolError, match="not asked"):
+            link.receive()
+        assert not slot.any()
+        link.close()
+
+
+def test_the_connection_to_an_actor_that_reads_nothing_ends() -> None:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with pytest.MonkeyPatch.context() as patch, far:
+        patch.setattr("loader.produce.remote.link.tune", lambda connection: None)  # it is not TCP
+        link = Link(near, lambda number, rows: None)
+        far.sendall(bytes(TOKEN_BYTES))
+        assert link.receive() is None
+        with pytest.raises(BlockingIOError, match="reads nothing"):
+            link.send(ticket(5), range(1_000_000))
+        with pytest.raises(ConnectionResetError):
+            link.receive()
+        link.close()
