@@ -20,7 +20,8 @@ import numpy as np
 from loader import Loader, NpyArrays, RayWorkers
 
 BATCH_SIZE = 32
-SAMPLES = 960
+SAMPLES = 480
+HERE = 2  # workers on this machine
 
 
 def slow_to_make(sample: tuple[np.ndarray, ...], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
@@ -45,12 +46,15 @@ def main() -> None:
         ray("start", "--head", f"--num-cpus={most}", "--include-dashboard=false", "--disable-usage-stats")
     try:
         source = NpyArrays(np.random.default_rng(0).random((SAMPLES, 64), np.float32))
-        with Loader(source, BATCH_SIZE, transforms=[slow_to_make], shuffle=True, workers=2, remote=RayWorkers(max=most)) as train:
-            for epoch in range(4):
+        with Loader(source, BATCH_SIZE, transforms=[slow_to_make], shuffle=True, workers=HERE, remote=RayWorkers(max=most)) as train:
+            epoch = with_others = 0
+            while with_others < 3:  # they come after some seconds, while the workers of this machine have begun
                 begun = time.perf_counter()
                 count = sum(len(x) for (x,) in train)
                 workers = len(train.stats().workers)
-                print(f"epoch {epoch}: {count / (time.perf_counter() - begun):,.0f} samples/s with {workers} workers")
+                print(f"epoch {epoch}: {count / (time.perf_counter() - begun):,.0f} samples/s with {workers} workers", flush=True)
+                with_others += workers > HERE
+                epoch += 1
     finally:
         if started:
             ray("stop")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -30,6 +31,9 @@ _HOW = (
     "What to do: `ray start --address=HOST:PORT` on this machine, with the address of the cluster's head; or `ray start --head`, to begin one here; "
     "or RayWorkers(address=...)"
 )
+
+
+_CALL_S = 5.0
 
 
 class NoCluster(Exception):
@@ -151,9 +155,11 @@ def how_it_ended(error: BaseException | None) -> tuple[str, bool]:
 
 
 def _connect(setting: RayWorkers) -> None:
-    if os.environ.get("RAY_ADDRESS", "").startswith("ray://") and setting.address == "auto":
-        raise NoCluster(f"RAY_ADDRESS is {os.environ['RAY_ADDRESS']}, by which all data would be copied to this machine and back. {_HOW}")
+    address = os.environ.get("RAY_ADDRESS", "") if setting.address == "auto" else setting.address
+    if address.startswith("ray://"):
+        raise NoCluster(f"RAY_ADDRESS is {address}, by which all data would be copied to this machine and back. {_HOW}")
     try:
+        _call(address)
         ray.init(
             address=setting.address,
             namespace=f"loader-{os.getpid()}",
@@ -161,10 +167,17 @@ def _connect(setting: RayWorkers) -> None:
             logging_level=logging.WARNING,
             log_to_driver=True,
         )
-    except ConnectionError as error:
+    except (ConnectionError, TimeoutError) as error:
         raise NoCluster(f"no Ray cluster is found ({' '.join(str(error).split())}). {_HOW}") from None
     except (RuntimeError, ValueError, OSError) as error:
         raise NoCluster(f"the Ray cluster can't be used: {in_words(error)}") from None
+
+
+def _call(address: str) -> None:
+    """Raise OSError if nobody answers at HOST:PORT: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), _CALL_S).close()
 
 
 def _worker_class() -> type:
