@@ -81,9 +81,11 @@ def lay_out(
 
 
 def shared_bytes(config: Config, layout: ArenaLayout, shared: SharedBytes) -> int:
-    """Return what belongs to no process alone: the arena, what has travelled, what sources keep, what is on its way from remote workers."""
-    on_their_way = budget.remote_bytes(layout.slots * layout.slot_nbytes, shared.payload) if config.most_remote else 0
-    return layout.nbytes + shared.payload + shared.cache + on_their_way
+    """Return what belongs to no process alone: the arena, what has travelled, and what sources keep.
+
+    What goes to remote workers lies in Ray's object store as well.
+    """
+    return layout.nbytes + shared.payload * (2 if config.most_remote else 1) + shared.cache
 
 
 def make_pages(arena: int, layout: ArenaLayout) -> Iterator[bool]:

@@ -18,7 +18,7 @@ from loader.machine import available_memory, free_memory
 _SUPERVISOR_BYTES = 48 * 2**20
 WORKER_BYTES = 4 * 2**20
 
-# Of the gateway to remote workers, which holds Ray.
+# Of the gateway to remote workers, which holds Ray. What comes from them is received into the slots; only what goes to them lies in the object store.
 _GATEWAY_BYTES = 96 * 2**20
 
 # Of a worker whose samples are far away: stacks of the threads that fetch them, and buffers; and, of all such workers together, what has come and is
@@ -57,11 +57,6 @@ class Need:
     remote: bool = False
 
     @property
-    def slot_cost(self) -> int:
-        """What one slot more or less would change: with remote workers, its rows may be on their way at the same time, in the object store."""
-        return self.slot_bytes * (2 if self.remote else 1)
-
-    @property
     def there_bytes(self) -> int:
         """What is allocated already: the arrays from the trainer, and samples in memory."""
         return self.payload_bytes + self.cached_bytes
@@ -79,25 +74,20 @@ class Need:
 
     @property
     def _remote_bytes(self) -> int:
-        return _GATEWAY_BYTES + remote_bytes(self.slots * self.slot_bytes, self.payload_bytes) if self.remote else 0
+        return _GATEWAY_BYTES + self.payload_bytes if self.remote else 0
 
     def arithmetic(self) -> str:
         """Return the sum in words."""
         shared = f"{self.slots} slots × {mib(self.slot_bytes)} + {mib(self.other_arena_bytes)} order and texts"
         processes = f"{mib(_SUPERVISOR_BYTES)} supervisor + {self.workers} workers × {mib(self.worker_bytes)}"
         cache = f" + {mib(self.cache_bytes)} samples kept in memory" if self.cache_bytes else ""
-        remote = f" + {mib(self._remote_bytes)} gateway, and blocks of remote workers on their way" if self.remote else ""
+        remote = f" + {mib(_GATEWAY_BYTES)} gateway + {mib(self.payload_bytes)} the same arrays in Ray's object store" if self.remote else ""
         return f"{shared} + {mib(self.payload_bytes)} arrays from the script{cache} + {processes}{remote} = {mib(self.total)}"
 
 
 def worker_bytes(workers: int, *, far: bool) -> int:
     """Return what each of so many workers needs before it grows; `far`: samples are far away."""
     return _FETCHING_BYTES + _FETCHED_BYTES // max(1, workers) if far else WORKER_BYTES
-
-
-def remote_bytes(slots_bytes: int, payload_bytes: int) -> int:
-    """Return the most that the object store of this machine holds for remote workers: blocks for all slots, and what has travelled."""
-    return slots_bytes + payload_bytes
 
 
 def check(need: Need, limit: int | None, batch_size: int | Sequence[int] | None) -> None:
@@ -129,8 +119,8 @@ def admit_arrays(nbytes: int, limit: int | None) -> None:
 def fitting_slots(need: Need, limit: int | None, fewest: int = 2) -> int:
     """Return how many slots of `need` fit the limit and what is available: at least `fewest`, at most what was asked for."""
     bound = min(available_bytes() + need.there_bytes, limit or 2**63)
-    spare = bound - (need.total - need.slots * need.slot_cost)
-    return max(fewest, min(need.slots, spare // need.slot_cost))
+    spare = bound - (need.total - need.slots * need.slot_bytes)
+    return max(fewest, min(need.slots, spare // need.slot_bytes))
 
 
 def default_limit(need: Need) -> int:
@@ -150,22 +140,22 @@ def available_bytes() -> int:
 
 
 def _remedy(need: Need, bound: int, batch_size: int | Sequence[int] | None) -> str:
-    fixed = need.total - need.slots * need.slot_cost
+    fixed = need.total - need.slots * need.slot_bytes
     room = bound - fixed
-    if need.cache_bytes and room < 2 * need.slot_cost:
-        left = bound - (fixed - need.cache_bytes) - 2 * need.slot_cost
+    if need.cache_bytes and room < 2 * need.slot_bytes:
+        left = bound - (fixed - need.cache_bytes) - 2 * need.slot_bytes
         return f"cache fewer samples, max_bytes={left}, or " * (left > 0) + "cache in a folder: source.cache(folder)"
     if room <= 0:
         workers = (bound - need.total) // need.worker_bytes + need.workers
         if workers > 0:
             return f"workers={workers} would fit"
         return f"allow more than {mib(fixed)}, which is needed without a single slot"
-    if need.slots > 2 and room >= 2 * need.slot_cost:
-        return f"slots={room // need.slot_cost} would fit"
+    if need.slots > 2 and room >= 2 * need.slot_bytes:
+        return f"slots={room // need.slot_bytes} would fit"
     if batch_size is None:
-        return f"a slot holds the largest file; split it, or allow {mib(fixed + 2 * need.slot_cost)}"
+        return f"a slot holds the largest file; split it, or allow {mib(fixed + 2 * need.slot_bytes)}"
     sizes = [batch_size] if isinstance(batch_size, int) else batch_size
-    fitting = [int(size * room / (2 * need.slot_cost)) for size in sizes]
+    fitting = [int(size * room / (2 * need.slot_bytes)) for size in sizes]
     if all(fitting):
         return f"{'slots=2 and ' if need.slots > 2 else ''}batch_size={fitting[0] if isinstance(batch_size, int) else fitting} would fit"
-    return f"even one sample in each of 2 slots is too much; allow {mib(fixed + 2 * need.slot_cost // min(sizes))}"
+    return f"even one sample in each of 2 slots is too much; allow {mib(fixed + 2 * need.slot_bytes // min(sizes))}"

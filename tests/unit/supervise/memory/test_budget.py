@@ -87,6 +87,13 @@ def test_the_remedy_is_what_helps(need: Need, room: float, remedy: str) -> None:
     assert re.search(remedy + "$", refusal(need, without_slots + int(room * MIB)))
 
 
+def test_of_remote_workers_the_gateway_counts_and_what_goes_to_them() -> None:
+    need = need_of(payload=5)
+    remote = dataclasses.replace(need, remote=True)
+    assert remote.total - need.total == (96 + 5) * MIB
+    assert "+ 96.0 MiB gateway + 5.0 MiB the same arrays in Ray's object store" in remote.arithmetic()
+
+
 @given(slots=st.integers(2, 20), slot_kib=st.integers(1, 100_000), batch_size=st.integers(1, 500), short=st.floats(0.001, 0.999))
 def test_what_a_refusal_says_would_fit_does_fit(slots: int, slot_kib: int, batch_size: int, short: float) -> None:
     need = Need(slots, slot_kib * 1024, MIB, 0, 2)
