@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 # What takes much longer than usual is likely to hang, or to be at a bad place: it is begun once more, and whoever is first counts.
-_TIMES_USUAL = 1.5
-_DEVIATIONS = 4
 _MOST_TIMES_USUAL = 4
 _SMOOTHING = 0.05
 _REPEATS_PER_ANSWER = 0.15  # where all have become slow, doing things twice would make it worse
@@ -18,9 +16,13 @@ class Patience:
         first_guess_s: when a thing is late, as long as none has been done.
         least_s: nothing is late sooner.
         most_s: everything is late by then.
+        times_usual: a thing is late after so many times what is usual,
+        deviations: and so many times the usual deviation from that.
     """
 
-    def __init__(self, first_guess_s: float, least_s: float, most_s: float) -> None:
+    def __init__(self, first_guess_s: float, least_s: float, most_s: float, times_usual: float = 1.5, deviations: float = 4.0) -> None:
+        self._times_usual = times_usual
+        self._deviations = deviations
         self._first_guess_s = first_guess_s
         self._least_s = least_s
         self._most_s = most_s
@@ -42,7 +44,7 @@ class Patience:
         """Return after how long a thing of `parts` parts is late: as TCP does it, from what is usual and how far most are from that (RFC 6298)."""
         if self._usual_s is None:
             return self._first_guess_s
-        late_s = parts * (_TIMES_USUAL * self._usual_s + _DEVIATIONS * self._deviation_s)
+        late_s = parts * (self._times_usual * self._usual_s + self._deviations * self._deviation_s)
         return min(max(late_s, self._least_s), self._most_s)
 
     def repeat(self) -> bool:

@@ -31,6 +31,7 @@ from loader import (
     decode,
 )
 from loader import transforms as T
+from loader.data.remote.gathering import pace
 from loader.data.remote.gathering.gather import Gather
 from loader.data.remote.objects import Span
 from loader.data.remote.options import StorageOptions
@@ -197,6 +198,16 @@ def test_what_fails_or_hangs_is_asked_for_again_and_nobody_is_accused(npy_folder
     assert "retries" in str(stats)
     assert type(stats).from_dict(stats.as_dict()) == stats
     assert served.counts().failed > 20
+
+
+def test_what_hangs_three_times_is_asked_for_a_fourth_time(npy_folder: Any, front: StartFront, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_FIRST_GUESS_S", 0.05)
+    folder = npy_folder(1)
+    served = front(folder, hang=1.0, attempts=3)
+    gather = Gather(StorageOptions(), 60.0, 4, 8)
+    assert bytes(gather.take(Span(f"{served.endpoint}/000000.npy")).content) == (folder / "000000.npy").read_bytes()
+    assert served.counts().fates[Fate.HANG] == 3
+    gather.close()
 
 
 def test_a_store_that_refuses_requests_gets_fewer_at_a_time(npy_folder: Any, front: StartFront) -> None:

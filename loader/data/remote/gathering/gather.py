@@ -34,8 +34,8 @@ from loader.errors import ConfigError
 
 _log = logging.getLogger("loader.worker")
 
-_LOOKED_AFTER_EVERY_S = 0.05
-_ATTEMPTS_AT_ONCE = 3  # for one span
+_LOOKED_AFTER_EVERY_S = 0.02
+_ATTEMPTS_AT_ONCE = 6  # for one span
 _SHARE_OF_PATIENCE = 0.75  # of the time after which a worker is taken for stuck
 
 
@@ -275,10 +275,9 @@ class Gather:
         """Look for what others fetch, and ask once more for what is likely to hang, the oldest first. Goes on while anything is on its way."""
         self._look_elsewhere()
         now = time.monotonic()
-        lost_after_s = self._pace.lost_after_s()
         for flight in [flight for flight in self._under_way if not flight.spare]:
-            latest = max(flight.attempts.values(), default=now)
-            if now - latest > lost_after_s and len(flight.attempts) < _ATTEMPTS_AT_ONCE and self._pace.hedge():
+            latest, attempts = max(flight.attempts.values(), default=now), len(flight.attempts)
+            if now - latest > self._pace.lost_after_s(attempts) and attempts < _ATTEMPTS_AT_ONCE and self._pace.hedge():
                 _log.info("%s: no answer for %.2g s; it is asked for once more", flight.span.url, now - latest)
                 self.counts.retries += 1
                 self._attempt(flight)

@@ -40,13 +40,20 @@ def test_what_takes_much_longer_than_usual_is_lost() -> None:
     pace = Pace(8)
     for _ in range(300):
         pace.answered(0.2)
-    assert pace.lost_after_s() == pytest.approx(0.3, rel=0.01)  # all take the same, so one that takes half as long again is odd
+    assert pace.lost_after_s() == pytest.approx(0.25, rel=0.01)  # all take the same, so one that takes a quarter longer is odd
     for number in range(300):
         pace.answered(0.1 + 0.2 * (number % 2))
-    assert 0.6 < pace.lost_after_s() < 0.8  # 0.1 s from what is usual is usual
+    assert 0.4 < pace.lost_after_s() < 0.5  # 0.1 s from what is usual is usual
     for _ in range(300):
         pace.answered(0.001)
     assert pace.lost_after_s() == pytest.approx(0.2)
+
+
+def test_after_three_requests_for_one_thing_others_follow_at_intervals_that_double() -> None:
+    pace = Pace(8)
+    for _ in range(300):
+        pace.answered(0.4)
+    assert [round(pace.lost_after_s(attempts) / pace.lost_after_s()) for attempts in (1, 2, 3, 4, 5)] == [1, 1, 8, 16, 32]
 
 
 def test_one_that_was_late_says_little_about_the_next() -> None:
