@@ -109,7 +109,15 @@ class Supervisor:
         self._deaths = WorkerDeaths(
             schedule=schedule, context=context, board=board, pool=self._pool, stalls=self._stalls, bad_samples=bad_samples, memory=memory
         )
-        self._remote = RemoteWorkers(schedule=schedule, board=board, deaths=self._deaths, pool=self._pool, gateways=self._gateways, memory=memory)
+        self._remote = RemoteWorkers(
+            schedule=schedule,
+            board=board,
+            deaths=self._deaths,
+            pool=self._pool,
+            gateways=self._gateways,
+            memory=memory,
+            timeout_s=sample_timeout_s,
+        )
         self._scaling = Scaling(schedule=schedule, board=board, pool=self._pool, memory=memory, tuning=tuning, workers=workers, remote=self._remote)
         self._large_pages = LargePages(context.arena.memory, self._epoll)
         self._slot_clock = SlotClock(board.supervisor)
@@ -261,6 +269,7 @@ class Supervisor:
 
     def _tick(self, now: float) -> None:
         self._stalls.end(now)
+        self._remote.end_if_stuck(now)
         self._scaling.watch_memory(now)
         self._board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE] = time.monotonic_ns()
         self._ready.flush()

@@ -90,11 +90,6 @@ class Lost(NamedTuple):
     fate: Fate
     row: int = UNKNOWN_ROW
 
-    @classmethod
-    def with_gateway(cls, worker: int) -> Lost:
-        """Return what the gateway can no longer say when it has ended itself."""
-        return cls(worker, Fate.PARTED)
-
     def pack(self) -> bytes:
         """Return the record's bytes."""
         return INBOX.pack(_LOST, self.worker, self.fate, self.row - UNKNOWN_ROW, 0)

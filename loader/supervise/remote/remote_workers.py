@@ -13,15 +13,18 @@ from __future__ import annotations
 import enum
 import logging
 import os
+import signal
 
-from loader.ipc.board import Board, WorkerCell
+from loader.ipc import last_words
+from loader.ipc.board import Board, GatewayCell, WorkerCell
 from loader.ipc.channels import Outlet
-from loader.ipc.records import Errand, Joined, Lost, Verb, errand_of
+from loader.ipc.records import Errand, Fate, Joined, Lost, TicketKind, Verb, errand_of
 from loader.produce.remote.context import NO_CLUSTER
 from loader.supervise.deaths import WorkerDeaths
 from loader.supervise.memory.control import MemoryControl
 from loader.supervise.pool import Pool, TicketOutlet, death_in_words
 from loader.supervise.remote.comebacks import Comebacks
+from loader.supervise.remote.gateway_watch import GatewayWatch
 from loader.supervise.schedule.schedule import Schedule
 
 _log = logging.getLogger("loader.supervisor")
@@ -50,9 +53,12 @@ class RemoteWorkers:
         pool: the workers of this machine; among its outlets, those of the remote ones have their place.
         gateways: forks the gateway.
         memory: counts what the gateway takes.
+        timeout_s: a gateway that makes no progress for so long is ended.
     """
 
-    def __init__(self, *, schedule: Schedule, board: Board, deaths: WorkerDeaths, pool: Pool, gateways: Pool, memory: MemoryControl) -> None:
+    def __init__(
+        self, *, schedule: Schedule, board: Board, deaths: WorkerDeaths, pool: Pool, gateways: Pool, memory: MemoryControl, timeout_s: float
+    ) -> None:
         self._schedule = schedule
         self._board = board
         self._deaths = deaths
@@ -60,6 +66,8 @@ class RemoteWorkers:
         self._gateways = gateways
         self._memory = memory
         self._comebacks = Comebacks()
+        self._watch = GatewayWatch(timeout_s)
+        self._stuck = False
         self._lives: dict[int, Life] = {}
         self._made_before = 0
 
@@ -102,6 +110,15 @@ class RemoteWorkers:
         self._outlets.pop(record.worker, None)
         self._deaths.lost(record)
 
+    def end_if_stuck(self, now: float) -> None:
+        """End a gateway that makes no progress; the call before that asks it for its stacks. To be called about once a second."""
+        if not self._gateways.children:
+            return
+        held = [ticket.number for number in self._lives if self._schedule.has(number) for ticket in self._schedule.tickets(number)]
+        asked, self._stuck = self._stuck, self._watch.stuck(held, self._board.gateway[GatewayCell.CPU_NS], now)
+        if self._stuck:
+            os.kill(self._gateways.children[_GATEWAY].pid, signal.SIGKILL if asked else last_words.ASK)
+
     def owns(self, fd: int) -> bool:
         """Return whether a descriptor is the gateway's pidfd."""
         return self._gateways.owner(fd) is not None
@@ -110,15 +127,25 @@ class RemoteWorkers:
         """The gateway has ended, and with it all lives. What it had reported has been fed before."""
         death = self._gateways.bury(_GATEWAY)
         self._memory.gateway = None
+        how = death_in_words(death.status, timed_out=self._stuck)
         for number in [*self._lives]:
-            self.lost(Lost.with_gateway(number))
+            self.lost(self._lost_with_gateway(number, how, death.last_words))
+        self._stuck = False
         if os.WIFEXITED(death.status) and os.WEXITSTATUS(death.status) == NO_CLUSTER:
             self._comebacks.found_nothing(now)
             return
         self._comebacks.died(now, self._made() > self._made_before)
-        how, words = death_in_words(death.status), f"\n\n{death.last_words}" if death.last_words else ""
+        words = f"\n\n{death.last_words}" if death.last_words else ""
         what = "there are no remote workers any more" if self._comebacks.given_up else "another one takes its place"
         _log.warning("the gateway to the remote workers died, %s; %s%s", how, what, words)
+
+    def _lost_with_gateway(self, number: int, how: str, stack: str) -> Lost:
+        """Return what the gateway can no longer say of a worker. To blame may be batch transforms, which the gateway itself was at."""
+        held, cells = self._schedule.tickets(number) if self._schedule.has(number) else [], self._board.workers[number]
+        if not held or held[0].kind is not TicketKind.BATCH or cells[WorkerCell.TICKET_GAUGE] != held[0].number:
+            return Lost(number, Fate.PARTED)
+        cells.write_failure(held[0].number, {"how": how, "last_words": stack})
+        return Lost(number, Fate.HUNG if self._stuck else Fate.DIED)
 
     @property
     def _pipe(self) -> Outlet:

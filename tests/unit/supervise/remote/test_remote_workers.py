@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from loader.ipc.board import Board
+from loader.ipc import last_words
+from loader.ipc.board import Board, GatewayCell, WorkerCell
 from loader.ipc.channels import Outlet
 from loader.ipc.records import Fate, Joined, Lost, Ticket, TicketKind, Verb, unpack_errands
 from loader.produce.remote.context import NO_CLUSTER
@@ -34,10 +36,11 @@ class Gateways:
         self.children: dict[int, Any] = {}
         self.started = 0
         self.status = 9
+        self.pid = 1
 
     def start(self, number: int) -> Any:
         self.started += 1
-        child = self.children[number] = SimpleNamespace(pid=1, pidfd=99, tickets=Pipe())
+        child = self.children[number] = SimpleNamespace(pid=self.pid, pidfd=99, tickets=Pipe())
         return child
 
     def bury(self, number: int) -> Death:
@@ -48,16 +51,18 @@ class Gateways:
 class World:
     def __init__(self) -> None:
         self.schedule = Schedule(sample_batches(1000, 10), 6, 1, None, 1e6, 2)
+        self.board = Board(None, LOCAL, REMOTE)
         self.gateways = Gateways()
         self.pool = SimpleNamespace(outlets={})
         self.lost: list[Lost] = []
         self.workers = RemoteWorkers(
             schedule=self.schedule,
-            board=Board(None, LOCAL, REMOTE),
+            board=self.board,
             deaths=SimpleNamespace(lost=self._lost),  # type: ignore[arg-type]
             pool=self.pool,  # type: ignore[arg-type]
             gateways=self.gateways,  # type: ignore[arg-type]
             memory=SimpleNamespace(gateway=None),  # type: ignore[arg-type]
+            timeout_s=10.0,
         )
 
     def _lost(self, report: Lost) -> None:
@@ -140,6 +145,39 @@ def test_with_the_gateway_all_lives_end_and_another_one_begins_them_anew(world: 
     world.workers.adjust(3, 1.5)
     assert world.gateways.started == 2
     assert len(world.errands()) == 3
+
+
+def test_a_gateway_that_gets_nowhere_while_its_workers_hold_tickets_is_ended(world: World) -> None:
+    with subprocess.Popen(["sleep", "60"]) as stands_for_it:
+        try:
+            world.gateways.pid = stands_for_it.pid
+            world.workers.adjust(1, 0.0)
+            world.workers.joined(Joined(2))
+            for now in (0.0, 100.0):  # they hold nothing
+                world.workers.end_if_stuck(now)
+            assert world.schedule.commands()
+            for now in range(100, 150, 5):  # it shows that it lives
+                world.board.gateway.add(GatewayCell.CPU_NS, 1000)
+                world.workers.end_if_stuck(now)
+            world.workers.end_if_stuck(154.0)
+            assert stands_for_it.poll() is None
+            world.workers.end_if_stuck(156.0)  # asks for stacks, of which this process knows nothing
+            assert stands_for_it.wait(10) == -last_words.ASK
+        finally:
+            stands_for_it.kill()
+
+
+def test_batch_transforms_that_end_the_gateway_are_to_blame(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.workers.adjust(2, 0.0)
+    for number in (2, 3):
+        world.workers.joined(Joined(number))
+    held = {number: [Ticket(10 + number, TicketKind.BATCH, 0, 0, 0, 10), Ticket(20 + number, TicketKind.ROWS, 0, 0, 0, 10)] for number in (2, 3)}
+    monkeypatch.setattr(world.schedule, "tickets", held.__getitem__)
+    world.board.workers[3][WorkerCell.TICKET_GAUGE] = 13  # it was at that
+    world.board.workers[2][WorkerCell.TICKET_GAUGE] = 22  # its actor was at that
+    world.workers.gateway_died(0.0)
+    assert [(report.worker, report.fate) for report in world.lost] == [(2, Fate.PARTED), (3, Fate.DIED)]
+    assert world.board.workers[3].read_failure(13)["how"].startswith("killed by SIGKILL")
 
 
 def test_a_gateway_that_found_no_cluster_is_forked_again_later_and_not_blamed(world: World) -> None:
