@@ -72,16 +72,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes run the tests, let each have a part of every kind: those that compute use the cores while others wait for processes.
 
-    Each process begins with a part of the list, file by file. Those that train come first, together: every process that runs one of them starts
-    a framework, and they take longest.
+    Each process begins with a part of the list, file by file. Those that need a framework or a cluster come first, together: every process that
+    runs one of them starts it, and they take longest.
     """
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return
-    kinds: dict[str, list[pytest.Item]] = {"train": [], "wait": [], "compute": []}
+    kinds: dict[str, list[pytest.Item]] = {"start": [], "wait": [], "compute": []}
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
-        kinds["train" if folder == "frameworks" else "wait" if folder in CHECKED_FOLDERS else "compute"].append(item)
-    places: dict[Path, float] = dict.fromkeys((item.path for item in kinds["train"]), -1.0)
+        kinds["start" if folder in ("frameworks", "ray") else "compute" if folder in ("unit", "property", "fuzz") else "wait"].append(item)
+    places: dict[Path, float] = dict.fromkeys((item.path for item in kinds["start"]), -1.0)
     for kind in ("wait", "compute"):
         for number, item in enumerate(kinds[kind]):
             places.setdefault(item.path, number / len(kinds[kind]))
