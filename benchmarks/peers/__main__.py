@@ -3,6 +3,8 @@
 Every figure comes from a fresh process. The outputs are compared first: those of `.npy` files bit for bit, pictures by the means of their samples.
 Then each peer is measured with each of its numbers of workers or threads; rounds with the fastest follow, by turns with the others, and the medians
 count. Last, a worker is killed. Ctrl-C ends it all and keeps what was measured; `--resume` continues.
+
+`make bench-peers BENCH_ARGS=shared` is another comparison: several scripts read one pool.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from benchmarks.peers.loaders.torch_loader import TorchDataLoader
 from benchmarks.peers.plan import OURS
 from benchmarks.peers.processes import serve
 from benchmarks.peers.run import Run
+from benchmarks.peers.sharing import compare
 from benchmarks.peers.tasks import TASKS
 
 PEERS: dict[str, Peer] = {
@@ -45,6 +48,9 @@ _ROOT = Path(__file__).parent.parent.parent
 
 def main() -> None:
     """Run what was asked for."""
+    if sys.argv[1:2] == ["shared"]:
+        compare.main(sys.argv[2:])
+        return
     arguments = _parser().parse_args()
     if arguments.serve:
         asked = json.loads(arguments.serve)
