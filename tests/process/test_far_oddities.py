@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from loader import ByteFiles, FetchError, Loader, NpyArrays, NpyFiles, SampleError, TextLines, decode
+from loader import ByteFiles, ConfigError, FetchError, Loader, NpyArrays, NpyFiles, SampleError, TextLines, decode
 from loader.data.sources.arrays import far_array
 from tests.batches import assert_same, inline, take
 from tests.servers.odd import Quiet, answering, serving
@@ -63,6 +63,18 @@ def test_what_a_store_says_when_it_is_asked_for_a_list_is_told(status: int, code
     said = f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code><Message>...</Message></Error>"
     with serving(answering(status, said, Content_Type="application/xml")) as url, pytest.raises((FetchError, FileNotFoundError), match=words):
         NpyFiles("s3://bucket/train", storage_options=KEYS | {"endpoint": url})
+
+
+@pytest.mark.parametrize("place", ["endpoint", "endpoint_url", "environment"])
+def test_an_endpoint_that_is_no_url_is_an_error_that_does_not_show_it(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = dict(KEYS)
+    if place == "environment":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "user:word@host:9000")
+    else:
+        options[place] = "user:word@host:9000"
+    with pytest.raises(ConfigError, match=r"is no URL.*begin it with http://") as caught:
+        NpyFiles("s3://bucket/train", storage_options=options)
+    assert "word" not in str(caught.value)
 
 
 def test_of_a_long_list_only_the_page_that_fails_is_asked_for_again() -> None:

@@ -47,7 +47,10 @@ _RETRIES_OF_A_PAGE = {
 }
 _NO_HEADERS: Mapping[str, str] = {}
 
-_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT", "STORAGE_EMULATOR_HOST")
+# Where the environment has endpoints, which are URLs, by what a URL of the store begins with; and one that need not be.
+_OF_AZURE = ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+_ENDPOINTS = {"s3": ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"), "az": _OF_AZURE, "abfs": _OF_AZURE, "abfss": _OF_AZURE}
+_EMULATOR = "STORAGE_EMULATOR_HOST"
 
 
 def check_obstore() -> None:
@@ -81,6 +84,7 @@ class ObstoreStore:
         self._base = base
         self._web = base.startswith("http")
         config, client = _config_of(options.values())
+        _check_endpoints(base, config)
         client.setdefault("connect_timeout", timedelta(seconds=min(_CONNECT_S, patience_s)))
         if _is_plain(base, config):
             client.setdefault("allow_http", True)
@@ -165,8 +169,18 @@ def _facts(meta: Mapping[str, Any]) -> Facts:
 
 def _is_plain(base: str, config: Mapping[str, Any]) -> bool:
     """Whether a store was asked for without encryption: by its URL, or by that of its endpoint, in the options or the environment."""
-    endpoints = [base, str(config.get("endpoint")), *(os.environ.get(name, "") for name in _ENDPOINTS)]
+    variables = [name for names in _ENDPOINTS.values() for name in names] + [_EMULATOR]
+    endpoints = [base, str(config.get("endpoint")), *(os.environ.get(name, "") for name in variables)]
     return any(endpoint.startswith("http://") for endpoint in endpoints)
+
+
+def _check_endpoints(base: str, config: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an endpoint that is no URL, at which obstore panics. It is not shown: it may hold a password."""
+    given = {f"storage_options= ({name})": str(value) for name, value in config.items() if "endpoint" in name}
+    given |= {name: os.environ[name] for name in _ENDPOINTS.get(base.partition("://")[0], ()) if os.environ.get(name)}
+    for name, value in given.items():
+        if not value.startswith(("http://", "https://")):
+            raise ConfigError(f"the endpoint of {base}, given by {name}, is no URL. What to do: begin it with http:// or https://")
 
 
 def _config_of(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
