@@ -30,8 +30,9 @@ _LONGEST_PAUSE_S = 30.0
 # How often to look for room, where there is none.
 _FULL_S = 5.0
 
-# A node whose cores others use may have none for us: then Ray decides.
-_PATIENCE_S = 15.0
+# A node whose cores others use may have none for us: then Ray decides. But a process may just be slow to start, on a machine where many do: each time
+# that an actor is given up for this, the next one has twice as long.
+_PATIENCE_S = 60.0
 
 
 class Recruiter:
@@ -97,7 +98,8 @@ class Recruiter:
                 continue
             if hand.actor is None and now >= hand.since:
                 self.seek(hand)
-            elif hand.actor is not None and hand.node and not hand.found and now - hand.since > _PATIENCE_S:
+            elif hand.actor is not None and hand.node and not hand.found and now - hand.since > _PATIENCE_S * 2**hand.failures:
+                hand.failures += 1
                 self.release(hand)
                 self.seek(hand, anywhere=not self._refused)
 

@@ -18,7 +18,8 @@ from loader.machine import available_memory, free_memory
 _SUPERVISOR_BYTES = 48 * 2**20
 WORKER_BYTES = 4 * 2**20
 
-# Of the gateway to remote workers, which holds Ray. What comes from them is received into the slots; only what goes to them lies in the object store.
+# Of the gateway to remote workers, which holds Ray (docs/measurements.md), rounded up. What comes from them is received into the slots; only what
+# goes to them lies in the object store.
 _GATEWAY_BYTES = 96 * 2**20
 
 # Of a worker whose samples are far away: stacks of the threads that fetch them, and buffers; and, of all such workers together, what has come and is
