@@ -174,8 +174,7 @@ def test_hundreds_of_requests_are_on_their_way_at_a_time(npy_folder: Any, front:
     served = front(folder)
     far = NpyFiles(urls_of(served, folder))
     served.set_faults(Faults(latency_s=2.0))
-    with Loader(far, 64, workers=2) as loader:
-        next(iter(loader))
+    with Loader(far, 64, workers=2):
         wait_until(lambda: served.counts().most_in_flight >= 256, "256 requests are on their way")
 
 
