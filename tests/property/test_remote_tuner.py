@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loader.supervise.tuning.tuner import Tuner
 from tests.property.pipeline_world import Load
 from tests.property.remote_world import Cluster, WiderRun, best, simulate
 from tests.property.test_tuner import some_loads
@@ -67,6 +68,12 @@ def test_remote_workers_make_what_the_most_local_ones_leave() -> None:
     assert crew.local == 4
     assert needed <= crew.remote + 1 <= 1.25 * needed + 2, run.changes
     assert run.rate(40, 60) >= 0.95 * fastest
+
+
+def test_local_workers_that_are_searched_for_again_and_again_do_not_keep_remote_ones_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Tuner, "rests", False)
+    run = simulate(Load(io_s=0.02, step_s=0.1, tickets=32, cores=2, slots=8), Cluster(), auto=True, most_local=2).go(50)
+    assert run.crew.remote > 0, run.changes
 
 
 @pytest.mark.thorough
