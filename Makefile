@@ -31,7 +31,7 @@ PROJECT := --editable '.[audio,image,metrics,ray,remote,volume,tensorflow,jax,de
 TESTED := PIP_CONSTRAINT=constraints/tested.txt PIP_BUILD_CONSTRAINT=constraints/tested.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch test-all test-latest test-oldest faults soak lint bench bench-auto bench-cold bench-scale bench-far bench-peers fuzz docs pictures clean
+.PHONY: help demo test test-torch test-ray test-all test-latest test-oldest faults soak lint bench bench-auto bench-cold bench-scale bench-far bench-ray bench-peers fuzz docs pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +45,12 @@ test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order"), but for tho
 test-torch: $(TORCH) ## run the tests that need PyTorch, which it installs
 	@$(BIN)/python $(PYTEST) -m torch $(PYTEST_ARGS)
 
-test-all: $(TORCH) ## run all tests
-	@$(BIN)/python $(PYTEST) -m "not faults" $(PYTEST_ARGS)
+# A Ray cluster starts up to ten processes, each of which has some seconds to appear: one at a time, and nothing beside it.
+test-ray: $(READY) ## run the tests on Ray clusters, which this machine starts
+	@$(BIN)/python -m pytest -m ray $(PYTEST_ARGS) || [ $$? -eq 5 ]  # 5: none was chosen
+
+test-all: $(TORCH) test-ray ## run all tests
+	@$(BIN)/python $(PYTEST) -m "not faults and not ray" $(PYTEST_ARGS)
 
 test-latest: ## run the tests with the newest version of everything, in .venv-latest
 	@test -x $(LATEST)/bin/python || $(PYTHON) -m venv $(LATEST)
@@ -82,6 +86,9 @@ bench-scale: $(READY) ## measure 16 to 128 workers whose reads wait, against the
 
 bench-far: $(READY) ## measure data of an object store, with latency and faults (BENCH_ARGS="ranges --rounds 3")
 	@$(BIN)/python -m benchmarks.far $(BENCH_ARGS)
+
+bench-ray: $(READY) ## measure workers on other machines, on a Ray cluster of two nodes on this one (BENCH_ARGS="sleep --rounds 1")
+	@$(BIN)/python -m benchmarks.ray $(BENCH_ARGS)
 
 bench-peers: $(PEERS)/.ready ## measure other loaders on the same work, in .venv-peers, half an hour (BENCH_ARGS="jpeg --rounds 5")
 	@$(PEERS)/bin/python -m benchmarks.peers $(BENCH_ARGS)

@@ -1,0 +1,187 @@
+"""What each process of `make bench-ray` does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from loader import Loader, MapSource, RayWorkers
+from loader.ipc.board import GatewayCell
+from loader.produce.remote.hedging import Hedging
+from tests.ray.remotely import remote_pids
+
+Measured = dict[str, Any]
+
+BLOCK_BYTES = 8 << 20
+_TIMES_SLOWER = 20
+_PATIENCE_S = 300
+_ROW_BYTES = 1024
+_BATCH_SIZE = 64
+
+
+class Waiting:
+    """Rows that take `wait_s` to come, as those that are hard to decode do on machines of their own.
+
+    Args:
+        wait_s: how long.
+        row_bytes: size of a row.
+        slow: while this file is there, the node `b` takes twenty times as long.
+        hedging: whether late tickets are done by somebody else, too.
+    """
+
+    def __init__(self, wait_s: float, row_bytes: int = _ROW_BYTES, slow: str = "", hedging: bool = True) -> None:
+        self.wait_s, self.row_bytes, self.slow, self.hedging = wait_s, row_bytes, slow, hedging
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if not self.hedging:  # in the supervisor, of which the gateway is a fork
+            Hedging.commands = lambda hedging, now_s: []  # type: ignore[method-assign]
+            Hedging._is_late = lambda hedging, actor, now_s: False  # type: ignore[method-assign]
+
+    def __len__(self) -> int:
+        return 1_000_000
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        slow = self.slow and os.environ.get("LOADER_TEST_NODE") == "b" and os.path.exists(self.slow)
+        if self.wait_s:
+            time.sleep(self.wait_s * (_TIMES_SLOWER if slow else 1))
+        return np.full(self.row_bytes, index % 251, np.uint8)
+
+
+def source_of(what: Measured) -> MapSource:
+    return MapSource(Waiting(**what["source"]))
+
+
+def loader_of(what: Measured) -> Loader:
+    """A loader with `workers` here and `remote` elsewhere; 0 of these: none."""
+    remote = RayWorkers(min=what["remote"], max=what["remote"], address=what["address"]) if what["remote"] else None
+    workers = what["workers"]
+    return Loader(source_of(what), what.get("batch_size", _BATCH_SIZE), workers=workers, max_workers=workers or None, shuffle=True, remote=remote)
+
+
+def digest(what: Measured) -> Measured:
+    """Return a digest of the first batches."""
+    with loader_of(what) as loader:
+        return {"digest": _digest(loader.batches())}
+
+
+def _digest(batches: Iterator[Any]) -> str:
+    found = hashlib.blake2b(digest_size=8)
+    for _ in range(4):
+        found.update(next(batches)[0])
+    return found.hexdigest()
+
+
+def rate(what: Measured) -> Measured:
+    """Say `ready` when all workers are there; return the `samples_per_s` from then on, and the `digest`."""
+    with loader_of(what) as loader:
+        batches = loader.batches()
+        found = _digest(batches)
+        _until_all_are_there(loader, batches, what["remote"])
+        print("ready", flush=True)
+        _take(batches, what.get("settle_s", 2.0))
+        started = time.perf_counter()
+        count = _take(batches, what["seconds"])
+        elapsed = time.perf_counter() - started
+        gateway_us = loader._producer.board.gateway[GatewayCell.CPU_NS] / max(1, _counted(loader, "tickets")) / 1e3
+        rate = count * what.get("batch_size", _BATCH_SIZE) / elapsed
+        return {"digest": found, "samples_per_s": rate, "hedges": _counted(loader, "hedges"), "gateway_us": gateway_us}
+
+
+def gaps(what: Measured) -> Measured:
+    """Say `ready` when all workers are there; return the usual and the longest wait for a batch from then on, and how long a ticket takes."""
+    with loader_of(what) as loader:
+        batches = loader.batches()
+        found = _digest(batches)
+        _until_all_are_there(loader, batches, what["remote"])
+        usual = _waits(batches, 4.0)
+        print("ready", flush=True)
+        waits = _waits(batches, what["seconds"])
+        ticket_s = _counted(loader, "took_ns") / max(1, _counted(loader, "tickets")) / 1e9
+        return {"digest": found, "usual_s": statistics.median(usual), "usual_longest_s": max(usual), "longest_s": max(waits), "ticket_s": ticket_s}
+
+
+def _waits(batches: Iterator[Any], seconds: float) -> list[float]:
+    waits, end = [], time.perf_counter() + seconds
+    while (started := time.perf_counter()) < end:
+        next(batches)
+        waits.append(time.perf_counter() - started)
+    return waits
+
+
+def _counted(loader: Loader, what: str) -> int:
+    return sum(node[what] for node in loader._producer.board.gateway.read_text().get("nodes", []))
+
+
+def _until_all_are_there(loader: Loader, batches: Iterator[Any], remote: int) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while remote and len(remote_pids(loader)) < remote:
+        next(batches)
+        time.sleep(0.05)
+        assert time.monotonic() < deadline, f"{len(remote_pids(loader))} of {remote} remote workers have come"
+
+
+def _take(batches: Iterator[Any], seconds: float) -> int:
+    end, count = time.perf_counter() + seconds, 0
+    while time.perf_counter() < end:
+        next(batches)
+        count += 1
+    return count
+
+
+def tcp(what: Measured) -> Measured:
+    """Return the bytes per second of a socket between two processes of this machine: blocks into shared memory."""
+    slot = memoryview(np.zeros(BLOCK_BYTES, np.uint8))
+    block = np.random.default_rng(0).integers(0, 255, BLOCK_BYTES, np.uint8)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        if not (pid := os.fork()):
+            with socket.create_connection(listener.getsockname()) as sender:
+                try:
+                    while True:
+                        sender.sendall(block)
+                except OSError:
+                    os._exit(0)
+        connection, _ = listener.accept()
+    with connection:
+        started, count = time.perf_counter(), 0
+        while (elapsed := time.perf_counter() - started) < what["seconds"]:
+            got = 0
+            while got < BLOCK_BYTES:
+                got += connection.recv_into(slot[got:])
+            count += 1
+    os.waitpid(pid, 0)
+    return {"bytes_per_s": count * BLOCK_BYTES / elapsed}
+
+
+def ray_data(what: Measured) -> Measured:
+    """Return the `samples_per_s` of Ray Data's `iter_batches` with the same rows on the same cluster."""
+    import ray
+
+    ray.init(address=what["address"], log_to_driver=False, logging_level="ERROR")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    source = Waiting(**what["source"])
+
+    def rows(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {"x": np.stack([source[index] for index in batch["id"].tolist()])}
+
+    count = 200_000
+    data = ray.data.range(count, override_num_blocks=count // _BATCH_SIZE).map_batches(rows, batch_size=_BATCH_SIZE)
+    batches = iter(data.iter_batches(batch_size=_BATCH_SIZE, batch_format="numpy"))
+    next(batches)
+    _take(batches, 10.0)
+    started = time.perf_counter()
+    taken = _take(batches, what["seconds"])
+    return {"samples_per_s": taken * _BATCH_SIZE / (time.perf_counter() - started)}
+
+
+def main(what: Measured) -> None:
+    found = {"digest": digest, "rate": rate, "gaps": gaps, "tcp": tcp, "ray_data": ray_data}[what["kind"]](what)
+    print(json.dumps(found), flush=True)
