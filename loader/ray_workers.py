@@ -9,6 +9,9 @@ from typing import Any
 
 from loader.errors import ConfigError
 
+_AMOUNT = "more than 0, and a whole number from 1 on, as Ray wants it"
+_OF_RAY = ("CPU", "GPU", "memory", "object_store_memory")  # which Ray does not take among the others
+
 
 @dataclass(frozen=True)
 class RayWorkers:
@@ -41,7 +44,7 @@ class RayWorkers:
         allowed = {
             "max": (_whole(given.max) and given.max >= 1, "1 or more"),
             "min": (_whole(given.min) and given.min >= 0 and (not _whole(given.max) or given.min <= given.max), "from 0 to max"),
-            "cpus_per_worker": (_number(given.cpus_per_worker) and given.cpus_per_worker > 0, "more than 0"),
+            "cpus_per_worker": (_amount(given.cpus_per_worker), _AMOUNT),
             "runtime_env": (given.runtime_env is None or isinstance(given.runtime_env, Mapping), "a dict, as ray.init takes it"),
             "address": (
                 isinstance(given.address, str) and bool(given.address) and not given.address.startswith("ray://"),
@@ -52,9 +55,9 @@ class RayWorkers:
                 given.resources is None
                 or (
                     isinstance(given.resources, Mapping)
-                    and all(isinstance(name, str) and _number(n) and n > 0 for name, n in given.resources.items())
+                    and all(isinstance(name, str) and name not in _OF_RAY and _amount(n) for name, n in given.resources.items())
                 ),
-                'a dict of numbers by name, such as {"decoder": 1}',
+                f'a dict of numbers by name, such as {{"decoder": 1}}, each {_AMOUNT}; not CPU, which is cpus_per_worker, nor other names of Ray',
             ),
         }
         wrong = [
@@ -70,5 +73,8 @@ def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _amount(value: Any) -> bool:
+    """Return whether Ray can reserve so much of a resource."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        return False
+    return value > 0 and (value < 1 or float(value).is_integer())

@@ -19,6 +19,7 @@ import ray
 from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from loader.config import mib
 from loader.data.spec import Array
 from loader.errors import in_words
 from loader.produce.remote.placement import Node, room_for
@@ -73,12 +74,23 @@ class Cluster:
         ]
 
     @property
-    def store_bytes(self) -> int:
-        """Size of this machine's object store."""
-        return int(next((each["Resources"].get("object_store_memory", 0) for each in ray.nodes() if each["NodeID"] == self.own), 0))
+    def needs_in_words(self) -> str:
+        """What each actor needs."""
+        return ", ".join(f"{name} {amount:g}" for name, amount in self._needs.items())
 
     def share(self, value: Array) -> Any:
-        """Put an array where all actors can look at it; return what to give them in its place."""
+        """Put an array where all actors can look at it; return what to give them in its place.
+
+        Raises:
+            NoCluster: the object store of this machine is too small for it, so that it would go to a disk.
+        """
+        room = next((int(each["Resources"].get("object_store_memory", 0)) for each in ray.nodes() if each["NodeID"] == self.own), 0)
+        if value.nbytes > room:
+            raise NoCluster(
+                f"arrays and other data of the script take {mib(value.nbytes)} with them, and Ray's object store of this machine has {mib(room)}. "
+                'What to do: give a source the path of a file that all machines have, or map it with np.load(path, mmap_mode="r"); or '
+                "`ray start --object-store-memory=BYTES`"
+            )
         return ray.put(value)
 
     def start(self, node: Node | None) -> Actor:
@@ -169,7 +181,7 @@ def _connect(setting: RayWorkers) -> None:
         )
     except (ConnectionError, TimeoutError) as error:
         raise NoCluster(f"no Ray cluster is found ({' '.join(str(error).split())}). {_HOW}") from None
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, TypeError, ValueError, OSError, exceptions.RayError) as error:
         raise NoCluster(f"the Ray cluster can't be used: {in_words(error)}") from None
 
 

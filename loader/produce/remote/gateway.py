@@ -72,11 +72,11 @@ def run(
 
     try:
         cluster = Cluster(remote.setting)
+        payload = cluster.share(memfd.attach_readonly(remote.payload))
     except NoCluster as reason:
         _log.log(logging.DEBUG if in_vain else logging.WARNING, "the workers of this machine go on alone: %s", reason)
         flush_stdout()
         os._exit(NO_CLUSTER)
-    payload = cluster.share(memfd.attach_readonly(remote.payload))
     told = Told(remote.found, context.arena.layout.to_json(), context.substitute, remote.levels, modules)
     Gateway(cluster, here, payload, told, context, board, inbox, remote.timeout_s).run(pipe)
 

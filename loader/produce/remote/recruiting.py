@@ -34,6 +34,12 @@ _FULL_S = 5.0
 # that an actor is given up for this, the next one has twice as long.
 _PATIENCE_S = 60.0
 
+# What travels once to each node may be many GB, and the first sample may have to be fetched from far away.
+_START_S = 600.0
+
+# So many actors of a worker in a row that did not come to life are no accident.
+_FAILURES = 3
+
 
 class Recruiter:
     """Finds actors.
@@ -56,7 +62,7 @@ class Recruiter:
         self._ready = ready
         self._refused: set[str] = set()
         self._placed: Counter[str] = Counter()
-        self._said_none = False
+        self._said: set[str] = set()
 
     def seek(self, hand: Hand, anywhere: bool = False) -> None:
         """Begin to look for an actor for a worker.
@@ -73,9 +79,12 @@ class Recruiter:
         node = None if anywhere else choose(nodes, self._placed, self._refused)
         if node is None and (self._refused or self._placed[""]):
             if all(each.name in self._refused for each in nodes):
-                self._say_none()
+                self._warn("no node of the Ray cluster can be used; the workers of this machine go on alone")
             hand.since = time.monotonic() + _FULL_S
             return
+        if node is None and not any(each.room for each in nodes):
+            needs = f"no node of the Ray cluster is large enough for a worker ({self._cluster.needs_in_words})"
+            self._warn(f"{needs}. Ray is asked for one, which an autoscaler may add. Else what to do: cpus_per_worker= and resources= of RayWorkers")
         hand.node = "" if node is None else node.name
         self._placed[hand.node] += 1
         hand.since = time.monotonic()
@@ -102,6 +111,8 @@ class Recruiter:
                 hand.failures += 1
                 self.release(hand)
                 self.seek(hand, anywhere=not self._refused)
+            elif hand.found and not hand.aside and now - hand.since > _START_S:
+                self.refuse(hand, f"a worker there has not started within {_START_S:.0f} s; likely cause: data that it can't reach from there")
 
     def lives(self, node: str) -> bool:
         """Return whether a node is still there."""
@@ -113,7 +124,7 @@ class Recruiter:
         node, pid = where
         self._placed[hand.node] -= 1
         self._placed[node] += 1
-        hand.node, hand.found = node, True
+        hand.node, hand.found, hand.since = node, True, time.monotonic()
         hand.cells[WorkerCell.PID_GAUGE] = pid  # on that node
         hand.cells[WorkerCell.NODE_GAUGE] = self._counts.place(node)
         if node in self._refused:
@@ -131,6 +142,8 @@ class Recruiter:
         elif (death := death_in_words(error)) is not None:
             _log.info("an actor for remote worker %d did not start: %s", hand.number, death)
             hand.failures += 1
+            if hand.failures >= _FAILURES:
+                self._warn("remote workers do not start, which is tried again and again", f"; the last one: {death}")
             self._again(hand, min(2.0**hand.failures, _LONGEST_PAUSE_S))
         else:
             self.refuse(hand, f"a worker can't start there: {cause_in_words(error)}")
@@ -149,7 +162,7 @@ class Recruiter:
         self.release(hand)
         hand.since = time.monotonic() + pause_s
 
-    def _say_none(self) -> None:
-        if not self._said_none:
-            self._said_none = True
-            _log.warning("no node of the Ray cluster can be used; the workers of this machine go on alone")
+    def _warn(self, what: str, why: str = "") -> None:
+        if what not in self._said:
+            self._said.add(what)
+            _log.warning("%s%s", what, why)
