@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.ipc.records import Ticket, TicketKind
-from loader.produce.remote.hedging import Copy, Hedging
+from loader.produce.remote.hedging import Copy, Hedging, Return
 from tests.property.actors_world import ActorsWorld
 
 TICKET_S = 0.03
@@ -123,6 +123,19 @@ def test_a_ticket_at_which_two_actors_fell_is_passed_on_when_they_have_left_if_i
     assert hedging.commands(0.2) == []
     hedging.leave(1)
     assert hedging.commands(0.3) == [Copy(2, ticket, None)]
+
+
+def test_a_parked_actor_is_used_again_when_no_other_one_is_left() -> None:
+    hedging = Hedging()
+    for worker in (0, 1):
+        hedging.join(worker, "a")
+    hedging._actors[1].standing.park(0.0)
+    assert hedging.commands(10.0) == []
+    hedging.leave(0)
+    assert hedging.commands(10.1) == [Return(1)]
+    assert hedging.give(1, Ticket(1, TicketKind.ROWS, 0, 0, 0, 10), 10.2) == 1
+    assert hedging.came(1, 1, 20.0) == 1
+    assert hedging.commands(20.1) == []
 
 
 @given(

@@ -242,9 +242,14 @@ class Hedging:
         if first is None:
             if (due := self._example()) is not None and actor.standing.try_it(now_s):
                 self._copy(worker, due, None, now_s)
+            elif due is None and self._nobody_works() and actor.standing.use_again(now_s):
+                self._commands.append(Return(worker))
         elif actor.standing.state is State.WORKING and first.number not in self._due and self._is_stuck(actor, first, now_s):
             actor.standing.park(now_s)
             self._commands.append(Park(worker))
+
+    def _nobody_works(self) -> bool:
+        return not any(actor.standing.state is State.WORKING and not actor.cut_off for actor in self._actors.values())
 
     def _is_stuck(self, actor: _Actor, ticket: Ticket, now_s: float) -> bool:
         return self._late_for_s(actor, now_s) > _STUCK_TIMES * self._patience.late_after_s(ticket.rows) + _STUCK_S

@@ -111,7 +111,7 @@ class Recruiter:
                 hand.failures += 1
                 self.release(hand)
                 self.seek(hand, anywhere=not self._refused)
-            elif hand.found and not hand.aside and now - hand.since > _START_S:
+            elif hand.found and hand.asked_for and not hand.aside and now - hand.since > _START_S:
                 self.refuse(hand, f"a worker there has not started within {_START_S:.0f} s; likely cause: data that it can't reach from there")
 
     def lives(self, node: str) -> bool:

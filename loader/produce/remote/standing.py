@@ -4,6 +4,8 @@ working ── slow three times in a row, or stuck ──▶ parked ── when 
    ▲                                                  ▲                                    │  │
    │                                                  └──────── slow, a longer pause ──────┘  │
    └──────────────────────────────────── not slow ────────────────────────────────────────────┘
+
+If no other one works when its pause is over, a slow one is better than none: it works again without a trial.
 """
 
 from __future__ import annotations
@@ -84,4 +86,11 @@ class Standing:
         if self.state is not State.PARKED or now_s < self._until_s:
             return False
         self.state = State.ON_TRIAL
+        return True
+
+    def use_again(self, now_s: float) -> bool:
+        """Return whether its pause is over; if so, it works from now on, without a trial: there is nobody to compare it with."""
+        if self.state is not State.PARKED or now_s < self._until_s:
+            return False
+        self.state = State.WORKING
         return True
