@@ -37,6 +37,8 @@ _PATIENCE_S = 60.0
 # What travels once to each node may be many GB, and the first sample may have to be fetched from far away.
 _START_S = 600.0
 
+_SHOWN_OF_A_REASON = 500  # characters; all of it is logged
+
 # So many actors of a worker in a row that did not come to life are no accident.
 _FAILURES = 3
 
@@ -153,7 +155,7 @@ class Recruiter:
         if hand.node not in self._refused:
             self._refused.add(hand.node)
             count = self._counts.of(hand.node)
-            count.refused = why
+            count.refused = why[:_SHOWN_OF_A_REASON]
             _log.warning("node %s is not used: %s", count.node, why)
         self._again(hand, 0.0)
 
