@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
@@ -11,8 +13,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from loader import ByteFiles, ConfigError, FetchError, Loader, NpyArrays, NpyFiles, SampleError, TextLines, decode
+from loader.data.remote.options import StorageOptions
+from loader.data.remote.stores.obstore_store import ObstoreStore
 from loader.data.sources.arrays import far_array
 from tests.batches import assert_same, inline, take
+from tests.servers.fronts import Front
 from tests.servers.odd import Quiet, answering, serving
 
 pytestmark = pytest.mark.usefixtures("what_obstore_keeps")
@@ -102,3 +107,14 @@ def test_of_a_long_list_only_the_page_that_fails_is_asked_for_again() -> None:
         found = ByteFiles("s3://bucket/train", decode=decode.raw("uint8", (4,)), storage_options=KEYS | {"endpoint": url})
         assert len(found) == pages
     assert asked[-2 * pages :] == [str(page) for page in range(pages) for _ in range(2)]
+
+
+def test_what_is_written_may_take_longer_than_what_is_read(front: Callable[..., Front], tmp_path: Path) -> None:
+    (tmp_path / "served").mkdir()
+    (tmp_path / "file").write_bytes(b"content")
+    served = front(tmp_path / "served", latency_s=0.6)
+    store = ObstoreStore(served.endpoint, StorageOptions(), 0.2)
+    asyncio.run(store.put("target", str(tmp_path / "file")))
+    assert (tmp_path / "served" / "target").read_bytes() == b"content"
+    with pytest.raises(Exception, match="Timeout"):
+        asyncio.run(store.fetch("target", 0, 3))
