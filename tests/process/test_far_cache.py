@@ -42,6 +42,13 @@ def files_in(cache: Path) -> list[Path]:
     return [path for path in (cache / "files").rglob("*") if path.is_file()]
 
 
+def asked_twice(loader: Loader) -> int:
+    """Return how many objects a loader has asked for once more: some, where the machine is slow."""
+    network = loader.stats().network
+    assert network is not None
+    return network.retries
+
+
 def test_a_cache_of_half_the_data_saves_half_of_the_requests(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
     folder = npy_folder(200)
     served = front(folder)
@@ -68,8 +75,7 @@ def test_two_runs_that_fill_one_cache_fetch_each_object_once(npy_folder: Any, fr
     with Loader(sources[0], 10, workers=1, shuffle=True) as one, Loader(sources[1], 10, workers=1, shuffle=True) as other:
         for (x,), (y,) in zip(one, other, strict=True):
             np.testing.assert_array_equal(x, y)
-        again = sum(loader.stats().network.retries for loader in (one, other))  # where the machine is slow, some are asked for once more
-    assert fetched(served) <= 306 + again
+        wait_until(lambda: fetched(served) <= 306 + asked_twice(one) + asked_twice(other), "what was asked for twice is counted")
 
 
 def test_whoever_fetches_closes_the_cache(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
@@ -176,9 +182,10 @@ for number, _ in enumerate(loader):
     assert kept >= 80
     far = NpyFiles(urls, cache=tmp_path / "cache")
     served.forget()
-    with Loader(far, 10, shuffle=True, workers=0) as loader:
+    with Loader(far, 10, shuffle=True, workers=1) as loader:
         assert_same(take(loader), inline(NpyFiles(folder), 10, shuffle=True))
-    assert fetched(served) <= 300 - kept  # its workers may have added some more, before they noticed
+        # Its workers may have added some more, before they noticed.
+        wait_until(lambda: fetched(served) <= 300 - kept + asked_twice(loader), "what was asked for twice is counted")
 
 
 def test_a_damaged_file_is_fetched_again(npy_folder: Any, front: StartFront, tmp_path: Path) -> None:
