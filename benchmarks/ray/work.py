@@ -81,19 +81,20 @@ def _digest(batches: Iterator[Any]) -> str:
 
 
 def rate(what: Measured) -> Measured:
-    """Say `ready` when all workers are there; return the `samples_per_s` from then on, and the `digest`."""
+    """Say `ready` when all workers are there; return the `samples_per_s` from then on, the bytes of them that came from nodes, and the `digest`."""
     with loader_of(what) as loader:
         batches = loader.batches()
         found = _digest(batches)
         _until_all_are_there(loader, batches, what["remote"])
         print("ready", flush=True)
         _take(batches, what.get("settle_s", 2.0))
-        started = time.perf_counter()
+        started, sent = time.perf_counter(), _counted(loader, "bytes")
         count = _take(batches, what["seconds"])
-        elapsed = time.perf_counter() - started
+        elapsed, sent = time.perf_counter() - started, _counted(loader, "bytes") - sent
         gateway_us = loader._producer.board.gateway[GatewayCell.CPU_NS] / max(1, _counted(loader, "tickets")) / 1e3
         rate = count * what.get("batch_size", _BATCH_SIZE) / elapsed
-        return {"digest": found, "samples_per_s": rate, "hedges": _counted(loader, "hedges"), "gateway_us": gateway_us}
+        hedges = _counted(loader, "hedges")
+        return {"digest": found, "samples_per_s": rate, "remote_bytes_per_s": sent / elapsed, "hedges": hedges, "gateway_us": gateway_us}
 
 
 def gaps(what: Measured) -> Measured:
