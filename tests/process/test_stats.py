@@ -55,12 +55,13 @@ def test_the_keys_are_those_of_the_design_and_json_can_hold_them(workers: int) -
         "batch",
         "readers",
         "sharing",
+        "remote",
     ]
     assert list(found) == keys
     assert list(found["slots"]) == ["free", "filling", "ready", "lent"]
     assert list(found["memory"]) == ["arena_bytes", "private_bytes", "limit_bytes", "limit_is_default", "replaced_workers", "reduced_to"]
     assert len(found["workers"]) == workers
-    assert all(list(worker) == ["pid", "state", "samples", "busy_ratio"] for worker in found["workers"])
+    assert all(list(worker) == ["pid", "state", "samples", "busy_ratio", "number", "node"] for worker in found["workers"])
     assert (found["name"], found["epoch"], found["batches_delivered"], found["errors"]) == ("train", 1, 50, 0)
     assert found["memory"]["limit_bytes"] == 2**30
     assert not found["memory"]["limit_is_default"]
