@@ -56,7 +56,10 @@ class LargePages:
 
     def _start(self) -> None:
         supervisor = os.getpid()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:  # no process is to be had, or no memory for it: nothing depends on this one
+            return
         if self._pid == 0:
             try:
                 die_with(supervisor)
@@ -65,14 +68,21 @@ class LargePages:
                 memfd.enlarge_pages(self._arena)
             finally:
                 os._exit(0)
-        self.fd = os.pidfd_open(self._pid)
+        try:
+            self.fd = os.pidfd_open(self._pid)
+        except OSError:  # no descriptor is left, so nothing would tell of its end
+            self._kill()
+            return
         self._epoll.register(self.fd, select.EPOLLIN)
 
     def end(self) -> None:
         """End the child, if there is one, and forget it."""
         if self.fd >= 0:
             self._epoll.unregister(self.fd)
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+            self._kill()
             os.close(self.fd)
             self.fd = -1
+
+    def _kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -99,3 +100,18 @@ def test_they_are_made_once_and_not_for_a_small_arena() -> None:
                 started += pages.fd >= 0
                 pages.end()
             assert started == children
+
+
+def test_a_system_that_has_no_process_or_descriptor_for_it_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(errno.EMFILE, "refused")
+
+    before = _children(os.getpid())
+    for call in ("pidfd_open", "fork"):
+        with select.epoll() as epoll, monkeypatch.context() as patch:
+            patch.setattr(os, call, refused)
+            pages = LargePages(memfd.shared_with_forks("arena", 16 * 2**20), epoll)
+            for now in (0.0, 2.0, 3.0):
+                pages.look(now)
+            pages.end()
+    assert _children(os.getpid()) <= before
