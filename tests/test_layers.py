@@ -209,7 +209,7 @@ def test_data_that_is_far_away_comes_by_one_door_for_each_library() -> None:
 
 
 def test_other_machines_are_reached_by_one_door() -> None:
-    assert importers("ray") == {"produce/remote/cluster.py"}
+    assert importers("ray") == {"produce/remote/cluster/cluster.py"}
 
 
 def test_figures_go_to_prometheus_by_one_door() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from loader import Loader, MapSource, RayWorkers
 from loader.ipc.board import GatewayCell
-from loader.produce.remote.hedging import Hedging
+from loader.produce.remote.hedging.hedging import Hedging
 from tests.ray.remotely import remote_pids
 
 Measured = dict[str, Any]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import count
 
 from loader.ipc.records import Ticket, TicketKind
-from loader.produce.remote.hedging import Copy, Hedging, Park, Return
+from loader.produce.remote.hedging.hedging import Copy, Hedging, Park, Return
 
 TICKETS_PER_WORKER = 2
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.ipc.records import Ticket, TicketKind
-from loader.produce.remote.hedging import Copy, Hedging, Return
+from loader.produce.remote.hedging.hedging import Copy, Hedging, Return
 from tests.property.actors_world import ActorsWorld
 
 TICKET_S = 0.03

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from loader.ipc.board import Board
+from loader.produce.remote.cluster.placement import Node
 from loader.produce.remote.hand import Hand
 from loader.produce.remote.node_counts import NodeCounts
-from loader.produce.remote.placement import Node
 
 
 class Silent:

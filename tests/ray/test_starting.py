@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from loader.ipc.board import Cells
+from loader.produce.remote.cluster.placement import Node
 from loader.produce.remote.hand import Hand
 from loader.produce.remote.node_counts import NodeCounts
-from loader.produce.remote.placement import Node
 
 
 class Actor:

@@ -1,4 +1,4 @@
 """Workers on other machines: the gateway, which this machine's supervisor forks, and what its actors of Ray run there.
 
-`cluster` alone imports Ray; in the gateway, after the fork. `actor_work` runs in an actor.
+`cluster.cluster` alone imports Ray; in the gateway, after the fork. `actors` runs in an actor.
 """

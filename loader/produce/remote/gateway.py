@@ -25,18 +25,18 @@ from loader.ipc.board import Board, WorkerCell, WorkerState
 from loader.ipc.channels import read_records, wait_readable
 from loader.ipc.line_file import flush_stdout
 from loader.ipc.records import ERRAND_BYTES, Done, Exhausted, Failed, Fate, Joined, Lost, Ticket, TicketKind, Verb, unpack_errands
-from loader.produce.remote.actor_work import Progress, Told
-from loader.produce.remote.checks import Facts, deciding_modules
-from loader.produce.remote.connections import Connected, Ended
+from loader.produce.remote.actors.actor_work import Progress, Told
+from loader.produce.remote.actors.checks import Facts, deciding_modules
 from loader.produce.remote.context import ENVIRONMENT_OF_RAY, NO_CLUSTER, RemoteContext
 from loader.produce.remote.hand import Hand, Held
-from loader.produce.remote.hedging import Park, Return
+from loader.produce.remote.hedging.hedging import Park, Return
+from loader.produce.remote.links.connections import Connected, Ended
 from loader.produce.remote.node_counts import NodeCounts
 from loader.produce.remote.row_tickets import Brought, Event, RanOut, RowTickets
 from loader.produce.worker import Worker, WorkerContext, die_with
 
 if TYPE_CHECKING:
-    from loader.produce.remote.cluster import Cluster  # imports Ray
+    from loader.produce.remote.cluster.cluster import Cluster  # imports Ray
 
 _log = logging.getLogger("loader.gateway")
 
@@ -68,7 +68,7 @@ def run(
     modules = deciding_modules()
     here = Facts.here(context.pipeline, modules)
     os.environ.update(ENVIRONMENT_OF_RAY)
-    from loader.produce.remote.cluster import Cluster, NoCluster  # imports Ray
+    from loader.produce.remote.cluster.cluster import Cluster, NoCluster  # imports Ray
 
     try:
         cluster = Cluster(remote.setting)
@@ -244,7 +244,7 @@ class Gateway:
 
     def _served(self, hand: Hand, value: None, error: BaseException | None) -> None:
         """An actor does no more tickets: it has died, or could not connect, or lost the connection."""
-        from loader.produce.remote.cluster import how_it_ended  # imports Ray
+        from loader.produce.remote.cluster.cluster import how_it_ended  # imports Ray
 
         if hand.over:
             return

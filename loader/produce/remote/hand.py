@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from loader.data.rows import UNKNOWN_ROW
 from loader.ipc.board import Cells, WorkerCell, WorkerState
 from loader.ipc.records import Done, Failed, Ticket, TicketKind
-from loader.produce.remote.actor_work import Outcome, Progress
+from loader.produce.remote.actors.actor_work import Outcome, Progress
 
 if TYPE_CHECKING:
-    from loader.produce.remote.cluster import Actor  # imports Ray
+    from loader.produce.remote.cluster.cluster import Actor  # imports Ray
 
 
 @dataclass

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from loader.ipc.board import WorkerCell
-from loader.produce.remote.actor_work import Told
-from loader.produce.remote.checks import Facts
-from loader.produce.remote.cluster import Actor, Cluster, cause_in_words, death_in_words
+from loader.produce.remote.actors.actor_work import Told
+from loader.produce.remote.actors.checks import Facts
+from loader.produce.remote.cluster.cluster import Actor, Cluster, cause_in_words, death_in_words
+from loader.produce.remote.cluster.placement import choose
 from loader.produce.remote.hand import Hand
 from loader.produce.remote.node_counts import NodeCounts
-from loader.produce.remote.placement import choose
 
 _log = logging.getLogger("loader.gateway")
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from loader.ipc.records import Done, Failed, Ticket
-from loader.produce.remote.actor_work import Outcome
-from loader.produce.remote.connections import Came, Connected, Connections, Ended
+from loader.produce.remote.actors.actor_work import Outcome
 from loader.produce.remote.hand import Hand, Held
-from loader.produce.remote.hedging import Copy, Hedging, Park, Return
+from loader.produce.remote.hedging.hedging import Copy, Hedging, Park, Return
+from loader.produce.remote.links.connections import Came, Connected, Connections, Ended
 from loader.produce.remote.node_counts import NodeCounts
 from loader.produce.worker import WorkerContext
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loader.produce.remote.standing import Standing, State
+from loader.produce.remote.hedging.standing import Standing, State
 
 OTHERS = [0.9, 1.0, 1.1]
 

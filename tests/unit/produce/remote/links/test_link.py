@@ -14,7 +14,7 @@ import pytest
 from loader.errors import ProtocolError
 from loader.ipc.channels import wait_readable
 from loader.ipc.records import Ticket, TicketKind
-from loader.produce.remote.link import TOKEN_BYTES, Arrived, Link, Work, serve
+from loader.produce.remote.links.link import TOKEN_BYTES, Arrived, Link, Work, serve
 
 ROWS = 5000
 
@@ -110,7 +110,7 @@ def test_a_failure_may_have_some_of_the_rows_or_none(gateway: Callable[..., Gate
 def test_rows_that_are_abandoned_while_they_come_are_not_written_further() -> None:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with pytest.MonkeyPatch.context() as patch, far:
-        patch.setattr("loader.produce.remote.link.tune", lambda connection: None)  # it is not TCP
+        patch.setattr("loader.produce.remote.links.link.tune", lambda connection: None)  # it is not TCP
         slot = np.zeros(1000, np.uint8)
         link = Link(near, lambda number, rows: [memoryview(slot)])
         far.sendall(bytes(TOKEN_BYTES))
@@ -149,7 +149,7 @@ def test_a_block_of_another_size_is_refused(gateway: Callable[..., Gateway]) -> 
 def test_rows_that_were_not_asked_for_are_refused(number: int, rows: int) -> None:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with pytest.MonkeyPatch.context() as patch, far:
-        patch.setattr("loader.produce.remote.link.tune", lambda connection: None)  # it is not TCP
+        patch.setattr("loader.produce.remote.links.link.tune", lambda connection: None)  # it is not TCP
         slot = np.zeros(100, np.uint8)
         link = Link(near, lambda number, rows: [memoryview(slot)[:rows]])
         far.sendall(bytes(TOKEN_BYTES))
@@ -165,7 +165,7 @@ def test_rows_that_were_not_asked_for_are_refused(number: int, rows: int) -> Non
 def test_the_connection_to_an_actor_that_reads_nothing_ends() -> None:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with pytest.MonkeyPatch.context() as patch, far:
-        patch.setattr("loader.produce.remote.link.tune", lambda connection: None)  # it is not TCP
+        patch.setattr("loader.produce.remote.links.link.tune", lambda connection: None)  # it is not TCP
         link = Link(near, lambda number, rows: None)
         far.sendall(bytes(TOKEN_BYTES))
         assert link.receive() is None

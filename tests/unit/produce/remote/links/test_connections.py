@@ -12,8 +12,8 @@ import pytest
 
 from loader.ipc.channels import wait_readable
 from loader.ipc.records import Ticket, TicketKind
-from loader.produce.remote.connections import Came, Connected, Connections, Ended, Event
-from loader.produce.remote.link import TOKEN_BYTES, serve
+from loader.produce.remote.links.connections import Came, Connected, Connections, Ended, Event
+from loader.produce.remote.links.link import TOKEN_BYTES, serve
 
 SLOT = np.zeros(64, np.uint8)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from loader.produce.remote.placement import Node, choose, room_for
+from loader.produce.remote.cluster.placement import Node, choose, room_for
 
 NODES = [Node("a", "10.0.0.1", 8, True), Node("b", "10.0.0.2", 4, False), Node("c", "10.0.0.3", 8, False)]
 

@@ -20,7 +20,7 @@ from loader.ipc.arena import ArenaLayout
 from loader.ipc.board import WorkerCell
 from loader.ipc.payload import payload
 from loader.ipc.records import Ticket, TicketKind
-from loader.produce.remote.actor_work import ActorWork, Told
+from loader.produce.remote.actors.actor_work import ActorWork, Told
 
 SIZE, ROWS = 4, 100
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from loader.errors import ProtocolError
-from loader.produce.remote.link import TOKEN_BYTES, Arrived, Link, Targets
+from loader.produce.remote.links.link import TOKEN_BYTES, Arrived, Link, Targets
 
 _MOST_STRANGERS = 64  # connections that have not said who they are
 _BLOCKS_AT_ONCE = 4  # of one actor, before the others have their turn

@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from loader.config import mib
 from loader.data.spec import Array
 from loader.errors import in_words
-from loader.produce.remote.placement import Node, room_for
+from loader.produce.remote.cluster.placement import Node, room_for
 from loader.ray_workers import RayWorkers
 
 Then = Callable[[Any, BaseException | None], None]
@@ -208,7 +208,7 @@ def _worker_class() -> type:
 
         def start(self, number: int, payload: Any, told: Any) -> Any:
             """Load the pipeline; return facts about this node."""
-            from loader.produce.remote.actor_work import ActorWork, prepare_process
+            from loader.produce.remote.actors.actor_work import ActorWork, prepare_process
 
             prepare_process()
             self._work = ActorWork(number, payload, told)
@@ -216,7 +216,7 @@ def _worker_class() -> type:
 
         def serve(self, address: Any, token: Any) -> None:
             """Do tickets until the gateway ends the connection."""
-            from loader.produce.remote.link import serve
+            from loader.produce.remote.links.link import serve
 
             serve(address, token, self._work.answer)
 

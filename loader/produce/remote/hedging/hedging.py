@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from loader.data.patience import Patience
 from loader.ipc.records import Ticket
-from loader.produce.remote.standing import Standing, State
+from loader.produce.remote.hedging.standing import Standing, State
 
 _LEAST_LATE_S = 0.02  # what is later by less may have waited for the gateway
 _LOOK_EVERY_S = 0.01

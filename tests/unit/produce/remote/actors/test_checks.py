@@ -9,7 +9,7 @@ import pytest
 from loader import NpyFiles
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.sources.source import Source
-from loader.produce.remote.checks import Facts, deciding_modules
+from loader.produce.remote.actors.checks import Facts, deciding_modules
 
 
 def compiled(source: Source) -> Pipeline:

@@ -43,7 +43,7 @@ from loader.measure.network import FETCH_CELLS
 from loader.produce.allocator import keep_freed_memory
 from loader.produce.failures import BadRows, ResourceExhausted, exhaustion
 from loader.produce.fetch_counts import FetchCounts
-from loader.produce.remote.checks import Facts
+from loader.produce.remote.actors.checks import Facts
 
 # Threads of NumPy's libraries would take cores that Ray has given to others; and no worker needs a GPU.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMEXPR_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
