@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +52,21 @@ for batch in loader.batches():
     time.sleep(0.0005)
 """
 
+# An exception that comes while another one is handled, or because of it, is shown below that one, as is Ctrl-C in an `except` of Python's own.
+CHAINED = re.compile(
+    r"^(During handling of the above exception, another exception occurred|The above exception was the direct cause of the following exception):$",
+    re.MULTILINE,
+)
+# So Python tells that it lost a Ctrl-C, which came in what can raise nothing: a finalizer, or what an import does at the end of a weak reference.
+LOST = re.compile(r"^Exception ignored .*\n(?:.*\n)*?KeyboardInterrupt.*\n", re.MULTILINE)
+
+
+def assert_only_control_c(said: str) -> None:
+    """Assert that what all processes of a script said is one traceback, of one of them, which ends with KeyboardInterrupt."""
+    kept = LOST.sub("", said)
+    assert kept.count("Traceback (most recent call last):") - len(CHAINED.findall(kept)) == 1, said
+    assert kept.rstrip().endswith("KeyboardInterrupt"), said
+
 
 class Script:
     """A script that runs, in a session and process group of its own."""
@@ -72,7 +89,23 @@ class Script:
     def wait_until_gone(self) -> None:
         """Wait until the script has ended, and with it all that it had started in its session."""
         wait_until(lambda: self.process.poll() is not None, f"the script ends, which says {self.stderr!r}")
-        wait_until(lambda: not session(self.process.pid), "nobody is left in its session", 3)
+        wait_until(lambda: not session(self.process.pid), "nobody is left in its session")
+
+    def stop(self) -> None:
+        """Press Ctrl-C, as a terminal sends it, and again where Python has lost it; assert that all end, and one shows a traceback."""
+        presses = 0
+
+        def ended() -> bool:
+            nonlocal presses
+            if self.process.poll() is None and len(LOST.findall(self.stderr)) == presses:
+                os.killpg(self.process.pid, signal.SIGINT)
+                presses += 1
+            return self.process.poll() is not None
+
+        wait_until(ended, "Ctrl-C ends the script")
+        self.wait_until_gone()
+        assert self.process.returncode == -signal.SIGINT, self.stderr
+        assert_only_control_c(self.stderr)
 
     @property
     def stderr(self) -> str:
