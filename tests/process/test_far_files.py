@@ -96,6 +96,26 @@ def test_a_bucket_is_what_a_folder_is(npy_folder: Any, s3_bucket: Bucket, monkey
                 assert_same(take(loader), inline(near, 5, shuffle=True))
 
 
+@pytest.mark.parametrize("name", ["[1].npy", "100%.npy", "a%20b.npy", "q?x.npy", "日本.npy"])
+def test_an_object_of_an_odd_name_is_found_by_it(name: str, s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch, npy_folder: Any) -> None:
+    content = next(npy_folder(1).glob("*.npy")).read_bytes()
+    s3_bucket.put(f"odd/{name}", content)
+    s3_bucket.put("odd/qyx.npy", content)
+    url = f"{s3_bucket.url}/odd/{name}"
+    with environment(monkeypatch, s3_bucket.environment):
+        assert NpyFiles(url).paths == [url]
+        assert NpyFiles([url]).paths == [url]
+
+
+def test_a_scheme_may_be_written_in_other_ways(s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch, npy_folder: Any) -> None:
+    s3_bucket.put_folder(npy_folder(2, classes=2), "train/")
+    with environment(monkeypatch, s3_bucket.environment):
+        for scheme in ("S3", "s3a"):
+            source = NpyFiles.from_folder(f"{scheme}://{s3_bucket.name}/train/")
+            assert source.paths[0].startswith(f"{s3_bucket.url}/train/c0/")
+            assert source.classes == ("c0", "c1")
+
+
 def test_the_code_of_the_page_runs_as_it_stands_there_but_for_the_name_of_the_bucket(
     s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

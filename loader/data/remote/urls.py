@@ -43,10 +43,16 @@ def is_web(url: str) -> bool:
 
 
 def check_url(url: str) -> str:
-    """Return a URL without slashes at its end. Raises ConfigError, which does not show it, if it holds credentials or, of a web server, a query."""
+    """Return a URL without slashes at its end, and with the scheme that lists of its store have.
+
+    Raises:
+        ConfigError: it holds credentials or, of a web server, a query; it is not shown.
+    """
     for link in _LINKS.split(url):
         _check_link(link)
-    return url.rstrip("/") if not url.endswith("://") else url
+    scheme, _, rest = url.partition("://")
+    rest = rest.rstrip("/") if rest.strip("/") else rest
+    return f"{OBJECT_STORES.get(scheme.lower(), scheme)}://{rest}"
 
 
 def _check_link(url: str) -> None:

@@ -16,6 +16,7 @@ from loader.errors import ConfigError
 from loader.watch.inspect.finding import MOST_HEADERS, SHOWN, Contents, Finding, Look, batch_bytes, count_of
 from loader.watch.inspect.kinds import archives, npy_files, pictures, raw, sound, texts
 from loader.watch.inspect.kinds.kind import Kind
+from loader.watch.inspect.reach import Reach
 from loader.watch.inspect.snippet import write
 
 _SURVEYS: Mapping[Kind, ModuleType] = {
@@ -57,6 +58,7 @@ class Files:
         histogram: samples of each class.
         code: of the snippet: what comes before the source; may be empty.
         given: in the snippet, what the maker is given, where that takes `code`; else it follows from the above.
+        reach: brings the beginnings of objects, if `paths` are URLs.
     """
 
     kind: Kind
@@ -68,11 +70,15 @@ class Files:
     histogram: Mapping[str, int] = field(default_factory=dict)
     code: str = ""
     given: str = ""
+    reach: Reach | None = None
 
     def look(self, most: int = MOST_HEADERS) -> tuple[Look, Contents]:
         """Read headers, and return what they say."""
         survey = _SURVEYS.get(self.kind, raw)
-        seen: Look = survey.look(self.paths, most)
+        if self.reach is None:
+            seen: Look = survey.look(self.paths, most)
+        else:
+            seen = self.reach.look(self.paths, most, lambda near: survey.look(near, len(near)))
         if self.kind is Kind.NPZ:
             return seen, archives.contents(seen, with_labels=len(self.parts) == 1)
         return seen, survey.contents(seen)
@@ -116,7 +122,8 @@ class Files:
         facts = {"path": path, "kind": self.kind.value, "files": len(self.paths), **more_facts, "headers read": seen.read, **contents.facts}
         facts |= {**batch_bytes(contents.sample_bytes), "unreadable": seen.unreadable}
         lines = {"path": path, "files": f"{len(self.paths):,}", **more_lines}
-        lines["headers read"] = "all" if seen.read == len(self.paths) else f"{seen.read:,} of {len(self.paths):,}, spread evenly; --verify reads all"
+        more = "" if self.reach else "; --verify reads all"
+        lines["headers read"] = "all" if seen.read == len(self.paths) else f"{seen.read:,} of {len(self.paths):,}, spread evenly{more}"
         lines |= contents.lines
         if seen.unreadable:
             lines["not readable"] = f"{count_of(len(seen.unreadable))} of those read"

@@ -93,17 +93,23 @@ class Look:
 
 def look_at(paths: Sequence[str], read: Callable[[str], Any], most: int) -> Look:
     """Read the headers of files: all, or as many spread evenly over them."""
-    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), most)).astype(int)).tolist()
+    chosen = evenly(paths, most)
     good: list[tuple[str, Any]] = []
     unreadable: list[dict[str, str]] = []
-    for path in (paths[place] for place in places):
+    for path in chosen:
         try:
             if os.path.exists(path) and not os.path.isfile(path):  # opening a named pipe would wait for ever
                 raise Undecodable("is no regular file")
             good.append((path, read(path)))
         except (DecodeError, Undecodable, OSError, MemoryError) as error:
             unreadable.append({"path": path, "problem": _problem(error)})
-    return Look(len(places), good, unreadable)
+    return Look(len(chosen), good, unreadable)
+
+
+def evenly(paths: Sequence[str], most: int) -> list[str]:
+    """Return all paths, or as many spread evenly over them."""
+    places = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), most)).astype(int)).tolist()
+    return [paths[place] for place in places]
 
 
 def class_counts(header: NpyHeader, read: Callable[[], Any]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from loader.data.remote.urls import is_url
 from loader.errors import LoaderError
 from loader.watch.inspect.finding import Finding
 from loader.watch.inspect.survey import is_glob, survey
@@ -41,10 +42,12 @@ def inspect(targets: tuple[str, ...], as_json: bool, everything: bool, jobs: int
                 their labels, or rows of text or numbers
       files     .npy, .npz, HDF5, text, binary records without a header
       Zarr      the folder of an array or a group
+      URLs      folders, patterns, tables and files of an object store, but for
+                HDF5, Zarr and rows of .npz; an object of a web server
 
     It says which kinds of files are there, their shapes, sizes and labels, how many samples each class has, which files would not load, and how
     many bytes a batch takes. The script at the end runs as it is: it makes the source and a Loader, and takes a batch. Change its arguments as you
-    like. It is found by headers alone, of up to 4,096 files.
+    like. It is found by headers alone, of up to 4,096 files; of objects at a URL, up to 256.
 
     --verify reads all of it to the last byte: .npy files, pictures, sound, .npz files and texts, in a folder or a manifest; rows of tables; HDF5 and
     Zarr. PATH may then be SCRIPT:FUNCTION, which returns a Loader or a source: all samples are made, by source and transforms.
@@ -55,6 +58,7 @@ def inspect(targets: tuple[str, ...], as_json: bool, everything: bool, jobs: int
       loader inspect 'photos/2021-*.jpg'
       loader inspect labels.csv
       loader inspect data/x.npy --json
+      loader inspect s3://bucket/train
       loader inspect data/train --verify --report bad.jsonl
       loader inspect train.py:make_loader --verify
     """
@@ -62,14 +66,18 @@ def inspect(targets: tuple[str, ...], as_json: bool, everything: bool, jobs: int
     if len(targets) > 1:
         raise click.UsageError(f"{len(targets):,} paths were given; give one. A pattern has to be in quotes: loader inspect 'photos/*.jpg'")
     path = Path(target)
-    if not path.exists() and not is_glob(target) and not (everything and ":" in target):
+    if is_url(target) and everything:
+        raise click.UsageError(
+            "--verify reads what is on this machine. For a URL: loader inspect --verify SCRIPT:FUNCTION, which returns a source of it."
+        )
+    if not path.exists() and not is_url(target) and not is_glob(target) and not (everything and ":" in target):
         raise click.UsageError(f"Path {target!r} does not exist." + ("" if everything else " SCRIPT:FUNCTION needs --verify."))
     try:
         if everything:
             from loader.watch.verify.verify import verify
 
             sys.exit(verify(target, jobs, report, as_json))
-        found = survey(str(path))
+        found = survey(target if is_url(target) else str(path))
     except (LoaderError, OSError) as error:
         click.echo(f"loader inspect: {error}", err=True)
         sys.exit(1)

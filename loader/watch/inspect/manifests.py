@@ -7,7 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from loader.data.remote.local_copies import local_copy
+from loader.data.remote.objects import MISSING
+from loader.data.remote.options import StorageOptions
+from loader.data.remote.scouting.scout import Scout
+from loader.data.remote.urls import is_url
 from loader.data.sources.files.byte_files import ByteFiles
+from loader.data.sources.files.far_index import of_unknown
 from loader.data.sources.files.npy_files import NpyFiles
 from loader.data.sources.labels.manifest_tables import BadRows, is_missing, open_table
 from loader.data.sources.labels.text_rows import separator_of
@@ -17,9 +23,11 @@ from loader.watch.inspect.finding import MOST_HEADERS, SHOWN, Finding, count_of
 from loader.watch.inspect.kinds.archives import LABELS
 from loader.watch.inspect.kinds.kind import SUFFIXES, Kind, by_kind
 from loader.watch.inspect.kinds.texts import is_number, mostly_numbers
+from loader.watch.inspect.reach import Reach
 
 _LARGEST_BYTES = 256 << 20  # larger tables are rows of text: nobody lists so many files
 _TRIED = 100  # values of a column that are looked for
+_TRIED_FAR = 20
 _TRIED_WITHOUT_ENDING = 10
 _FOLDERS = 50  # beside the manifest in which they are looked for
 _MOST_CLASSES = 1000
@@ -31,7 +39,7 @@ class Manifest:
     """A table, with its column of paths.
 
     Args:
-        path: of the table.
+        path: of the table; a URL, too.
 
     Attributes:
         column: name of the column that names files; None if none does: then the table is not a manifest.
@@ -44,20 +52,22 @@ class Manifest:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        table = open_table(path, paths_only=False)
-        self.names = list(dict.fromkeys(table.names))
-        _, values = table.columns(self.names, BadRows(table.where, table.unit))
+        self._far = is_url(path)
+        with local_copy(path, StorageOptions()) as near:
+            table = open_table(near, paths_only=False)
+            self.names = list(dict.fromkeys(table.names))
+            _, values = table.columns(self.names, BadRows(table.where, table.unit))
         self.columns: dict[str, list[Any]] = dict(zip(self.names, values, strict=True))
         self.ending = ""
         self.column, self.root = self._find_paths()
-        if self.column is None and path.lower().endswith((".csv", ".tsv")):
+        if self.column is None and not self._far and path.lower().endswith((".csv", ".tsv")):
             self._find_ending()
 
     def files(self) -> Files:
         """Return the files that are listed, and how they are labelled."""
         paths = self._paths()
         kind, found = next(iter(by_kind(paths).items()))
-        if kind is Kind.OTHER and os.path.isfile(paths[0] + ".npy"):
+        if kind is Kind.OTHER and self._there([paths[0] + ".npy"]):
             kind, found = Kind.NPY, [path + ".npy" for path in paths]
         assert self.column is not None
         labels = self._labels()
@@ -71,14 +81,18 @@ class Manifest:
             parts = (*parts, _WEIGHT)
         if self.ending:
             return self._by_reading(kind, paths, labels)
-        return Files(kind, found, "from_manifest", self.path, options, parts, self._histogram(labels))
+        reach = Reach(of_unknown(found)) if self._far else None
+        return Files(kind, found, "from_manifest", self.path, options, parts, self._histogram(labels), reach=reach)
 
     def finding(self, most: int = MOST_HEADERS) -> Finding:
         """Return what is known of the files that are listed. Raises LoaderError, OSError."""
         files = self.files()
         labels = self._labels()
-        missing = [path for path in files.paths if not os.path.exists(path)] if len(files.paths) <= most else []
-        facts: dict[str, Any] = {"columns": self.names, "path column": self.column, "label columns": list(labels), "missing files": len(missing)}
+        missing: list[str] = []
+        if len(files.paths) <= most and not self._far:  # those at URLs are part of the problem, below
+            missing = [path for path in files.paths if not os.path.exists(path)]
+        facts: dict[str, Any] = {"columns": self.names, "path column": self.column, "label columns": list(labels)}
+        facts |= {} if self._far else {"missing files": len(missing)}
         lines = {"kind": f"a manifest of {files.kind.value}", "columns": ", ".join(self.names), "path column": str(self.column)}
         lines["label column"] = f"{', '.join(labels) or 'none'}{self._label_kind(labels)}"
         if self.root is not None:
@@ -102,11 +116,12 @@ class Manifest:
         roots = self._roots()
         best: tuple[int, str | None, str | None] = (0, None, None)
         for name, values in self.columns.items():
-            tried = [_as_path(value) for value in values[:_TRIED] if isinstance(value, str) and value.strip()]
+            tried = [_as_path(value) for value in values[: _TRIED_FAR if self._far else _TRIED] if isinstance(value, str) and value.strip()]
             if is_number(tried) and len(set(tried)) < len(tried):
                 continue  # numbers that repeat are classes, although files may be called so
             for root in roots:
-                there = sum(os.path.isfile(os.path.join(root, value)) or os.path.isfile(os.path.join(root, value + ".npy")) for value in tried)
+                found = self._there([_joined(root, value) + ending for value in tried for ending in ("", ".npy")])
+                there = sum(not found.isdisjoint((_joined(root, value), f"{_joined(root, value)}.npy")) for value in tried)
                 if 2 * there < len(tried) and root != roots[0]:
                     continue  # numbers that a few files happen to be called, too
                 if there > best[0]:
@@ -136,6 +151,8 @@ class Manifest:
     def _roots(self) -> list[str]:
         """Return the folders that paths may be relative to: that of the table, and those in it."""
         folder = os.path.dirname(self.path) or "."
+        if self._far:  # each of them would cost some hundred requests
+            return [folder]
         with os.scandir(folder) as entries:
             inner = sorted(entry.path for entry in entries if entry.is_dir() and not entry.name.startswith("."))[:_FOLDERS]
         return [folder, *inner]
@@ -159,7 +176,14 @@ class Manifest:
         assert self.column is not None
         root = self.root or os.path.dirname(self.path)
         values = [value for value in self.columns[self.column] if isinstance(value, str) and value.strip()]
-        return [os.path.join(root, os.path.expanduser(_as_path(value))) + self.ending for value in values]
+        return [_joined(root, os.path.expanduser(_as_path(value))) + self.ending for value in values]
+
+    def _there(self, paths: list[str]) -> set[str]:
+        """Return those of some paths that are files, or objects."""
+        if not self._far:
+            return set(filter(os.path.isfile, paths))
+        sizes = Scout(StorageOptions()).about(paths).sizes.tolist() if paths else []
+        return {path for path, size in zip(paths, sizes, strict=True) if size != MISSING}
 
     def _labels(self) -> tuple[str, ...]:
         """Return the columns of labels: by their names; else the only other one, or all others if they are numbers."""
@@ -204,13 +228,17 @@ class Manifest:
 
 def open_manifest(path: str) -> Manifest | None:
     """Return a table as a manifest; None if it names no files. Raises OSError."""
-    if os.path.getsize(path) > _LARGEST_BYTES:
+    if not is_url(path) and os.path.getsize(path) > _LARGEST_BYTES:
         return None
     try:
         manifest = Manifest(path)
     except LoaderError:
         return None
     return manifest if manifest.column is not None else None
+
+
+def _joined(root: str, value: str) -> str:
+    return value if is_url(value) else os.path.join(root, value)
 
 
 def _as_path(value: str) -> str:

@@ -39,16 +39,16 @@ def write(
     options += ['on_error="substitute"'] if substitute else []
     taken = f"({parts[0]},)" if len(parts) == 1 else ", ".join(parts)
     lines = [*first, *([""] if first else []), f"from loader import {', '.join(sorted({*names, 'Loader'}))}", ""]
-    code = _in_double_quotes(code)
+    code = in_double_quotes(code)
     if code:
         is_function = code.startswith("def ")
         lines += ["", *code.splitlines(), "", ""] if is_function else code.splitlines()
     lines += [f"# {remark}" for remark in remarks]
-    lines += [f"source = {_in_double_quotes(source)}", f"with Loader(source, {', '.join(options)}) as train:", f"    {taken} = next(iter(train))"]
+    lines += [f"source = {in_double_quotes(source)}", f"with Loader(source, {', '.join(options)}) as train:", f"    {taken} = next(iter(train))"]
     lines += [f"    print({', '.join(f'{part}.shape, {part}.dtype' for part in parts)})"]
     return "\n".join(lines) + "\n"
 
 
-def _in_double_quotes(code: str) -> str:
+def in_double_quotes(code: str) -> str:
     """Return code with the quotes that this project uses, unless a text in it has some of its own."""
     return code if '"' in code or "\\" in code else code.replace("'", '"')

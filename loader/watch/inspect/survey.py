@@ -7,10 +7,11 @@ import os
 
 from loader.data.decode.decoder import Undecodable
 from loader.data.npy.refusals import kind_of
+from loader.data.remote.urls import is_url
 from loader.errors import DecodeError
 from loader.watch.inspect.files import Files
 from loader.watch.inspect.finding import MOST_HEADERS, Finding
-from loader.watch.inspect.folders import files_in, in_folder
+from loader.watch.inspect.folders import files_in, in_folder, listing_of
 from loader.watch.inspect.kinds import archives, npy_files, raw, texts
 from loader.watch.inspect.kinds.kind import Kind, is_zarr, kind_by_content, kind_by_name
 from loader.watch.inspect.kinds.stores import hdf5_file, zarr_folder
@@ -31,7 +32,7 @@ def survey(path: str, most: int = MOST_HEADERS) -> Finding:
     """Return what is at a path.
 
     Args:
-        path: a file, a folder or a glob, as it is to stand in the snippet.
+        path: a file, a folder, a glob or a URL, as it is to stand in the snippet.
         most: headers to read.
 
     Raises:
@@ -39,11 +40,15 @@ def survey(path: str, most: int = MOST_HEADERS) -> Finding:
         OSError: it can't be read.
     """
     try:
+        if is_url(path):
+            from loader.watch.inspect.far import survey_url  # only who looks at far data waits for what it imports
+
+            return survey_url(path, most)
         path = _single(path)
-        if os.path.isdir(path):
-            return zarr_folder(path) if is_zarr(path) else in_folder(path, most)
-        if is_glob(path):
-            return in_folder(path, most)
+        if os.path.isdir(path) and is_zarr(path):
+            return zarr_folder(path)
+        if os.path.isdir(path) or is_glob(path):
+            return in_folder(listing_of(path), most)
         manifest = open_manifest(path) if path.lower().endswith(_TABLES) else None
         if manifest is not None:
             return manifest.finding(most)
@@ -57,7 +62,7 @@ def files_at(path: str) -> Files:
     """Return the files that a folder, a glob, a manifest or a path means, one sample each. Raises LoaderError, OSError."""
     path = _single(path)
     if os.path.isdir(path) or is_glob(path):
-        return files_in(path)
+        return files_in(listing_of(path))
     manifest = open_manifest(path) if path.lower().endswith(_TABLES) else None
     return Files(_kind(path), [path], "", path) if manifest is None else manifest.files()
 

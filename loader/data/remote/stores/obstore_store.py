@@ -101,7 +101,7 @@ class ObstoreStore:
         except Exception as error:
             words = str(error).partition("\n")[0]
             raise ConfigError(
-                f"{base} can't be opened: {words}. What to do: check storage_options= ({', '.join(options.values()) or 'none'})"
+                f"{base} can't be opened: {words}. What to do: check its name, and storage_options= ({', '.join(options.values()) or 'none'})"
             ) from None
         self._pinned = Pinned(obstore, lambda headers: opened(headers=headers))
 

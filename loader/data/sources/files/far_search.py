@@ -46,7 +46,9 @@ class FarSearch(FileSearch):
         url = check_url(path_text(paths))
         folder = url.rpartition("/")[0] if "/" in url.partition("://")[2] else url
         if glob.has_magic(url) and not is_web(url):
-            return self.glob(url), _fixed_part(url)
+            _check_listed(url)
+            fixed = _fixed_part(url)
+            return (self.glob(url), fixed) if url not in self._list(fixed) else ([url], folder)  # names may hold brackets
         objects = self._scout.about([url]) if split(url).key else None
         if objects is not None and objects.sizes[0] != MISSING:
             self._found = objects

@@ -48,8 +48,11 @@ SUFFIXES: dict[Kind, tuple[str, ...]] = {
 }
 """How the names of files end, in lower case; other files are of the last kind."""
 _BY_EXTENSION = {suffix: kind for kind, suffixes in SUFFIXES.items() for suffix in suffixes}
+
+ZARR = frozenset(("zarr.json", ".zarray", ".zgroup"))
+"""Files that tell a folder of Zarr."""
+
 _RIFF = {b"WAVE": Kind.SOUND, b"WEBP": Kind.PICTURES}
-_ZARR = ("zarr.json", ".zarray", ".zgroup")
 _ENDS = ((" image", Kind.PICTURES), ("an Ogg file", Kind.SOUND), ("a FLAC file", Kind.SOUND), (".npz", Kind.NPZ), ("HDF5 file", Kind.HDF5))
 
 
@@ -74,7 +77,7 @@ def kind_by_content(path: str) -> tuple[Kind, str]:
 
 def is_zarr(folder: str) -> bool:
     """Whether a folder is an array or a group of Zarr."""
-    return any(os.path.isfile(os.path.join(folder, name)) for name in _ZARR)
+    return any(os.path.isfile(os.path.join(folder, name)) for name in ZARR)
 
 
 def by_kind(paths: Iterable[str]) -> dict[Kind, list[str]]:

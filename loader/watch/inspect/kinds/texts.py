@@ -54,12 +54,22 @@ def contents(seen: Look) -> Contents:
     )
 
 
-def lines_of(path: str) -> Finding:
-    """Return how many lines a file has and how long they are. Raises Undecodable, OSError."""
-    lengths, size, whole = _line_lengths(path)
+def lines_of(path: str, size: int | None = None) -> Finding:
+    """Return how many lines a file has and how long they are.
+
+    Args:
+        path: of the file.
+        size: if it is the beginning of a larger one: of that.
+
+    Raises:
+        Undecodable: there is none.
+        OSError: it can't be read.
+    """
+    lengths, read, size = _line_lengths(path, size)
+    whole = read == size
     length, sizes = _length(lengths), spread(lengths)
     facts: dict[str, Any] = {"path": path, "kind": "lines of text", "bytes": size, "lines": len(lengths), "all lines read": whole}
-    counted = f"{len(lengths):,}" + ("" if whole else f" in the first {_MOST_BYTES >> 20} MiB of {size:,} bytes")
+    counted = f"{len(lengths):,}" + ("" if whole else f" in the first {read:,} of {size:,} bytes")
     lines = {"path": path, "kind": facts["kind"], "lines": counted, "bytes of a line": in_words(sizes)}
     script = write(f"TextLines({path!r}, decode={text(None, length)!r})", "TextLines", "decode", remarks=[_TOKENS])
     return Finding(facts | {"bytes of a line": sizes} | batch_bytes(length), lines | batch_lines(length), script)
@@ -190,15 +200,16 @@ def _check_text(head: bytes) -> None:
         raise Undecodable(not_a("text", head[:64]))
 
 
-def _line_lengths(path: str) -> tuple[list[int], int, bool]:
-    """Return the lengths of the lines that are not empty, in bytes, the size of the file, and whether all of it was read."""
+def _line_lengths(path: str, size: int | None) -> tuple[list[int], int, int]:
+    """Return the lengths of the lines that are not empty, in bytes, how much was read, and the size of the file."""
     with open(path, "rb") as file:
-        content, size = file.read(_MOST_BYTES), os.fstat(file.fileno()).st_size
+        content = file.read(_MOST_BYTES)
+        size = os.fstat(file.fileno()).st_size if size is None else size
     _check_text(content[:_HEAD_BYTES])
     lengths = [len(line) for line in content.splitlines() if line]
     if not lengths:
         raise Undecodable("has no line that is not empty")
-    return lengths, size, size <= _MOST_BYTES
+    return lengths, len(content), size
 
 
 def _head_rows(path: str) -> list[bytes]:

@@ -67,6 +67,14 @@ def test_a_url_without_credentials_is_accepted(url: str) -> None:
     assert check_url(url) == url
 
 
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [("S3://b/x/", "s3://b/x"), ("s3a://b//", "s3://b"), ("gcs://b/X", "gs://b/X"), ("HTTPS://H/x", "https://H/x"), ("file:///", "file:///")],
+)
+def test_a_scheme_is_written_in_one_way(url: str, meant: str) -> None:
+    assert check_url(url) == meant
+
+
 def test_mistakes_with_urls_are_explained() -> None:
     with pytest.raises(ConfigError, match="names no bucket"):
         NpyFiles("s3:///train")
