@@ -234,7 +234,8 @@ def _wait_for_pipeline(inbox: int) -> None:
 
 def _unpickle(fd: int, trainer: TrainerWatch) -> tuple[Pipeline, Config]:
     try:
-        pipeline, config = arrival.load(fd)
+        with trainer.from_thread():
+            pipeline, config = arrival.load(fd)
     except PipelineError:
         raise
     except (Exception, SystemExit) as error:
@@ -242,8 +243,6 @@ def _unpickle(fd: int, trainer: TrainerWatch) -> tuple[Pipeline, Config]:
         raise PipelineError(
             f"the pipeline can't start in the workers: {type(error).__name__}: {error}. Likely cause: {_likely_cause(error)}\n\n{trace}"
         ) from error
-    set_signals()
-    trainer.begin()
     return pipeline, config
 
 

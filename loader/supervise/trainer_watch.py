@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
 
 from loader.ipc import last_words
 from loader.ipc.board import Board, SupervisorCell
@@ -21,7 +24,9 @@ def set_signals() -> None:
 
 
 class TrainerWatch:
-    """Shows signs of life, and exits when the trainer dies, while user modules are being imported. After that, the loop does both.
+    """Shows signs of life, and exits when the trainer dies, while the supervisor boots. After that, the loop does both.
+
+    A timer's signal does it, since a process that forks should have no other thread. Only `from_thread` is different.
 
     Args:
         trainer: its pid.
@@ -49,6 +54,27 @@ class TrainerWatch:
     def end(self) -> None:
         """Stop looking."""
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+    @contextlib.contextmanager
+    def from_thread(self) -> Iterator[None]:
+        """Look from a thread meanwhile. For the import of user modules, which may set the timer's signal to its default: to end the process."""
+        self.end()
+        over = threading.Event()
+        thread = threading.Thread(target=self._look_until, args=(over,), name="trainer watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            while os.path.exists(f"/proc/self/task/{thread.native_id}"):  # Python's word is a little early, and this process is about to fork
+                time.sleep(0.001)
+            set_signals()
+            self.begin()
+
+    def _look_until(self, over: threading.Event) -> None:
+        while not over.wait(_CHECK_S):
+            self._look()
 
     def _look(self, *_: object) -> None:
         self._board.supervisor[SupervisorCell.HEARTBEAT_NS_GAUGE] = time.monotonic_ns()

@@ -46,7 +46,7 @@ def step_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("name", ["SIGCHLD", "SIGALRM", "SIGINT"])
 @pytest.mark.parametrize("handler", ["SIG_IGN", "SIG_DFL"])
 def test_a_module_that_sets_signals_changes_nothing(step_of: Any, name: str, handler: str) -> None:
-    step = step_of(f"signal.signal(signal.{name}, signal.{handler})")
+    step = step_of(f"signal.signal(signal.{name}, signal.{handler}); time.sleep({0.5 if name == 'SIGALRM' else 0})")
     with Loader(SOURCE, 4, workers=2, transforms=[step]) as loader:
         batches = iter(loader)
         first = next(batches)
