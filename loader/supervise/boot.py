@@ -49,6 +49,7 @@ from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.sharing.shared_pool import SharedPool
 from loader.supervise.threads_at_fork import ThreadsAtFork
 from loader.supervise.trainer_watch import TrainerWatch, set_signals
+from loader.supervise.tuning.crew import Crew
 from loader.supervise.tuning.tuning import Tuning
 from loader.supervise.user_code_child import UserCodeChild
 
@@ -69,8 +70,9 @@ class BootParameters:
         levels: of the trainer's loggers, by name, when it started this process.
         max_workers: rows for workers of this machine on the board.
         remote_workers: rows for those on other machines.
-        workers: how many to begin with.
+        workers: how many of this machine to begin with.
         auto: whether their number is found out.
+        remote: how many on other machines to begin with.
         limit: of memory, in bytes, as it was set for the supervisor before this one; 0 if it was not.
         epoch, batch: to begin with; not 0 where the supervisor follows one that died.
     """
@@ -92,6 +94,7 @@ class BootParameters:
     remote_workers: int
     workers: int
     auto: int
+    remote: int
     limit: int
     epoch: int
     batch: int
@@ -180,7 +183,7 @@ def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: 
         ready=ready,
         pages=make_pages(inherited.arena, layout),
         outputs=[LineFile(fd, LIMIT_BYTES) for fd in (inherited.stdout, inherited.stderr, inherited.logs)],
-        workers=inherited.workers,
+        crew=Crew(inherited.workers, inherited.remote),
         sample_timeout_s=config.sample_timeout_s,
         tuning=Tuning(board, available_cores(), active=bool(inherited.auto), fewest_remote=config.remote.min if config.remote else 0),
         memory=_memory_control(board, limit, shared_bytes(config, layout, shared), inherited, config),

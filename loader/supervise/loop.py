@@ -34,6 +34,7 @@ from loader.supervise.sharing.readers import Readers
 from loader.supervise.sharing.shared_pool import SharedPool
 from loader.supervise.stalls import StalledWorkers
 from loader.supervise.threads_at_fork import ThreadsAtFork
+from loader.supervise.tuning.crew import Crew
 from loader.supervise.tuning.tuning import Tuning
 
 _TICK_S = 1.0
@@ -56,7 +57,7 @@ class Supervisor:
         ready: to the trainer.
         pages: makes those of the arena, step by step, while the workers fill the first slots.
         outputs: what all processes print, to be kept short.
-        workers: how many to begin with.
+        crew: who is to work at first.
         sample_timeout_s: longest time without progress of a worker that holds a ticket.
         tuning: may change their number.
         memory: keeps the limit; may allow fewer workers than are wanted.
@@ -78,7 +79,7 @@ class Supervisor:
         ready: Outlet,
         pages: Iterator[bool],
         outputs: list[LineFile],
-        workers: int,
+        crew: Crew,
         sample_timeout_s: float,
         tuning: Tuning,
         memory: MemoryControl,
@@ -118,7 +119,7 @@ class Supervisor:
             memory=memory,
             timeout_s=sample_timeout_s,
         )
-        self._scaling = Scaling(schedule=schedule, board=board, pool=self._pool, memory=memory, tuning=tuning, workers=workers, remote=self._remote)
+        self._scaling = Scaling(schedule=schedule, board=board, pool=self._pool, memory=memory, tuning=tuning, crew=crew, remote=self._remote)
         self._large_pages = LargePages(context.arena.memory, self._epoll)
         self._slot_clock = SlotClock(board.supervisor)
         self._status = Status(board=board, context=context, schedule=schedule, memory=memory, tuning=tuning, names=names)

@@ -27,7 +27,7 @@ class Scaling:
         pool: the workers.
         memory: may allow fewer workers than are wanted, and replace one.
         tuning: may change the numbers that are wanted; the one of remote workers is always its own.
-        workers: how many to begin with.
+        crew: who is to work at first.
         remote: those on other machines.
 
     Attributes:
@@ -36,10 +36,9 @@ class Scaling:
     """
 
     def __init__(
-        self, *, schedule: Schedule, board: Board, pool: Pool, memory: MemoryControl, tuning: Tuning, workers: int, remote: RemoteWorkers
+        self, *, schedule: Schedule, board: Board, pool: Pool, memory: MemoryControl, tuning: Tuning, crew: Crew, remote: RemoteWorkers
     ) -> None:
-        self.wanted = workers
-        self.wanted_remote = tuning.fewest_remote
+        self.wanted, self.wanted_remote = crew.local, crew.remote
         self._remote = remote
         self._schedule = schedule
         self._board = board

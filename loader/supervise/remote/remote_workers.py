@@ -88,7 +88,8 @@ class RemoteWorkers:
                 return
             self._memory.gateway = self._gateways.start(_GATEWAY).pid
             self._made_before = self._made()
-        staying = sorted(number for number, life in self._lives.items() if life is not Life.LEAVING)
+        staying = [number for number, life in self._lives.items() if life is not Life.LEAVING]
+        staying.sort(key=lambda number: (self._lives[number] is not Life.WORKING, number))  # first to go are those that do nothing yet, or were slow
         for number in staying[wanted:]:
             self._let_go(number)
         rows = range(self._board.first_remote, len(self._board.workers))

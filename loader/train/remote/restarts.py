@@ -38,7 +38,7 @@ class RestartLimit:
 
 
 class RequestedSettings:
-    """The number of workers and the memory limit that script, tuner and operators have asked for, kept for the next supervisor.
+    """The numbers of workers and the memory limit that script, tuner and operators have asked for, kept for the next supervisor.
 
     The last request counts. A supervisor shows what it runs with, and the number of the last `resize` that it has obeyed. If that is the script's
     last one, then what it shows is the latest request, whoever made it.
@@ -52,6 +52,7 @@ class RequestedSettings:
         self._cells = cells
         self._workers = config.worker_count
         self._auto = config.workers == "auto"
+        self._remote = config.remote.min if config.remote else 0
         self._limit_bytes = 0  # where it is not that of `config`
         self._resizes = 0
 
@@ -66,10 +67,12 @@ class RequestedSettings:
         shown = self._cells[SupervisorCell.WORKERS_GAUGE]
         if shown and self._cells[SupervisorCell.RESIZES] == self._resizes:
             self._workers, self._auto = shown, bool(self._cells[SupervisorCell.AUTO_GAUGE])
+        if shown:
+            self._remote = self._cells[SupervisorCell.REMOTE_GAUGE]
         if shown and not self._cells[SupervisorCell.LIMIT_IS_DEFAULT_GAUGE]:
             self._limit_bytes = self._cells[SupervisorCell.LIMIT_BYTES_GAUGE]
         self._cells[SupervisorCell.RESIZES] = self._resizes  # the next one is told by `numbers`
 
     def numbers(self) -> dict[str, int]:
         """Return the fields of `loader.supervise.boot.BootParameters` that say so."""
-        return {"workers": self._workers, "auto": int(self._auto), "limit": self._limit_bytes}
+        return {"workers": self._workers, "auto": int(self._auto), "remote": self._remote, "limit": self._limit_bytes}

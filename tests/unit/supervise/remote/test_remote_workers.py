@@ -121,6 +121,20 @@ def test_one_that_works_is_let_go_after_what_it_holds(world: World) -> None:
     assert world.errands() == [(2, Verb.CLOSE)]
 
 
+def test_those_that_do_not_work_are_let_go_first(world: World) -> None:
+    world.workers.adjust(3, 0.0)
+    world.workers.joined(Joined(3))
+    world.workers.joined(Joined(4))
+    world.errands()
+    world.workers.adjust(2, 0.0)
+    assert world.errands() == [(2, Verb.CLOSE)]
+    world.workers.lost(Lost(3, Fate.PARTED))  # its actor was set aside
+    world.workers.adjust(3, 0.0)
+    assert world.errands() == [(3, Verb.OPEN)]
+    world.workers.adjust(1, 0.0)
+    assert world.errands() == [(3, Verb.CLOSE)]
+
+
 def test_one_that_was_lost_is_asked_for_again(world: World) -> None:
     world.workers.adjust(3, 0.0)
     for number in (2, 3, 4):

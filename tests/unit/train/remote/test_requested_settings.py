@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from loader import RayWorkers
 from loader.config import Config
 from loader.ipc.board import Cells, SupervisorCell
 from loader.ipc.records import Resize
@@ -21,6 +22,7 @@ class Supervisor:
         self.cells = cells
         numbers = wanted.numbers()
         self.obey(numbers["workers"], bool(numbers["auto"]))
+        self.cells[SupervisorCell.REMOTE_GAUGE] = numbers["remote"]
         self.limit(numbers["limit"] or GIB, not numbers["limit"])
 
     def obey(self, workers: int, auto: bool = False) -> None:
@@ -57,10 +59,10 @@ def test_an_operators_word_after_the_scripts_is_kept_also_where_the_number_stays
     supervisor = Supervisor(cells, wanted)
     supervisor.hear(wanted.resized(4))
     supervisor.obey(4, auto=True)
-    assert death(cells, wanted) == {"workers": 4, "auto": 1, "limit": 0}
+    assert death(cells, wanted) == {"workers": 4, "auto": 1, "remote": 0, "limit": 0}
     supervisor = Supervisor(cells, wanted)
     supervisor.obey(2)
-    assert death(cells, wanted) == {"workers": 2, "auto": 0, "limit": 0}
+    assert death(cells, wanted) == {"workers": 2, "auto": 0, "remote": 0, "limit": 0}
 
 
 def test_a_resize_that_was_not_heard_is_the_last_word(cells: Cells) -> None:
@@ -69,9 +71,9 @@ def test_a_resize_that_was_not_heard_is_the_last_word(cells: Cells) -> None:
     supervisor.hear(wanted.resized(3))
     supervisor.obey(6, auto=True)
     wanted.resized(6)
-    assert death(cells, wanted) == {"workers": 6, "auto": 0, "limit": 0}
+    assert death(cells, wanted) == {"workers": 6, "auto": 0, "remote": 0, "limit": 0}
     Supervisor(cells, wanted).obey(6, auto=True)  # of the next one, which need not hear of it any more
-    assert death(cells, wanted) == {"workers": 6, "auto": 1, "limit": 0}
+    assert death(cells, wanted) == {"workers": 6, "auto": 1, "remote": 0, "limit": 0}
 
 
 def test_a_supervisor_that_dies_while_it_boots_changes_nothing(cells: Cells) -> None:
@@ -79,11 +81,22 @@ def test_a_supervisor_that_dies_while_it_boots_changes_nothing(cells: Cells) -> 
     supervisor = Supervisor(cells, wanted)
     supervisor.obey(3, auto=True)
     supervisor.limit(5 * GIB)
-    expected = {"workers": 3, "auto": 1, "limit": 5 * GIB}
+    expected = {"workers": 3, "auto": 1, "remote": 0, "limit": 5 * GIB}
     assert death(cells, wanted) == expected
     assert death(cells, wanted) == expected
     wanted.resized(2)
-    assert death(cells, wanted) == {"workers": 2, "auto": 0, "limit": 5 * GIB}
+    assert death(cells, wanted) == {"workers": 2, "auto": 0, "remote": 0, "limit": 5 * GIB}
+
+
+def test_remote_workers_are_as_many_as_were_wanted_last(cells: Cells) -> None:
+    wanted = wanted_by(cells, remote=RayWorkers(min=2, max=8))
+    assert wanted.numbers()["remote"] == 2
+    Supervisor(cells, wanted)
+    assert death(cells, wanted)["remote"] == 2
+    supervisor = Supervisor(cells, wanted)
+    supervisor.cells[SupervisorCell.REMOTE_GAUGE] = 6
+    assert death(cells, wanted)["remote"] == 6
+    assert death(cells, wanted)["remote"] == 6  # of one that has died while it booted
 
 
 def test_a_limit_that_was_derived_is_derived_again(cells: Cells) -> None:
