@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import itertools
 import os
 import socket
 import statistics
 import time
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from benchmarks.fresh import Measured
 from loader import Loader, MapSource, RayWorkers
-from loader.ipc.board import GatewayCell
+from loader.ipc import memfd
+from loader.ipc.board import GatewayCell, WorkerCell
 from loader.produce.remote.hedging.hedging import Hedging
-from tests.ray.remotely import remote_pids
+from tests.ray.remotely import remote_pids, rows_of_remote
 
-Measured = dict[str, Any]
+_BLOCK_BYTES = 8 << 20
+BLOCKS = 16
+"""Slots of the loader, and places for blocks of the bare sockets."""
 
-BLOCK_BYTES = 8 << 20
+_NAP_S = 0.01
 _TIMES_SLOWER = 20
 _PATIENCE_S = 300
 _ROW_BYTES = 1024
@@ -56,15 +61,40 @@ class Waiting:
         return np.full(self.row_bytes, index % 251, np.uint8)
 
 
+class Blocks:
+    """Rows of 8 MB that exist already, so that what is measured is their way.
+
+    Here, a worker naps at each, so that the one that a loader always has leaves the cores to those that are measured.
+    """
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        return blocks()
+
+    def __len__(self) -> int:
+        return 1_000_000
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if "LOADER_TEST_NODE" not in os.environ:
+            time.sleep(_NAP_S)
+        return self._rows[index % len(self._rows)]
+
+
+def blocks() -> np.ndarray:
+    """Return what is sent, again and again."""
+    return np.random.default_rng(0).integers(0, 256, (4, _BLOCK_BYTES), np.uint8)
+
+
 def source_of(what: Measured) -> MapSource:
-    return MapSource(Waiting(**what["source"]))
+    return MapSource(Blocks() if "blocks" in what["source"] else Waiting(**what["source"]))
 
 
 def loader_of(what: Measured) -> Loader:
     """A loader with `workers` here and `remote` elsewhere; 0 of these: none."""
     remote = RayWorkers(min=what["remote"], max=what["remote"], address=what["address"]) if what["remote"] else None
     workers = what["workers"]
-    return Loader(source_of(what), what.get("batch_size", _BATCH_SIZE), workers=workers, max_workers=workers or None, shuffle=True, remote=remote)
+    settings = {"workers": workers, "max_workers": workers or None, "slots": what.get("slots") if workers else None, "remote": remote}
+    return Loader(source_of(what), what.get("batch_size", _BATCH_SIZE), shuffle=True, **settings)
 
 
 def digest(what: Measured) -> Measured:
@@ -88,13 +118,17 @@ def rate(what: Measured) -> Measured:
         _until_all_are_there(loader, batches, what["remote"])
         print("ready", flush=True)
         _take(batches, what.get("settle_s", 2.0))
-        started, sent = time.perf_counter(), _counted(loader, "bytes")
+        started, made = time.perf_counter(), _made_remotely(loader)
         count = _take(batches, what["seconds"])
-        elapsed, sent = time.perf_counter() - started, _counted(loader, "bytes") - sent
+        elapsed, made = time.perf_counter() - started, _made_remotely(loader) - made
         gateway_us = loader._producer.board.gateway[GatewayCell.CPU_NS] / max(1, _counted(loader, "tickets")) / 1e3
-        rate = count * what.get("batch_size", _BATCH_SIZE) / elapsed
-        hedges = _counted(loader, "hedges")
-        return {"digest": found, "samples_per_s": rate, "remote_bytes_per_s": sent / elapsed, "hedges": hedges, "gateway_us": gateway_us}
+        return {
+            "digest": found,
+            "samples_per_s": count * what.get("batch_size", _BATCH_SIZE) / elapsed,
+            "remote_bytes_per_s": made * loader._producer.specs[0].nbytes / elapsed,
+            "hedges": _counted(loader, "hedges"),
+            "gateway_us": gateway_us,
+        }
 
 
 def gaps(what: Measured) -> Measured:
@@ -122,6 +156,10 @@ def _counted(loader: Loader, what: str) -> int:
     return sum(node[what] for node in loader._producer.board.gateway.read_text().get("nodes", []))
 
 
+def _made_remotely(loader: Loader) -> int:
+    return sum(cells[WorkerCell.SAMPLES] for cells in rows_of_remote(loader))
+
+
 def _until_all_are_there(loader: Loader, batches: Iterator[Any], remote: int) -> None:
     deadline = time.monotonic() + _PATIENCE_S
     while remote and len(remote_pids(loader)) < remote:
@@ -138,28 +176,40 @@ def _take(batches: Iterator[Any], seconds: float) -> int:
     return count
 
 
-def tcp(what: Measured) -> Measured:
-    """Return the bytes per second of a socket between two processes of this machine: blocks into shared memory."""
-    slot = memoryview(np.zeros(BLOCK_BYTES, np.uint8))
-    block = np.random.default_rng(0).integers(0, 255, BLOCK_BYTES, np.uint8)
+def sockets(what: Measured) -> Measured:
+    """Return the bytes per second that come from so many `senders` by a socket each, into shared memory: one after the other is read to the end of
+    a block, as nothing else is to be done."""
+    slots = memfd.shared_with_forks("blocks", BLOCKS * _BLOCK_BYTES).reshape(BLOCKS, _BLOCK_BYTES)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        if not (pid := os.fork()):
-            with socket.create_connection(listener.getsockname()) as sender:
-                try:
-                    while True:
-                        sender.sendall(block)
-                except OSError:
-                    os._exit(0)
-        connection, _ = listener.accept()
-    with connection:
-        started, count = time.perf_counter(), 0
-        while (elapsed := time.perf_counter() - started) < what["seconds"]:
-            got = 0
-            while got < BLOCK_BYTES:
-                got += connection.recv_into(slot[got:])
-            count += 1
-    os.waitpid(pid, 0)
-    return {"bytes_per_s": count * BLOCK_BYTES / elapsed}
+        senders = [_fork_sender(listener.getsockname()) for _ in range(what["senders"])]
+        connections = [listener.accept()[0] for _ in senders]
+    count, begun, warm_s = 0, 0.0, 1.0
+    started = time.perf_counter()
+    for slot, connection in zip(itertools.cycle(slots), itertools.cycle(connections), strict=False):
+        connection.recv_into(slot, 0, socket.MSG_WAITALL)
+        count += 1
+        if (elapsed := time.perf_counter() - started) >= warm_s + what["seconds"]:
+            break
+        if elapsed < warm_s:
+            count, begun = 0, elapsed
+    for connection in connections:
+        connection.close()
+    for pid in senders:
+        os.waitpid(pid, 0)
+    return {"bytes_per_s": count * _BLOCK_BYTES / (elapsed - begun)}
+
+
+def _fork_sender(address: tuple[str, int]) -> int:
+    if pid := os.fork():
+        return pid
+    try:
+        with socket.create_connection(address) as connection:
+            for block in itertools.cycle(blocks()):
+                connection.sendall(block)
+    except OSError:
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 def ray_data(what: Measured) -> Measured:
@@ -183,6 +233,5 @@ def ray_data(what: Measured) -> Measured:
     return {"samples_per_s": taken * _BATCH_SIZE / (time.perf_counter() - started)}
 
 
-def main(what: Measured) -> None:
-    found = {"digest": digest, "rate": rate, "gaps": gaps, "tcp": tcp, "ray_data": ray_data}[what["kind"]](what)
-    print(json.dumps(found), flush=True)
+def single(what: Measured) -> Measured:
+    return {"digest": digest, "rate": rate, "gaps": gaps, "sockets": sockets, "ray_data": ray_data}[what["kind"]](what)
