@@ -140,6 +140,7 @@ class ActorWork:
         self._number = number
         self._pipeline, config = arrival.unpack(payload.data)
         self._plan: EpochPlan = pool_plan_of(self._pipeline.source, config)  # as the supervisor makes it: of a source that has learned nothing yet
+        self._far = self._pipeline.source.rows_at_once > 0
         self._pipeline.compile(FirstSample.from_json(dict(told.found)))
         if "cv2" in sys.modules:
             sys.modules["cv2"].setNumThreads(0)
@@ -157,11 +158,17 @@ class ActorWork:
         self._substitution = Substitution(self._pipeline, self._plan, self._bad_rows, self._killers) if told.substitute else None
         self._fetch_counts = FetchCounts(self._pipeline.source, self._cells)
         self._orders: dict[tuple[int, int], Indices] = {}
-        self._memory = aligned_empty((0,), np.dtype(np.uint8))
+        self._memory = deque(aligned_empty((0,), np.dtype(np.uint8)) for _ in range(2))
         self._at: tuple[Ticket, Indices] | None = None
         self._thread = threading.get_ident()
         self._report_to_trainer(told.levels)
         self.facts = Facts.here(self._pipeline, told.modules)
+
+    def expect(self, tickets: Sequence[Ticket]) -> None:
+        """Begin to fetch the samples of tickets that will be worked on, if they are far away."""
+        if self._far:
+            for ticket in tickets:
+                self._pipeline.source.will_read(self._indices(ticket))
 
     def answer(self, ticket: Ticket, killers: Sequence[int]) -> tuple[int, bytes, list[Array]]:
         """Do `work`; return what the gateway is sent: how many rows there are, what became of the ticket as JSON, and the rows."""
@@ -169,7 +176,7 @@ class ActorWork:
         return outcome.good_rows, json.dumps(outcome).encode(), leaves
 
     def work(self, ticket: Ticket, killers: Sequence[int]) -> tuple[Outcome, list[Array]]:
-        """Produce the rows of a ticket; return what became of it, and the good rows, array by array, which are valid until the next call.
+        """Produce the rows of a ticket; return what became of it, and the good rows, array by array, which are valid until the call after the next.
 
         Args:
             ticket: of kind ROWS.
@@ -230,10 +237,11 @@ class ActorWork:
         return {"worker": self._number, "sample": sample, "path": self._pipeline.name_of(sample)}
 
     def _block(self, nbytes: int) -> Array:
-        """Return memory for a block: always the same, as what was in it has been sent when the next call comes."""
-        if len(self._memory) < nbytes:
-            self._memory = aligned_empty((nbytes,), np.dtype(np.uint8))
-        return self._memory[:nbytes]
+        """Return memory for a block: by turns, as the one before it may still be on its way."""
+        self._memory.rotate()
+        if len(self._memory[0]) < nbytes:
+            self._memory[0] = aligned_empty((nbytes,), np.dtype(np.uint8))
+        return self._memory[0][:nbytes]
 
     def _indices(self, ticket: Ticket) -> Indices:
         if not self._plan.in_blocks:

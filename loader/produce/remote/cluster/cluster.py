@@ -216,9 +216,9 @@ def _worker_class() -> type:
 
         def serve(self, address: Any, token: Any) -> None:
             """Do tickets until the gateway ends the connection."""
-            from loader.produce.remote.links.link import serve
+            from loader.produce.remote.links.serving import serve
 
-            serve(address, token, self._work.answer)
+            serve(address, token, self._work.answer, self._work.expect)
 
         @ray.method(concurrency_group="watch")  # type: ignore[untyped-decorator]
         def progress(self) -> Any:

@@ -5,7 +5,7 @@
     actor → gateway      for each ticket, in order: its number, how many rows follow, a text, and these rows: all of the first array, then of the next
 
 The rows go from the actor's memory to the socket and from there into the slot. By Ray's object store, they would be copied twice more, and a ticket
-would cost a call (docs/measurements.md).
+would cost a call (docs/measurements.md). The actor's end is `serving`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from loader.data.spec import Array
 from loader.errors import ProtocolError
-from loader.ipc.records import TICKET_BYTES, Ticket, unpack_tickets
+from loader.ipc.records import Ticket
 
 TOKEN_BYTES = 16
-_COUNT = struct.Struct("<I")
-_HEADER = struct.Struct("<QIIQ")
+
+COUNT = struct.Struct("<I")
+"""After a ticket: how many samples that kill follow, each an int64."""
+
+HEADER = struct.Struct("<QIIQ")
+"""Before a block: the number of the ticket, how many rows come, and the bytes of the text and of the rows."""
+
 _MOST_TEXT_BYTES = 16 * 1024 * 1024
 _DROPPED_AT_ONCE_BYTES = 256 * 1024
 _MOST_BUFFERS = 64  # of one call; the system allows 1,024
-_CONNECT_S = 20.0  # a firewall that drops what it does not like would have the system try for two minutes
+
+# A link counts as readable when this much of a block has come, or all of it: to be woken for each packet costs more than what is in it
+# (docs/measurements.md).
+_WORTH_WAKING_BYTES = 256 * 1024
 
 # A machine that is gone without a word is noticed after half a minute; tickets that are late have been given to others by then.
 _SILENCE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
@@ -76,6 +83,7 @@ class Link:
         self._wanted = False
         self._into: list[memoryview] = []  # what is still to be filled; empty while what comes is dropped
         self._dropped = memoryview(bytearray(_DROPPED_AT_ONCE_BYTES))
+        self._wakes_at = 1
         self._steps = self._receive()
 
     def fileno(self) -> int:
@@ -88,7 +96,7 @@ class Link:
 
     def send(self, ticket: Ticket, killers: Sequence[int] = ()) -> None:
         """Send a ticket. Raises OSError if the actor is gone, or reads nothing any more; then the connection ends."""
-        record = ticket.pack() + _COUNT.pack(len(killers)) + np.array(killers, np.int64).tobytes()
+        record = ticket.pack() + COUNT.pack(len(killers)) + np.array(killers, np.int64).tobytes()
         self._asked.append(ticket)
         try:
             sent = self._connection.send(record)
@@ -118,9 +126,9 @@ class Link:
         self.token = bytes(token)
         yield None  # so that it is looked at before anything else is
         while True:
-            header = bytearray(_HEADER.size)
+            header = bytearray(HEADER.size)
             yield from self._fill([memoryview(header)], len(header))
-            ticket, rows, text_bytes, nbytes = _HEADER.unpack(header)
+            ticket, rows, text_bytes, nbytes = HEADER.unpack(header)
             if not self._asked or ticket != (asked := self._asked.popleft()).number or rows > asked.rows:
                 raise ProtocolError(f"an actor sends {rows} rows of ticket {ticket}, for which it was not asked")
             if text_bytes > _MOST_TEXT_BYTES:
@@ -133,6 +141,7 @@ class Link:
             self._ticket, self._wanted = ticket, targets is not None
             yield from self._fill([target for target in targets or () if target.nbytes], nbytes)
             self._ticket = 0
+            self._wake_at(HEADER.size)  # whoever calls may do something else before it asks for more
             yield Arrived(ticket, rows, bytes(text), self._wanted)
 
     def _fill(self, into: list[memoryview], nbytes: int) -> Iterator[None]:
@@ -142,6 +151,7 @@ class Link:
             try:
                 count = self._connection.recvmsg_into(self._into[:_MOST_BUFFERS] or [self._dropped[:nbytes]])[0]
             except BlockingIOError:
+                self._wake_at(min(nbytes, _WORTH_WAKING_BYTES))
                 yield
                 continue
             if not count:
@@ -152,6 +162,12 @@ class Link:
             if self._into:
                 self._into[0] = self._into[0][count:]
 
+    def _wake_at(self, nbytes: int) -> None:
+        """Have the connection count as readable when so many bytes are there, or its end, or as many as it can hold."""
+        if nbytes != self._wakes_at:
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, nbytes)
+            self._wakes_at = nbytes
+
 
 def tune(connection: socket.socket) -> None:
     """Send small messages at once, and notice a machine that is gone."""
@@ -159,36 +175,3 @@ def tune(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _SILENCE.items():
         connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-
-
-Work = Callable[[Ticket, Sequence[int]], tuple[int, bytes, Sequence[Array]]]
-"""Of a ticket and samples that kill: how many rows were made, what there is to say, and the rows, array by array."""
-
-
-def serve(address: tuple[str, int], token: bytes, work: Work) -> None:
-    """Work on tickets until the gateway ends the connection. Runs in: an actor.
-
-    Raises:
-        OSError: the gateway is gone, or can't be reached.
-    """
-    with socket.create_connection(address, _CONNECT_S) as connection, connection.makefile("rb") as incoming:
-        connection.settimeout(None)
-        tune(connection)
-        connection.sendall(token)
-        while record := incoming.read(TICKET_BYTES + _COUNT.size):
-            (ticket,) = unpack_tickets(record[:TICKET_BYTES])
-            (count,) = _COUNT.unpack(record[TICKET_BYTES:])
-            killers = np.frombuffer(incoming.read(8 * count), np.int64).tolist()
-            rows, text, leaves = work(ticket, killers)
-            parts = [memoryview(leaf.reshape(-1).view(np.uint8)) for leaf in leaves if leaf.nbytes]
-            _send_all(connection, [_HEADER.pack(ticket.number, rows, len(text), sum(map(len, parts))) + text, *parts])
-
-
-def _send_all(connection: socket.socket, parts: Sequence[bytes | memoryview]) -> None:
-    waiting = [memoryview(part) for part in parts]
-    while waiting:
-        sent = connection.sendmsg(waiting[:_MOST_BUFFERS])
-        while waiting and sent >= waiting[0].nbytes:
-            sent -= waiting.pop(0).nbytes
-        if waiting:
-            waiting[0] = waiting[0][sent:]

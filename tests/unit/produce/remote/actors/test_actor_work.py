@@ -14,6 +14,7 @@ from loader.config import Config
 from loader.data.layout import SlotLayout
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.plans.choice import pool_plan_of
+from loader.data.rows import Indices
 from loader.data.sources.source import Source
 from loader.ipc import memfd
 from loader.ipc.arena import ArenaLayout
@@ -30,6 +31,24 @@ def noisy(sample: Any, rng: np.random.Generator) -> Any:
     if y % 10 == 7:
         raise ValueError("bad")
     return x + rng.random(dtype=np.float32), y
+
+
+class Far(Source):
+    """Samples that are far away, which notes what it is told to fetch."""
+
+    rows_at_once = 64
+
+    def __init__(self) -> None:
+        self.begun: list[list[int]] = []
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def sample(self, index: int) -> Any:
+        return np.float32(index)
+
+    def will_read(self, indices: Indices) -> None:
+        self.begun.append(indices.tolist())
 
 
 class Elsewhere:
@@ -72,6 +91,22 @@ def test_a_block_has_the_rows_of_the_ticket_leaf_by_leaf(source: Source, shuffle
         assert (outcome.good_rows, outcome.error, outcome.exhausted) == (rows, None, False)
         for found, expected in zip(leaves, at.expected(wanted), strict=True):
             assert found.tobytes() == expected.tobytes()
+
+
+def test_rows_stay_as_they_are_while_the_next_ticket_is_worked_on(source: Source) -> None:
+    at = Elsewhere(source, [])
+    found = [at.there.work(ticket(first, 4), [])[1] for first in (0, 8)]
+    for first, leaves in zip((0, 8), found, strict=True):
+        for leaf, expected in zip(leaves, at.expected(ticket(first, 4)), strict=True):
+            assert leaf.tobytes() == expected.tobytes()
+
+
+def test_samples_that_are_far_away_are_begun_before_their_ticket_is_worked_on() -> None:
+    at = Elsewhere(Far(), [], shuffle=True)
+    source: Any = at.there._pipeline.source
+    source.begun.clear()
+    at.there.expect([ticket(0, 4), ticket(4, 4)])
+    assert source.begun == [at.plan.indices(1, 0, 4).tolist(), at.plan.indices(1, 4, 8).tolist()]
 
 
 def test_a_bad_sample_ends_the_block_at_its_batch_and_is_named() -> None:

@@ -13,7 +13,8 @@ import pytest
 from loader.ipc.channels import wait_readable
 from loader.ipc.records import Ticket, TicketKind
 from loader.produce.remote.links.connections import Came, Connected, Connections, Ended, Event
-from loader.produce.remote.links.link import TOKEN_BYTES, serve
+from loader.produce.remote.links.link import TOKEN_BYTES
+from loader.produce.remote.links.serving import serve
 
 SLOT = np.zeros(64, np.uint8)
 
@@ -43,7 +44,7 @@ def start(connections: Connections, worker: int, fails: bool = False) -> threadi
 
     def act(token: bytes) -> None:
         with contextlib.suppress(SystemExit, OSError):
-            serve(connections.address, token, work)
+            serve(connections.address, token, work, lambda tickets: None)
 
     actor = threading.Thread(target=act, args=(connections.expect(worker),))
     actor.start()

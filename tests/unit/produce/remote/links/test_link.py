@@ -14,7 +14,8 @@ import pytest
 from loader.errors import ProtocolError
 from loader.ipc.channels import wait_readable
 from loader.ipc.records import Ticket, TicketKind
-from loader.produce.remote.links.link import TOKEN_BYTES, Arrived, Link, Work, serve
+from loader.produce.remote.links.link import HEADER, TOKEN_BYTES, Arrived, Link
+from loader.produce.remote.links.serving import Work, serve
 
 ROWS = 5000
 
@@ -31,7 +32,7 @@ def rows_of(number: int) -> list[np.ndarray]:
 def act(address: tuple[str, int], token: bytes, work: Work) -> None:
     """Be an actor, whose end may be part of the test."""
     with contextlib.suppress(SystemExit, OSError):
-        serve(address, token, work)
+        serve(address, token, work, lambda tickets: None)
 
 
 class Gateway:
@@ -126,6 +127,37 @@ def test_rows_that_are_abandoned_while_they_come_are_not_written_further() -> No
         assert link.receive() == Arrived(5, 1, b"", False)
         assert bytes(slot) == b"a" * 400 + b"b" * 100 + bytes(500)
         link.close()
+
+
+def test_the_gateway_is_not_woken_for_each_packet_but_for_the_end_of_a_block_and_of_the_connection() -> None:
+    slot = np.zeros(1_000_000, np.uint8)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        far = socket.create_connection(listener.getsockname())
+        link = Link(listener.accept()[0], lambda number, rows: [memoryview(slot)])
+
+    def comes(piece: bytes) -> None:
+        far.sendall(piece)
+        assert wait_readable([link.fileno()], 10)
+        assert link.receive() is None
+
+    comes(bytes(TOKEN_BYTES))
+    for number in (5, 6):
+        link.send(ticket(number, 1))
+    comes(HEADER.pack(5, 1, 0, len(slot)) + b"a" * 1000)
+    far.sendall(b"b" * 1000)
+    assert not wait_readable([link.fileno()], 0.05)
+    comes(b"c" * 500_000)
+    far.sendall(b"d" * (len(slot) - 502_000))
+    while (arrived := link.receive()) is None:
+        assert wait_readable([link.fileno()], 10)
+    assert arrived == Arrived(5, 1, b"", True)
+    assert bytes(slot) == b"a" * 1000 + b"b" * 1000 + b"c" * 500_000 + b"d" * (len(slot) - 502_000)
+    comes(HEADER.pack(6, 1, 0, len(slot)) + b"a" * 1000)
+    far.close()
+    assert wait_readable([link.fileno()], 10)
+    with pytest.raises(ConnectionResetError):
+        link.receive()
+    link.close()
 
 
 def test_an_actor_that_ends_is_noticed(gateway: Callable[..., Gateway]) -> None:
