@@ -70,6 +70,7 @@ def _single(what: Measured, data: Path) -> Measured:
         describe,
         fit,
         forms,
+        functions,
         kept,
         lines,
         many_workers,
@@ -101,6 +102,10 @@ def _single(what: Measured, data: Path) -> Measured:
             return forms.bare_sound(data, what["workers"], what["seconds"])
         case "empty":
             return ours.empty(what["workers"], what["seconds"])
+        case "function":
+            return functions.measure(what["workers"], what["seconds"])
+        case "import":
+            return ours.imports()
         case "stall":
             return ours.stall()
         case "first_batch":
@@ -133,6 +138,10 @@ def _single(what: Measured, data: Path) -> Measured:
             return lines.measure(data, what["megabytes"], what["workers"], what["seconds"])
         case "shared_work":
             return shared.work(what["readers"], what["seconds"])
+        case "shared_slow":
+            return shared.slow(what["seconds"])
+        case "shared_struck":
+            return shared.struck(what["seconds"])
         case "shared_first":
             return shared.first()
         case "shared_tiny":
@@ -217,6 +226,16 @@ def _empty(arguments: argparse.Namespace) -> Measured:
 def _first_batch(arguments: argparse.Namespace) -> Measured:
     WORKLOADS["vol32"].write(arguments.data, note)
     return _median_of(arguments, "first_batch", "seconds", "≤ 0.5", "s with 8 workers, TensorFlow imported")
+
+
+def _import(arguments: argparse.Namespace) -> Measured:
+    return _median_of(arguments, "import", "ms", "≤ 60", "ms for `import loader`, beyond NumPy")
+
+
+def _function(arguments: argparse.Namespace) -> Measured:
+    share = ("× as fast as two plain loops, for a function that does nothing over rows of 1 KB", "wanted ≥ 0.9")
+    figures = {"share": share, "samples_per_s": ("samples/s", "")}
+    return _several(arguments, "function", figures, workers=arguments.workers, seconds=arguments.seconds)
 
 
 def _memory(arguments: argparse.Namespace) -> Measured:
@@ -378,6 +397,11 @@ def _shared(arguments: argparse.Namespace) -> Measured:
         share = f"{statistics.median(ratios):11.2f} × ({min(ratios):.2f} to {max(ratios):.2f})"
         line("shared", f"{share} the {words} for one reader, for four with models of 20 ms that begin 0.5 s apart   wanted ≤ 1.05")
         found[key] = ratios
+    slow = {"share": ("× the batches, for two readers with models of 20 ms beside one with a model of 200 ms", "wanted ≥ 0.97")}
+    found["slow"] = _several(arguments, "shared_slow", slow, seconds=seconds)
+    words = "s at most that a reader waits for a batch when another one is"
+    struck = {"stopped": (f"{words} stopped", "wanted ≤ 1"), "killed": (f"{words} killed", "wanted ≤ 1")}
+    found["struck"] = _several(arguments, "shared_struck", struck, seconds=arguments.seconds)
     first = {"seconds": ("s from attaching to the first batch, beside two readers", "wanted ≤ 0.1")}
     found["first"] = _several(arguments, "shared_first", first)
     for step_s, words in ((0.0, "as fast as they can"), (2e-3, "every 2 ms")):
@@ -509,7 +533,9 @@ def _cold(arguments: argparse.Namespace) -> Measured:
 
 _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "empty": _empty,
+    "function": _function,
     "first_batch": _first_batch,
+    "import": _import,
     "memory": _memory,
     "stall": _stall,
     "fit": partial(_fit, backend="tensorflow", name="fit", wanted=(0.5, 0.6)),

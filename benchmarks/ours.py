@@ -7,6 +7,8 @@ import os
 import re
 import signal
 import statistics
+import subprocess
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -64,6 +66,21 @@ def first_batch(data: Path) -> dict[str, Any]:
     with Loader(source, workload.batch_size, shuffle=True, workers=8) as loader:
         next(iter(loader))
         return {"seconds": time.perf_counter() - started}
+
+
+def imports(times: int = 10) -> dict[str, Any]:
+    """Return the milliseconds that `import loader` takes beyond those of NumPy: medians of fresh interpreters, by turns."""
+    without, loaded = [], []
+    for _ in range(times):
+        without.append(_import_s("numpy"))
+        loaded.append(_import_s("numpy, loader"))
+    return {"ms": (statistics.median(loaded) - statistics.median(without)) * 1e3}
+
+
+def _import_s(modules: str) -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", f"import {modules}"], check=True)
+    return time.perf_counter() - started
 
 
 def memory(data: Path) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Scripts that read one pool: what its work costs, how soon one that comes has its first batch, and what each costs the supervisor.
+"""Scripts that read one pool: what its work costs, what one that is slow or stops does to others, how soon one that comes has its first batch, and
+what each costs the supervisor.
 
 Each reader is a process, `python -m benchmarks.shared`. The workers' work is counted in samples and in CPU time, of the batches of the reader that
 got most: so that is the work for one reader.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +25,7 @@ from loader.train.remote.remote import Remote
 
 _ROWS = 64
 _STEP_S = 20e-3
+_SLOW = 10
 _APART_S = 0.5
 _FIRSTS = 5
 
@@ -37,6 +40,29 @@ def work(readers: int, seconds: float) -> dict[str, Any]:
         made, cpu_s = _made(loader), _cpu_s(workers)
         most = max(one["batches"] for one in scripts.results())
         return {"made": (_made(loader) - made) / _ROWS / most, "cpu_ms": (_cpu_s(workers) - cpu_s) * 1e3 / most}
+
+
+def slow(seconds: float) -> dict[str, Any]:
+    """Return how many batches two readers with models of 20 ms get beside one with a model of 200 ms, as a `share` of those without it."""
+    alone, beside = (_batches_of_two([_STEP_S, _STEP_S, *more], seconds) for more in ([], [_SLOW * _STEP_S]))
+    return {"share": beside / alone}
+
+
+def _batches_of_two(steps_s: list[float], seconds: float) -> int:
+    with _pool(batch_shape=(_ROWS, 32, 32, 3), slots=0) as loader, _Readers(loader, steps_s, seconds) as scripts:
+        return sum(one["batches"] for one in scripts.results()[:2])
+
+
+def struck(seconds: float) -> dict[str, Any]:
+    """Return the longest time, in seconds, that a reader with a model of 20 ms waits for a batch, when another one is `stopped`, and `killed`."""
+    return {"stopped": _longest_wait(signal.SIGSTOP, seconds), "killed": _longest_wait(signal.SIGKILL, seconds)}
+
+
+def _longest_wait(how: signal.Signals, seconds: float) -> float:
+    with _pool(batch_shape=(_ROWS, 32, 32, 3), slots=0) as loader, _Readers(loader, [_STEP_S] * 3, seconds) as scripts:
+        time.sleep(seconds / 2)
+        scripts.strike_last(how)
+        return max(one["longest_s"] for one in scripts.results(2))
 
 
 def first() -> dict[str, Any]:
@@ -95,9 +121,13 @@ class _Readers:
             script.stdin.write(f"{seconds}\n")
             script.stdin.flush()
 
-    def results(self) -> list[dict[str, Any]]:
-        """Wait for what they say."""
-        return [json.loads(script.communicate()[0]) for script in self._scripts]
+    def strike_last(self, how: signal.Signals) -> None:
+        """Send a signal to the last one."""
+        self._scripts[-1].send_signal(how)
+
+    def results(self, first: int | None = None) -> list[dict[str, Any]]:
+        """Wait for what they say, or the first of them."""
+        return [json.loads(script.communicate()[0]) for script in self._scripts[:first]]
 
     def __enter__(self) -> _Readers:
         return self
@@ -127,22 +157,23 @@ def _remote(loader: Loader) -> Remote:
 
 
 def _read(name: str, step_s: float) -> dict[str, Any]:
-    """Read until as many seconds after a line on standard input as it says; return how many batches were read since."""
+    """Read until as many seconds after a line on standard input as it says; return how many batches were read since, and the longest wait for one."""
     begun = time.perf_counter()
     with Loader.attach(name, epoch=0) as loader:
         batches = loader.batches()
         next(batches)
         first_s = time.perf_counter() - begun
         os.set_blocking(0, False)
-        until, count = float("inf"), 0
+        until, count, longest_s = float("inf"), 0, 0.0
         while (now := time.perf_counter()) < until:
             if until == float("inf") and (line := sys.stdin.readline()):
-                until, count = now + float(line), 0
+                until, count, longest_s = now + float(line), 0, 0.0
             next(batches)
+            longest_s = max(longest_s, time.perf_counter() - now)
             count += 1
             if step_s:
                 time.sleep(step_s)
-        return {"batches": count, "first_s": first_s}
+        return {"batches": count, "first_s": first_s, "longest_s": longest_s}
 
 
 if __name__ == "__main__":

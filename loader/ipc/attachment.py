@@ -1,11 +1,13 @@
 """What a trainer that attaches to a shared loader asks, and what it is given: numbers as JSON, and descriptors beside them (SCM_RIGHTS, unix(7)).
 
     {"do": "attach", "name": "imagenet", "epoch": 0, "batch": 0, "settings": {"batch_size": 64}, "rank": 1, "world": 2, "job": "29500", "again": 0}
-    {"attached": 3, "arena_bytes": …, "plan": {…}, "settings": {…}}, and the descriptors of arena, board, inbox and ready pipe
+    {"attached": 3, "orphaned": false, "arena_bytes": …, "plan": {…}, "settings": {…}}, and the descriptors of arena, board, inbox and ready pipe
 
 `rank` and `world` say whose batches it wants; without them, those of the process that made the loader. With `job`, it wants no loader of another one.
 `again` is the number that the trainer had as a reader of the supervisor before this one; 0 if there was none. So it keeps its row of the board.
 It then names the loader by its `identity`, too: another one may have been made with the same name.
+
+Of two loaders of the same name, one whose script has left it to its readers (`orphaned`) gives way to the other.
 
 It goes through the control socket, which belongs to one user, as the kernel checks at both ends. Nothing is pickled.
 """
@@ -94,9 +96,13 @@ def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descript
                     found.append((answer, Descriptors(*fds)))
                 elif answer.get("called") == name:
                     refusals.append((NoRoomYet if answer.get("later") else Refused)(answer.get("error")))
-        if len(found) == 1:
+        current = [one for one in found if not one[0]["orphaned"]] or found
+        if len(current) == 1:
             opened.pop_all()
-            return found[0]
+            for one in found:
+                if one is not current[0]:
+                    one[1].close()
+            return current[0]
     if found:
         raise NobodyThere(f"{len(found)} shared loaders are called {name!r}; end one of them, or give them different names")
     if refusals:

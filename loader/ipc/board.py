@@ -103,6 +103,8 @@ class Phase(IntEnum):
     """Nothing more will come; the text is the error."""
     ENDED = 3
     """It was closed, or its trainer has died."""
+    ORPHANED = 4
+    """Its trainer has closed it, or has died. It runs on for others that read, as long as there are any, and nobody would replace it."""
 
 
 @unique

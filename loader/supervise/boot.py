@@ -48,7 +48,7 @@ from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.sharing.shared_pool import SharedPool
 from loader.supervise.threads_at_fork import ThreadsAtFork
-from loader.supervise.trainer_watch import TrainerWatch, set_signals
+from loader.supervise.trainer_watch import TrainerWatch, outlive_terminal, set_signals
 from loader.supervise.tuning.crew import Crew
 from loader.supervise.tuning.tuning import Tuning
 from loader.supervise.user_code_child import UserCodeChild
@@ -150,6 +150,8 @@ def main(given: dict[str, Any]) -> None:
 
 def _boot(inherited: BootParameters, board: Board, trainer: TrainerWatch, logs: LogWriter) -> Supervisor:
     pipeline, config = _unpickle(inherited.payload, trainer)
+    if config.shared:
+        outlive_terminal()
     report_to(logs, inherited.levels)
     refuse_tensorflow(pipeline)
     importlib.import_module("numpy.random")  # lazy: 20 ms and 4.5 MB in every worker otherwise (docs/measurements.md)

@@ -46,7 +46,7 @@ _SHORTEST_TICK_S = 0.1
 
 
 class Supervisor:
-    """Keeps the workers busy until it is told to stop or the trainer dies.
+    """Keeps the workers busy until it is told to stop or the trainer dies, and nobody else reads.
 
     Args:
         schedule: decides.
@@ -140,7 +140,7 @@ class Supervisor:
         self._control.open()
         try:
             self._scaling.adjust()
-            while self._open:
+            while self._open and not self._readers.over:
                 self._carry_out()
                 allocating = next(self._pages, False)
                 if not allocating:
@@ -227,9 +227,9 @@ class Supervisor:
                         self._resize(workers, "the script")
                         self._board.supervisor[SupervisorCell.RESIZES] = number  # last: whoever sees it also sees its effects
                     case Leave():
-                        self._schedule.reader_left(0)
+                        self._readers.owner.keep()
                     case Close():
-                        self._open = False
+                        self._open = self._readers.owner_ends(died=False)
 
     def _done_with_substitutes(self, report: Done) -> None:
         """A ticket is done, with other samples in place of bad ones; if there is one too many, it counts as failed."""
@@ -256,7 +256,8 @@ class Supervisor:
 
     def _notice(self, fd: int) -> None:
         if fd == self._trainer:
-            self._open = False
+            self._epoll.unregister(fd)
+            self._open = self._readers.owner_ends(died=True)
         elif fd == self._control.fd:
             self._control.turn()
         elif fd == self._large_pages.fd:

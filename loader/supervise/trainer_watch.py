@@ -23,6 +23,11 @@ def set_signals() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM, last_words.ASK})  # what the trainer has blocked is inherited, too
 
 
+def outlive_terminal() -> None:
+    """Ignore that a terminal is closed, which ends the script that runs in it: others may read on. Workers, which are forks, do so as well."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 class TrainerWatch:
     """Shows signs of life, and exits when the trainer dies, while the supervisor boots. After that, the loop does both.
 

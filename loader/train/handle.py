@@ -123,7 +123,10 @@ class Handle(KerasTraining):
         return self._meter.stats(self.name)
 
     def close(self) -> None:
-        """End all processes and free the memory that is not in use. Arrays that were handed out stay valid. May be called twice."""
+        """End all processes and free the memory that is not in use. Arrays that were handed out stay valid. May be called twice.
+
+        Those of a shared loader work on for other scripts, as long as any of these reads.
+        """
         self._closed = True
         self._position.close()
         self._end()

@@ -82,7 +82,8 @@ class Loader(Handle, Showing, NamedArguments):
         class_weight: weight by class number; the batch becomes `(x, y, weight)`. "balanced" gives each class the same weight in all, by
             the labels of the whole source: samples / (classes × samples of the class).
         name: of the loader in `stats()` and in messages.
-        shared: other scripts of this user may read the same batches, by `Loader.attach(name)`. The arrays are then read-only.
+        shared: other scripts of this user may read the same batches, by `Loader.attach(name)`, also when this one has ended. The arrays are then
+            read-only.
         lag: what happens with a slow reader: "split" makes its batches once more for it alone, "wait" lets all go in step.
         remote: `RayWorkers(max=32)` adds workers on the machines of a Ray cluster; docs/workers_on_other_machines.md.
 

@@ -108,7 +108,8 @@ def detail(one: Found) -> str:
         return aligned([("loader", one.name), ("pid", str(one.pid)), ("state", "does not answer: it is stopped, or the machine is very busy")])
     script, started = one.status.get("script", ""), one.status.get("started", 0)
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started)) if isinstance(started, int | float) else "?"
-    processes = f"trainer {one.status.get('trainer_pid')}, supervisor {one.pid}"
+    trainer = one.status.get("trainer_pid")
+    processes = f"trainer {trainer}, supervisor {one.pid}" if trainer else f"supervisor {one.pid}; the script has closed it or ended, others read on"
     name, *rest = one.stats.rows()
     pause = [("training", still(one))] if still(one) else []
     return aligned([name, ("script", f"{script}, since {since}"), ("processes", processes), *pause, *rest])

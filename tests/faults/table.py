@@ -338,7 +338,7 @@ HOWS = (
     ),
     How(
         "killed, shared",
-        "the trainer is killed by SIGKILL, and another script has attached, which gets a `SupervisorDied`",
+        "the trainer is killed by SIGKILL, and another script has attached, which goes on",
         "trainer",
         ENDS,
         {},
@@ -381,7 +381,7 @@ HOWS = (
     ),
     How(
         "killed, ranks",
-        "the trainer, which is local rank 0 and has made the pool, is killed by SIGKILL, and another rank reads, which gets a `SupervisorDied`",
+        "the trainer, which is local rank 0 and has made the pool, is killed by SIGKILL, and another rank reads, which goes on",
         "trainer",
         ENDS,
         {},

@@ -315,15 +315,11 @@ def test_processes_that_start_in_any_order_share_one_pool(start: Callable[[int, 
 
 
 @pytest.mark.parametrize("killed", range(RANKS))
-def test_when_a_rank_is_killed_the_others_go_on_or_are_told(start: Callable[[int, int], Process], killed: int) -> None:
+def test_when_a_rank_is_killed_the_others_go_on(start: Callable[[int, int], Process], killed: int) -> None:
     ranks = [start(rank, 1000) for rank in range(RANKS)]
     wait_until(lambda: all(len(rank.lines()) > 5 for rank in ranks), "both read", 60)
     other = ranks[1 - killed]
     ranks[killed].process.kill()
     ranks[killed].process.wait()
-    if killed:
-        before = len(other.lines())
-        wait_until(lambda: len(other.lines()) > before + 60, "the other one reads on")
-        return
-    assert other.process.wait(30) == 1
-    assert "SupervisorDied" in "\n".join(other.lines())
+    before = len(other.lines())
+    wait_until(lambda: len(other.lines()) > before + 60, "the other one reads on")

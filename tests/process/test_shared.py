@@ -27,6 +27,7 @@ from loader import AttachError, ConfigError, Loader, NpyArrays, NpyFiles, Superv
 from loader.ipc import attachment
 from loader.ipc.board import SupervisorCell
 from loader.ipc.control_socket import SocketFolder, home
+from loader.watch.client import loaders
 from tests.batches import assert_same, copied, inline, take, take_until_replaced
 from tests.conftest import script_environment
 from tests.processes import only_free, open_files, supervisor_of, wait_until, workers_of
@@ -34,7 +35,8 @@ from tests.processes import only_free, open_files, supervisor_of, wait_until, wo
 BATCHES = 30
 SETTINGS: dict[str, Any] = {"shuffle": True, "seed": 3}
 X = np.arange(BATCHES * 4 * 3000, dtype=np.float32).reshape(BATCHES * 4, 3000)
-SOURCE = NpyArrays(X, np.arange(len(X), dtype=np.int32))
+Y = np.arange(len(X), dtype=np.int32)
+SOURCE = NpyArrays(X, Y)
 
 READER = """
 import json, sys, time
@@ -289,34 +291,105 @@ def test_a_reader_whose_supervisor_was_killed_follows_its_own_script_and_no_othe
                 assert_same(found.result(), expected[: 10 * BATCHES])
 
 
-@pytest.mark.parametrize("how", ["closed", "killed"])
-def test_no_reader_outlives_the_owner_and_each_is_told(name: str, start: Any, how: str, tmp_path: Path) -> None:
-    script = tmp_path / "owner.py"
-    script.write_text(f"""
-import numpy as np, sys
+def test_a_reader_that_is_slow_and_never_stops_gets_a_stream_of_its_own(name: str, start: Any) -> None:
+    with Loader(SOURCE, 4, **SETTINGS, workers=2, name=name, shared=True, slots=9) as loader, Loader.attach(name, epoch=0) as slow:
+        loader._producer.keep_for_others()
+        quick = [start(10_000, 0.001) for _ in range(2)]
+        wait_until(lambda: all(len(reader.lines()) > 3 for reader in quick), "both read")
+        batches = slow.batches()
+
+        def is_apart() -> bool:
+            next(batches)
+            time.sleep(0.2)
+            shared = {reader.number: reader.shares_with for reader in slow.stats().readers}
+            return shared == {1: [], 2: [3], 3: [2]}
+
+        wait_until(is_apart, "it shares with nobody", 60)
+
+
+OWNER = """
+import sys
+import numpy as np
 from loader import Loader, NpyArrays
-loader = Loader(NpyArrays(np.zeros((400, 3000), np.float32), np.zeros(400, np.int32)), 4, workers=1, name={name!r}, shared=True)
-next(iter(loader))
+loader = Loader(NpyArrays(sys.argv[1], sys.argv[2]), 4, shuffle=True, seed=3, workers=1, name=sys.argv[3], shared=True)
+kept = next(iter(loader))
+before = [array.copy() for array in kept]
 sys.stdin.readline()
 loader.close()
 sys.stdin.readline()
-""")
-    owner = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, env=script_environment(None))
-    assert owner.stdin is not None
-    reader = start(1000, 0.001)
+print(all((one == other).all() for one, other in zip(kept, before, strict=True)))
+"""
+
+
+@pytest.fixture
+def owner(name: str, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A script that has made the pool, holds a batch of it, closes the loader at a first line, and ends at a second one."""
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    command = [sys.executable, "-c", OWNER, str(tmp_path / "x.npy"), str(tmp_path / "y.npy"), name]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=script_environment(None), start_new_session=True, **pipes) as process:
+        yield process
+        process.kill()
+
+
+def end_loader_of(owner: subprocess.Popen[str], how: str) -> None:
+    if how == "closed":
+        assert owner.stdin is not None
+        owner.stdin.write("\n")
+        owner.stdin.flush()
+    else:
+        os.killpg(owner.pid, signal.SIGHUP if how == "terminal closed" else signal.SIGINT)
+        owner.wait(30)
+
+
+@pytest.mark.parametrize("how", ["closed", "terminal closed", pytest.param("Ctrl-C", marks=pytest.mark.thorough)])
+def test_a_pool_outlives_the_script_that_made_it_while_others_read(name: str, start: Any, owner: Any, how: str) -> None:
+    expected = inline(SOURCE, 4, 40, **SETTINGS)
+    reader = start(40, 0.001)
     wait_until(lambda: len(reader.lines()) > 3, "the reader reads")
     family = psutil.Process(owner.pid).children(recursive=True)
-    if how == "killed":
-        owner.kill()
-    else:
-        owner.stdin.write(b"\n")
-        owner.stdin.flush()
+    end_loader_of(owner, how)
+    wait_until(lambda: status_of(name)["trainer_pid"] is None, "it is left to its readers")
+    with Loader.attach(name, epoch=0) as another:
+        assert_same(take(another, 2), expected[: 2 * BATCHES])
+        assert [reader["number"] for reader in another.stats().as_dict()["readers"]] == [1, 2]
+    assert reader.batches() == said_of(expected)
+    if how == "closed":
+        said, _ = owner.communicate("\n", timeout=30)
+        assert (said, owner.returncode) == ("True\n", 0)  # what it kept of the pool has not changed
+    assert not psutil.wait_procs(family, 10)[1]
+
+
+def test_a_reader_is_told_when_a_supervisor_dies_that_nobody_replaces(name: str, start: Any, owner: Any) -> None:
+    reader = start(1000, 0.001)
+    wait_until(lambda: len(reader.lines()) > 3, "the reader reads")
+    end_loader_of(owner, "closed")
+    wait_until(lambda: status_of(name)["trainer_pid"] is None, "it is left to its readers")
+    with Loader.attach(name) as late:
+        os.kill(late.pid, signal.SIGKILL)
+        with pytest.raises(SupervisorDied, match="has ended: its supervisor has died, and the script that made it"):
+            take(late, 50)
     assert reader.process.wait(30) == 1
     assert f"SupervisorDied: the shared loader '{name}' has ended" in "\n".join(reader.lines())
-    assert not psutil.wait_procs(family, 5)[1]
-    owner.kill()
-    owner.wait()
-    owner.stdin.close()
+
+
+def test_a_pool_that_its_script_has_left_gives_way_to_another_one_of_its_name(name: str) -> None:
+    with Loader(SOURCE, 4, workers=1, name=name, shared=True, slots=6) as first:
+        next(iter(first))
+        left = supervisor_of(first)
+        reader = Loader.attach(name)
+    with reader, Loader(NpyArrays(X + 1), 4, workers=1, name=name, shared=True) as second:
+        next(iter(second))
+        with Loader.attach(name) as other:
+            assert (other.pid, reader.pid) == (supervisor_of(second), left)
+        assert_same(take(reader), inline(SOURCE, 4))
+    os.waitpid(left, 0)
+
+
+def status_of(name: str) -> dict[str, Any]:
+    with loaders() as found:
+        return next(one.status for one in found if one.name == name and one.status is not None)
 
 
 def test_garbage_from_a_reader_ends_only_its_own_reading(name: str) -> None:

@@ -24,7 +24,7 @@ from collections import deque
 from dataclasses import asdict
 from typing import Any
 
-from loader.ipc.board import Board, SupervisorCell, WorkerCell
+from loader.ipc.board import Board, Phase, SupervisorCell, WorkerCell
 from loader.ipc.loader_identity import identity
 from loader.ipc.records import TicketKind
 from loader.measure.meter import Meter
@@ -65,7 +65,7 @@ class Status:
         self._meter = Meter(board, leads=True)
         self._minute = LastMinute(board)
         self._orders: deque[tuple[float, str]] = deque(maxlen=_DECISIONS)
-        self._pids = {"pid": os.getpid(), "trainer_pid": os.getppid()}
+        self._trainer_pid = os.getppid()
 
     def look(self, now: float) -> None:
         """Remember the present state. To be called about once a second."""
@@ -90,7 +90,8 @@ class Status:
         return {
             **known,
             "workers": self._workers(known["workers"]),
-            **self._pids,
+            "pid": os.getpid(),
+            "trainer_pid": None if self._board.supervisor[SupervisorCell.PHASE_GAUGE] == Phase.ORPHANED else self._trainer_pid,
             **who,
             "epoch_batches": plan.batches,
             "batch_size": plan.batch_size,

@@ -90,16 +90,17 @@ class Streams:
         return bool(reader.held)
 
     def skip(self, record: Skip) -> None:
-        """A reader jumps elsewhere."""
-        (reader := self.readers[record.reader]).term = record.term
-        self._depart(reader)
-        self._begin_stream(reader, record.epoch, record.batch)
+        """A reader jumps elsewhere. What one says that has gone changes nothing, here and below: another thread of it may have been late."""
+        if (reader := self.readers.get(record.reader)) is not None:
+            reader.term = record.term
+            self._depart(reader)
+            self._begin_stream(reader, record.epoch, record.batch)
 
     def released(self, record: Released) -> None:
         """A reader gave a slot back. A second release of the same delivery changes nothing."""
         number, delivery, name = record
-        reader = self.readers[name]
-        if (term := reader.held.get(number)) is not None:
+        reader = self.readers.get(name)
+        if reader is not None and (term := reader.held.get(number)) is not None:
             slot = self._slots[number]
             if slot.delivery == delivery or (delivery == ANY_BEFORE_TERM and term < reader.term):
                 del reader.held[number]

@@ -16,7 +16,7 @@ _log = logging.getLogger("loader.supervisor")
 # As plain numbers: they are read often.
 _BATCHES, _WAIT_NS, _WAITING = int(TrainerCell.BATCHES), int(TrainerCell.WAIT_NS), int(TrainerCell.WAITING_GAUGE)
 
-# How often it is looked while somebody waits for another reader, and how often at most whether readers could meet.
+# How often it is looked while somebody waits for another reader, or will at any moment, and how often at most whether readers could meet.
 _LOOK_S = 0.01
 _LEAST_S = 0.005
 
@@ -36,6 +36,7 @@ class Company:
         self._meeting = Meeting()
         self._paces: dict[int, Pace] = {}
         self._next = 0.0
+        self._about_to_wait = False  # somebody will be held up when it has worked off what is in its hands, and will tell nobody
 
     def look(self, rows: Mapping[int, memoryview], now: float) -> bool:
         """Set a reader apart that holds up others for too long, and let those that are behind come up. Return whether one was set apart.
@@ -46,6 +47,7 @@ class Company:
         """
         waiting = [number for number, row in rows.items() if row[_WAITING]]
         hold_up = self._schedule.hold_up(waiting)
+        self._about_to_wait = hold_up is None and self._schedule.hold_up(rows) is not None
         parted = hold_up if self._lag.ends(hold_up, now) else None
         if parted is not None:
             _log.debug("reader %d is so slow that it gets a stream of its own", parted.reader)
@@ -72,4 +74,5 @@ class Company:
 
     def patience_s(self, tick_s: float) -> float:
         """Return how long the loop may wait until this looks again."""
-        return min(tick_s, _LOOK_S) if self._lag.holds or self._meeting.way.kept else tick_s
+        soon = self._lag.holds or self._about_to_wait or self._meeting.way.kept
+        return min(tick_s, _LOOK_S) if soon else tick_s

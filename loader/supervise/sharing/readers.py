@@ -24,6 +24,7 @@ from loader.supervise.schedule.fairness import LEAST
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.sharing.attached import Attached
 from loader.supervise.sharing.company import Company
+from loader.supervise.sharing.owner import Owner
 from loader.supervise.sharing.shared_pool import EPOCHS, SharedPool, is_number
 
 _log = logging.getLogger("loader.supervisor")
@@ -31,6 +32,9 @@ _log = logging.getLogger("loader.supervisor")
 
 class Readers:
     """All trainers that have attached.
+
+    Attributes:
+        owner: the trainer that made the loader, which is a reader, too.
 
     Args:
         pool: what they are told.
@@ -50,7 +54,7 @@ class Readers:
         self._rows = {0: board.trainer.raw}
         self._company = Company(pool.lag, schedule)
         self._ready = ready
-        self._trainer = os.getppid()
+        self.owner = Owner(board, schedule)
         board.supervisor[SupervisorCell.QUOTA_GAUGE] = schedule.quota
 
     # Coming and going.
@@ -97,7 +101,8 @@ class Readers:
             "epoch": epoch,
             "batch": request["batch"],
             "pid": os.getpid(),
-            "trainer": os.getppid(),
+            "trainer": self.owner.pid,
+            "orphaned": self.owner.has_left,
             "arena_bytes": self._pool.arena_bytes,
             "max_workers": self._board.first_remote,
             "remote_workers": len(self._board.workers) - self._board.first_remote,
@@ -142,12 +147,33 @@ class Readers:
             self.publish()
             _log.info("process %d does not read any more (reader %d)", reader.pid, number)
 
+    def owner_ends(self, *, died: bool) -> bool:
+        """The trainer that made the loader has closed it, or has died; return whether the pool goes on without it, for those that have attached."""
+        for reader in [*self._attached.values()]:  # one that it has just closed as well may have said so already
+            if not self._feed(reader):
+                self.leave(reader.number)
+        goes_on = self.owner.end(died=died, others=self._has_others)
+        if goes_on:
+            self._rows.pop(0, None)
+            self.publish()
+        return goes_on
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nobody left to work for."""
+        return self.owner.has_left and not self._has_others
+
+    @property
+    def _has_others(self) -> bool:
+        """Whether anybody who has attached still reads. Who only uses what it was handed has it without a supervisor."""
+        return any(not reader.retired for reader in self._attached.values())
+
     def publish(self) -> None:
         """Show who reads, and with whom. To be called once in a while: readers also meet and part by themselves."""
         self._board.supervisor[SupervisorCell.QUOTA_GAUGE] = self._schedule.quota
         self._board.supervisor[SupervisorCell.READERS_GAUGE] = len(self._attached)
         if self._pool.name is not None:
-            who = {0: (self._trainer, 0), **{number: (reader.pid, reader.first) for number, reader in self._attached.items()}}
+            who = {0: (self.owner.pid, 0), **{number: (reader.pid, reader.first) for number, reader in self._attached.items()}}
             company = [(number, *who[number], lowest) for number, lowest in self._schedule.company().items()]
             tell_who_reads(self._board.readers, [Present(number, pid, lowest, self._pool.rank_of(first)) for number, pid, first, lowest in company])
 
@@ -202,7 +228,8 @@ class Readers:
         (self._ready if reader is None else reader.ready).send(ready.pack())
 
     def flush(self) -> None:
-        """Send what did not fit into the pipes before. To be called once in a while."""
+        """Send what did not fit into the pipes before, and let the owner go that has left. To be called once in a while."""
+        self.owner.look()
         for reader in self._attached.values():
             reader.ready.flush()
 

@@ -1,7 +1,7 @@
 """Batches of a shared loader that another script has made: the end of one that has attached.
 
 The supervisor belongs to that script. When it dies, that script replaces it, and this one attaches to the next one, at the batch that is due. When
-the script ends, or closes its loader, there is nothing left to read, and this one is told so.
+the script ends, or closes its loader, the supervisor works on for those that read. It is not replaced any more: if it dies then, this one is told so.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Attached(SlotReader):
         with contextlib.ExitStack() as opened:
             opened.callback(given.close)
             try:
-                pidfd = os.pidfd_open(answer["trainer"])
+                pidfd = os.pidfd_open(answer["pid"] if answer["orphaned"] else answer["trainer"])
             except ProcessLookupError:
                 raise self._over(answer["trainer"]) from None
             opened.callback(os.close, pidfd)
@@ -206,7 +206,7 @@ class Attached(SlotReader):
         """The supervisor has died: attach to the one that takes its place. Raises _NobodyYet where this process can go on without one."""
         patience_s = _SUCCESSOR_S if self._spare is None else 0.0 if self._alone else _ALONE_S
         deadline = time.monotonic() + patience_s
-        ended = self.board.supervisor[SupervisorCell.PHASE_GAUGE] == Phase.ENDED
+        ended = self.board.supervisor[SupervisorCell.PHASE_GAUGE] in (Phase.ENDED, Phase.ORPHANED)
         while not ended:
             with contextlib.suppress(attachment.NobodyThere):
                 place = {"epoch": self.cursor.epoch, "batch": self.cursor.batch, "again": self._number, "identity": self._identity}
@@ -231,7 +231,7 @@ class Attached(SlotReader):
 
     def _over(self, trainer: int) -> SupervisorDied:
         return SupervisorDied(
-            f"the shared loader {self._name!r} has ended: the script that made it (pid {trainer}) has closed it or ended, or does not replace "
-            "its supervisor, which has died. What to do: start that script again, or keep the loader by `loader serve`, and attach again, with "
+            f"the shared loader {self._name!r} has ended: its supervisor has died, and the script that made it (pid {trainer}) has closed it or "
+            "ended, or does not replace it. What to do: start that script again, or keep the loader by `loader serve`, and attach again, with "
             f"epoch={self.cursor.epoch}, batch={self.cursor.batch} to go on"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 
 from loader.ipc import last_words, memfd
 from loader.ipc.board import Cells, Phase, SupervisorCell
@@ -30,6 +31,9 @@ _STOPPED_END_S = 0.5
 # stopped, no more patience is needed.
 _STOPPED_S = 10.0
 
+# A supervisor that others read answers at once that it works on for them.
+_LOOK_S = 0.005
+
 
 class SupervisorProcess(Connection):
     """A supervisor and what belongs to it alone.
@@ -37,7 +41,7 @@ class SupervisorProcess(Connection):
     Owns the process and the descriptors; `end` ends and closes them, once. Leases keep the mapping of the arena as long as they need it.
 
     Attributes:
-        ended: whether `end` was called.
+        ended: whether `end` was called. The process may run on for other scripts that read.
         death: how the supervisor died, in words, after that.
         failed_to_boot: whether it ended by itself while it booted, so that another one would do the same.
 
@@ -127,7 +131,7 @@ class SupervisorProcess(Connection):
             self._process.kill()
 
     def end(self, reason: str = "") -> None:
-        """Wait for the supervisor's death, at most two seconds, or kill it; close what is ours.
+        """Wait for the supervisor's death, at most two seconds, or kill it, unless it works on for others; close what is ours.
 
         The memory of the arena is given back at once, except for lent slots: these follow when none of them is in use any more.
 
@@ -141,18 +145,36 @@ class SupervisorProcess(Connection):
             if not self._ends(_STOPPED_END_S) and not self._is_stopped():
                 self._ends(_END_S - _STOPPED_END_S)
         finally:
-            self._bury()
+            if self._works_for_others:
+                self._leave_to_others()
+            else:
+                self._bury()
+            self._let_go()
         self.death = reason or self._how_it_died()
         self.failed_to_boot = self._ended_by_itself() and self._cells[SupervisorCell.PHASE_GAUGE] == Phase.BOOTING
 
     def _ends(self, timeout_s: float) -> bool:
-        """Wait for the process to end; return whether it has."""
-        try:
-            if self._process is not None:
-                self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return False
+        """Wait for the process to end, or to say that it works on for others; return whether one of them is so."""
+        deadline = time.monotonic() + timeout_s
+        while self._process is not None and not self._works_for_others:
+            left_s = deadline - time.monotonic()
+            try:
+                self._process.wait(min(_LOOK_S, left_s) if self._shared else left_s)
+                break
+            except subprocess.TimeoutExpired:
+                if time.monotonic() >= deadline:
+                    return False
         return True
+
+    @property
+    def _works_for_others(self) -> bool:
+        return self._shared and self._cells[SupervisorCell.PHASE_GAUGE] == Phase.ORPHANED
+
+    def _leave_to_others(self) -> None:
+        """Let the process run. What is lent stays valid; it is given back by its leases."""
+        self._release_unread()
+        if self._process is not None:
+            self._process.returncode = 0  # nobody here waits for it, and Python warns of a child that is forgotten while it runs
 
     def _how_it_died(self) -> str:
         if self._process is None:
@@ -172,6 +194,8 @@ class SupervisorProcess(Connection):
             if self._ends(_END_S):  # a process that waits for a device can't even be killed before the device answers
                 clean_up_after(self._process.pid)
         self._free()
+
+    def _let_go(self) -> None:
         self.outbox.count = None
         self.arena = None
         self.records.clear()

@@ -137,7 +137,7 @@ def _local_workers(status: Status) -> Values:
 
 
 def _script(status: Status) -> Values:
-    return [({"trainer_pid": str(status.get("trainer_pid", "")), "script": str(status.get("script", ""))}, 1.0)]
+    return [({"trainer_pid": str(status.get("trainer_pid") or ""), "script": str(status.get("script", ""))}, 1.0)]
 
 
 FAMILIES = (

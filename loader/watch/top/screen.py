@@ -88,7 +88,7 @@ def _title(view: View, width: int, glyphs: Glyphs) -> Text:
     elif view.state == "silent":
         line.append("  ").append(f" does not answer for {span(view.age_s)} ", "reverse yellow")
     status = view.status or {}
-    told = [str(status.get("script") or "").rpartition("/")[2], f"trainer {status['trainer_pid']}" if "trainer_pid" in status else None]
+    told = [str(status.get("script") or "").rpartition("/")[2], f"trainer {status['trainer_pid']}" if status.get("trainer_pid") else None]
     told += [f"supervisor {status['pid']}" if "pid" in status else None]
     line.append("  ").append(f"  {glyphs.dot}  ".join(printable(str(one)) for one in told if one), "dim")
     right = f"{view.place} of {view.count}" if view.count > 1 else ""
