@@ -16,6 +16,8 @@ WARM_UP_BATCHES = 2
 # With fewer batches, or less time, the result would be chance.
 ENOUGH_BATCHES = 4
 ENOUGH_S = 1.0
+# The share of time in line for a core is known no better.
+_MOST_LINE = 0.95
 # Older moments say nothing about now.
 _WINDOW_S = 3.0
 
@@ -32,6 +34,7 @@ class Measure:
         service_s: a worker's time for one sample, waiting for a core not counted.
         cpu_s: of it, computing.
         step_s: the trainer's own time for one sample.
+        line: share of their time with work that the workers stood in line for a core, 0 to less than 1.
     """
 
     workers: int
@@ -41,6 +44,7 @@ class Measure:
     service_s: float
     cpu_s: float
     step_s: float
+    line: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,7 @@ class Intervals:
             service_s=max(counted.local_busy_s - counted.queue_s, counted.cpu_s, 1e-9) / made,
             cpu_s=counted.cpu_s / made,
             step_s=elapsed * (1 - wait) / samples,
+            line=min(_MOST_LINE, counted.queue_s / max(counted.local_busy_s, 1e-9)),
         )
 
     def shares(self, local: int, remote: int) -> Shares | None:

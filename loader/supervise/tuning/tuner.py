@@ -153,9 +153,12 @@ class Tuner:
             return False
         step = 0.1 / measure.rate  # a trainer that hardly works has no step to speak of,
         service = 0.001 / measure.rate  # and workers that only stand in line for a core have no time per sample
+        # Cores that other programs take, or give back, make workers stand in line; how many workers are best does not follow from it.
+        crowd = (1 - measure.line) / (1 - first.line) if measure.wait > WAIT_NOTICED else 1.0
         ratios = [
-            measure.rate / first.rate,
+            measure.rate / first.rate / crowd,
             max(measure.service_s, service) / max(first.service_s, service),
+            max(measure.cpu_s, 0.1 * measure.service_s, service) / max(first.cpu_s, 0.1 * first.service_s, service),
             max(measure.step_s, step) / max(first.step_s, step),
         ]
         appeared = first.wait <= WAIT_NOTICED and measure.wait > _WAIT_APPEARED and measure.workers == self._home()
