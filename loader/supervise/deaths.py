@@ -124,9 +124,12 @@ class WorkerDeaths:
 
     def _lost(self, number: int, report: Lost) -> None:
         held = self._schedule.tickets(number)
-        told = self._board.workers[number].read_failure(held[0].number) if held else {}
+        to_blame = next((ticket for ticket in held if ticket.number == report.ticket), None)
+        told = {} if to_blame is None else self._board.workers[number].read_failure(to_blame.number)
         how, stack = told.get("how", "has gone"), told.get("last_words", "")
-        at = None if report.fate is Fate.PARTED or not held else DiedAt(report.row, held[0].attempt, report.fate is Fate.HUNG)
+        at = None
+        if report.fate is not Fate.PARTED and to_blame is not None:
+            at = DiedAt(report.row, to_blame.attempt, report.fate is Fate.HUNG, ticket=to_blame.number)
         if at is not None:
             self._count_in_a_row()
         self._tell(f"remote worker {number}", len(held), how, stack, logging.INFO if at is None else logging.WARNING)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from itertools import count
 
 from loader.ipc.records import Ticket, TicketKind
-from loader.produce.remote.hedging.hedging import Copy, Hedging, Park, Return
+from loader.produce.remote.hedging.commands import Copy, Give, Park, Return
+from loader.produce.remote.hedging.hedging import Hedging
 
 TICKETS_PER_WORKER = 2
 
@@ -30,6 +31,7 @@ class ActorsWorld:
         copies: how many were given to one more actor because they were late.
         by: how many tickets each actor was first with.
         waits: how long each ticket took from when it was given to when it was reported.
+        done_s: when it was reported.
         rows_that_take: how long rows of certain tickets take, whoever does them.
         deadly: tickets that end whoever is at them.
         fallen: the actors that these have ended.
@@ -42,6 +44,7 @@ class ActorsWorld:
         self.copies = 0
         self.by: Counter[int] = Counter()
         self.waits: dict[int, float] = {}
+        self.done_s: dict[int, float] = {}
         self.lost: list[tuple[float, int]] = []
         self.joined: list[tuple[float, int]] = []
         self.rows_that_take: dict[int, float] = {}
@@ -55,7 +58,7 @@ class ActorsWorld:
         self._numbers = count(1)
         self._again: deque[Ticket] = deque()
         self._given_s: dict[int, float] = {}
-        self._held: dict[int, deque[Ticket]] = {}  # as the supervisor sees it
+        self._held: dict[int, dict[int, Ticket]] = {}  # as the supervisor sees it
         self._calls: dict[int, deque[tuple[int, Ticket]]] = {}  # as Ray sees it
         self._answers: list[tuple[float, int, int]] = []  # when, of which call, by which actor
         self._call_numbers = count()
@@ -66,14 +69,18 @@ class ActorsWorld:
         """A worker has an actor, a new one."""
         self.hedging.join(worker, self._nodes[worker])
         self._calls[worker] = deque()
-        self._held[worker] = deque()
+        self._held[worker] = {}
 
     def has(self, worker: int) -> bool:
         """Whether a worker has an actor that is not parked."""
         return worker in self._held
 
+    def held(self, worker: int) -> list[int]:
+        """Return the numbers of the tickets of a worker."""
+        return list(self._held[worker])
+
     def kill(self, worker: int) -> Ticket | None:
-        """An actor dies; return what it was at."""
+        """An actor dies; return what it was at if that is to blame, because nobody else has brought it."""
         at = self.hedging.at(worker)
         self.hedging.leave(worker)
         del self._calls[worker]
@@ -84,6 +91,7 @@ class ActorsWorld:
         """Let time pass."""
         while self.now_s < until_s:
             self._deal(tickets)
+            self._carry_out()
             wake_s = self.hedging.wake_at_s()
             answer_s = self._answers[0][0] if self._answers else math.inf
             if min(wake_s, answer_s) == math.inf:
@@ -92,26 +100,32 @@ class ActorsWorld:
             while self._answers and self._answers[0][0] <= self.now_s:
                 _, call, worker = heapq.heappop(self._answers)
                 self._answer(worker, call)
-            for command in self.hedging.commands(self.now_s):
-                match command:
-                    case Copy(worker, ticket, late):
-                        self.copies += late is not None
-                        self._call(worker, ticket)
-                    case Park(worker):
-                        self.lost.append((self.now_s, worker))
-                        self.hedging.disown(worker)
-                        self._lose(worker)
-                    case Return(worker):
-                        self.joined.append((self.now_s, worker))
-                        self._held[worker] = deque()
+            self._carry_out()
+
+    def _carry_out(self) -> None:
+        for command in self.hedging.commands(self.now_s):
+            match command:
+                case Give(worker, ticket):
+                    self._call(worker, ticket)
+                case Copy(worker, ticket, late):
+                    self.copies += late is not None
+                    self._call(worker, ticket)
+                case Park(worker):
+                    self.lost.append((self.now_s, worker))
+                    self.hedging.disown(worker)
+                    self._lose(worker)
+                case Return(worker):
+                    self.joined.append((self.now_s, worker))
+                    self._held[worker] = {}
 
     def _deal(self, tickets: float) -> None:
-        for most in range(1, TICKETS_PER_WORKER + 1):
+        for most in range(1, TICKETS_PER_WORKER + 2):
             for worker, held in self._held.items():
-                if len(held) < most and (ticket := self._next(tickets)) is not None:
-                    held.append(ticket)
+                may = most <= TICKETS_PER_WORKER or self._again  # what was lost goes to all at once
+                if len(held) < most and may and (ticket := self._next(tickets)) is not None:
+                    held[ticket.number] = ticket
                     self._given_s.setdefault(ticket.number, self.now_s)
-                    self._call(self.hedging.give(worker, ticket, self.now_s), ticket)
+                    self.hedging.give(worker, ticket, self.now_s)
 
     def _next(self, tickets: float) -> Ticket | None:
         if self._again:
@@ -120,7 +134,7 @@ class ActorsWorld:
         return Ticket(number, TicketKind.ROWS, 0, 0, self._rows * number, self._rows) if number <= tickets else None
 
     def _call(self, worker: int, ticket: Ticket) -> None:
-        if worker in self.fallen:
+        if worker not in self._calls:  # it has died
             return
         self._calls[worker].append((next(self._call_numbers), ticket))
         if len(self._calls[worker]) == 1:
@@ -139,24 +153,26 @@ class ActorsWorld:
         _, ticket = calls.popleft()
         if ticket.number in self.deadly:
             self.fallen.append(worker)
-            self.hedging.cut_off(worker)
             del self._calls[worker]
+            if not self.hedging.cut_off(worker):  # else Ray is asked how it died, which takes longer than these tests
+                self.hedging.leave(worker)
+                self._lose(worker)
             return
         if calls:
             self._begin(worker)
-        owner = self.hedging.came(worker, ticket.number, self.now_s)
+        made_s = ticket.rows * self.rows_that_take.get(ticket.number, self._row_s(worker, self.now_s))
+        self.hedging.made(worker, ticket.number, self.now_s)
+        owner = self.hedging.came(worker, ticket.number, made_s, True, self.now_s)
         if owner is None:
             return
         self.by[worker] += 1
         assert ticket.number not in self._brought
         self._brought.add(ticket.number)
-        held = self._held[owner]
-        while held and held[0].number in self._brought:  # the supervisor expects the reports of a worker in the order of its tickets
-            number = held.popleft().number
-            self.done[number] += 1
-            self.waits[number] = self.now_s - self._given_s[number]
+        del self._held[owner][ticket.number]
+        self.done[ticket.number] += 1
+        self.waits[ticket.number] = self.now_s - self._given_s[ticket.number]
+        self.done_s[ticket.number] = self.now_s
 
     def _lose(self, worker: int) -> None:
-        held = self._held.pop(worker)
-        self._brought.difference_update(ticket.number for ticket in held)
-        self._again.extendleft(reversed(held))
+        lost = [*self._again, *self._held.pop(worker).values()]
+        self._again = deque(sorted(lost, key=lambda ticket: ticket.number))

@@ -6,6 +6,7 @@ due next. `test_schedule.py` drives it.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
@@ -97,6 +98,7 @@ class World:
     ) -> None:
         self.substitute = substitute
         self.plan = plan
+        self.local = sys.maxsize if local is None else local
         self.capacity = capacity
         self.slots = slots
         self.shuffled = block_rows > 0
@@ -130,8 +132,10 @@ class World:
         self.leaving.add(worker)
         self.schedule.worker_leaving(worker)
 
-    def complete(self, worker: int, busy_ns: int = 1_000_000) -> None:
-        ticket = self.held[worker].popleft()
+    def complete(self, worker: int, busy_ns: int = 1_000_000, place: int = 0) -> None:
+        """A worker does a ticket: its first one or, on another machine, any."""
+        ticket = self._one_of(worker, place)
+        self.held[worker].remove(ticket)
         if ticket.kind is TicketKind.ORDER:
             self.places[ticket.place] = ticket.epoch, range(ticket.first, ticket.first + ticket.rows)
         else:
@@ -151,20 +155,27 @@ class World:
         if keep:
             filling.text = batch
 
-    def die(self, worker: int, at: DiedAt | None = SOMEWHERE) -> None:
-        """A worker dies at its first ticket; None: between two tickets."""
-        tickets = self.held.pop(worker)
+    def die(self, worker: int, at: DiedAt | None = SOMEWHERE, place: int = 0) -> None:
+        """A worker dies at its first ticket or, on another machine, at any; `at` is None: between two tickets."""
+        at_work = self._one_of(worker, place) if self.held[worker] else None
+        if at is not None and at_work is not None and worker >= self.local:
+            at = at._replace(ticket=at_work.number)
         self.leaving.discard(worker)
         due = False
-        for number, ticket in enumerate(tickets):
+        for ticket in self.held.pop(worker):
             if ticket.kind is TicketKind.ROWS:
                 filling = self._set_rows(ticket, Row.LOST)
-                if number == 0 and at is not None and ticket.rows == 1 and not filling.stale:
+                if ticket is at_work and at is not None and ticket.rows == 1 and not filling.stale:
                     due = self._count_death(ticket, filling, at)
         accused = self.schedule.worker_died(worker, at)
         assert (accused is not None) == due
         if accused is not None:
-            self._judge(accused, tickets[0])
+            assert at_work is not None
+            self._judge(accused, at_work)
+
+    def _one_of(self, worker: int, place: int) -> Ticket:
+        held = self.held[worker]
+        return held[place % len(held) if worker >= self.local else 0]
 
     def _count_death(self, ticket: Ticket, filling: Filling, at: DiedAt) -> bool:
         """Count a death against the only row of a ticket; return whether that accuses it."""
@@ -347,11 +358,11 @@ def happen(world: World, random: Random) -> None:
     """Let one random thing happen in the world."""
     kind = random.choices(range(9), [40, 10, 4, 15, 3, 3, 2, 2, 40])[0]
     if kind == 0 and world.busy():
-        world.complete(random.choice(world.busy()), random.choice([100, 100_000, 10_000_000]))
+        world.complete(random.choice(world.busy()), random.choice([100, 100_000, 10_000_000]), random.randrange(3))
     elif kind == 1 and world.held:
         attempt = random.choice([0, 0, 0, 1, 2, LAST_ATTEMPT]) if world.substitute else 0
         at = DiedAt(random.choice([UNKNOWN_ROW, 0, 1, 2, 5, 30]), attempt, timed_out=random.random() < 0.5, certain=random.random() < 0.1)
-        world.die(random.choice(list(world.held)), random.choice([None, at, at, at, at, at, at]))
+        world.die(random.choice(list(world.held)), random.choice([None, at, at, at, at, at, at]), random.randrange(3))
         world.join()
     elif kind == 2 and world.fillers():
         world.fail(random.choice(world.fillers()), random.randrange(100), random.random() < 0.2)

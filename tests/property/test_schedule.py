@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from loader.data.pipeline.substitution import LAST_ATTEMPT
 from loader.data.rows import UNKNOWN_ROW
+from loader.errors import ProtocolError
 from loader.ipc.records import Done, Ready, Released, TicketKind
 from loader.supervise.schedule import sizing
 from loader.supervise.schedule.assignments import SendTicket
@@ -84,6 +85,7 @@ PLACES = st.builds(
     attempt=st.integers(0, LAST_ATTEMPT),
     timed_out=st.booleans(),
     certain=st.sampled_from([False, False, False, True]),
+    ticket=st.just(0),
 )
 
 
@@ -101,10 +103,10 @@ class SupervisorProcess(RuleBasedStateMachine):
         self.world.carry_out()
 
     @precondition(lambda self: self.world.busy())
-    @rule(which=st.integers(0, 3), busy_ns=st.sampled_from([100, 100_000, 10_000_000]))
-    def a_ticket_is_done(self, which: int, busy_ns: int) -> None:
+    @rule(which=st.integers(0, 3), busy_ns=st.sampled_from([100, 100_000, 10_000_000]), place=st.integers(0, 2))
+    def a_ticket_is_done(self, which: int, busy_ns: int, place: int) -> None:
         busy = self.world.busy()
-        self.world.complete(busy[which % len(busy)], busy_ns)
+        self.world.complete(busy[which % len(busy)], busy_ns, place)
 
     @precondition(lambda self: self.world.fillers())
     @rule(which=st.integers(0, 3), offset=st.integers(0, 10), again=st.booleans())
@@ -113,10 +115,10 @@ class SupervisorProcess(RuleBasedStateMachine):
         self.world.fail(fillers[which % len(fillers)], offset, again)
 
     @precondition(lambda self: self.world.held)
-    @rule(which=st.integers(0, 3), at=st.none() | PLACES, replaced=st.booleans())
-    def a_worker_dies(self, which: int, at: DiedAt | None, replaced: bool) -> None:
+    @rule(which=st.integers(0, 3), at=st.none() | PLACES, replaced=st.booleans(), place=st.integers(0, 2))
+    def a_worker_dies(self, which: int, at: DiedAt | None, replaced: bool, place: int) -> None:
         workers = list(self.world.held)
-        self.world.die(workers[which % len(workers)], at if at is None or self.world.substitute else at._replace(attempt=0))
+        self.world.die(workers[which % len(workers)], at if at is None or self.world.substitute else at._replace(attempt=0), place)
         if replaced:
             self.world.join()
 
@@ -412,6 +414,30 @@ def test_what_a_dead_worker_held_is_issued_before_anything_else_and_in_order() -
         while world.held[2]:
             world.complete(2)
     assert again[: len(held)] == held
+
+
+def test_what_a_lost_node_held_goes_at_once_to_the_remote_workers_that_are_left_in_the_order_in_which_it_is_due() -> None:
+    world = make_world(samples=80, size=4, slots=8, workers=7, row_ns=100_000_000.0, local=1)
+    world.carry_out()
+    assert [len(held) for held in world.held.values()] == [2] * 7
+    lost = sorted((ticket for worker in (4, 5, 6) for ticket in world.held[worker]), key=lambda ticket: ticket.first)
+    for worker in (6, 4, 5):
+        world.die(worker, None)
+    issued = [(command.worker, command.ticket) for command in world.schedule.commands() if isinstance(command, SendTicket)]
+    assert issued == [(1, lost[0]), (2, lost[1]), (3, lost[2])]
+    world.schedule.done(Done(2, world.held[2][1].number, 1_000_000))  # its second one before its first
+    assert world.schedule.commands() == [SendTicket(2, lost[3])]
+    world.schedule.done(Done(0, world.held[0][0].number, 1_000_000))
+    assert world.schedule.commands() == [SendTicket(0, lost[4])]
+
+
+def test_only_workers_on_other_machines_may_report_in_another_order() -> None:
+    world = make_world(samples=40, size=4, workers=2, row_ns=100_000_000.0, local=1)
+    world.carry_out()
+    with pytest.raises(ProtocolError, match="not what it has to do first"):
+        world.schedule.done(Done(0, world.held[0][1].number, 1_000_000))
+    world.schedule.done(Done(1, world.held[1][1].number, 1_000_000))
+    assert world.schedule.tickets(1) == [world.held[1][0]]
 
 
 def test_the_next_block_of_the_order_is_made_while_the_one_before_is_read() -> None:

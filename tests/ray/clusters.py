@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -51,6 +52,15 @@ class RayCluster:
     def restart_head(self, down_s: float = 1.0) -> None:
         """End the head's control service, and start it again after some time."""
         self._do("restart_head", down_s=down_s)
+
+    @contextlib.contextmanager
+    def head_paused(self) -> Iterator[None]:
+        """Have the head answer nobody for some time."""
+        self._do("pause_head")
+        try:
+            yield
+        finally:
+            self._do("resume_head")
 
     def actors(self) -> list[int]:
         """Return the process ids of the actors on all nodes."""

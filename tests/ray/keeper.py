@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -44,6 +45,17 @@ class Nodes:
         self._cluster.head_node.kill_gcs_server(check_alive=False)
         time.sleep(down_s)
         self._cluster.head_node.start_gcs_server()
+
+    def pause_head(self) -> None:
+        """Have the head's control service answer nobody, as if the network to it were gone."""
+        os.kill(self._control_service(), signal.SIGSTOP)
+
+    def resume_head(self) -> None:
+        """Have it answer again."""
+        os.kill(self._control_service(), signal.SIGCONT)
+
+    def _control_service(self) -> int:
+        return int(self._cluster.head_node.all_processes["gcs_server"][0].process.pid)
 
     def close(self) -> None:
         self._cluster.shutdown()

@@ -45,6 +45,15 @@ def test_a_killed_gateway_is_replaced_and_its_actors_with_it(ray_address: str) -
         wait_for(lambda: all(map(is_gone, before)), "the first actors have ended")
 
 
+def test_a_gateway_that_hangs_is_ended_and_what_its_workers_held_is_made_again(ray_address: str) -> None:
+    with remotely(numbers(), 20, ray_address, transforms=[slowly], shuffle=True, sample_timeout_s=4.0) as loader:
+        rest = compare_until(loader, lambda: len(remote_pids(loader)) == 3 and made_remotely(loader) > 100)
+        before, gateway = remote_pids(loader), gateway_of(loader)
+        gateway.suspend()
+        compare_until(loader, lambda: len(remote_pids(loader)) == 3 and not set(before) & set(remote_pids(loader)), rest)
+        wait_for(lambda: all(map(is_gone, [gateway.pid, *before])), "gateway and actors have ended")
+
+
 def test_the_supervisor_that_replaces_a_killed_one_has_remote_workers_too(ray_address: str) -> None:
     with remotely(numbers(), 20, ray_address, transforms=[slowly], shuffle=True) as loader:
         rest = compare_until(loader, lambda: len(remote_pids(loader)) == 3 and made_remotely(loader) > 100)

@@ -17,7 +17,7 @@ import pytest
 from loader import Loader, NpyArrays
 from tests.conftest import ROOT
 from tests.ray.clusters import RayCluster
-from tests.ray.remotely import compare_until, is_gone, made_remotely, remote_pids, remotely, wait_for
+from tests.ray.remotely import compare_until, gateway_of, is_gone, kill, made_remotely, remote_pids, remotely, wait_for
 
 pytestmark = [pytest.mark.thorough, pytest.mark.time_limit(240)]
 
@@ -112,6 +112,19 @@ def test_a_killed_trainer_leaves_no_actor_on_any_node(nodes: RayCluster, tmp_pat
         finally:
             trainer.kill()
     wait_for(lambda: not nodes.actors() and all(map(is_gone, pids)), "actors, gateway and supervisor have ended")
+
+
+def test_rows_come_while_the_head_answers_nobody_although_an_actor_has_died(nodes: RayCluster, tmp_path: Path) -> None:
+    with remotely(numbers(), 20, nodes.address, 4, transforms=[slower_where(tmp_path)], shuffle=True) as loader:
+        rest = compare_until(loader, lambda: ran_on_both(tmp_path, loader))
+        gateway = gateway_of(loader).pid
+        with nodes.head_paused():
+            kill(remote_pids(loader)[0])
+            rest = compare_until(loader, lambda: len(remote_pids(loader)) == 3, rest)
+            begun, made = time.monotonic(), made_remotely(loader)
+            rest = compare_until(loader, lambda: time.monotonic() > begun + 8 and made_remotely(loader) > made + 1000, rest)
+        compare_until(loader, lambda: len(remote_pids(loader)) == 4, rest)
+        assert gateway_of(loader).pid == gateway
 
 
 def test_training_goes_on_while_the_head_is_restarted(nodes: RayCluster, tmp_path: Path) -> None:

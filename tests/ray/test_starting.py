@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from loader import RayWorkers
 from loader.ipc.board import Cells
 from loader.produce.remote.cluster.placement import Node
 from loader.produce.remote.hand import Hand
@@ -31,7 +33,7 @@ class World:
         from loader.produce.remote.recruiting import Recruiter
 
         self.actors: list[Actor] = []
-        cluster: Any = SimpleNamespace(nodes=lambda: list(nodes), start=self._start, needs_in_words="CPU 64")
+        cluster: Any = SimpleNamespace(nodes=lambda then: then(list(nodes), None), start=self._start, needs_in_words="CPU 64")
         here: Any = SimpleNamespace(differences=lambda there: [])
         told: Any = None
         self.ready: list[Hand] = []
@@ -68,6 +70,20 @@ def test_that_actors_do_not_start_is_said_once(caplog: pytest.LogCaptureFixture)
     assert len(world.actors) == 6
     assert caplog.text.count("remote workers do not start") == 1
     assert "no package x3" in caplog.text
+
+
+def test_a_cluster_that_does_not_answer_is_not_waited_for_as_long_as_ray_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    from loader.produce.remote.cluster import cluster
+
+    ended = threading.Event()
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(cluster, "_CONNECT_S", 0.05)
+    monkeypatch.setattr(cluster, "_init", lambda setting: ended.wait(60))
+    try:
+        with pytest.raises(cluster.NoCluster, match=r"no answer within 0.05 s.*likely cause: a cluster that has ended"):
+            cluster.Cluster(RayWorkers())
+    finally:
+        ended.set()
 
 
 def test_that_no_node_is_large_enough_is_said_and_ray_asked_all_the_same(caplog: pytest.LogCaptureFixture) -> None:

@@ -78,21 +78,29 @@ class Fate(IntEnum):
     PARTED = 0
     """It was let go or put aside, or its node has gone: nothing that it held is to blame."""
     DIED = 1
-    """Its process has died while it was at work on its oldest ticket."""
+    """Its process has died while it was at work on a ticket."""
     HUNG = 2
     """It was ended because it made no progress."""
 
 
 class Lost(NamedTuple):
-    """The life of a remote worker has ended. It was at row `row` of its oldest ticket, or that is not known; its text area says how it ended."""
+    """The life of a remote worker has ended; its text area says how.
+
+    Attributes:
+        worker: which.
+        fate: why.
+        row: of the ticket that it was at, or `UNKNOWN_ROW`.
+        ticket: that it was at, if this may be to blame.
+    """
 
     worker: int
     fate: Fate
     row: int = UNKNOWN_ROW
+    ticket: int = 0
 
     def pack(self) -> bytes:
         """Return the record's bytes."""
-        return INBOX.pack(_LOST, self.worker, self.fate, self.row - UNKNOWN_ROW, 0)
+        return INBOX.pack(_LOST, self.worker, self.fate, self.row - UNKNOWN_ROW, self.ticket)
 
 
 ANY_BEFORE_TERM = 0
@@ -197,7 +205,7 @@ def unpack_inbox(raw: bytes) -> list[InboxRecord]:
         elif kind == _JOINED:
             records.append(Joined(small))
         elif kind == _LOST and first < len(Fate):
-            records.append(Lost(small, Fate(first), second + UNKNOWN_ROW))
+            records.append(Lost(small, Fate(first), second + UNKNOWN_ROW, third))
         else:
             raise ProtocolError(f"the inbox has a record of kind {kind} that does not exist: {(kind, small, first, second, third)}")
     return records

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,8 @@ class Held:
 
     Attributes:
         ticket: the ticket.
-        sent_ns: when it was given to an actor; monotonic.
-        report: what is to be reported of it, once those before it have been; None until it is done.
+        sent_ns: when it was sent to an actor for the first time, monotonic; 0 while it waits for one.
+        report: what is to be reported of it; None until it is done.
     """
 
     ticket: Ticket
@@ -43,7 +42,7 @@ class Hand:
         node: name of the node where that is, or shall be; empty while Ray decides.
         found: whether Ray has found a place for it.
         joined: whether the actor can work, and its worker is to.
-        aside: whether the actor can work, but is too slow to be of use.
+        aside_since: when the actor was set aside because it can work, but is too slow to be of use; None while it is of use.
         asked_for: whether its worker is wanted: from OPEN to `Lost`.
         ended_at: when the connection to its actor ended; None while it has not.
         over: whether its life has ended; what still comes from its actor counts for nothing.
@@ -61,22 +60,20 @@ class Hand:
         self.cells = cells
         self.actor: Actor | None = None
         self.node = ""
-        self.found = self.joined = self.aside = self.over = self.asking = False
+        self.found = self.joined = self.over = self.asking = False
         self.asked_for = True
+        self.aside_since: float | None = None
         self.ended_at: float | None = None
-        self.held: deque[Held] = deque()
+        self.held: dict[int, Held] = {}
         self.failures = self.killers = 0
         self.since = self.moved = time.monotonic()
         self.progress = Progress((), UNKNOWN_ROW, "")
 
     @property
     def at_work(self) -> Ticket | None:
-        """The ticket of rows that its actor is at, or has to begin with."""
-        return next((held.ticket for held in self.held if held.report is None and held.ticket.kind == TicketKind.ROWS), None)
-
-    def holding(self, number: int) -> Held:
-        """Return a ticket of its own, by its number."""
-        return next(held for held in self.held if held.ticket.number == number)
+        """The oldest of its tickets of rows that are with an actor."""
+        out = (held.ticket for held in self.held.values() if held.sent_ns and held.report is None and held.ticket.kind == TicketKind.ROWS)
+        return next(out, None)
 
     def row_of(self, ticket: Ticket) -> int:
         """Return the row of a ticket that its actor was at when it was asked, as far as that is known."""
@@ -84,11 +81,10 @@ class Hand:
         return self.progress.row if known else UNKNOWN_ROW
 
     def take_reports(self) -> list[Done | Failed]:
-        """Take back the tickets that are done, up to the first that is not; return their reports."""
-        reports: list[Done | Failed] = []
-        while self.held and (report := self.held[0].report) is not None:
-            self.held.popleft()
-            reports.append(report)
+        """Take back the tickets that are done; return their reports."""
+        reports = [held.report for held in self.held.values() if held.report is not None]
+        for report in reports:
+            del self.held[report.ticket]
         return reports
 
     def count(self, ticket: Ticket, outcome: Outcome) -> None:

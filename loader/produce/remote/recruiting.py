@@ -19,7 +19,7 @@ from loader.ipc.board import WorkerCell
 from loader.produce.remote.actors.actor_work import Told
 from loader.produce.remote.actors.checks import Facts
 from loader.produce.remote.cluster.cluster import Actor, Cluster, cause_in_words, death_in_words
-from loader.produce.remote.cluster.placement import choose
+from loader.produce.remote.cluster.placement import Node, choose
 from loader.produce.remote.hand import Hand
 from loader.produce.remote.node_counts import NodeCounts
 
@@ -62,6 +62,7 @@ class Recruiter:
         self._told = told
         self._counts = counts
         self._ready = ready
+        self._seeking: dict[int, tuple[Hand, bool]] = {}  # who waits to hear which nodes there are; whether Ray is to choose
         self._refused: set[str] = set()
         self._placed: Counter[str] = Counter()
         self._said: set[str] = set()
@@ -75,9 +76,23 @@ class Recruiter:
             hand: the worker.
             anywhere: let Ray choose the node.
         """
-        nodes = self._cluster.nodes()
-        for each in nodes:
+        asked = bool(self._seeking)
+        self._seeking[hand.number] = hand, anywhere
+        if not asked:
+            self._cluster.nodes(self._place_all)
+
+    def _place_all(self, nodes: list[Node] | None, error: BaseException | None) -> None:
+        seeking, self._seeking = self._seeking, {}
+        for each in nodes or ():
             self._counts.see(each.name, each.address)
+        for hand, anywhere in seeking.values():
+            if nodes is None:
+                _log.debug("the Ray cluster does not say which nodes it has: %s", cause_in_words(error))
+                hand.since = time.monotonic() + _FULL_S
+            elif not hand.over:
+                self._place(hand, nodes, anywhere)
+
+    def _place(self, hand: Hand, nodes: list[Node], anywhere: bool) -> None:
         node = None if anywhere else choose(nodes, self._placed, self._refused)
         if node is None and (self._refused or self._placed[""]):
             if all(each.name in self._refused for each in nodes):
@@ -105,7 +120,7 @@ class Recruiter:
     def look(self, hands: Iterable[Hand], now: float) -> None:
         """Try again where it is time to. To be called about once a second."""
         for hand in hands:
-            if hand.joined:
+            if hand.joined or hand.number in self._seeking:
                 continue
             if hand.actor is None and now >= hand.since:
                 self.seek(hand)
@@ -113,12 +128,12 @@ class Recruiter:
                 hand.failures += 1
                 self.release(hand)
                 self.seek(hand, anywhere=not self._refused)
-            elif hand.found and hand.asked_for and not hand.aside and now - hand.since > _START_S:
+            elif hand.found and hand.asked_for and hand.aside_since is None and now - hand.since > _START_S:
                 self.refuse(hand, f"a worker there has not started within {_START_S:.0f} s; likely cause: data that it can't reach from there")
 
-    def lives(self, node: str) -> bool:
-        """Return whether a node is still there."""
-        return any(each.name == node for each in self._cluster.nodes())
+    def ask_whether_lives(self, node: str, then: Callable[[bool], None]) -> None:
+        """Tell whether a node is still there, as far as the cluster says so."""
+        self._cluster.nodes(lambda nodes, error: then(any(each.name == node for each in nodes or ())))
 
     def _found(self, hand: Hand, actor: Actor, where: tuple[str, int] | None, error: BaseException | None) -> None:
         if hand.actor is not actor or where is None:

@@ -16,7 +16,8 @@ import numpy as np
 from loader.ipc.records import Done, Failed, Ticket
 from loader.produce.remote.actors.actor_work import Outcome
 from loader.produce.remote.hand import Hand, Held
-from loader.produce.remote.hedging.hedging import Copy, Hedging, Park, Return
+from loader.produce.remote.hedging.commands import Copy, Give, Park, Return
+from loader.produce.remote.hedging.hedging import Hedging
 from loader.produce.remote.links.connections import Came, Connected, Connections, Ended
 from loader.produce.remote.node_counts import NodeCounts
 from loader.produce.worker import WorkerContext
@@ -29,13 +30,21 @@ class Brought(NamedTuple):
 
 
 class RanOut(NamedTuple):
-    """The actor of `worker` has no memory, or something else, left."""
+    """The actor of `worker` has no memory, or something else, left for the ticket with this number."""
 
     worker: int
+    ticket: int
     why: str
 
 
-Event = Brought | RanOut | Connected | Ended | Park | Return
+class CutOff(NamedTuple):
+    """The actor of `worker` brings nothing more. `suspected`: what it was at may be why, as it was for another actor before."""
+
+    worker: int
+    suspected: bool
+
+
+Event = Brought | RanOut | Connected | CutOff | Park | Return
 
 
 class RowTickets:
@@ -53,7 +62,7 @@ class RowTickets:
 
     def __init__(self, hands: Mapping[int, Hand], context: WorkerContext, counts: NodeCounts, host: str) -> None:
         self.connections = Connections(host, self._targets)
-        self._hedging = Hedging()
+        self._hedging = Hedging(all_at_once=context.pipeline.source.rows_at_once > 0)
         self._hands = hands
         self._context = context
         self._counts = counts
@@ -72,19 +81,18 @@ class RowTickets:
         return self._hedging.is_busy(number)
 
     def at(self, number: int) -> tuple[Hand, Ticket] | None:
-        """Return the ticket that the actor of a worker is at, and the worker that owns it, which is usually the same.
+        """Return the ticket that the actor of a worker is at, after the worker that owns it, usually the same; None if nobody wants it any more."""
+        at = self._hedging.at(number)
+        return None if at is None else self.owned(at.number)
 
-        None if nobody wants it any more, or its owner has another one to report before: what becomes of that one tells nothing about this.
-        """
-        if (at := self._hedging.at(number)) is None:
-            return None
-        owner, ticket = self._hands[at[0]], at[1]
-        return (owner, ticket) if owner.held[0].ticket.number == ticket.number else None
+    def owned(self, ticket: int) -> tuple[Hand, Ticket] | None:
+        """Return a ticket by its number, after the worker that owns it; None if nobody wants it any more."""
+        owner = self._hedging.owner(ticket)
+        return None if owner is None else (self._hands[owner], self._hands[owner].held[ticket].ticket)
 
-    def give(self, hand: Hand, held: Held, now: float) -> None:
-        """Give a ticket of a worker to an actor, usually its own."""
-        held.sent_ns = time.monotonic_ns()
-        self._send(self._hands[self._hedging.give(hand.number, held.ticket, now)], held.ticket, now)
+    def give(self, hand: Hand, ticket: Ticket, now: float) -> None:
+        """Have a ticket of a worker done by an actor, usually its own, when that needs one."""
+        self._hedging.give(hand.number, ticket, now)
 
     def wait_s(self, now: float) -> float:
         """Return after how long `events` is to be called if nothing comes."""
@@ -97,62 +105,66 @@ class RowTickets:
                 case Came():
                     if (found := self._came(event, time.monotonic())) is not None:
                         yield found
-                    continue
                 case Connected(worker):
                     self._hedging.join(worker, self._hands[worker].node)
+                    yield event
                 case Ended(worker):
-                    self._hedging.cut_off(worker)
-            yield event
+                    yield CutOff(worker, self._hedging.cut_off(worker))
         for command in self._hedging.commands(now := time.monotonic()):
-            if isinstance(command, Copy):
-                self._copy(command, now)
-            else:
-                yield command
+            match command:
+                case Give(worker, ticket):
+                    self._send(worker, ticket, now)
+                case Copy(worker, ticket, late):
+                    if late is not None and (hand := self._hands.get(late)) is not None:
+                        self._counts.of(hand.node).hedges += 1
+                    self._send(worker, ticket, now)
+                case _:
+                    yield command
 
-    def _send(self, hand: Hand, ticket: Ticket, now: float) -> None:
-        if self._hedging.begins(hand.number, ticket):
+    def _send(self, worker: int, ticket: Ticket, now: float) -> None:
+        owner = self._hedging.owner(ticket.number)
+        if owner is None or (hand := self._hands.get(worker)) is None:  # it has ended for what came just now
+            return
+        held = self._hands[owner].held[ticket.number]
+        held.sent_ns = held.sent_ns or time.monotonic_ns()
+        self._hands[owner].show()
+        if self._hedging.begins(worker, ticket):
             hand.moved = now  # it had nothing to do before
         killers = self._context.known_killers.after(hand.killers) if self._context.substitute else []
         hand.killers += len(killers)
         try:
-            self.connections.link(hand.number).send(ticket, killers)
+            self.connections.link(worker).send(ticket, killers)
         except (KeyError, OSError):  # its end is told by another event
-            self._hedging.cut_off(hand.number)
-
-    def _copy(self, command: Copy, now: float) -> None:
-        if command.worker not in self._hands:  # it has ended for what came just now
-            return
-        if command.late is not None and (late := self._hands.get(command.late)) is not None:
-            self._counts.of(late.node).hedges += 1
-        self._send(self._hands[command.worker], command.ticket, now)
+            self._hedging.cut_off(worker)
 
     def _abandon(self, tickets: list[int]) -> None:
         for ticket in tickets:
             self.connections.abandon(ticket)
 
-    def _targets(self, number: int, rows: int) -> list[memoryview] | None:
-        """Return where rows that come are to be written: all of the first array, then of the next, and so on."""
+    def _targets(self, worker: int, number: int, rows: int) -> list[memoryview] | None:
+        """Return where rows that begin to come are to be written: all of the first array, then of the next, and so on."""
+        self._hedging.made(worker, number, time.monotonic())
         owner = self._hedging.owner(number)
         if owner is None:
             return None
-        ticket = self._hands[owner].holding(number).ticket
+        ticket = self._hands[owner].held[number].ticket
         layout = self._context.arena.layout.layouts[ticket.layout]
         runs = layout.runs(self._context.arena.slot(ticket.place), ticket.slot_row, rows)
         return [memoryview(leaf.reshape(-1).view(np.uint8)) for leaves in zip(*(leaves for _, leaves in runs), strict=True) for leaf in leaves]
 
     def _came(self, event: Came, now: float) -> Event | None:
-        worker, (number, rows, text, _) = event
+        worker, (number, rows, text, written) = event
         doer = self._hands[worker]
         outcome = Outcome(*json.loads(text))
         doer.moved = now
         if outcome.exhausted:
-            return RanOut(worker, (outcome.error or {}).get("reason", ""))
-        owner = self._hedging.came(worker, number, now)
+            return RanOut(worker, number, (outcome.error or {}).get("reason", ""))
+        owner = self._hedging.came(worker, number, outcome.busy_ns * 1e-9, written, now)
         if owner is None:
             return None
         self.connections.abandon(number)
         hand = self._hands[owner]
-        held = hand.holding(number)
+        held = hand.held[number]
         self._count(doer, held, outcome)
         for record in outcome.journal:
             self._context.journal.append(record)

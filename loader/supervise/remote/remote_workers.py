@@ -143,10 +143,11 @@ class RemoteWorkers:
     def _lost_with_gateway(self, number: int, how: str, stack: str) -> Lost:
         """Return what the gateway can no longer say of a worker. To blame may be batch transforms, which the gateway itself was at."""
         held, cells = self._schedule.tickets(number) if self._schedule.has(number) else [], self._board.workers[number]
-        if not held or held[0].kind is not TicketKind.BATCH or cells[WorkerCell.TICKET_GAUGE] != held[0].number:
+        at = next((ticket.number for ticket in held if ticket.kind is TicketKind.BATCH and ticket.number == cells[WorkerCell.TICKET_GAUGE]), None)
+        if at is None:
             return Lost(number, Fate.PARTED)
-        cells.write_failure(held[0].number, {"how": how, "last_words": stack})
-        return Lost(number, Fate.HUNG if self._stuck else Fate.DIED)
+        cells.write_failure(at, {"how": how, "last_words": stack})
+        return Lost(number, Fate.HUNG if self._stuck else Fate.DIED, ticket=at)
 
     @property
     def _pipe(self) -> Outlet:

@@ -1,6 +1,7 @@
 """Which worker holds which tickets, who gets the next one, and what the loop is told to do about it.
 
-A worker does its tickets in the order in which it got them. `Ready` is a command, too: it goes to the trainer as it is.
+A worker of this machine does its tickets in the order in which it got them; one of another machine in any, as the gateway lets lost ones go first.
+`Ready` is a command, too: it goes to the trainer as it is.
 """
 
 from __future__ import annotations
@@ -92,6 +93,19 @@ class Assignments:
                 return worker
         return None
 
+    def next_below(self, first: int) -> int | None:
+        """Return the same of those with a lower number than this."""
+        return next((worker for wanting in self._wanting[: self.each] for worker in wanting if worker < first), None)
+
+    def next_beyond(self, first: int) -> int | None:
+        """Return a worker with this number or a higher one that has as many tickets as it may, and could hold one more; None if none could."""
+        return next((worker for wanting in self._wanting[self.each : self.each + 1] for worker in wanting if worker >= first), None)
+
+    def all_have(self, kind: TicketKind, first: int) -> bool:
+        """Return whether all that may get more, and have a lower number than this, hold a ticket of a kind."""
+        staying = (held for worker, held in self._held.items() if worker < first and worker not in self._leaving)
+        return all(any(ticket.kind is kind for ticket in held) for held in staying)
+
     def give(self, worker: int, ticket: Ticket) -> None:
         """Put a ticket into the hands of the worker that is next."""
         held = self._held[worker]
@@ -100,17 +114,20 @@ class Assignments:
         if len(held) < self._most:
             self._wanting[len(held)][worker] = None
 
-    def take(self, worker: int, number: int) -> Ticket:
-        """Take back the ticket `number`. Raises ProtocolError unless it is the oldest one of the worker."""
+    def take(self, worker: int, number: int, in_order: bool = True) -> Ticket:
+        """Take back the ticket `number`. Raises ProtocolError unless the worker holds it and, with `in_order`, it is the oldest one."""
         held = self._held.get(worker)
-        if not held or held[0].number != number:
+        place = 0 if in_order or not held else next((place for place, ticket in enumerate(held) if ticket.number == number), 0)
+        if not held or held[place].number != number:
             raise ProtocolError(f"worker {worker} reported ticket {number}, which is not what it has to do first; it holds: {list(held or ())}")
         self.taken += 1
         if worker not in self._leaving:
             if len(held) < self._most:
                 del self._wanting[len(held)][worker]
             self._wanting[len(held) - 1][worker] = None
-        return held.popleft()
+        ticket = held[place]
+        del held[place]
+        return ticket
 
     def _want_nothing(self, worker: int) -> None:
         for wanting in self._wanting:

@@ -5,6 +5,7 @@
         a slot is in one hand at a time: nobody's, the workers', its readers'
         the rows of a slot are issued once, and again only after the worker that held them has died
         a worker holds at most two tickets, four if they are short, or eight where samples are far away, and one more only while nobody has fewer
+        rows that a dead worker held wait for nobody: where all have two tickets, each worker on another machine gets one of these above that
 
 Tickets are dealt round: one to each worker first. A second one hides the way back and forth, but given at once it would starve the others,
 because batches leave in order. Which batches they are cut from, in which slots these lie, and for which reader, is in `streams`.
@@ -13,12 +14,12 @@ because batches leave in order. Which batches they are cut from, in which slots 
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Collection
 from itertools import count
 
 from loader.data.plans.epoch_plan import EpochPlan
 from loader.ipc.records import Done, Failed, Released, Skip, Ticket, TicketKind
+from loader.supervise.schedule.again import Again
 from loader.supervise.schedule.assignments import Assignments, Command, Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.fairness import Gap, HoldUp, has_room
@@ -78,12 +79,12 @@ class Schedule:
         self._contents = SlotContents(plan, self._slots, capacity, blocks, TicketSizes(cores, far_rows, row_bytes))
         self._streams = Streams(plan, self._slots, self._contents, sharing * shared)
         self._streams.join(0, epoch, batch)
-        self._again: deque[Ticket] = deque()  # of dead workers, and blocks of the order: before anything else
         self._full_slot = capacity * plan.batch_size if capacity > 1 else 0
         self._far = bool(far_rows)
         self._hands = Assignments(FAR_TICKETS if far_rows else SHORT_TICKETS)
         self._numbers = count(1)
         self._suspects = Suspects(self._numbers)
+        self._again = Again(self._slots, self._suspects)
 
     def counts(self) -> tuple[int, int, int]:
         """Return the numbers of slots that are free, being filled, and filled: in the hands of readers, or waiting for their turn."""
@@ -99,7 +100,7 @@ class Schedule:
         return worker in self._hands
 
     def tickets(self, worker: int) -> list[Ticket]:
-        """Return the tickets that a worker holds, in the order in which it does them."""
+        """Return the tickets that a worker holds, in the order in which it got them."""
         return list(self._hands.held(worker))
 
     def slack_ns(self) -> float:
@@ -118,7 +119,7 @@ class Schedule:
 
     def done(self, report: Done) -> None:
         """A ticket is done."""
-        ticket = self._hands.take(report.worker, report.ticket)
+        ticket = self._hands.take(report.worker, report.ticket, report.worker < self._local)
         self._suspects.deaths.pop(ticket.number, None)
         if ticket.kind is TicketKind.ORDER:
             self._contents.order_made(ticket)
@@ -132,7 +133,7 @@ class Schedule:
 
     def failed(self, report: Failed) -> int | None:
         """A ticket failed. Return its slot if its error is the earliest of the slot, which is the one to keep; else None."""
-        ticket = self._hands.take(report.worker, report.ticket)
+        ticket = self._hands.take(report.worker, report.ticket, report.worker < self._local)
         self._suspects.deaths.pop(ticket.number, None)
         return self._slots.failed(ticket, report.good_rows)
 
@@ -143,12 +144,12 @@ class Schedule:
     def skip(self, record: Skip) -> None:
         """A reader has moved: it left its epoch, or loaded a position."""
         self._streams.skip(record)
-        self._drop_stale()
+        self._again.drop_stale()
 
     def reader_joined(self, reader: int, epoch: int, batch: int) -> None:
         """A trainer has come to read as well, from `batch` of `epoch` on."""
         self._streams.join(reader, epoch, batch)
-        self._drop_stale()
+        self._again.drop_stale()
 
     @property
     def quota(self) -> int:
@@ -188,17 +189,17 @@ class Schedule:
     def set_apart(self, reader: int) -> None:
         """Let the others go on without a reader. What it has not read is filled again for it alone, until it meets the others again."""
         self._streams.set_apart(reader)
-        self._drop_stale()
+        self._again.drop_stale()
 
     def reader_left(self, reader: int) -> None:
         """A trainer has gone, and with it all that it held. What it sent before counts for nothing."""
         self._streams.leave(reader)
-        self._drop_stale()
+        self._again.drop_stale()
 
     def reader_retires(self, reader: int) -> bool:
         """A trainer has closed its loader, and is handed nothing more; return whether it still holds anything. May be asked again."""
         holds = self._streams.retire(reader)
-        self._drop_stale()
+        self._again.drop_stale()
         return holds
 
     def worker_died(self, worker: int, at: DiedAt | None) -> Accused | None:
@@ -214,10 +215,11 @@ class Schedule:
         held = self._hands.leave(worker)
         again: list[Ticket] = []
         accused: Accused | None = None
-        if at is not None and held and held[0].kind is not TicketKind.ORDER and not self._slots.is_stale(held[0]):
-            first = held.popleft()
-            batch_work = first.kind is TicketKind.BATCH
-            verdict = self._suspects.after_batch_work(first, at, self._batch_size) if batch_work else self._suspects.after_death(first, at)
+        found = None if at is None else at.find(held)
+        if at is not None and found is not None and found.kind is not TicketKind.ORDER and not self._slots.is_stale(found):
+            held.remove(found)
+            batch_work = found.kind is TicketKind.BATCH
+            verdict = self._suspects.after_batch_work(found, at, self._batch_size) if batch_work else self._suspects.after_death(found, at)
             if isinstance(verdict, Accused):
                 accused = verdict
             else:
@@ -228,13 +230,15 @@ class Schedule:
                 again.append(ticket._replace(attempt=ticket.attempt + 1))
             else:
                 again += self._suspects.singles(ticket) if slow and ticket.kind is TicketKind.ROWS else [ticket]
-        self._again.extendleft(ticket for ticket in reversed(again) if not self._drop(ticket))
+        self._again.put_first(again)
+        if worker >= self._local:  # others may have gone with it
+            self._again.sort()
         return accused
 
     def substitute(self, accused: Accused) -> None:
         """Another sample, the next one, is to take the place of the one that was accused."""
         ticket = accused.ticket
-        self._again.appendleft(ticket._replace(number=next(self._numbers), attempt=ticket.attempt + 1))
+        self._again.put_first([ticket._replace(number=next(self._numbers), attempt=ticket.attempt + 1)])
 
     def give_up(self, accused: Accused) -> int | None:
         """The accused row or batch is an error. Return its slot if it is the earliest one there, which is the one to keep; else None."""
@@ -245,8 +249,13 @@ class Schedule:
     def commands(self) -> list[Command]:
         """Deal what there is to deal; return what is to be carried out, in order."""
         commands: list[Command] = [*self._streams.hand_over()] if self._slots.any_complete else []
+        if self._slots.due and self._hands.staying_from(self._local):
+            commands += self._deal_batch_work()
         while (worker := self._hands.next_worker()) is not None and (ticket := self._next_ticket(worker)) is not None:
             self._hands.give(worker, ticket)
+            commands.append(SendTicket(worker, ticket))
+        while (lost := self._again.waiting) and lost[0].kind is TicketKind.ROWS and (worker := self._hands.next_beyond(self._local)) is not None:
+            self._hands.give(worker, ticket := lost.popleft())
             commands.append(SendTicket(worker, ticket))
         if self._slots.any_complete:  # a stream has come to slots of another one
             commands += self._streams.hand_over()
@@ -255,13 +264,22 @@ class Schedule:
             commands.append(Dismiss(worker))
         return commands
 
+    def _deal_batch_work(self) -> list[Command]:
+        """Deal batch transforms to workers of this machine: those of other machines leave them to the gateway, which serves nobody meanwhile."""
+        commands: list[Command] = []
+        while self._slots.due and (worker := self._hands.next_below(self._local)) is not None:
+            ticket = self._slots.due.popleft().batch_ticket(next(self._numbers), self._batch_size)
+            self._hands.give(worker, ticket)
+            commands.append(SendTicket(worker, ticket))
+        return commands
+
     def _next_ticket(self, worker: int) -> Ticket | None:
         streams, slots = self._streams, self._slots
         if slots.order_is_due:
-            self._again.extend(streams.order_tickets(self._numbers))
-        if self._again:
-            return self._again.popleft()
-        if slots.due:
+            self._again.put_last(streams.order_tickets(self._numbers))
+        if self._again.waiting:
+            return self._again.waiting.popleft()
+        if slots.due and (worker < self._local or self._hands.all_have(TicketKind.BATCH, self._local)):
             return slots.due.popleft().batch_ticket(next(self._numbers), self._batch_size)
         slot = streams.cutting
         if slot is None or slot.issued == slot.rows:
@@ -275,14 +293,3 @@ class Schedule:
     def _who_fills(self) -> Hands:
         remote = self._hands.staying_from(self._local)
         return Hands(self._hands.staying - remote, self.row_ns, remote, self._remote_row_ns)
-
-    def _drop_stale(self) -> None:
-        self._again = deque(ticket for ticket in self._again if not self._drop(ticket))
-
-    def _drop(self, ticket: Ticket) -> bool:
-        """Return whether a ticket that no worker holds is no longer wanted; if so, its rows are accounted for."""
-        stale = self._slots.is_stale(ticket)
-        if stale:
-            self._suspects.deaths.pop(ticket.number, None)
-            self._slots.finished(ticket)
-        return stale

@@ -13,7 +13,7 @@ the transforms run: a worker that died may have changed some of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from loader.data.rows import READING_AHEAD, UNKNOWN_ROW
@@ -23,19 +23,25 @@ DEATHS_TO_ACCUSE = 3
 
 
 class DiedAt(NamedTuple):
-    """Where a worker was when it died at work on the first ticket that it held, so that a sample of it may be to blame.
+    """Where a worker was when it died at work on a ticket, so that a sample of it may be to blame.
 
     Attributes:
         row: of the ticket, or `UNKNOWN_ROW`, or `READING_AHEAD`.
         attempt: which sample in the row's place it was at; 0 for the row's own.
         timed_out: whether it was killed because it made no progress.
         certain: whether nothing else can be to blame, so that a row alone in its ticket is accused at once.
+        ticket: number of the ticket; 0 for the first one that it held, which is what a worker of this machine is at.
     """
 
     row: int = UNKNOWN_ROW
     attempt: int = 0
     timed_out: bool = False
     certain: bool = False
+    ticket: int = 0
+
+    def find(self, held: Iterable[Ticket]) -> Ticket | None:
+        """Return the ticket out of those that the worker held; None if it is not among them."""
+        return next((ticket for ticket in held if self.ticket in (0, ticket.number)), None)
 
     @property
     def hung_at_unknown_row(self) -> bool:

@@ -39,7 +39,7 @@ INBOX: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Leave: st.builds(r.Leave),
     r.Close: st.builds(r.Close),
     r.Joined: st.builds(r.Joined, worker=HALF),
-    r.Lost: st.builds(r.Lost, worker=HALF, fate=st.sampled_from(r.Fate), row=HALF | st.just(UNKNOWN_ROW)),
+    r.Lost: st.builds(r.Lost, worker=HALF, fate=st.sampled_from(r.Fate), row=HALF | st.just(UNKNOWN_ROW), ticket=WORD),
 }
 READY: dict[type[Any], st.SearchStrategy[Any]] = {
     r.Ready: st.builds(

@@ -1,7 +1,7 @@
 """The door to Ray: the only file that imports it. Runs in: the gateway, which has no other process to fork.
 
-Calls of actors are asynchronous. When one has ended, a thread of Ray's says so by an eventfd, so that the gateway can wait for that and for its pipe
-at the same time; what came is looked at by the gateway's own thread (`finished`).
+All calls are made by a thread of their own (`calls`), as Ray blocks for minutes where a cluster's head is gone. What they bring is looked at by the
+gateway's own thread.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -22,11 +20,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from loader.config import mib
 from loader.data.spec import Array
 from loader.errors import in_words
+from loader.produce.remote.cluster.calls import Calls, Then
 from loader.produce.remote.cluster.placement import Node, room_for
 from loader.ray_workers import RayWorkers
-
-Then = Callable[[Any, BaseException | None], None]
-"""Is given what a call returned, or the error that it ended with."""
 
 _HOW = (
     "What to do: `ray start --address=HOST:PORT` on this machine, with the address of the cluster's head; or `ray start --head`, to begin one here; "
@@ -34,7 +30,9 @@ _HOW = (
 )
 
 
-_CALL_S = 5.0
+_CALL_S = 5.0  # to find out whether anybody answers at an address
+_CONNECT_S = 20.0  # to a cluster that is there, which takes a second or two; Ray itself would try for minutes
+_UPLOAD_S = 600.0  # of a working directory, or of the script's arrays
 
 
 class NoCluster(Exception):
@@ -48,7 +46,7 @@ class Cluster:
         setting: where it is, and what each actor needs.
 
     Attributes:
-        wake: readable when calls have finished.
+        calls: that are being made.
         own: the name of the node that this process runs on.
         host: its address, at which all others can reach it.
 
@@ -59,14 +57,14 @@ class Cluster:
     def __init__(self, setting: RayWorkers) -> None:
         self._setting = setting
         self._needs = {"CPU": float(setting.cpus_per_worker), **(setting.resources or {})}
-        self._finished: deque[tuple[Then, Any, BaseException | None]] = deque()
-        _connect(setting)
-        self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.own = str(ray.get_runtime_context().get_node_id())
-        self.host = str(ray.util.get_node_ip_address())
+        self.calls = Calls()
+        self.own, self.host = _connect(setting, self.calls)
 
-    def nodes(self) -> list[Node]:
-        """Return the nodes that live. Asks the head, which takes a millisecond."""
+    def nodes(self, then: Then) -> None:
+        """Tell which nodes live, as a list of `Node`. Asks the head, which usually takes a millisecond."""
+        self.calls.make(self._nodes, then)
+
+    def _nodes(self) -> list[Node]:
         return [
             Node(each["NodeID"], each["NodeManagerAddress"], room_for(each["Resources"], self._needs), each["NodeID"] == self.own)
             for each in ray.nodes()
@@ -84,6 +82,12 @@ class Cluster:
         Raises:
             NoCluster: the object store of this machine is too small for it, so that it would go to a disk.
         """
+        try:
+            return self.calls.wait_for(partial(self._share, value), _UPLOAD_S)
+        except (TimeoutError, exceptions.RayError) as error:
+            raise NoCluster(f"the Ray cluster does not take the pipeline: {in_words(error)}") from None
+
+    def _share(self, value: Array) -> Any:
         room = next((int(each["Resources"].get("object_store_memory", 0)) for each in ray.nodes() if each["NodeID"] == self.own), 0)
         if value.nbytes > room:
             raise NoCluster(
@@ -95,55 +99,46 @@ class Cluster:
 
     def start(self, node: Node | None) -> Actor:
         """Start an actor on a node; None: wherever there is room, or will be."""
+        return Actor(partial(self._start, node), self.calls)
+
+    def _start(self, node: Node | None) -> Any:
         where: Any = "SPREAD" if node is None else NodeAffinitySchedulingStrategy(node.name, soft=False)
-        handle = self._kind.options(
+        return self._kind.options(
             num_cpus=self._setting.cpus_per_worker,
             resources=dict(self._setting.resources or {}) or None,
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy=where,
         ).remote()
-        return Actor(handle, self._arrived)
 
     @cached_property
     def _kind(self) -> Any:
         return ray.remote(concurrency_groups={"watch": 1})(_worker_class())
-
-    def _arrived(self, then: Then, future: Future[Any]) -> None:
-        """Note what a call has ended with. Runs in: a thread of Ray's."""
-        error = future.exception()
-        self._finished.append((then, None if error is not None else future.result(), error))
-        os.eventfd_write(self.wake, 1)
-
-    def finished(self) -> Iterator[tuple[Then, Any, BaseException | None]]:
-        """Yield, for each call that has ended since the last time, who wants to know, and with what it ended."""
-        try:
-            os.eventfd_read(self.wake)
-        except BlockingIOError:
-            return
-        while self._finished:
-            yield self._finished.popleft()
 
 
 class Actor:
     """An actor: a process on some node. It ends with this process, or by `end`.
 
     Args:
-        handle: that Ray has for it.
-        arrived: is told of calls that have ended.
+        start: starts it, and returns what Ray has for it.
+        calls: that are being made.
     """
 
-    def __init__(self, handle: Any, arrived: Callable[[Then, Future[Any]], None]) -> None:
-        self._handle = handle
-        self._arrived = arrived
+    def __init__(self, start: Callable[[], Any], calls: Calls) -> None:
+        self._calls = calls
+        self._handle: Any = None
+        calls.make(partial(self._begin, start))
 
     def call(self, method: str, *arguments: Any, then: Then) -> None:
         """Call a method. Calls are carried out in their order, except for `progress`, which is answered at once."""
-        getattr(self._handle, method).remote(*arguments).future().add_done_callback(partial(self._arrived, then))
+        self._calls.make(lambda: getattr(self._handle, method).remote(*arguments).future(), then)
 
     def end(self) -> None:
         """Kill it, if it lives."""
-        ray.kill(self._handle)
+        self._calls.make(lambda: ray.kill(self._handle))
+
+    def _begin(self, start: Callable[[], Any]) -> None:
+        self._handle = start()
 
 
 def cause_in_words(error: BaseException | None) -> str:
@@ -166,23 +161,33 @@ def how_it_ended(error: BaseException | None) -> tuple[str, bool]:
     return death, isinstance(error, exceptions.RayActorError) and not isinstance(error, getattr(exceptions, "ActorUnavailableError", ()))
 
 
-def _connect(setting: RayWorkers) -> None:
+def _connect(setting: RayWorkers, calls: Calls) -> tuple[str, str]:
+    """Connect to a cluster; return this node's name and address."""
     address = os.environ.get("RAY_ADDRESS", "") if setting.address == "auto" else setting.address
     if address.startswith("ray://"):
         raise NoCluster(f"RAY_ADDRESS is {address}, by which all data would be copied to this machine and back. {_HOW}")
     try:
         _call(address)
-        ray.init(
-            address=setting.address,
-            namespace=f"loader-{os.getpid()}",
-            runtime_env=dict(setting.runtime_env) if setting.runtime_env else None,
-            logging_level=logging.WARNING,
-            log_to_driver=True,
-        )
-    except (ConnectionError, TimeoutError) as error:
+        found: tuple[str, str] = calls.wait_for(partial(_init, setting), _UPLOAD_S if setting.runtime_env else _CONNECT_S)
+        return found
+    except TimeoutError as error:
+        ended = "; likely cause: a cluster that has ended, whose address this machine still has in /tmp/ray" if not address else ""
+        raise NoCluster(f"no Ray cluster answers ({error}){ended}. {_HOW}") from None
+    except ConnectionError as error:
         raise NoCluster(f"no Ray cluster is found ({' '.join(str(error).split())}). {_HOW}") from None
     except (RuntimeError, TypeError, ValueError, OSError, exceptions.RayError) as error:
         raise NoCluster(f"the Ray cluster can't be used: {in_words(error)}") from None
+
+
+def _init(setting: RayWorkers) -> tuple[str, str]:
+    ray.init(
+        address=setting.address,
+        namespace=f"loader-{os.getpid()}",
+        runtime_env=dict(setting.runtime_env) if setting.runtime_env else None,
+        logging_level=logging.WARNING,
+        log_to_driver=True,
+    )
+    return str(ray.get_runtime_context().get_node_id()), str(ray.util.get_node_ip_address())
 
 
 def _call(address: str) -> None:

@@ -5,17 +5,21 @@ Whoever connects first says a token. One that was made for an actor, and given t
 
 from __future__ import annotations
 
+import errno
 import secrets
 import select
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from loader.errors import ProtocolError
-from loader.produce.remote.links.link import TOKEN_BYTES, Arrived, Link, Targets
+from loader.produce.remote.links.link import TOKEN_BYTES, Arrived, Link
 
 _MOST_STRANGERS = 64  # connections that have not said who they are
 _BLOCKS_AT_ONCE = 4  # of one actor, before the others have their turn
+_WITHOUT_DESCRIPTORS_S = 1.0  # then whoever waits at the listener can't be let in, and looking again at once would help nobody
 
 
 class Connected(NamedTuple):
@@ -40,6 +44,9 @@ class Ended(NamedTuple):
 
 Event = Connected | Came | Ended
 
+Targets = Callable[[int, int, int], Sequence[memoryview] | None]
+"""Of a worker, whose actor sends them, the number of a ticket, and how many of its rows come: as `link.Targets`."""
+
 
 class Connections:
     """The connections of a gateway.
@@ -62,6 +69,7 @@ class Connections:
         self._tokens: dict[bytes, int] = {}
         self._links: dict[int, Link] = {}  # of actors, by worker
         self._open: dict[int, tuple[Link, int | None]] = {}  # all, by descriptor, with the worker if it is known
+        self._full_until: float | None = None  # since no descriptor was left
 
     def fileno(self) -> int:
         """Return the descriptor to wait for."""
@@ -97,7 +105,10 @@ class Connections:
         self._epoll.close()
 
     def events(self) -> Iterator[Event]:
-        """Yield what has happened."""
+        """Yield what has happened. To be called at least once a second."""
+        if self._full_until is not None and time.monotonic() >= self._full_until:
+            self._full_until = None
+            self._epoll.register(self._listener, select.EPOLLIN)
         for fd, _ in self._epoll.poll(0):
             if fd == self._listener.fileno():
                 self._accept()
@@ -107,14 +118,21 @@ class Connections:
     def _accept(self) -> None:
         try:
             connection, _ = self._listener.accept()
-        except OSError:  # it has gone again, or no descriptor is left
-            return
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                self._full_until = time.monotonic() + _WITHOUT_DESCRIPTORS_S
+                self._epoll.unregister(self._listener)
+            return  # else it has gone again
         strangers = [link for link, worker in self._open.values() if worker is None]
         if len(strangers) >= _MOST_STRANGERS:
             self._close(strangers[0])
-        link = Link(connection, self._targets)
+        link = Link(connection, partial(self._targets_of, connection.fileno()))
         self._open[link.fileno()] = link, None
         self._epoll.register(link, select.EPOLLIN)
+
+    def _targets_of(self, fd: int, number: int, rows: int) -> Sequence[memoryview] | None:
+        worker = self._open[fd][1]
+        return None if worker is None else self._targets(worker, number, rows)
 
     def _receive(self, fd: int) -> Iterator[Event]:
         link, worker = self._open[fd]

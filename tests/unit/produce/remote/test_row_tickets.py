@@ -17,7 +17,7 @@ from loader.produce.remote.row_tickets import RowTickets
 
 def test_an_actor_that_has_rested_for_long_is_not_late_with_the_copy_that_it_gets() -> None:
     hands = {number: Hand(number, Cells.private()) for number in (0, 1)}
-    context: Any = SimpleNamespace(substitute=False)
+    context: Any = SimpleNamespace(substitute=False, pipeline=SimpleNamespace(source=SimpleNamespace(rows_at_once=0)))
     tickets = RowTickets(hands, context, NodeCounts(Cells.private()), "127.0.0.1")
     actors = {}
     for number in hands:
@@ -26,15 +26,15 @@ def test_an_actor_that_has_rested_for_long_is_not_late_with_the_copy_that_it_get
         while not list(tickets.events()):
             assert wait_readable([tickets.connections.fileno()], 10)
     hands[1].moved -= 1000
-    held = Held(Ticket(5, TicketKind.ROWS, 0, 0, 0, 10))
-    hands[0].held.append(held)
-    tickets.give(hands[0], held, time.monotonic())
+    ticket = Ticket(5, TicketKind.ROWS, 0, 0, 0, 10)
+    hands[0].held[5] = Held(ticket)
+    tickets.give(hands[0], ticket, time.monotonic())
     actors[0].close()
     deadline = time.monotonic() + 10
     while not tickets.is_busy(1) and time.monotonic() < deadline:
         wait_readable([tickets.connections.fileno()], tickets.wait_s(time.monotonic()))
         list(tickets.events())
-    assert tickets.at(1) == (hands[0], held.ticket)
+    assert tickets.at(1) == (hands[0], ticket)
     assert time.monotonic() - hands[1].moved < 500
     actors[1].close()
     tickets.connections.close()

@@ -158,6 +158,25 @@ def test_a_failure_leaves_the_batches_before_it() -> None:
             schedule.done(Done(0, ticket.number, 1_000))
 
 
+def test_workers_of_this_machine_do_them_first_and_the_gateway_only_what_they_can_not_keep_up_with() -> None:
+    schedule = Schedule(sample_batches(SAMPLES, SIZE), 6, 1, None, row_ns=1e8, cores=2, batch_work=True, local=1, row_bytes=1)
+    for worker in range(3):
+        schedule.worker_joined(worker)
+    held: dict[int, deque[Ticket]] = {worker: deque() for worker in range(3)}
+    done_by: list[int] = []
+    while len(done_by) < 4:
+        for command in schedule.commands():
+            if isinstance(command, SendTicket):
+                held[command.worker].append(command.ticket)
+                if command.ticket.kind is TicketKind.BATCH:
+                    done_by.append(command.worker)
+        for worker in (1, 2) if any(ticket.kind is TicketKind.BATCH for ticket in held[0]) else (0, 1, 2):  # at one of them, it takes its time
+            if held[worker]:
+                schedule.done(Done(worker, held[worker].popleft().number, 1_000))
+    assert done_by[0] == 0
+    assert 0 not in done_by[2:]
+
+
 def test_where_there_are_none_no_ticket_asks_for_them() -> None:
     schedule = Schedule(sample_batches(SAMPLES, SIZE), 3, 1, None, row_ns=1e6, cores=2)
     schedule.worker_joined(0)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import resource
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -22,7 +25,7 @@ SLOT = np.zeros(64, np.uint8)
 @pytest.fixture
 def connections() -> Iterator[Connections]:
     SLOT[:] = 0
-    made = Connections("127.0.0.1", lambda number, rows: [memoryview(SLOT)[:rows]])
+    made = Connections("127.0.0.1", lambda worker, number, rows: [memoryview(SLOT)[:rows]])
     yield made
     made.close()
 
@@ -119,3 +122,27 @@ def test_many_that_say_nothing_are_ended_the_oldest_first(connections: Connectio
     assert silent[0].recv(1) == b""
     for each in silent:
         each.close()
+
+
+def test_without_a_descriptor_nobody_is_let_in_for_a_moment_and_the_gateway_does_not_spin(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [time.monotonic()]
+    monkeypatch.setattr("loader.produce.remote.links.connections.time.monotonic", lambda: now[0])
+    with socket.create_connection(connections.address) as waiting:
+        waiting.sendall(connections.expect(5))
+        assert wait_readable([connections.fileno()], 10)
+        spare = [os.dup(0) for _ in range(8)]  # what is taken below is not all that this process needs
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(spare), hard))
+        try:
+            assert not list(connections.events())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            for each in spare:
+                os.close(each)
+        assert not wait_readable([connections.fileno()], 0)
+        assert not list(connections.events())
+        now[0] += 2
+        found = list(connections.events())  # as the gateway does once a second
+        assert found or take(connections, lambda event: event == Connected(5)) == [Connected(5)]

@@ -1,0 +1,94 @@
+"""Calls that may block for as long as the head of a cluster is gone, in a thread of their own: the gateway goes on with its rows meanwhile.
+
+    gateway ── make(call, then) ──▶ queue ──▶ thread, one call after the other ──▶ `finished`, and an eventfd
+
+What a call has brought is looked at by the gateway's own thread, which waits for the eventfd as it does for everything else.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+Then = Callable[[Any, BaseException | None], None]
+"""Is given what a call returned, or the error that it ended with."""
+
+
+def _nobody(value: Any, error: BaseException | None) -> None:
+    """Nobody wants to know."""
+
+
+class Calls:
+    """A thread that makes calls. It ends with the process.
+
+    Attributes:
+        wake: readable when calls have ended.
+    """
+
+    def __init__(self) -> None:
+        self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Then]] = queue.SimpleQueue()
+        self._finished: deque[tuple[Then, Any, BaseException | None]] = deque()
+        threading.Thread(target=self._make_all, name="calls of Ray", daemon=True).start()
+
+    def make(self, call: Callable[[], Any], then: Then = _nobody) -> None:
+        """Have a call made after those before it. If it returns a future, what becomes of that is what the call has brought."""
+        self._asked.put((call, then))
+
+    def wait_for(self, call: Callable[[], Any], timeout_s: float) -> Any:
+        """Make a call after those before it; return what it brings, or raise its error. Raises TimeoutError if that takes longer."""
+        ended = threading.Event()
+        outcome: list[tuple[Any, BaseException | None]] = []
+
+        def make() -> None:
+            outcome.append(_outcome(call))
+            ended.set()
+
+        self._asked.put((make, _nobody))
+        if not ended.wait(timeout_s):
+            raise TimeoutError(f"no answer within {timeout_s:g} s")
+        value, error = outcome[0]
+        if error is not None:
+            raise error
+        return value
+
+    def finished(self) -> Iterator[tuple[Then, Any, BaseException | None]]:
+        """Yield, for each call that has ended since the last time, who wants to know, and with what it ended."""
+        try:
+            os.eventfd_read(self.wake)
+        except BlockingIOError:
+            return
+        while self._finished:
+            yield self._finished.popleft()
+
+    # In the thread, or in one of Ray's.
+
+    def _make_all(self) -> None:
+        while True:
+            call, then = self._asked.get()
+            value, error = _outcome(call)
+            if isinstance(value, Future):
+                value.add_done_callback(partial(self._resolve, then))
+            else:
+                self._finish(then, value, error)
+
+    def _resolve(self, then: Then, future: Future[Any]) -> None:
+        error = future.exception()
+        self._finish(then, None if error is not None else future.result(), error)
+
+    def _finish(self, then: Then, value: Any, error: BaseException | None) -> None:
+        self._finished.append((then, value, error))
+        os.eventfd_write(self.wake, 1)
+
+
+def _outcome(call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return call(), None
+    except Exception as error:  # whatever it is, it belongs to who asked for the call
+        return None, error
