@@ -150,6 +150,7 @@ class Worker:
         self._stopwatch = Stopwatch(cells.timing(), clocks=True)
         self._fetch_counts = FetchCounts(context.pipeline.source, cells)
         self.expects = context.pipeline.source.rows_at_once > 0  # samples that are far away
+        self._fetchers = context.pipeline.source.fetchers()
         self._fill_ahead = FillAhead(context.pipeline.source, context.plan)
         self.fills = self._fill_ahead.useful
         self._read_ahead = ReadAhead(context.pipeline.source, context.plan, context.arena, cells)
@@ -165,11 +166,15 @@ class Worker:
         return {"worker": self._number, "sample": sample, "path": self._pipeline.name_of(sample)}
 
     def expect(self, tickets: Iterable[Ticket]) -> None:
-        """Begin to fetch the samples of tickets that will be worked on."""
+        """Begin to fetch the samples of tickets that will be worked on, each of them once."""
+        for fetcher in self._fetchers:
+            fetcher.expecting = True
         for ticket in tickets:
             if ticket.kind == TicketKind.ROWS:
                 self._pipeline.source.will_read(self._indices(ticket))
                 self._fill_ahead.follow(ticket)
+        for fetcher in self._fetchers:
+            fetcher.expecting = False
 
     def idle(self) -> bool:
         """Fill the caches of what is far away, a little; return whether there may be more to do."""

@@ -39,9 +39,11 @@ class Fetcher:
     Attributes:
         patience_s: after which a worker that waits is taken for stuck.
         rows: as given.
+        expecting: whether what is begun now will be taken in addition to all that was begun before, as rows of later tickets are.
     """
 
     patience_s: float = 60.0
+    expecting: bool = False
 
     def __init__(self, options: StorageOptions, rows: int, cache: CacheChoice | None = None) -> None:
         self.rows = rows
@@ -51,7 +53,7 @@ class Fetcher:
 
     def begin(self, spans: Iterable[Span]) -> None:
         """Begin to fetch spans that this process will ask for, and don't wait for them."""
-        self._opened().begin(spans)
+        self._opened().begin(spans, again=self.expecting)
 
     def fetch(self, span: Span) -> Fetched:
         """Return a span, once it is there; its content is a memoryview. Raises FetchError, DataNotFoundError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -33,9 +34,33 @@ class Flight:
     result: Fetched | None = None
     error: Exception | None = None
     ended: bool = False
+    wanted: int = 1  # so many will take it
     kept: bool = False  # in the cache
     insists: bool = False  # on being fetched, whatever is in the cache or elsewhere
     spare: bool = False  # nobody will take it: it is for the cache
+
+
+class Landings:
+    """Where one thread waits for a flight that another one ends."""
+
+    def __init__(self) -> None:
+        self._landed = threading.Condition()
+        self._awaited: Flight | None = None
+
+    def wait_for(self, flight: Flight, patience_s: float) -> bool:
+        """Wait until a flight has ended; return whether it has."""
+        with self._landed:
+            self._awaited = flight
+            arrived = self._landed.wait_for(lambda: flight.ended, patience_s)
+            self._awaited = None
+        return arrived
+
+    def end(self, flight: Flight) -> None:
+        """End a flight, whose result or error is set."""
+        with self._landed:
+            flight.ended = True
+            if flight is self._awaited:  # each time that it is woken it has to get Python's lock
+                self._landed.notify()
 
 
 @dataclass

@@ -17,14 +17,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable
 
 from loader.data.remote.fetch_cache.fetch_cache import FetchCache
 from loader.data.remote.gathering.depth import Depth
-from loader.data.remote.gathering.flights import Counts, Flight, State, check, late
+from loader.data.remote.gathering.flights import Counts, Flight, Landings, State, check, late
 from loader.data.remote.gathering.loop_thread import LoopThread
 from loader.data.remote.gathering.pace import Pace, pause_s
 from loader.data.remote.objects import Fetched, Problem, Span
@@ -59,29 +58,33 @@ class Gather:
         self.fills = cache is not None
         self._patience_s = _SHARE_OF_PATIENCE * patience_s
         self._stores = Stores(options, self._patience_s)
-        self._pace, self._depth = Pace(most), Depth(most)
+        self._pace, self._depth, self._cache = Pace(most), Depth(most), cache
         self._kept = max(kept, most)
         self._flights: dict[Span, Flight] = {}  # in the order in which they were begun
         self._waiting: deque[Flight] = deque()
         self._under_way: dict[Flight, None] = {}
         self._elsewhere: list[Flight] = []
-        self._cache = cache
-        self._landed = threading.Condition()
-        self._awaited: Flight | None = None  # by the thread that takes
+        self._landings = Landings()
         self._watching = self._filling = False
         self._chance = random.Random()  # its own: that of the module is for the user's functions
         self._thread = LoopThread((lambda: None) if cache is None else cache.close)
         self._loop = self._thread.loop
 
-    def begin(self, spans: Iterable[Span]) -> None:
-        """Begin to fetch spans, unless they are begun already, and don't wait for them."""
+    def begin(self, spans: Iterable[Span], again: bool = False, first: bool = False) -> None:
+        """Begin to fetch spans, unless they are begun already, and don't wait for them.
+
+        `again`: those that are will be taken once more than was known. `first`: they come before all that waits for its turn.
+        """
         self._thread.check_process()
         new = []
         for span in spans:
-            if span not in self._flights:
+            begun = self._flights.get(span)
+            if begun is None:
                 kept = self._cache is not None and self._cache.has(span)
                 self._flights[span] = flight = Flight(span, ended=kept, kept=kept)
                 new.append(flight)
+            elif again:
+                begun.wanted += 1
         if not new:
             return
         dropped = []
@@ -89,17 +92,20 @@ class Gather:
             dropped.append(self._flights.pop(oldest.span))
         flights = [flight for flight in new if not flight.kept]
         if flights or dropped:
-            self._loop.call_soon_threadsafe(self._admit, flights, dropped)
+            self._loop.call_soon_threadsafe(self._admit, flights, dropped, first)
 
     def take(self, span: Span) -> Fetched:
-        """Return a span, once it is there; it is forgotten then.
+        """Return a span, once it is there; it is forgotten when all have taken it who will.
 
         Raises:
             DataNotFoundError: there is no such object.
             FetchError: it can't be fetched, has changed, or did not come in time.
         """
-        self.begin((span,))
-        flight = self._flights.pop(span)
+        self.begin((span,), first=True)
+        flight = self._flights[span]
+        flight.wanted -= 1
+        if not flight.wanted:
+            del self._flights[span]
         self._wait_for(flight)
         if flight.kept and self._cache is not None:
             if (kept := self._cache.read(span)) is not None:
@@ -107,7 +113,7 @@ class Gather:
                 self.counts.hit_bytes += len(kept.content)
                 return kept
             flight = Flight(span, insists=True)  # it was damaged, or has been deleted
-            self._loop.call_soon_threadsafe(self._admit, [flight], [])
+            self._loop.call_soon_threadsafe(self._admit, [flight], [], True)
             self._wait_for(flight)
         if flight.error is not None:
             raise flight.error
@@ -140,12 +146,10 @@ class Gather:
         if flight.ended:
             return
         began = time.monotonic_ns()
-        with self._landed:
-            self._awaited = flight
-            arrived = self._landed.wait_for(lambda: flight.ended, self._patience_s)
-            self._awaited = None
+        arrived = self._landings.wait_for(flight, self._patience_s)
         self.counts.waited_ns += time.monotonic_ns() - began
         if not arrived:
+            self._flights.pop(flight.span, None)
             self._loop.call_soon_threadsafe(self._admit, [], [flight])
             raise late(flight, self._patience_s)
 
@@ -155,13 +159,13 @@ class Gather:
 
     # All that follows runs in the thread of the loop.
 
-    def _admit(self, flights: list[Flight], dropped: list[Flight]) -> None:
+    def _admit(self, flights: list[Flight], dropped: list[Flight], first: bool = False) -> None:
         for flight in dropped:
             flight.state = State.ENDED
             self._leave(flight)
             if self._cache is not None:
                 self._cache.drop(flight.span)
-        self._waiting.extend(flights)
+        (self._waiting.extendleft if first else self._waiting.extend)(flights)
         self._start()
 
     def _fill(self, flights: list[Flight]) -> None:
@@ -256,10 +260,7 @@ class Gather:
             self.counts.fetched += 1
             self.counts.nbytes += len(result.content)
         self._leave(flight)
-        with self._landed:
-            flight.ended = True
-            if flight is self._awaited:  # each time that it is woken it has to get Python's lock
-                self._landed.notify()
+        self._landings.end(flight)
 
     def _leave(self, flight: Flight) -> None:
         self._under_way.pop(flight, None)

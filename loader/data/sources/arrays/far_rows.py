@@ -6,6 +6,7 @@ which always holds the same rows: what was kept is found by the range that it wa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -59,18 +60,22 @@ class FarRows:
         self.fetcher = fetcher
         self._places = places
         self._pieces: list[dict[int, _Piece]] = [{} for _ in range(readers)]  # by row: those that were begun and not taken, for each reader
+        self._wanted: list[Counter[int]] = [Counter() for _ in range(readers)]  # how often they will be taken, as far as that was said beforehand
 
     def will_read(self, indices: Indices, reader: int = 0) -> None:
         """Begin to fetch rows that this process will read, and don't wait for them."""
         known = self._pieces[reader]
+        if self.fetcher.expecting:
+            self._wanted[reader].update(indices.tolist())
         cut = self._cut([row for row in np.unique(indices).tolist() if row not in known], self.fetcher.keeps)
         for span, rows in cut:
             piece = _Piece(span)
             for begun in self._pieces:
                 begun.update(dict.fromkeys(rows, piece))
-        for begun in self._pieces:
+        for begun, wanted in zip(self._pieces, self._wanted, strict=True):
             while len(begun) > 4 * self.fetcher.rows:  # of rows that nobody has taken since there was an error
-                begun.pop(next(iter(begun)))
+                begun.pop(oldest := next(iter(begun)))
+                wanted.pop(oldest, None)
         self.fetcher.begin(span for span, _ in cut)
 
     def spans(self, indices: Indices) -> list[Span]:
@@ -81,7 +86,10 @@ class FarRows:
         """Return a part of an object that holds a row, and where it begins there. Raises FetchError, DataNotFoundError."""
         if row not in self._pieces[reader]:
             self.will_read(np.array([row]), reader)
-        piece = self._pieces[reader].pop(row)
+        piece, wanted = self._pieces[reader][row], self._wanted[reader]
+        wanted[row] -= 1
+        if wanted[row] <= 0:
+            del self._pieces[reader][row], wanted[row]
         if piece.content is None:
             piece.content = self.fetcher.fetch(piece.span).content
         return piece.content, piece.span.start
@@ -111,7 +119,7 @@ class FarRows:
         return made
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_pieces": [{} for _ in self._pieces]}
+        return vars(self) | {"_pieces": [{} for _ in self._pieces], "_wanted": [Counter() for _ in self._pieces]}
 
 
 def _are_neighbours(before: Span, span: Span) -> bool:

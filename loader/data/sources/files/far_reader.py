@@ -36,12 +36,11 @@ class FarReader:
 
     def begin(self, indices: Indices) -> None:
         """Begin to fetch objects that this process will read, unless it has begun already."""
-        begun = self._begun
-        new = [index for index in indices.tolist() if index not in begun]
-        if not new:
-            return
-        spans = self.index.spans(np.array(new))
-        begun.update(zip(new, spans, strict=True))
+        begun, wanted = self._begun, indices.tolist()
+        new = [index for index in wanted if index not in begun]
+        if new:
+            begun.update(zip(new, self.index.spans(np.array(new)), strict=True))
+        spans = [begun[index] for index in (wanted if self.fetcher.expecting else new)]
         while len(begun) > 2 * self.fetcher.rows + len(new):  # that nobody has read since there was an error
             del begun[next(iter(begun))]
         self.fetcher.begin(spans)
