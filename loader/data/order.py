@@ -160,17 +160,20 @@ class _Permutation:
         return [rng.integers(0, modulus, entries, dtype=np.int64).astype(kept, copy=False) for modulus, entries in sizes]
 
     def _permute(self, positions: Indices) -> Indices:
-        left, right = np.divmod(positions, self._right)
+        left = positions // self._right  # sooner than by `np.divmod`
+        right = positions - left * self._right
+        spare = np.empty(len(positions), np.uint64)
         for number in range(0, _ROUNDS, 2):
-            _add_modulo(left, self._tables[number].take(right), self._left)
-            _add_modulo(right, self._tables[number + 1].take(left), self._right)
+            _add_modulo(left, self._tables[number].take(right), self._left, spare)
+            _add_modulo(right, self._tables[number + 1].take(left), self._right, spare)
         left *= self._right
         left += right
         return left
 
 
-def _add_modulo(values: Indices, addend: Indices, modulus: int) -> None:
+def _add_modulo(values: Indices, addend: Indices, modulus: int, spare: npt.NDArray[np.uint64]) -> None:
     """Set `values` to `values + addend` modulo `modulus`; both are below it, so a subtraction that would wrap around is not wanted."""
     values += addend
     unsigned = values.view(np.uint64)
-    np.minimum(unsigned, unsigned - np.uint64(modulus), out=unsigned)
+    np.subtract(unsigned, np.uint64(modulus), out=spare)
+    np.minimum(unsigned, spare, out=unsigned)
