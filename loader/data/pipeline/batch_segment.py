@@ -8,11 +8,11 @@ import numpy as np
 
 from loader.data import fork_guard
 from loader.data.pipeline.global_rng_seeding import Draws
-from loader.data.pipeline.segments import Rows, Segment, read_rows
+from loader.data.pipeline.segments import Rows, Segment, gathered
 from loader.data.rng import SampleGenerator
-from loader.data.rows import BadSample, RowGauge, is_fault_of_sample
+from loader.data.rows import BadSample, is_fault_of_sample
 from loader.data.spec import Array, Sample, SampleSpec
-from loader.data.stopwatch import READ, stage_of
+from loader.data.stopwatch import stage_of
 from loader.data.transforms import Batch
 from loader.errors import PipelineError
 
@@ -42,17 +42,10 @@ class BatchSegment(Segment):
         return made, SampleSpec.of(made)
 
     def run(self, rows: Rows, out: list[Array]) -> None:
-        arrays = rows.arrays if rows.arrays is not None else self._read(rows)
+        arrays = rows.arrays if rows.arrays is not None else gathered(rows, self._spec)
         self._fill(rows.epoch, rows.indices.tolist(), arrays, out)
         if rows.watch is not None:
             rows.watch.lap(stage_of(self._place))
-
-    def _read(self, rows: Rows) -> list[Array]:
-        arrays = [np.empty((len(rows.indices), *leaf.shape), leaf.dtype) for leaf in self._spec.leaves]
-        read_rows(rows.source, rows.indices, arrays, RowGauge(rows.progress, rows.first))
-        if rows.watch is not None:
-            rows.watch.lap(READ)
-        return arrays
 
     def _fill(self, epoch: int, indices: list[int], arrays: Sequence[Array], out: Sequence[Array]) -> None:
         depth = fork_guard.depth()

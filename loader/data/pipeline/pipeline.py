@@ -29,7 +29,7 @@ from loader.data.pipeline.told_specs import FirstSample, known_specs, tell_specs
 from loader.data.plans.buckets import Buckets
 from loader.data.rng import SOURCE_PLACE, SampleGenerator
 from loader.data.rows import UNKNOWN_ROW, BadSample, Indices, RowGauge, is_fault_of_sample
-from loader.data.sources.arrays.column_source import is_of_rows
+from loader.data.sources.arrays.column_source import gathers_rows, is_of_rows
 from loader.data.sources.joined import check_sums
 from loader.data.sources.source import Source, name_or_none, with_members
 from loader.data.spec import Array, SampleSpec
@@ -180,7 +180,8 @@ class Pipeline:
                 for place, transform in members if specs is None else ():
                     sample = transform(sample, generator.at(0, 0, place))
             else:
-                segment = call = CallSegment(members, spec, generator) if kind is None else BatchSegment(*members[0], spec, generator)
+                gathers = not self._segments and gathers_rows(self.source)
+                segment = call = CallSegment(members, spec, generator, gathers) if kind is None else BatchSegment(*members[0], spec, generator)
                 sample, call.result = call.probe(sample) if specs is None else (None, specs[len(found)])
                 found.append(segment.result)
             spec = segment.result

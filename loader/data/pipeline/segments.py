@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -97,15 +97,31 @@ class Segment(ABC):
         """Whether the array number `leaf` of the result can differ from the one that came in."""
 
 
+def gathered(rows: Rows, spec: SampleSpec) -> list[Array]:
+    """Return rows that are still in the source, read together into new arrays. Raises BadSample."""
+    arrays: list[Array] = [np.empty((len(rows.indices), *leaf.shape), leaf.dtype) for leaf in spec.leaves]
+    read_rows(rows.source, rows.indices, arrays, RowGauge(rows.progress, rows.first))
+    if rows.watch is not None:
+        rows.watch.lap(READ)
+    return arrays
+
+
 class CallSegment(Segment):
-    """Callables of the user, applied sample by sample."""
+    """Callables of the user, applied sample by sample.
 
-    scratch_bytes = 0
+    Args:
+        transforms: with their places.
+        spec: of what comes in.
+        generator: of random draws.
+        gathers: whether rows that are still in the source are read together, and not each when its turn comes.
+    """
 
-    def __init__(self, transforms: Sequence[tuple[int, Transform]], spec: SampleSpec, generator: SampleGenerator) -> None:
+    def __init__(self, transforms: Sequence[tuple[int, Transform]], spec: SampleSpec, generator: SampleGenerator, gathers: bool = False) -> None:
         self._transforms = transforms
         self._spec = spec
         self._generator = generator
+        self._gathers = gathers
+        self.scratch_bytes = spec.nbytes if gathers else 0
 
     def touches(self, leaf: int) -> bool:
         return True
@@ -130,6 +146,8 @@ class CallSegment(Segment):
 
     def run(self, rows: Rows, out: list[Array]) -> None:
         watch, depth = rows.watch, fork_guard.depth()
+        if self._gathers and rows.arrays is None:
+            rows = replace(rows, arrays=gathered(rows, self._spec))
         for row, index in enumerate(rows.indices.tolist()):
             rows.progress[0] = rows.first + row
             try:

@@ -11,6 +11,7 @@ import numpy as np
 from loader.data.rows import BadSample, Indices
 from loader.data.sources.arrays.array_column import ArrayColumn
 from loader.data.sources.far_data import FarSpans
+from loader.data.sources.joined import sums_differ
 from loader.data.sources.shapes.shape_table import same_shapes
 from loader.data.sources.source import Source, with_members
 from loader.data.spec import Array, Leaf, Sample, SampleSpec
@@ -18,10 +19,21 @@ from loader.data.spec import Array, Leaf, Sample, SampleSpec
 if TYPE_CHECKING:
     from loader.data.remote.fetcher import Fetcher
 
+# A larger row is copied once more sooner than it is looked up by itself (docs/measurements.md).
+_GATHERED_BYTES = 8192
+
 
 def is_of_rows(source: Source) -> bool:
     """Whether all samples of a source are rows of arrays, and so of one shape."""
     return all(isinstance(member, ColumnSource) for member in with_members(source) if not member.members())
+
+
+def gathers_rows(source: Source) -> bool:
+    """Whether rows of a source are read sooner together than one by one, and come out the same: small ones of one kind, on this machine."""
+    if not is_of_rows(source) or source.rows_at_once or sums_differ(source):
+        return False
+    own = [type(member) for member in with_members(source) if not member.members()]
+    return source.spec.nbytes <= _GATHERED_BYTES and all(kind.sample is ColumnSource.sample and kind.fetch is Source.fetch for kind in own)
 
 
 class ColumnSource(Source):
