@@ -7,6 +7,7 @@ Everything between a source and a slot works on the flat list of arrays ("leaves
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,7 +67,7 @@ class Leaf:
     @property
     def nbytes(self) -> int:
         """Bytes of one sample's array."""
-        return int(self.dtype.itemsize * np.prod(self.shape, dtype=np.int64))
+        return int(self.dtype.itemsize * math.prod(self.shape))
 
     def __str__(self) -> str:
         return f"{self.name}: {self.shape} {self.dtype.name}"

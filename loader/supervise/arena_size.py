@@ -127,7 +127,7 @@ def _with_others(slots: int, config: Config) -> int:
 
 
 def _arena(plan: EpochPlan, specs: Sequence[SampleSpec], slots: int, capacity: int, shared: bool) -> ArenaLayout:
-    rows = sizing.block_rows(plan.batch_size, plan.rows)
+    rows = sizing.block_rows(plan.batch_size, capacity, plan.rows)
     places = sizing.block_places(slots, capacity, plan.batch_size, rows) if plan.in_blocks else 0
     if places and shared:
         places += slots // 2  # so many readers may be at so many places of the order

@@ -42,6 +42,10 @@ _FAR_BYTES = 256 * 1024 * 1024
 REMOTE_TICKET_NS = 45_000_000
 REMOTE_TICKET_BYTES = 1024 * 1024
 
+# By the time of a single row, which is all that is known then: on a busy machine, it may have taken several times as long as others will. With too
+# few slots, many workers would wait for each other.
+_ROUGHLY = 4
+
 # How much memory slots are worth for longer tickets, and for workers that may or may not come.
 _GROWTH_BYTES = 64 * 1024 * 1024
 
@@ -62,7 +66,8 @@ def slots(batch_rows: int, row_ns: int, workers: int, most_workers: int, cores: 
     if far_rows:
         least = max(least, min(-(-far_rows // batch_rows) + 2, _FAR_BYTES // max(slot_bytes, 1)))
     long_ns = _long_ticket_ns(most_workers, cores)
-    most = _slots_of_tickets(batch_rows, row_ns, most_workers, long_ns, tickets_each(min(batch_rows * row_ns, long_ns)))
+    least_ns = row_ns // _ROUGHLY if most_workers > cores else row_ns
+    most = _slots_of_tickets(batch_rows, least_ns, most_workers, long_ns, tickets_each(min(batch_rows * row_ns, long_ns)))
     return max(least, min(most, _GROWTH_BYTES // max(slot_bytes, 1)))
 
 
@@ -205,9 +210,14 @@ def first_ticket_rows(slot_rows: int, workers: int, filled: int) -> int:
     return -(-slot_rows // workers) * (filled + 1)
 
 
-def block_rows(batch_size: int, epoch_rows: int) -> int:
-    """Return the rows of a block of the order: whole batches, about 8,192 rows, at most an epoch."""
-    return min(batch_size * max(1, _BLOCK_ROWS // batch_size), -(-epoch_rows // batch_size) * batch_size)
+def block_rows(batch_size: int, capacity: int, epoch_rows: int) -> int:
+    """Return the rows of a block of the order: whole batches, about 8,192 rows, at most an epoch.
+
+    Whole slots, too, unless these are much larger: a slot reads one block, so the last one of a block would be filled only in part.
+    """
+    slot_rows = batch_size * capacity
+    unit = slot_rows if slot_rows <= 2 * _BLOCK_ROWS else batch_size
+    return min(unit * max(1, round(_BLOCK_ROWS / unit)), -(-epoch_rows // batch_size) * batch_size)
 
 
 def block_places(slots: int, capacity: int, batch_size: int, rows: int) -> int:

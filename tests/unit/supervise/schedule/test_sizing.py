@@ -99,14 +99,19 @@ def test_a_worker_may_hold_more_tickets_if_they_are_short(ticket_ms: float, each
     assert sizing.tickets_each(ticket_ms * 1e6, full=True) == 2
 
 
-@given(batch_size=st.integers(1, 100_000), rows=st.integers(1, 10**9))
-def test_a_block_of_the_order_is_whole_batches_about_8192_rows_and_at_most_an_epoch(batch_size: int, rows: int) -> None:
-    block = sizing.block_rows(batch_size, rows)
+@given(batch_size=st.integers(1, 100_000), capacity=st.integers(1, 64), rows=st.integers(1, 10**9))
+def test_a_block_of_the_order_is_whole_batches_about_8192_rows_and_at_most_an_epoch(batch_size: int, capacity: int, rows: int) -> None:
+    block = sizing.block_rows(batch_size, capacity, rows)
     assert block % batch_size == 0
-    assert block >= 1
-    assert block <= max(8_192, batch_size)
-    assert block < rows + batch_size
-    assert block > 4_096 or block >= rows or block == batch_size
+    assert 1 <= block < rows + batch_size
+    assert block <= max(16_384, batch_size)
+    assert block > 4_096 or block >= rows
+
+
+@given(batch_size=st.integers(1, 16_384), capacity=st.integers(1, 64))
+def test_no_slot_is_left_half_empty_at_the_end_of_a_block(batch_size: int, capacity: int) -> None:
+    if batch_size * capacity <= 16_384:
+        assert sizing.block_rows(batch_size, capacity, 10**9) % (batch_size * capacity) == 0
 
 
 @given(slots=st.integers(2, 100), capacity=st.integers(1, 64), batch_size=st.integers(1, 10_000), blocks=st.integers(1, 50))
@@ -125,7 +130,8 @@ def test_there_are_places_for_the_blocks_of_all_slots_and_one_ahead(slots: int, 
         (64, 100_000, 2, 2, 38_000_000, 3),  # 6.4 ms of work: four tickets in one batch, since two more slots would take 76 MB
         (64, 100_000, 2, 2, 1_000_000, 6),  # a batch is a ticket
         (64, 600_000, 2, 2, 1_000_000, 3),  # 38 ms: tickets for all in one batch
-        (64, 5_000_000, 128, 128, 64_000, 54),  # workers that wait: two tickets of 13 rows for each
+        (64, 5_000_000, 128, 128, 64_000, 258),  # workers that wait: two tickets for each, whose rows may take a quarter of that
+        (64, 5_000_000, 128, 128, 2_000_000, 33),  # as far as 64 MiB do
         (64, 600_000, 2, 16, 38_000_000, 3),
         (64, 100_000, 2, 16, 1_000_000, 34),  # two for each worker that may come
         (64, 100_000, 2, 16, 10_000_000, 6),  # as many of them as 64 MiB hold
