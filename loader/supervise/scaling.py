@@ -78,6 +78,8 @@ class Scaling:
 
     def tune(self, now: float) -> None:
         """Let the tuner change the numbers, if it is its turn."""
+        if not self._tuning.due(now):
+            return
         self._tuning.ceiling = self._memory.count(self._board.first_remote)
         crew = Crew(self.wanted, self.wanted_remote, self._remote.working)
         if change := self._tuning.look(now, crew, self._schedule.company):

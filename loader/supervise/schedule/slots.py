@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, auto
 
 from loader.errors import ProtocolError
-from loader.ipc.board import Cells, SupervisorCell
+from loader.ipc.board import SLOT_GAUGES, Cells, SupervisorCell
 from loader.ipc.records import Ticket, TicketKind
 from loader.supervise.schedule.blocks import Block
 
@@ -29,6 +29,10 @@ class SlotState(IntEnum):
 
 
 _REMEMBERED = 6
+
+# As plain numbers: they are used at every turn of the supervisor's loop.
+_FREE, _FILLING, _FILLED = map(int, SLOT_GAUGES)
+_NOTHING_TO_FILL_NS = int(SupervisorCell.NOTHING_TO_FILL_NS)
 
 _LEGAL = {
     (SlotState.FREE, SlotState.FILLING),
@@ -125,7 +129,7 @@ class SlotClock:
     """
 
     def __init__(self, cells: Cells) -> None:
-        self._cells = cells
+        self._cells = cells.raw
         self._counts = -1, 0, 0  # nothing is known yet
         self._since_ns = 0
 
@@ -135,9 +139,7 @@ class SlotClock:
         elapsed_ns = now_ns - (self._since_ns or now_ns)
         self._since_ns = now_ns
         if self._counts[0] == self._counts[1] == 0:
-            cells.add(SupervisorCell.NOTHING_TO_FILL_NS, elapsed_ns)
+            cells[_NOTHING_TO_FILL_NS] += elapsed_ns
         if (free, filling, filled) != self._counts:
             self._counts = free, filling, filled
-            cells[SupervisorCell.SLOTS_FREE_GAUGE] = free
-            cells[SupervisorCell.SLOTS_FILLING_GAUGE] = filling
-            cells[SupervisorCell.SLOTS_FILLED_GAUGE] = filled
+            cells[_FREE], cells[_FILLING], cells[_FILLED] = self._counts
