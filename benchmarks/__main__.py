@@ -367,10 +367,13 @@ def _many_workers(arguments: argparse.Namespace) -> Measured:
             note(f"many_workers, {workers} × {wait_ms:g} ms: round {number + 1} of {arguments.rounds}")
             rounds.append(_fresh(arguments, kind="many_workers", workers=workers, wait_ms=wait_ms, seconds=arguments.seconds))
         ratios = [measured["ratio"] for measured in rounds]
-        rate, supervisor = (statistics.median(measured[key] for measured in rounds) for key in ("samples_per_s", "supervisor"))
+        figures = ("samples_per_s", "of_bare", "supervisor")
+        rate, of_bare, supervisor = (statistics.median(one[key] for one in rounds) for key in figures)
         share = f"{statistics.median(ratios):6.1%} ({min(ratios):.1%} to {max(ratios):.1%}) of the ideal   wanted {wanted:.0%}"
-        line("many_workers", f"{rate:>9,.0f} samples/s   {share}   {workers} workers × {wait_ms:g} ms, supervisor {supervisor:.0%} of a core")
-        found[f"{workers} × {wait_ms:g} ms"] = {"samples_per_s": rate, "ratios": ratios, "wanted": wanted, "supervisor": supervisor}
+        words = f"{workers} workers × {wait_ms:g} ms, {of_bare:.0%} of as many bare processes, supervisor {supervisor:.0%} of a core"
+        line("many_workers", f"{rate:>9,.0f} samples/s   {share}   {words}")
+        measured = {"samples_per_s": rate, "ratios": ratios, "wanted": wanted, "of_bare": of_bare, "supervisor": supervisor}
+        found[f"{workers} × {wait_ms:g} ms"] = measured
     pace = {"share": ("of a core for the supervisor at 20,000 rows/s of 5 ms", "wanted ≤ 0.3"), "samples_per_s": ("samples/s of it", "")}
     found["paced"] = _several(arguments, "paced", pace, seconds=arguments.seconds)
     first = {

@@ -6,7 +6,9 @@ of its own.
 
 from __future__ import annotations
 
+import os
 import statistics
+import struct
 import time
 from collections import deque
 from typing import Any
@@ -47,7 +49,10 @@ class Waiting:
 
 
 def share(workers: int, wait_ms: float, seconds: float) -> dict[str, Any]:
-    """Return `samples_per_s`, and its `ratio` to the ideal: the number of workers over the time of one row in a loop that does nothing else."""
+    """Return `samples_per_s`, and its `ratio` to the ideal: the number of workers over the time of one row in a loop that does nothing else.
+
+    Where the cores can't wake that many processes so often, nothing can reach it: `of_bare` is the ratio to as many processes that run that loop.
+    """
     source = Waiting(wait_ms * 1e-3)
     ideal = workers / _bare_row_s(source)
     with Loader(MapSource(source), _BATCH_SIZE, workers=workers, max_workers=workers) as loader:
@@ -56,8 +61,9 @@ def share(workers: int, wait_ms: float, seconds: float) -> dict[str, Any]:
         before, started = _cpu_s(loader), time.perf_counter()
         count = _take(batches, started + seconds)
         elapsed = time.perf_counter() - started
-        rate = count * _BATCH_SIZE / elapsed
-        return {"samples_per_s": rate, "ratio": rate / ideal, "supervisor": (_cpu_s(loader) - before) / elapsed}
+        rate, supervisor = count * _BATCH_SIZE / elapsed, (_cpu_s(loader) - before) / elapsed
+    bare = _bare_processes(source, workers, seconds)
+    return {"samples_per_s": rate, "ratio": rate / ideal, "of_bare": rate / bare, "supervisor": supervisor}
 
 
 def paced(seconds: float) -> dict[str, Any]:
@@ -125,6 +131,26 @@ def _bare_row_s(source: Waiting) -> float:
     for index in range(rows):
         row[:] = source[index]
     return (time.perf_counter() - started) / rows
+
+
+def _bare_processes(source: Waiting, processes: int, seconds: float) -> float:
+    """Return the rows per second of as many processes that do nothing else."""
+    read, write = os.pipe()
+    started = time.perf_counter()
+    for _ in range(processes):
+        if os.fork() == 0:
+            try:
+                row, count = np.empty_like(_ROW), 0
+                while time.perf_counter() - started < 1 + seconds:
+                    row[:] = source[count]
+                    count += time.perf_counter() - started > 1
+                os.write(write, struct.pack("<q", count))
+            finally:
+                os._exit(0)
+    rows = sum(struct.unpack("<q", os.read(read, 8))[0] for _ in range(processes))
+    for _ in range(processes):
+        os.wait()
+    return float(rows / seconds)
 
 
 def _take(batches: Any, until: float) -> int:
