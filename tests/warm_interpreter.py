@@ -51,7 +51,7 @@ def become(request: dict[str, Any], received: list[int]) -> None:
     folder, *descriptors = received
     os.fchdir(folder)
     os.close(folder)
-    highest = max(request["descriptors"])
+    highest = max(*request["descriptors"], *descriptors)
     moved = [os.dup2(fd, highest + 1 + number) for number, fd in enumerate(descriptors)]
     os.closerange(3, highest + 1)
     for fd, wanted in zip(moved, request["descriptors"], strict=True):

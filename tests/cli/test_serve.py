@@ -78,15 +78,15 @@ def test_scripts_come_and_go_and_a_supervisor_that_dies_is_replaced_at_once(serv
 
 def test_it_ends_when_nobody_has_read_for_a_while(serve: Any) -> None:
     name = f"idle-{os.getpid()}"
-    server = serve("make_loader", "--name", name, "--idle-exit", "1")
+    server = serve("make_loader", "--name", name, "--idle-exit", "2")
     with Loader.attach(name, timeout_s=60) as reader:
         take(reader)
-        time.sleep(1.5)
+        time.sleep(2.5)
         take(reader)
     said, _ = server.communicate(timeout=60)
     assert server.returncode == 0
     assert f"{name}: 20 batches of (x: (500,) float32, y: () int32); attach by Loader.attach('{name}')" in said
-    assert f"{name}: nobody has read for 1 s" in said
+    assert f"{name}: nobody has read for 2 s" in said
 
 
 def test_a_loader_without_a_pool_is_refused(serve: Any) -> None:

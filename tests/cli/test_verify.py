@@ -123,11 +123,13 @@ def test_a_manifest_and_a_single_file(npy_folder, tmp_path: Path) -> None:
 
 
 HANGING = """
-import time
+import os, time
 import numpy as np
 from loader import Loader, NpyArrays
 
 def hang(sample, rng):
+    if sample[0] == 2:
+        open(f"{os.getpid()} hangs", "w").close()
     while sample[0] == 2:
         time.sleep(1)
     return sample
@@ -145,12 +147,13 @@ def hanging(folder: Path, stderr: int | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True)
 
 
-def stuck_workers(command: int) -> set[int]:
+def stuck_workers(command: int, folder: Path) -> set[int]:
     """Return the workers, once one of them hangs and the other one has no work: then neither has done anything for half a second."""
     before = workers_of(command)
     time.sleep(0.5)
     after = workers_of(command)
-    return set(after) if before == after and len(after) == 2 else set()
+    hangs = any((folder / f"{pid} hangs").exists() for pid in after)
+    return set(after) if hangs and before == after and len(after) == 2 else set()
 
 
 def workers_of(command: int) -> dict[int, float]:
@@ -166,7 +169,7 @@ def test_a_sample_whose_makers_die_is_reported_and_all_others_are_read(tmp_path:
     process = hanging(tmp_path)
 
     def ends() -> bool:
-        for pid in stuck_workers(process.pid):
+        for pid in stuck_workers(process.pid, tmp_path):
             os.kill(pid, signal.SIGKILL)
         return process.poll() is not None
 
@@ -180,7 +183,7 @@ def test_a_sample_whose_makers_die_is_reported_and_all_others_are_read(tmp_path:
 
 def test_control_c_says_what_was_verified_so_far(tmp_path: Path) -> None:
     process = hanging(tmp_path)
-    wait_until(lambda: stuck_workers(process.pid), "a worker is stuck")
+    wait_until(lambda: stuck_workers(process.pid, tmp_path), "a worker is stuck")
     workers = workers_of(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=30)

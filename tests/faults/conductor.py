@@ -39,7 +39,7 @@ from tests.scripts import assert_only_control_c, session
 SETTLE_S = 0.1
 # A file comes back after the second of the pauses between tries (0.05, 0.2, 0.8, 3.2 s).
 AWAY_S = 0.3
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 NO_SUCH_DELIVERY = 2**63
 RANKS = 2
 

@@ -200,7 +200,7 @@ def test_a_supervisor_without_a_sign_of_life_is_killed_and_replaced() -> None:
         loader._producer._silence_s = 2.0  # it shows one each second
         supervisor = supervisor_of(loader)
         os.kill(supervisor, signal.SIGSTOP)
-        with pytest.warns(RuntimeWarning, match="it gave no sign of life for 2 s"):
+        with pytest.warns(RuntimeWarning, match=r"it gave no sign of life for \d+ s"):
             take_until_replaced(loader, batches)
         wait_until_gone([supervisor])
         assert_same_batch(copied(next(batches)), inline(SOURCE, 5, epochs=3)[loader.stats().batches_delivered - 1])

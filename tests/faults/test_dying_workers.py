@@ -303,7 +303,7 @@ class Hanging(SlowingInItsOwnWay):
 @pytest.mark.parametrize("wrapped", [lambda source: source, lambda source: source.subset(np.arange(2060)), lambda source: Zip(source, source)])
 def test_rows_that_have_become_slow_are_no_timeout_however_many_are_in_a_ticket(wrapped: Any) -> None:
     source = wrapped(Slowing())
-    with Loader(source, 100, workers=2, transforms=[T.Rescale(1)], sample_timeout_s=0.5) as loader:
+    with Loader(source, 100, workers=2, transforms=[T.Rescale(1)], sample_timeout_s=1.0) as loader:
         assert first_numbers(take(loader)) == list(range(2060))
         assert not replaced(loader)
 
@@ -315,7 +315,7 @@ def test_a_source_that_shows_no_progress_costs_a_worker_for_each_ticket_in_hand_
 
 
 def test_a_sample_that_hangs_among_many_in_a_ticket_is_found_soon_where_the_source_shows_no_progress() -> None:
-    with Loader(Hanging(), 100, workers=1, sample_timeout_s=0.3) as loader:
+    with Loader(Hanging(), 100, workers=1, sample_timeout_s=1.0) as loader:
         with pytest.raises(SampleTimeout) as caught:
             take(loader)
         assert caught.value.index == 1005

@@ -43,7 +43,7 @@ from loader.data.rows import BadSample
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.errors import NpyError
 
-LIMIT_S = 0.1
+LIMIT_S = 0.5
 SPARE_BYTES = 256 << 20  # address space that a run may take on top of what it has at its start
 COMPARED_BYTES = 8_000  # of longer headers numpy takes seconds; it refuses those of more than 10,000 bytes unless told otherwise
 SMALL_BYTES = 1 << 20  # what a case may allocate beside a few copies of its file: error messages, parsed entries

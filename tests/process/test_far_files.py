@@ -310,8 +310,8 @@ def test_a_store_that_stays_silent_ends_in_an_error_that_names_the_object(npy_fo
     far = NpyFiles(urls_of(served, folder))
     served.set_faults(Faults(hang=1.0, only="000013"))
     with (
-        Loader(far, 4, workers=2, sample_timeout_s=2) as loader,
-        pytest.raises(SampleError, match=r"000013\.npy.*did not come within 1\.5 s") as caught,
+        Loader(far, 4, workers=2, sample_timeout_s=6) as loader,
+        pytest.raises(SampleError, match=r"000013\.npy.*did not come within 4\.5 s") as caught,
     ):
         take(loader)
     assert type(caught.value) is SampleError  # and not one that says that it hangs its worker

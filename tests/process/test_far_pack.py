@@ -96,7 +96,7 @@ sys.path[:] = json.loads(sys.stdin.buffer.readline())
 from loader.data.remote.scouting import child
 from loader.data.remote.stores import obstore_store
 obstore_store._TRIES_OF_A_PART = 1
-child._PATIENCE_S = 0.2
+child._PATIENCE_S = 3.0
 child.answer()
 """
 

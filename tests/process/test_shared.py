@@ -358,7 +358,7 @@ def test_a_pool_outlives_the_script_that_made_it_while_others_read(name: str, st
     if how == "closed":
         said, _ = owner.communicate("\n", timeout=30)
         assert (said, owner.returncode) == ("True\n", 0)  # what it kept of the pool has not changed
-    assert not psutil.wait_procs(family, 10)[1]
+    assert not psutil.wait_procs(family, 60)[1]
 
 
 def test_a_reader_is_told_when_a_supervisor_dies_that_nobody_replaces(name: str, start: Any, owner: Any) -> None:
@@ -401,7 +401,7 @@ def test_garbage_from_a_reader_ends_only_its_own_reading(name: str) -> None:
         for raw in [lacking, b"\xff" * 32, b"abc", bytes(64)]:
             answer, given = attachment.attach(name, {"epoch": 0, "batch": 0, "settings": {}})
             os.write(given.inbox, raw)
-            wait_until(lambda ready=given.ready: _at_end(ready), "the end of its pipe", 10.0)
+            wait_until(lambda ready=given.ready: _at_end(ready), "the end of its pipe")
             given.close()
             assert answer["attached"] == 1
         while len(found) < 2 * BATCHES:
@@ -467,7 +467,7 @@ def test_a_reader_of_a_supervisor_that_hangs_while_its_owner_waits_for_nothing_i
         found: list[Any] = []
         os.kill(supervisor, signal.SIGSTOP)
         said = (
-            rf"supervisor \(pid {supervisor}\) of the shared loader '{name}' has given no sign of life for [12] s.*\(pid {os.getpid()}\) replaces it"
+            rf"supervisor \(pid {supervisor}\) of the shared loader '{name}' has given no sign of life for \d+ s.*\(pid {os.getpid()}\) replaces it"
         )
         with pytest.raises(SupervisorDied, match=said):
             found.extend(map(copied, batches))

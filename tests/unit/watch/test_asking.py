@@ -19,7 +19,7 @@ from loader.watch.client import loaders
 from tests.unit.watch.statuses import status
 
 LONG_S = 60.0
-SHORT_S = 0.3
+SHORT_S = 1.5
 
 
 class Pretended:
