@@ -7,11 +7,11 @@ BENCH_ARGS ?=
 FUZZ_ARGS ?= 100000
 SOAK_ARGS ?=
 
-# Many tests wait for processes, so two more of them run at a time than there are cores.
-PYTEST := -m pytest --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2) --maxprocesses 4 --dist worksteal
+# Many tests wait for processes, so four more of them run at a time than there are cores.
+PYTEST := -m pytest --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 4) --maxprocesses 6 --dist worksteal
 
-# What needs neither PyTorch nor gigabytes of memory nor a Ray cluster, without the table of faults.
-USUAL := not torch and not faults and not large and not ray
+# What needs neither gigabytes of memory nor a Ray cluster, without the table of faults.
+USUAL := not faults and not large and not ray
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,8 +39,8 @@ help: ## list the targets
 demo: $(READY) ## train a small network on handwritten digits, fed by the loader (DEMO_ARGS="--epochs 5")
 	@$(BIN)/python examples/digits.py $(DEMO_ARGS)
 
-test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order"), but for thorough ones and those that need PyTorch or gigabytes of memory
-	@$(BIN)/python $(PYTEST) -m "$(USUAL) and not thorough" $(PYTEST_ARGS)
+test: $(READY) ## run the tests (PYTEST_ARGS="tests/unit -k order"), but for thorough ones; those that need PyTorch if it is there
+	@$(BIN)/python $(PYTEST) --hypothesis-profile few -m "$(USUAL) and not thorough$(if $(wildcard $(TORCH)),, and not torch)" $(PYTEST_ARGS)
 
 test-torch: $(TORCH) ## run the tests that need PyTorch, which it installs
 	@$(BIN)/python $(PYTEST) -m torch $(PYTEST_ARGS)
@@ -56,10 +56,10 @@ test-latest: ## run the tests with the newest version of everything, in .venv-la
 	@test -x $(LATEST)/bin/python || $(PYTHON) -m venv $(LATEST)
 	@echo "Installing the newest of everything in $(LATEST) ..."
 	@$(LATEST)/bin/python $(PIP) --upgrade --upgrade-strategy eager $(PROJECT)
-	@LOADER_TEST_COLD=1 $(LATEST)/bin/python $(PYTEST) -m "$(USUAL)" $(PYTEST_ARGS)
+	@LOADER_TEST_COLD=1 $(LATEST)/bin/python $(PYTEST) -m "$(USUAL) and not torch" $(PYTEST_ARGS)
 
 test-oldest: $(OLDEST)/.ready ## run the tests with the oldest versions that pyproject.toml allows, in .venv-oldest (PYTHON=python3.10)
-	@LOADER_TEST_COLD=1 $(OLDEST)/bin/python $(PYTEST) -m "$(USUAL)" $(PYTEST_ARGS)
+	@LOADER_TEST_COLD=1 $(OLDEST)/bin/python $(PYTEST) -m "$(USUAL) and not torch" $(PYTEST_ARGS)
 
 faults: $(READY) ## make every fault happen at every moment, and print the table of docs/faults.md (five to ten minutes)
 	@$(BIN)/python -m pytest -v tests/faults/test_table.py $(PYTEST_ARGS)

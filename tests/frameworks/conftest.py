@@ -18,8 +18,8 @@ from tests.frameworks.forks import Zygote
 
 on_jax = pytest.mark.parametrize("zygote", ["jax"], indirect=True)
 _TENSORFLOW, _JAX, _TORCH = pytest.param("tensorflow"), pytest.param("jax"), pytest.param("torch", marks=pytest.mark.torch)
-# Most of what is shown on TensorFlow is the same work of ours on JAX.
-BACKENDS = [_TENSORFLOW, pytest.param("jax", marks=pytest.mark.thorough), _TORCH]
+# Most of what is shown on TensorFlow is the same work of ours on JAX and PyTorch.
+BACKENDS = [_TENSORFLOW, pytest.param("jax", marks=pytest.mark.thorough), pytest.param("torch", marks=[pytest.mark.torch, pytest.mark.thorough])]
 # For what Keras' trainers differ in: how they take batches, how many they hold, when they let go of them.
 on_each_backend = pytest.mark.parametrize("keras_script", [_TENSORFLOW, _JAX, _TORCH], indirect=True)
 

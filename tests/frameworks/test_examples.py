@@ -61,6 +61,7 @@ def test_one_large_file_is_learned_from(forked_script) -> None:
     assert "verdict" in result.stdout.lower()
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_an_hdf5_file_is_learned_from(forked_script) -> None:
     result = forked_script(EXAMPLES / "hdf5.py", timeout=180)
@@ -105,6 +106,7 @@ def test_two_inputs_and_weights_are_learned_from(forked_script) -> None:
     assert last_val_accuracy(result.stdout) >= 0.93  # without the weights, a fifth of the labels are guesses: 85 % at most
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_sentences_in_a_csv_file_are_learned(forked_script) -> None:
     result = forked_script(EXAMPLES / "text.py", "--sentences", 2000, "--epochs", 2, timeout=180)

@@ -47,7 +47,7 @@ def by_hand(batches, count):
 """
 
 
-@pytest.mark.parametrize("inputs", [True, False], ids=["built", "not built"])
+@pytest.mark.parametrize("inputs", [pytest.param(True, id="built", marks=pytest.mark.thorough), pytest.param(False, id="not built")])
 def test_training_with_a_loader_is_training_with_its_batches(inputs: bool, keras_script: Run) -> None:
     """Same initial weights, same batches: the same weights. A model that is not built yet looks at the first batch, which is not lost."""
     keras_script(
@@ -64,7 +64,7 @@ assert loader.stats().epoch == 3
     )
 
 
-@pytest.mark.parametrize("steps", [1, 4, 10, 25])
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.thorough), 4, pytest.param(10, marks=pytest.mark.thorough), 25])
 def test_steps_per_epoch_go_on_where_the_last_ones_ended(steps: int, keras_script: Run) -> None:
     """Fewer than an epoch, as many, more: training sees the loader's batches one after the other, and Keras never says that data ran out."""
     keras_script(
@@ -85,7 +85,12 @@ assert len(model.predict(val, steps=3, verbose=0)) == 96 and len(model.predict(v
 
 
 @pytest.mark.parametrize(
-    "options", [{"run_eagerly": True}, {"jit_compile": True}, {"steps_per_execution": 4}], ids=["run_eagerly", "jit_compile", "steps_per_execution"]
+    "options",
+    [
+        pytest.param({"run_eagerly": True}, id="run_eagerly"),
+        pytest.param({"jit_compile": True}, id="jit_compile", marks=pytest.mark.thorough),
+        pytest.param({"steps_per_execution": 4}, id="steps_per_execution"),
+    ],
 )
 def test_any_way_to_run_a_step_trains_on_the_same_batches(options: dict[str, object], keras_script: Run) -> None:
     """The last batch of an epoch is smaller, and an epoch is no multiple of `steps_per_execution`."""
@@ -329,7 +334,7 @@ with Loader(NpyArrays(*separable()), 32, shuffle=True, workers=2) as loader:  # 
 
 
 @on_each_backend
-@pytest.mark.parametrize("collecting", [True, False], ids=["gc on", "gc off"])
+@pytest.mark.parametrize("collecting", [pytest.param(True, id="gc on", marks=pytest.mark.thorough), pytest.param(False, id="gc off")])
 def test_slots_come_back_while_training(collecting: bool, keras_script: Run) -> None:
     """Few slots, batches too large to share one: training holds no more of them than it needs, and is never given a copy."""
     keras_script(

@@ -82,6 +82,7 @@ def test_what_was_not_saved_is_trained_again_and_all_else_once(
     assert whole[:50] != whole[50:]
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(240)
 def test_the_example_goes_on_where_it_was_killed(forked_script) -> None:
     killed = forked_script(EXAMPLE, "--kill-after", 27, timeout=90)

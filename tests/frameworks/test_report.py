@@ -84,26 +84,42 @@ with make(0.004) as train, make(0.004) as val, make() as quick:
     )
 
 
-def test_waiting_is_warned_of_once_and_in_words(keras_script: Run) -> None:
-    keras_script(
-        SETUP
-        + """
+WARNED = (
+    SETUP
+    + """
 def warned(loader, callback, more=(), **fit):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        classifier().fit(loader, epochs=3, verbose=0, callbacks=[callback, *more], **fit)
+        classifier(run_eagerly=True).fit(loader, epochs=3, verbose=0, callbacks=[callback, *more], **fit)
     return [str(warning.message) for warning in caught if "What its stats() say" in str(warning.message)]
+"""
+)
 
-with make(0.002, name="train") as train, make() as quick:
+
+def test_waiting_is_warned_of_once_and_in_words(keras_script: Run) -> None:
+    keras_script(
+        WARNED
+        + """
+with make(0.002, name="train") as train:
     (words,) = warned(train, ReportCallback(train, 0.1, None, enough_s=1.3))  # the verdict knows after a second
     said = r"training waited for the loader 'train' during \\d+% of the last \\d+ s. What its stats\\(\\) say: (the loader|still measuring)"
     assert re.match(said, words), words
-    assert not warned(train, train.report_callback(), steps_per_epoch=4)  # some seconds at most are no evidence
-    assert not warned(train, ReportCallback(train, None, None, enough_s=0.3))
-    assert not warned(quick, ReportCallback(quick, 0.5, None, enough_s=0.3), [Slow()], validation_data=train)
 with make(0.002, workers=0) as train:
     (words,) = warned(train, ReportCallback(train, 0.1, None, enough_s=0.3))
     assert "workers=1 would do that in parallel" in words, words
+"""
+    )
+
+
+@pytest.mark.thorough
+def test_where_there_is_little_evidence_or_no_wish_nobody_is_warned(keras_script: Run) -> None:
+    keras_script(
+        WARNED
+        + """
+with make(0.002) as train, make() as quick:
+    assert not warned(train, train.report_callback(), steps_per_epoch=4)  # some seconds at most are no evidence
+    assert not warned(train, ReportCallback(train, None, None, enough_s=0.3))
+    assert not warned(quick, ReportCallback(quick, 0.5, None, enough_s=0.3), [Slow()], validation_data=train)
 """
     )
 
@@ -114,11 +130,11 @@ def test_the_first_steps_are_not_judged_however_long_they_take(keras_script: Run
         + """
 class LongFirstStep(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
-        time.sleep(0.5 if batch == 0 else 0.0)
+        time.sleep(1.5 if batch == 0 else 0.0)
 
 no_warnings()
 with make(0.003) as train:  # which its first batch takes 0.1 s, and the others have been made by then
-    report = ReportCallback(train, 0.05, None, long_s=0.3)
+    report = ReportCallback(train, 0.05, None, long_s=1.0)
     classifier().fit(train, steps_per_epoch=4, epochs=1, verbose=0, callbacks=[LongFirstStep(), report])
 """
     )

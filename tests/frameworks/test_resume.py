@@ -86,14 +86,14 @@ assert_same_weights(again, model)
 """
 
 
-@pytest.mark.parametrize("fit", [{}, {"steps_per_epoch": 20}], ids=str)
+@pytest.mark.parametrize("fit", [{}, pytest.param({"steps_per_epoch": 20}, marks=pytest.mark.thorough)], ids=str)
 @pytest.mark.time_limit(200)
 def test_training_that_is_interrupted_anywhere_ends_with_the_same_weights(fit: dict[str, Any], keras_script: Run) -> None:
     """Interrupted in the first epoch, in others, right after a save and between two, with other numbers of workers."""
     keras_script(SETUP + f"fit = {fit}" + INTERRUPTED, timeout=180)
 
 
-@pytest.mark.parametrize("steps", [5, 13])
+@pytest.mark.parametrize("steps", [5, pytest.param(13, marks=pytest.mark.thorough)])
 @on_tensorflow
 def test_so_does_training_whose_epochs_are_shorter_or_just_as_long(steps: int, keras_script: Run) -> None:
     keras_script(EAGERLY + f"fit = {{'steps_per_epoch': {steps}}}" + INTERRUPTED)
@@ -114,7 +114,7 @@ assert_same_weights(again, quiet(epochs=2)[0])
 
 def test_the_epoch_that_was_interrupted_has_the_steps_that_were_left(keras_script: Run) -> None:
     keras_script(
-        SETUP
+        EAGERLY
         + """
 assert train(9, every=4)[1] == {0: 9}
 assert train(9, every=4)[1] == {0: 5, 1: 4}  # 8 were saved
@@ -155,49 +155,49 @@ for fit in ({}, {"steps_per_epoch": 6}):
     )
 
 
-def test_a_graceful_stop_in_the_middle_is_gone_on_from(keras_script: Run) -> None:
+@pytest.mark.parametrize("fit", [{}, pytest.param({"steps_per_epoch": 20}, marks=pytest.mark.thorough)], ids=str)
+def test_a_graceful_stop_in_the_middle_is_gone_on_from(fit: dict[str, Any], keras_script: Run) -> None:
     """As a handler of SIGTERM asks for it; Keras then validates and ends the epoch early."""
     keras_script(
         SETUP
+        + f"fit = {fit}"
         + """
 class Stop(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.model.stop_training = batch == 6
 
-for fit in ({}, {"steps_per_epoch": 20}):
-    shutil.rmtree(FOLDER)
-    model = classifier()
-    with make() as loader:
-        model.fit(loader, epochs=3, verbose=0, callbacks=[loader.resume_callback(FOLDER), Stop()], **fit)
-    again, steps = train(**fit)
-    assert steps[0] == fit.get("steps_per_epoch", 13) - 7, steps
-    assert_same_weights(again, quiet(**fit)[0])
+with make() as loader:
+    classifier().fit(loader, epochs=3, verbose=0, callbacks=[loader.resume_callback(FOLDER), Stop()], **fit)
+again, steps = train(**fit)
+assert steps[0] == fit.get("steps_per_epoch", 13) - 7, steps
+assert_same_weights(again, quiet(**fit)[0])
 """
     )
 
 
 @on_each_backend
-def test_a_position_that_was_loaded_by_hand_gives_fit_what_was_left(keras_script: Run) -> None:
+@pytest.mark.parametrize("inputs", [pytest.param(True, id="built", marks=pytest.mark.thorough), pytest.param(False, id="not built")])
+def test_a_position_that_was_loaded_by_hand_gives_fit_what_was_left(inputs: bool, keras_script: Run) -> None:
     """Without the callback, on a model that is built and on one that looks at a batch first; also in evaluate and predict."""
     keras_script(
         SETUP
+        + f"inputs = {inputs}"
         + """
-for inputs in (True, False):
-    with make() as loader, make(workers=0) as other:
-        loader.load_state_dict({**loader.state_dict(), "epoch": 4, "batch": 9})
-        model = classifier(inputs=inputs)
-        model.fit(loader, initial_epoch=4, epochs=6, validation_data=VAL, verbose=0, callbacks=[count := Trained()])
-        assert count.steps == {4: 4, 5: 13}, count.steps
-        other.load_state_dict({**other.state_dict(), "epoch": 4, "batch": 9})
-        by_hand = classifier(inputs=inputs)
-        for _ in range(2):
-            for x, y in other:
-                by_hand.train_on_batch(x, y)
-        assert_same_weights(model, by_hand)
-        loader.load_state_dict({**loader.state_dict(), "batch": 12})
-        warnings.filterwarnings("ignore", "the rows of the predictions", RuntimeWarning)
-        assert len(model.predict(loader, verbose=0)) == 4
-        assert len(model.predict(loader, verbose=0)) == 100
+with make() as loader, make(workers=0) as other:
+    loader.load_state_dict({**loader.state_dict(), "epoch": 4, "batch": 9})
+    model = classifier(inputs=inputs)
+    model.fit(loader, initial_epoch=4, epochs=6, validation_data=VAL, verbose=0, callbacks=[count := Trained()])
+    assert count.steps == {4: 4, 5: 13}, count.steps
+    other.load_state_dict({**other.state_dict(), "epoch": 4, "batch": 9})
+    by_hand = classifier(inputs=inputs)
+    for _ in range(2):
+        for x, y in other:
+            by_hand.train_on_batch(x, y)
+    assert_same_weights(model, by_hand)
+    loader.load_state_dict({**loader.state_dict(), "batch": 12})
+    warnings.filterwarnings("ignore", "the rows of the predictions", RuntimeWarning)
+    assert len(model.predict(loader, verbose=0)) == 4
+    assert len(model.predict(loader, verbose=0)) == 100
 """
     )
 

@@ -65,9 +65,9 @@ def test_leaking_workers_are_replaced_and_the_limit_holds() -> None:
         kept.append(np.ones(MIB, np.uint8))
         return sample
 
-    with Loader(source(900), 10, workers=2, transforms=[leak], memory_limit="200MiB") as loader:
+    with Loader(source(450), 10, workers=2, transforms=[leak], memory_limit="200MiB") as loader:
         with watched(loader) as found:
-            assert_same(take(loader), expected(900, 10))
+            assert_same(take(loader), expected(450, 10))
         assert max(found) <= 200 * MIB * TOLERANCE
         assert max(found) > 60 * MIB
         assert loader.stats().memory.replaced_workers >= 3

@@ -151,7 +151,7 @@ def test_any_number_of_workers_makes_the_same_batches(name: str, npy_folder: Any
     folder.mkdir()
     source, batch_size, settings = CASES[name](npy_folder, folder)
     expected = inline(source, batch_size, EPOCHS, **settings)
-    for workers in (1, 2, 4):
+    for workers in (1, 3):
         with Loader(source, batch_size, **settings, workers=workers) as loader:
             assert len(loader) * EPOCHS == len(expected)
             assert_same(take(loader, EPOCHS), expected)

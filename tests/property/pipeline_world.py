@@ -6,6 +6,7 @@ order. `test_tuner.py` drives it.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -208,7 +209,8 @@ def simulate(load: Load, *, workers: int = 4, most: int = 16, ceiling: Callable[
     return Run(World(load, workers, Random(seed)), ceiling or (lambda _: most), Tuner(cores))
 
 
-def best(load: Load, most: int = 16, seconds: float = 8.0) -> tuple[float, int]:
+@functools.cache
+def best(load: Load, most: int = 16, seconds: float = 4.0) -> tuple[float, int]:
     """Return the highest rate of any fixed number of workers, in batches per second, and the fewest that come to 98 % of it.
 
     Once three more of them brought nothing, others are not tried.
@@ -216,7 +218,7 @@ def best(load: Load, most: int = 16, seconds: float = 8.0) -> tuple[float, int]:
     rates = []
     for workers in range(1, most + 1):
         world = World(load, workers, Random(7))
-        world.run(2.0)
+        world.run(1.0)
         before = world.batches
         world.run(seconds)
         rates.append((world.batches - before) / seconds)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.data.plans.bucket_batches import BucketBatches
+from tests.examples import examples
 from tests.plans import bucket_batches
 
 EDGES = st.lists(st.integers(1, 30), min_size=1, max_size=5, unique=True).map(sorted)
@@ -36,7 +37,7 @@ def ranks(given: dict[str, Any], world: int) -> list[BucketBatches]:
     return [bucket_batches(rank=rank, world=world, **given) for rank in range(world)]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(made=settings_of_plans(), world=st.integers(1, 4), epoch=st.integers(0, 3))
 def test_the_ranks_together_have_each_sample_once_but_for_those_left_out(made: dict[str, Any], world: int, epoch: int) -> None:
     plans = ranks(made, world)
@@ -45,7 +46,7 @@ def test_the_ranks_together_have_each_sample_once_but_for_those_left_out(made: d
     assert world > 1 or made["drop_last"] or plans[0].left_out == 0
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(made=settings_of_plans(), world=st.integers(1, 4), epoch=st.integers(0, 3))
 def test_a_batch_has_the_first_bucket_that_is_long_enough_for_each_of_its_samples(made: dict[str, Any], world: int, epoch: int) -> None:
     for plan in ranks(made, world):
@@ -57,7 +58,7 @@ def test_a_batch_has_the_first_bucket_that_is_long_enough_for_each_of_its_sample
                 assert bucket == 0 or length > made["edges"][bucket - 1]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(made=settings_of_plans(), world=st.integers(1, 4), epoch=st.integers(0, 3))
 def test_all_ranks_see_the_same_bucket_and_equally_many_rows_at_the_same_step(made: dict[str, Any], world: int, epoch: int) -> None:
     plans = ranks(made, world)
@@ -66,7 +67,7 @@ def test_all_ranks_see_the_same_bucket_and_equally_many_rows_at_the_same_step(ma
         assert len({(plan.layout_of(epoch, number), plan.rows_of(epoch, number)) for plan in plans}) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(made=settings_of_plans(), epoch=st.integers(0, 3))
 def test_batches_are_full_but_for_the_last_one_of_each_bucket(made: dict[str, Any], epoch: int) -> None:
     plan = bucket_batches(**made)
@@ -78,7 +79,7 @@ def test_batches_are_full_but_for_the_last_one_of_each_bucket(made: dict[str, An
     assert plan.has_partial or all(plan.rows_of(epoch, number) == plan.batch_size for number in range(plan.batches))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(made=settings_of_plans(), epoch=st.integers(0, 3), data=st.data())
 def test_any_batch_and_any_part_of_it_are_the_same_whenever_they_are_asked_for(made: dict[str, Any], epoch: int, data: st.DataObject) -> None:
     plan, other = bucket_batches(**made), bucket_batches(**made)
@@ -93,7 +94,7 @@ def test_any_batch_and_any_part_of_it_are_the_same_whenever_they_are_asked_for(m
     assert other.indices(epoch, start + first, start + stop).tolist() == whole[number][first:stop]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(made=settings_of_plans(), share=st.integers(1, 3), worlds=st.tuples(st.integers(1, 3), st.integers(1, 3)))
 def test_another_number_of_ranks_gives_the_same_full_global_batches(made: dict[str, Any], share: int, worlds: tuple[int, int]) -> None:
     whole = share * worlds[0] * worlds[1]
@@ -104,7 +105,7 @@ def test_another_number_of_ranks_gives_the_same_full_global_batches(made: dict[s
     assert found[0] == found[1]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(made=settings_of_plans())
 def test_without_shuffle_batches_come_in_the_order_of_their_first_samples(made: dict[str, Any]) -> None:
     plan = bucket_batches(**{**made, "shuffle": False})

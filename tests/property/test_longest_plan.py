@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.data.plans.longest_batches import LongestBatches
 from loader.data.plans.sample_batches import SampleBatches
+from tests.examples import examples
 from tests.plans import longest_batches
 
 
@@ -33,7 +34,7 @@ def ranks(given: dict[str, Any], world: int) -> list[LongestBatches]:
     return [longest_batches(rank=rank, world=world, **given) for rank in range(world)]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(made=settings_of_plans(), world=st.integers(1, 4), epoch=st.integers(0, 3))
 def test_a_batch_is_as_long_as_the_longest_sample_that_any_rank_has_in_it(made: dict[str, Any], world: int, epoch: int) -> None:
     plans, step = ranks(made, world), made["multiple_of"]
@@ -43,7 +44,7 @@ def test_a_batch_is_as_long_as_the_longest_sample_that_any_rank_has_in_it(made: 
         assert {plan.lengths.edges[plan.layout_of(epoch, number)] for plan in plans} == {rounded}
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(made=settings_of_plans(), world=st.integers(1, 4), epoch=st.integers(0, 3))
 def test_its_samples_are_those_of_the_usual_plan(made: dict[str, Any], world: int, epoch: int) -> None:
     for plan in ranks(made, world):
@@ -54,7 +55,7 @@ def test_its_samples_are_those_of_the_usual_plan(made: dict[str, Any], world: in
             assert batch_of(plan, epoch, number) == batch_of(usual, epoch, number)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(made=settings_of_plans(), epochs=st.permutations(range(3)), data=st.data())
 def test_any_length_is_the_same_whenever_it_is_asked_for(made: dict[str, Any], epochs: list[int], data: st.DataObject) -> None:
     plan, other = longest_batches(**made), longest_batches(**made)

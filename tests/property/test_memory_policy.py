@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.supervise.memory.policy import Decision, MemoryPolicy, Replace, Run, allowances
+from tests.examples import examples
 
 MIB = 2**20
 COPIED = 2 * MIB
@@ -56,7 +57,7 @@ class World:
         return sum(isinstance(decision, kind) for _, decision in self.decisions)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(wanted=st.integers(1, 12), young=st.integers(1, 20), room=st.integers(1000, 4000), rate=st.floats(0.004, 0.05))
 def test_leaking_workers_are_replaced_before_the_sum_passes_the_room(wanted: int, young: int, room: int, rate: float) -> None:
     world = World(wanted, room * MIB, young * MIB, rate * room * MIB / wanted)
@@ -66,7 +67,7 @@ def test_leaking_workers_are_replaced_before_the_sum_passes_the_room(wanted: int
     assert world.count_of(Run) == 0  # the leak is slow: nobody has to stop
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(wanted=st.integers(2, 16), share=st.floats(1.0, 2.0))
 def test_workers_that_need_more_than_their_share_become_fewer_and_do_not_swing(wanted: int, share: float) -> None:
     room, most = 1000 * MIB, share * 1000 * MIB / wanted

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -19,6 +19,7 @@ from loader.data.npy.header import parse_header, read_array
 from loader.data.npy.reader import NpyReader
 from loader.data.rows import BadSample
 from loader.errors import NpyError
+from tests.examples import examples
 
 ENDIANNESS = st.sampled_from("<>")
 DTYPES = st.one_of(
@@ -64,7 +65,7 @@ def bits(array: np.ndarray) -> bytes:
     return native.tobytes()
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(array=ARRAYS, version=VERSIONS, fortran=st.booleans())
 def test_every_supported_array_reads_back_identical(path: Path, array: np.ndarray, version: tuple[int, int], fortran: bool) -> None:
     array = np.asarray(array, order="F" if fortran else "C")
@@ -78,7 +79,7 @@ def test_every_supported_array_reads_back_identical(path: Path, array: np.ndarra
     assert bits(rows[0]) == bits(rows[1]) == bits(array)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(400)
 @given(
     array=ARRAYS,
     version=VERSIONS,
@@ -96,14 +97,14 @@ def test_a_changed_header_raises_nothing_but_npy_error(
     assert error is None or error.path == str(path)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(st.one_of(st.binary(max_size=200), st.binary(max_size=200).map(lambda rest: b"\x93NUMPY\x01\x00" + rest)))
 def test_any_bytes_are_a_header_or_an_npy_error(raw: bytes) -> None:
     error = npy_error_of(parse_header, raw, "a.npy")
     assert error is None or error.path == "a.npy"
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(
     st.lists(st.sampled_from(["{", "}", "'descr'", "'shape'", "'fortran_order'", ":", ",", "(", ")", "3", "L", "'<f4'", "True", " "]), max_size=24)
 )
@@ -113,7 +114,7 @@ def test_any_words_of_a_header_in_any_order_are_a_header_or_an_npy_error(words: 
     assert error is None or "header" in error.problem
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     order=st.lists(st.integers(0, 4), min_size=1, max_size=12),
     bad=st.sampled_from([None, "short", "long", "other"]),

@@ -12,11 +12,12 @@ import tracemalloc
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.data import order as order_module
 from loader.data.order import Order
+from tests.examples import examples
 
 Permutations = npt.NDArray[np.int64]
 
@@ -56,13 +57,13 @@ def test_the_network_permutes_any_small_number_of_samples() -> None:
         assert np.array_equal(np.sort(epoch_of(samples, seed=samples)), np.arange(samples))
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(samples=st.integers(1, 30_000), seed=st.integers(0, 2**64 - 1), epoch=st.integers(0, 2**40))
 def test_each_sample_comes_once_for_any_number_seed_and_epoch(samples: int, seed: int, epoch: int) -> None:
     assert np.array_equal(np.sort(epoch_of(samples, seed, epoch)), np.arange(samples))
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(samples=st.sampled_from([2, 100, 1_023, 1_024, 5_000]), block=st.integers(1, 700), data=st.data())
 def test_any_block_in_any_order_gives_the_same(samples: int, block: int, data: st.DataObject) -> None:
     starts = data.draw(st.lists(st.integers(0, samples - 1), min_size=1, max_size=8), label="starts")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from loader.data.plans.epoch_plan import EpochPlan
+from tests.examples import examples
 from tests.plans import file_batches, sample_batches
 
 sizes = {"samples": st.integers(0, 300), "batch_size": st.integers(1, 20), "world": st.integers(1, 6), "drop_last": st.booleans()}
@@ -22,7 +23,7 @@ def batch_of(plan: EpochPlan, number: int) -> list[int]:
     return plan.positions(start, start + plan.rows_of(0, number)).tolist()
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(**sizes)
 def test_the_ranks_together_have_each_sample_once_but_for_those_left_out(samples: int, batch_size: int, world: int, drop_last: bool) -> None:
     plans = ranks(samples, batch_size, drop_last, world)
@@ -30,7 +31,7 @@ def test_the_ranks_together_have_each_sample_once_but_for_those_left_out(samples
     assert sorted(positions.tolist()) == list(range(samples - plans[0].left_out))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(**sizes)
 def test_all_ranks_see_equally_many_batches_of_equally_many_rows(samples: int, batch_size: int, world: int, drop_last: bool) -> None:
     plans = ranks(samples, batch_size, drop_last, world)
@@ -42,7 +43,7 @@ def test_all_ranks_see_equally_many_batches_of_equally_many_rows(samples: int, b
     assert all(0 < count <= batch_size for count in rows)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(**sizes)
 def test_a_global_batch_is_a_run_of_positions_in_the_order_of_the_ranks(samples: int, batch_size: int, world: int, drop_last: bool) -> None:
     plans = ranks(samples, batch_size, drop_last, world)
@@ -53,7 +54,7 @@ def test_a_global_batch_is_a_run_of_positions_in_the_order_of_the_ranks(samples:
         assert len(positions) == plans[0].rows_of(0, batch) * world
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(samples=st.integers(1, 300), share=st.integers(1, 6), worlds=st.tuples(st.integers(1, 6), st.integers(1, 6)))
 def test_another_number_of_ranks_gives_the_same_global_batches(samples: int, share: int, worlds: tuple[int, int]) -> None:
     one, other = worlds
@@ -64,7 +65,7 @@ def test_another_number_of_ranks_gives_the_same_global_batches(samples: int, sha
         assert of_one == of_other
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(**sizes, start=st.integers(0, 100), count=st.integers(0, 100))
 def test_any_part_of_the_positions_is_a_part_of_all(samples: int, batch_size: int, world: int, drop_last: bool, start: int, count: int) -> None:
     plan = ranks(samples, batch_size, drop_last, world)[-1]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from loader import Loader, NpyArrays
 from tests.batches import Batch
+from tests.examples import examples
 
 ROWS, EPOCHS = 23, 40
 
@@ -97,4 +97,4 @@ class Resuming(RuleBasedStateMachine):
 
 
 TestResuming = Resuming.TestCase
-TestResuming.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestResuming.settings = examples(60, stateful_step_count=20)

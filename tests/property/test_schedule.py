@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -19,6 +19,7 @@ from loader.supervise.schedule import sizing
 from loader.supervise.schedule.assignments import SendTicket
 from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.schedule.suspects import DiedAt
+from tests.examples import examples
 from tests.plans import bucket_batches, file_batches, sample_batches
 from tests.property.schedule_world import World, happen
 
@@ -168,16 +169,15 @@ class SupervisorProcess(RuleBasedStateMachine):
 
 
 TestLife = SupervisorProcess.TestCase
-TestLife.settings = settings(
-    max_examples=200,
+TestLife.settings = examples(
+    200,
     stateful_step_count=50,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [*range(5), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(5, 20))])
 def test_promises_hold_and_nothing_gets_stuck_in_a_long_and_eventful_life(seed: int) -> None:
     random = Random(seed)
     for _ in range(5):
@@ -199,7 +199,7 @@ def test_promises_hold_and_nothing_gets_stuck_in_a_long_and_eventful_life(seed: 
         world.go_on(deliveries=10)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(world=worlds, epochs=st.integers(1, 4))
 def test_each_batch_of_each_epoch_comes_once_and_in_order(world: World, epochs: int) -> None:
     plan = world.plan
@@ -208,7 +208,6 @@ def test_each_batch_of_each_epoch_comes_once_and_in_order(world: World, epochs: 
     assert got[: len(expected)] == expected
 
 
-@settings(deadline=None)
 @given(world=worlds_that_go_on, count=st.integers(1, 40))
 def test_a_schedule_that_follows_another_goes_on_with_the_batch_that_it_is_given(world: World, count: int) -> None:
     plan = world.plan
@@ -217,7 +216,7 @@ def test_a_schedule_that_follows_another_goes_on_with_the_batch_that_it_is_given
     assert got[:count] == list(range(first, first + count))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(world=worlds, data=st.data(), known=st.booleans(), timed_out=st.booleans())
 def test_a_sample_that_always_kills_its_worker_is_accused_after_three_deaths_alone(
     world: World, data: st.DataObject, known: bool, timed_out: bool
@@ -247,7 +246,7 @@ def test_a_sample_that_always_kills_its_worker_is_accused_after_three_deaths_alo
     assert failed.first + failed.batches == killer // world.plan.batch_size
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(world=worlds, data=st.data(), deadly=st.integers(1, 17), published=st.booleans())
 def test_where_samples_are_substituted_each_one_that_kills_is_found_in_turn(world: World, data: st.DataObject, deadly: int, published: bool) -> None:
     """The row's own sample kills, and so do those that are tried in its place before attempt `deadly`; 17 is beyond the last one."""
@@ -273,7 +272,7 @@ def test_where_samples_are_substituted_each_one_that_kills_is_found_in_turn(worl
     assert any(ready.failed for ready in got) == (deadly == 17)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(world=worlds, seed=st.integers(0, 2**32))
 def test_an_innocent_sample_is_never_accused_however_its_workers_die(world: World, seed: int) -> None:
     random = Random(seed)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loader import Loader, MapSource
 from loader import transforms as T
 from loader.data.rng import SampleGenerator
+from tests.examples import examples
 
 SIZES = st.lists(st.tuples(st.integers(6, 20), st.integers(6, 20)), min_size=1, max_size=9)
 ANY_SIZE = st.sampled_from([T.Noise(1.0), T.Rescale(2.0), T.Flip("horizontal"), T.Gain(3)])
@@ -28,7 +29,7 @@ ONE_SIZE = st.sampled_from(
 CHAINS = st.tuples(st.lists(ANY_SIZE, max_size=2), ONE_SIZE, st.lists(ANY_SIZE, max_size=2))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(SIZES, CHAINS, st.sampled_from([(), (1,), (3,)]), st.integers(1, 5), st.booleans())
 def test_any_samples_become_what_the_transforms_make_of_each(
     sizes: list[tuple[int, int]], chain: tuple[list[Any], Any, list[Any]], channels: tuple[int, ...], batch_size: int, shuffle: bool

@@ -6,11 +6,12 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from loader import MapSource
 from loader.errors import ConfigError
+from tests.examples import examples
 
 NAMES = st.text(min_size=1, max_size=6)
 SHARES = st.floats(0.05, 0.45)
@@ -27,7 +28,7 @@ def sides_of(names: list[str], validation: float, test: float, **options: Any) -
     return [side.ids() or [] for side in sides]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(NAMES, min_size=10, max_size=60, unique=True), SHARES, SHARES, SEEDS, st.booleans())
 def test_every_sample_is_on_one_side(names: list[str], validation: float, test: float, seed: int, stratify: bool) -> None:
     labels = np.arange(len(names)) % 2 if stratify else None
@@ -35,7 +36,7 @@ def test_every_sample_is_on_one_side(names: list[str], validation: float, test: 
     assert Counter(name for side in sides for name in side) == Counter(names)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(NAMES, min_size=20, max_size=60, unique=True), st.integers(10, 59), SHARES, SHARES, SEEDS)
 def test_nobody_changes_sides_when_others_come(names: list[str], old: int, validation: float, test: float, seed: int) -> None:
     before = sides_of(names[:old], validation, test, seed=seed)
@@ -43,7 +44,7 @@ def test_nobody_changes_sides_when_others_come(names: list[str], old: int, valid
     assert all(set(few) <= set(many) for few, many in zip(before, after, strict=True))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(st.tuples(NAMES, st.integers(0, 15)), min_size=10, max_size=60, unique_by=lambda item: item[0]), SHARES, SHARES, SEEDS)
 def test_no_group_is_torn(items: list[tuple[str, int]], validation: float, test: float, seed: int) -> None:
     group_of = dict(items)
@@ -51,7 +52,7 @@ def test_no_group_is_torn(items: list[tuple[str, int]], validation: float, test:
     assert sum(len({group_of[name] for name in side}) for side in sides) == len(set(group_of.values()))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(st.integers(0, 3), min_size=20, max_size=80), SHARES, SHARES, SEEDS)
 def test_each_class_has_its_share(labels: list[int], validation: float, test: float, seed: int) -> None:
     names = [f"n{number}" for number in range(len(labels))]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.property.pipeline_world import Load, Run, best, simulate
 
 # What it is, the load, the workers to begin with.
@@ -41,9 +42,7 @@ OTHERS = """
 """
 
 # A simulation takes half a second: a failing load is reported as it was found, not made smaller.
-some_loads = settings(
-    max_examples=5, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.too_slow]
-)
+some_loads = examples(5, derandomize=True, phases=[Phase.explicit, Phase.generate])
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.data.order import Order
 from loader.data.plans.sample_batches import SampleBatches
+from tests.examples import examples
 
 Permutations = npt.NDArray[np.int64]
 
@@ -18,7 +19,7 @@ def epoch_of(samples: int, window: int, seed: int = 0, epoch: int = 0) -> Permut
     return Order(samples, seed, True, window).indices(epoch, np.arange(samples))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(samples=st.integers(1, 20_000), window=st.integers(2, 30_000), seed=st.integers(0, 2**64 - 1), epoch=st.integers(0, 2**40))
 def test_each_sample_comes_once_for_any_number_and_window(samples: int, window: int, seed: int, epoch: int) -> None:
     if samples // window > 200:
@@ -26,7 +27,7 @@ def test_each_sample_comes_once_for_any_number_and_window(samples: int, window: 
     assert np.array_equal(np.sort(epoch_of(samples, window, seed, epoch)), np.arange(samples))
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(samples=st.sampled_from([2, 100, 1_023, 5_000]), window=st.sampled_from([2, 33, 64, 1_024, 9_999]), data=st.data())
 def test_any_piece_in_any_order_gives_the_same(samples: int, window: int, data: st.DataObject) -> None:
     whole = {epoch: epoch_of(samples, window, 5, epoch) for epoch in range(3)}
@@ -41,7 +42,7 @@ def test_any_piece_in_any_order_gives_the_same(samples: int, window: int, data: 
     assert np.array_equal(order.indices(2, scattered), whole[2][scattered])
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(samples=st.integers(50, 3_000), window=st.integers(2, 3_000), batch=st.integers(1, 9), world=st.integers(1, 4))
 def test_shards_have_no_sample_in_common_and_leave_none_out(samples: int, window: int, batch: int, world: int) -> None:
     plans = [SampleBatches(Order(samples, 1, True, window), batch, False, rank, world) for rank in range(world)]

@@ -21,8 +21,9 @@ _MISSING = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="R
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = str(Path(__file__).parent) + os.sep
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if str(item.path).startswith(here):
             item.add_marker(pytest.mark.ray)
             item.add_marker(_MISSING)
             item.add_marker(pytest.mark.time_limit(240))

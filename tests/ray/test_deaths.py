@@ -36,6 +36,7 @@ def test_what_a_killed_actor_held_is_made_again_and_another_one_takes_its_place(
         compare_until(loader, lambda: before[1] not in remote_pids(loader) and len(remote_pids(loader)) == 3, rest)
 
 
+@pytest.mark.thorough
 def test_a_killed_gateway_is_replaced_and_its_actors_with_it(ray_address: str) -> None:
     with remotely(numbers(), 20, ray_address, transforms=[slowly], shuffle=True) as loader:
         rest = compare_until(loader, lambda: len(remote_pids(loader)) == 3 and made_remotely(loader) > 100)
@@ -45,6 +46,7 @@ def test_a_killed_gateway_is_replaced_and_its_actors_with_it(ray_address: str) -
         wait_for(lambda: all(map(is_gone, before)), "the first actors have ended")
 
 
+@pytest.mark.thorough
 def test_a_gateway_that_hangs_is_ended_and_what_its_workers_held_is_made_again(ray_address: str) -> None:
     with remotely(numbers(), 20, ray_address, transforms=[slowly], shuffle=True, sample_timeout_s=4.0) as loader:
         rest = compare_until(loader, lambda: len(remote_pids(loader)) == 3 and made_remotely(loader) > 100)
@@ -54,6 +56,7 @@ def test_a_gateway_that_hangs_is_ended_and_what_its_workers_held_is_made_again(r
         wait_for(lambda: all(map(is_gone, [gateway.pid, *before])), "gateway and actors have ended")
 
 
+@pytest.mark.thorough
 def test_the_supervisor_that_replaces_a_killed_one_has_remote_workers_too(ray_address: str) -> None:
     with remotely(numbers(), 20, ray_address, transforms=[slowly], shuffle=True) as loader:
         rest = compare_until(loader, lambda: len(remote_pids(loader)) == 3 and made_remotely(loader) > 100)
@@ -76,6 +79,7 @@ def test_a_sample_that_kills_every_worker_is_named(ray_address: str) -> None:
         list(loader.batches())
 
 
+@pytest.mark.thorough
 def test_a_sample_that_hangs_everywhere_is_named(ray_address: str) -> None:
     def endless(sample: Any, rng: np.random.Generator) -> Any:
         if sample[0][0] == 700 * 3:

@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import ROOT
 
 
+@pytest.mark.thorough
 @pytest.mark.time_limit(200)
 def test_a_cluster_makes_most_of_the_samples(ray_address: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": ray_address}

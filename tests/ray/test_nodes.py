@@ -54,6 +54,7 @@ with Loader(NpyArrays(np.zeros((100, 3))), 20, workers=1, transforms=[speak], re
 """
 
 
+@pytest.mark.thorough
 def test_what_actors_print_and_nothing_else_is_printed_by_the_trainer(ray_address: str, tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(SPEAKING)

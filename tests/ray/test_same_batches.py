@@ -70,13 +70,17 @@ def others_in_the_place_of_bad_samples(npy_folder: Any, folder: Path) -> Case:
     return NpyFiles(npy_folder(150)), 7, {"shuffle": True, "transforms": [refuse], "on_error": "substitute"}
 
 
-@pytest.mark.parametrize("name", CASES)
+QUICK = ("files_shuffled_with_random_transforms", "others_in_the_place_of_bad_samples")
+
+
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.thorough) for name in CASES])
 def test_remote_workers_make_the_same_batches(name: str, npy_folder: Any, tmp_path: Path, ray_address: str) -> None:
     source, size, settings = CASES[name](npy_folder, tmp_path)
     with remotely(source, size, ray_address, **settings) as loader:
         compare_until(loader, lambda: made_remotely(loader) >= 60, least=len(loader))
 
 
+@pytest.mark.thorough
 def test_remote_workers_can_be_seen_in_stats(ray_address: str) -> None:
     with remotely(NpyArrays(np.arange(3000.0).reshape(1000, 3)), 10, ray_address, remote=2) as loader:
         compare_until(loader, lambda: len(loader.stats().workers) == 3)

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from loader import Loader, NpyArrays
 from tests.batches import assert_same, inline, take
@@ -26,6 +27,7 @@ def make_loader():
 """
 
 
+@pytest.mark.thorough
 def test_scripts_that_attach_read_batches_that_actors_have_made(ray_address: str, tmp_path: Path) -> None:
     (tmp_path / "data.py").write_text(SCRIPT)
     name = f"served-by-ray-{os.getpid()}"

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.data.layout import ALIGNMENT, SlotLayout, align, aligned_copy, aligned_empty
 from loader.data.spec import Array, Leaf, SampleSpec
+from tests.examples import examples
 
 VECTOR = Leaf(0, None, (3,), np.dtype("float32"))
 LABEL = Leaf(1, None, (), np.dtype("int32"))
@@ -34,7 +35,7 @@ def slot_of(layout: SlotLayout) -> Array:
     return memory[start : start + layout.nbytes]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(layout=layouts())
 def test_each_leaf_of_each_batch_is_aligned_writable_and_in_c_order(layout: SlotLayout) -> None:
     slot = slot_of(layout)
@@ -48,7 +49,7 @@ def test_each_leaf_of_each_batch_is_aligned_writable_and_in_c_order(layout: Slot
             assert (array.shape, array.dtype) == ((layout.batch_size, *leaf.shape), leaf.dtype)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(layout=layouts())
 def test_no_two_arrays_share_a_byte(layout: SlotLayout) -> None:
     slot = slot_of(layout)
@@ -60,7 +61,7 @@ def test_no_two_arrays_share_a_byte(layout: SlotLayout) -> None:
     assert int(slot.sum()) == layout.spec.nbytes * layout.batch_size * layout.capacity
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(layout=layouts(), data=st.data())
 def test_runs_are_the_rows_of_the_batches_in_order(layout: SlotLayout, data: st.DataObject) -> None:
     slot, size = slot_of(layout), layout.batch_size
@@ -102,7 +103,7 @@ def test_only_the_last_batch_may_be_partial_and_it_lies_at_the_beginning_of_a_fu
     assert [array.ctypes.data for array in partial[2]] == [array.ctypes.data for array in full[2]]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(layout=layouts(), count=st.integers(1, 5))
 def test_the_first_batches_are_where_they_are_among_all(layout: SlotLayout, count: int) -> None:
     slot, count = slot_of(layout), min(count, layout.capacity)
@@ -137,7 +138,7 @@ def test_small_leaves_are_those_whose_batch_is_small() -> None:
     assert layout.small_leaves(120) == {0, 1}
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(shape=st.lists(st.integers(0, 5), max_size=3), dtype=st.sampled_from(DTYPES))
 def test_empty_arrays_and_copies_are_aligned(shape: list[int], dtype: str) -> None:
     empty = aligned_empty(tuple(shape), np.dtype(dtype))

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.data.rng import SampleGenerator, order_generator
+from tests.examples import examples
 
 WORDS = st.integers(0, 2**64 - 1)
 STREAMS = st.tuples(WORDS, WORDS, st.integers(0, 2**64 - 2))
@@ -29,13 +30,13 @@ def draws(rng: np.random.Generator) -> list[object]:
     ]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(seed=WORDS, stream=STREAMS)
 def test_a_stream_is_that_of_its_key_and_counter(seed: int, stream: tuple[int, int, int]) -> None:
     assert draws(SampleGenerator(seed).at(*stream)) == draws(fresh(seed, *stream))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(seed=WORDS, stream=STREAMS, before=st.lists(st.tuples(STREAMS, st.integers(0, 9)), max_size=5))
 def test_a_stream_does_not_depend_on_what_was_drawn_before(
     seed: int, stream: tuple[int, int, int], before: list[tuple[tuple[int, int, int], int]]

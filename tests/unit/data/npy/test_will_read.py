@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loader import NpyArrays, NpyFiles, Zip
@@ -16,6 +16,7 @@ from loader.data.npy import file_io
 from loader.data.npy.file_io import will_read
 from loader.data.sources.arrays import array_column
 from loader.data.sources.arrays.stored_array import StoredArray
+from tests.examples import examples
 
 ROW = 65_536
 
@@ -139,7 +140,7 @@ VIEWS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(rows=st.lists(st.integers(0, 17), min_size=1, max_size=12))
 def test_all_bytes_of_the_rows_are_asked_for_and_little_else(view: str, rows: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "views.npy"

@@ -8,7 +8,7 @@ from unittest import mock
 import cloudpickle
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.data.pipeline import pipeline as pipeline_module
@@ -18,6 +18,7 @@ from loader.data.rng import SampleGenerator
 from loader.data.sources.source import Source
 from loader.data.spec import Array, Sample, SampleSpec
 from loader.data.transforms import Cast, Flip, Normalize, OneHot, Rescale
+from tests.examples import examples
 from tests.unit.data.pictures import EPOCH, SEED, Pictures, add_noise, compiled, filled
 
 
@@ -74,7 +75,7 @@ def one_by_one(source: Source, transforms: Sequence[Transform], indices: Sequenc
 # Same bits, however it is done.
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     transforms=CHAINS,
     indices=st.lists(st.integers(0, 11), min_size=1, max_size=12),

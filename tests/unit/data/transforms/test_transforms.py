@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.data import transforms as T
@@ -37,6 +37,7 @@ from loader.data.transforms import (
     RowError,
 )
 from loader.errors import ConfigError
+from tests.examples import examples
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (9, 4, 6, 3)).astype(np.uint8)
@@ -244,7 +245,7 @@ def test_arithmetic_in_anything_but_floats_is_refused(make: Callable[[], LeafTra
         make()
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     classes=st.integers(1, 20), dtype=st.sampled_from(["float32", "uint8", "bool"]), shape=st.sampled_from([(), (3,), (1,), (2, 2)]), data=st.data()
 )

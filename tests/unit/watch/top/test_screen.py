@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text
 
@@ -13,6 +13,7 @@ from loader.watch.top.drawing import FINE, PLAIN, count, span
 from loader.watch.top.screen import screen
 from loader.watch.top.tables import Block, arranged
 from loader.watch.top.watched import View
+from tests.examples import examples
 from tests.unit.watch.statuses import REMOTE
 from tests.unit.watch.statuses import status as answered
 
@@ -176,7 +177,7 @@ def test_without_colour_the_text_is_the_same() -> None:
 words = st.text(st.characters(exclude_categories=()), max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     width=st.integers(0, 220),
     height=st.integers(0, 80),
@@ -202,7 +203,7 @@ def test_it_fits_any_terminal(
     assert "".join(line.plain for line in lines).isprintable()
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     blocks=st.lists(st.tuples(st.integers(0, 9), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=3)), max_size=6),
     height=st.integers(0, 30),

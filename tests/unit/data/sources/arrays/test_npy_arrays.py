@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -20,6 +20,7 @@ from loader.data.sources.arrays.npy_arrays import NpyArrays
 from loader.data.sources.arrays.stored_array import StoredArray
 from loader.data.sources.source import Source
 from loader.errors import ConfigError, DataNotFoundError, LabelError, NpyError
+from tests.examples import examples
 
 X = np.arange(60, dtype=np.float32).reshape(10, 3, 2)
 
@@ -70,7 +71,7 @@ def test_files_are_joined_in_the_order_of_the_list_or_of_their_names(tmp_path: P
     assert (listed.name_of(3), listed.name_of(9)) == (f"{tmp_path}/d.npy, row 0", f"{tmp_path}/a.npy, row 5")
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     cuts=st.lists(st.integers(0, 40), max_size=5).map(sorted),
     indices=st.lists(st.integers(0, 39), max_size=60),

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.data.sources.files.path_index import PathIndex
 from loader.errors import ConfigError
+from tests.examples import examples
 
 NAMES = st.text(st.characters(blacklist_characters="/\0", blacklist_categories=("Cs",)), min_size=1, max_size=12).filter(
     lambda name: name not in (".", "..")
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(st.lists(NAMES, min_size=1, max_size=4).map("/".join), min_size=1, max_size=20))
 def test_paths_come_out_as_they_went_in(names: list[str]) -> None:
     index = PathIndex(names, "/data/set")
