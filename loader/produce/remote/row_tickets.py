@@ -66,6 +66,7 @@ class RowTickets:
         self._hands = hands
         self._context = context
         self._counts = counts
+        self._row_bytes = [sum(leaf.nbytes for leaf in layout.spec.leaves) for layout in context.arena.layout.layouts]
 
     def leave(self, number: int) -> None:
         """The actor of a worker is gone, or let go; nothing is written any more of what that worker owned."""
@@ -182,9 +183,6 @@ class RowTickets:
         count = self._counts.of(doer.node)
         count.samples += outcome.good_rows
         count.tickets += 1
-        count.took_ns += time.monotonic_ns() - held.sent_ns
+        count.took_ns += time.monotonic_ns() - held.sent_ns if held.sent_ns else outcome.busy_ns  # an actor was at it when it was issued again
         count.made_ns += outcome.busy_ns
-        count.bytes += outcome.good_rows * self._row_bytes(held.ticket)
-
-    def _row_bytes(self, ticket: Ticket) -> int:
-        return sum(leaf.nbytes for leaf in self._context.arena.layout.layouts[ticket.layout].spec.leaves)
+        count.bytes += outcome.good_rows * self._row_bytes[held.ticket.layout]

@@ -2,39 +2,133 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
+import pytest
 
 from loader.ipc.board import Cells
 from loader.ipc.channels import wait_readable
 from loader.ipc.records import Ticket, TicketKind
+from loader.produce.remote.actors.actor_work import Outcome
 from loader.produce.remote.hand import Hand, Held
+from loader.produce.remote.links.connections import Connected
+from loader.produce.remote.links.link import HEADER
 from loader.produce.remote.node_counts import NodeCounts
-from loader.produce.remote.row_tickets import RowTickets
+from loader.produce.remote.row_tickets import Brought, Event, RowTickets
 
 
-def test_an_actor_that_has_rested_for_long_is_not_late_with_the_copy_that_it_gets() -> None:
-    hands = {number: Hand(number, Cells.private()) for number in (0, 1)}
-    context: Any = SimpleNamespace(substitute=False, pipeline=SimpleNamespace(source=SimpleNamespace(rows_at_once=0)))
-    tickets = RowTickets(hands, context, NodeCounts(Cells.private()), "127.0.0.1")
-    actors = {}
-    for number in hands:
-        actors[number] = socket.create_connection(tickets.connections.address)
-        actors[number].sendall(tickets.connections.expect(number))
-        while not list(tickets.events()):
-            assert wait_readable([tickets.connections.fileno()], 10)
+class Actors:
+    """Actors that are sockets, and the tickets that are out to them; rows of four bytes go to `rows`."""
+
+    def __init__(self, *workers: int) -> None:
+        self.hands = {number: Hand(number, Cells.private()) for number in workers}
+        self.rows = np.zeros((10, 4), np.uint8)
+        layout = SimpleNamespace(
+            runs=lambda slot, row, rows: [(rows, [self.rows[row : row + rows]])], spec=SimpleNamespace(leaves=[SimpleNamespace(nbytes=4)])
+        )
+        arena = SimpleNamespace(layout=SimpleNamespace(layouts=[layout]), slot=lambda place: None)
+        source = SimpleNamespace(rows_at_once=0)
+        context: Any = SimpleNamespace(substitute=False, pipeline=SimpleNamespace(source=source), arena=arena)
+        self.counts = NodeCounts(Cells.private())
+        self.tickets = RowTickets(self.hands, context, self.counts, "127.0.0.1")
+        self.ends: dict[int, socket.socket] = {}
+        for number in workers:
+            self.ends[number] = socket.create_connection(self.tickets.connections.address)
+            self.ends[number].sendall(self.tickets.connections.expect(number))
+            self.wait_for(lambda event, number=number: event == Connected(number))  # type: ignore[misc]
+
+    def wait_for(self, wanted: Callable[[Event], bool]) -> None:
+        found: list[Event] = []
+        while not any(map(wanted, found)):
+            assert wait_readable([self.tickets.connections.fileno()], 10)
+            found += self.tickets.events()
+
+    def give(self, worker: int, ticket: Ticket) -> None:
+        self.hands[worker].held[ticket.number] = Held(ticket)
+        self.tickets.give(self.hands[worker], ticket, time.monotonic())
+        list(self.tickets.events())
+
+    def answer(self, worker: int, ticket: Ticket, value: int) -> None:
+        text = json.dumps(Outcome(1_000_000, 0, ticket.rows, (), (), ())).encode()
+        self.ends[worker].sendall(HEADER.pack(ticket.number, ticket.rows, len(text), 4 * ticket.rows) + text + bytes([value]) * 4 * ticket.rows)
+
+    def close(self) -> None:
+        for end in self.ends.values():
+            end.close()
+        self.tickets.connections.close()
+
+
+@pytest.fixture
+def actors() -> Iterator[Actors]:
+    made = Actors(0, 1)
+    yield made
+    made.close()
+
+
+def ticket(number: int) -> Ticket:
+    return Ticket(number, TicketKind.ROWS, 0, 0, 0, 10)
+
+
+def test_an_actor_that_has_rested_for_long_is_not_late_with_the_copy_that_it_gets(actors: Actors) -> None:
+    hands, tickets = actors.hands, actors.tickets
     hands[1].moved -= 1000
-    ticket = Ticket(5, TicketKind.ROWS, 0, 0, 0, 10)
-    hands[0].held[5] = Held(ticket)
-    tickets.give(hands[0], ticket, time.monotonic())
-    actors[0].close()
+    actors.give(0, ticket(5))
+    actors.ends[0].close()
     deadline = time.monotonic() + 10
     while not tickets.is_busy(1) and time.monotonic() < deadline:
         wait_readable([tickets.connections.fileno()], tickets.wait_s(time.monotonic()))
         list(tickets.events())
-    assert tickets.at(1) == (hands[0], ticket)
+    assert tickets.at(1) == (hands[0], ticket(5))
     assert time.monotonic() - hands[1].moved < 500
-    actors[1].close()
-    tickets.connections.close()
+
+
+def test_reports_come_as_the_rows_do_and_not_in_the_order_of_the_tickets(actors: Actors) -> None:
+    for number in (5, 6):
+        actors.give(0, ticket(number))
+    actors.tickets._hedging._copy(1, actors.tickets._hedging._due[6], None, time.monotonic())  # as if it were late
+    list(actors.tickets.events())
+    actors.answer(1, ticket(6), 7)
+    actors.wait_for(lambda event: event == Brought(0))
+    assert [report.ticket for report in actors.hands[0].take_reports()] == [6]
+    assert (actors.rows == 7).all()
+    actors.answer(0, ticket(5), 8)
+    actors.wait_for(lambda event: event == Brought(0))
+    assert [report.ticket for report in actors.hands[0].take_reports()] == [5]
+
+
+def test_what_an_actor_is_at_when_it_is_issued_again_is_taken_from_it(actors: Actors) -> None:
+    actors.give(1, ticket(5))
+    actors.tickets.disown(1)
+    actors.hands[1].held.clear()
+    actors.give(0, ticket(5))
+    assert not actors.tickets.is_busy(0)
+    actors.answer(1, ticket(5), 9)
+    actors.wait_for(lambda event: event == Brought(0))
+    assert (actors.rows == 9).all()
+    assert actors.counts.of("").took_ns == 1_000_000
+
+
+def test_rows_that_were_dropped_are_asked_for_again(actors: Actors) -> None:
+    actors.give(1, ticket(5))
+    text = json.dumps(Outcome(1_000_000, 0, 10, (), (), ())).encode()
+    begun = HEADER.pack(5, 10, len(text), 40) + text
+    actors.ends[1].sendall(begun + bytes([9]) * 20)
+    deadline = time.monotonic() + 10
+    while not actors.rows[:5].all() and time.monotonic() < deadline:
+        wait_readable([actors.tickets.connections.fileno()], 0.1)
+        list(actors.tickets.events())
+    actors.tickets.disown(1)  # the rest of them is dropped
+    actors.hands[1].held.clear()
+    actors.give(0, ticket(5))
+    actors.ends[1].sendall(bytes([9]) * 20)
+    while not (actors.tickets.is_busy(0) or actors.hands[0].held[5].sent_ns) and time.monotonic() < deadline:
+        wait_readable([actors.tickets.connections.fileno()], 0.02)
+        list(actors.tickets.events())
+    assert actors.hands[0].held[5].report is None
+    assert actors.hands[0].held[5].sent_ns

@@ -20,9 +20,9 @@ SIZE, SAMPLES = 4, 42
 class World:
     """Workers and a trainer. Each row of a slot is `written` or `changed`, or `torn` by a worker that died while it changed it."""
 
-    def __init__(self, seed: int, capacity: int) -> None:
+    def __init__(self, seed: int, capacity: int, local: int | None) -> None:
         self.random = Random(seed)
-        self.schedule = Schedule(sample_batches(SAMPLES, SIZE), 3, capacity, None, row_ns=1e6, cores=2, batch_work=True)
+        self.schedule = Schedule(sample_batches(SAMPLES, SIZE), 3, capacity, None, row_ns=1e6, cores=2, batch_work=True, local=local)
         self.held: dict[int, deque[Ticket]] = {}
         self.rows: dict[tuple[int, int, int], dict[int, str]] = {}  # by slot, epoch and the slot's first row in it
         self.handed: list[Ready] = []
@@ -96,10 +96,10 @@ class World:
             self.schedule.released(Released(ready.slot, ready.delivery))
 
 
-@pytest.mark.parametrize("capacity", [1, 3])
-def test_each_batch_is_handed_over_when_it_has_been_changed_once_since_its_rows_were_written(capacity: int) -> None:
+@pytest.mark.parametrize(("capacity", "local"), [(1, None), (3, None), (1, 2), (3, 30), (1, 0)])
+def test_each_batch_is_handed_over_when_it_has_been_changed_once_since_its_rows_were_written(capacity: int, local: int | None) -> None:
     for seed in range(60):
-        world = World(seed, capacity)
+        world = World(seed, capacity, local)
         for _ in range(400):
             world.step()
         assert world.delivered > 15
