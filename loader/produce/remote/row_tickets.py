@@ -123,12 +123,12 @@ class RowTickets:
                     yield command
 
     def _send(self, worker: int, ticket: Ticket, now: float) -> None:
-        owner = self._hedging.owner(ticket.number)
-        if owner is None or (hand := self._hands.get(worker)) is None:  # it has ended for what came just now
+        if (hand := self._hands.get(worker)) is None:  # it has ended for what came just now
             return
-        held = self._hands[owner].held[ticket.number]
-        held.sent_ns = held.sent_ns or time.monotonic_ns()
-        self._hands[owner].show()
+        if (owner := self._hedging.owner(ticket.number)) is not None:  # else it is sent for when it is issued again: the actor counts as at it
+            held = self._hands[owner].held[ticket.number]
+            held.sent_ns = held.sent_ns or time.monotonic_ns()
+            self._hands[owner].show()
         if self._hedging.begins(worker, ticket):
             hand.moved = now  # it had nothing to do before
         killers = self._context.known_killers.after(hand.killers) if self._context.substitute else []

@@ -14,7 +14,7 @@ import pytest
 
 from loader.ipc.board import Cells
 from loader.ipc.channels import wait_readable
-from loader.ipc.records import Ticket, TicketKind
+from loader.ipc.records import TICKET_BYTES, Ticket, TicketKind, unpack_tickets
 from loader.produce.remote.actors.actor_work import Outcome
 from loader.produce.remote.hand import Hand, Held
 from loader.produce.remote.links.connections import Connected
@@ -112,6 +112,18 @@ def test_what_an_actor_is_at_when_it_is_issued_again_is_taken_from_it(actors: Ac
     actors.wait_for(lambda event: event == Brought(0))
     assert (actors.rows == 9).all()
     assert actors.counts.of("").took_ns == 1_000_000
+
+
+def test_an_actor_gets_what_it_was_to_be_given_also_if_the_owner_is_lost_meanwhile(actors: Actors) -> None:
+    """Else it would seem to be at it for good, and nobody would be given the ticket when it is issued again, under the same number."""
+    actors.hands[1].held[5] = Held(ticket(5))
+    actors.tickets.give(actors.hands[1], ticket(5), time.monotonic())
+    actors.tickets.disown(1)
+    actors.hands[1].held.clear()
+    list(actors.tickets.events())
+    assert actors.tickets.is_busy(1)
+    assert wait_readable([actors.ends[1].fileno()], 10)
+    assert list(unpack_tickets(actors.ends[1].recv(TICKET_BYTES))) == [ticket(5)]
 
 
 def test_rows_that_were_dropped_are_asked_for_again(actors: Actors) -> None:
