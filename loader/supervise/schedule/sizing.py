@@ -60,7 +60,8 @@ def slots(batch_rows: int, row_ns: int, workers: int, most_workers: int, cores: 
 
     Each worker holds two tickets. They lie in `2 × workers / tickets per batch` slots; two more are ready or with the trainer. So many are there for
     the first `workers` at 1.5 ms a ticket, whatever they take. As far as 64 MiB do, there are enough for long tickets, for more of them if they are
-    short, and for `most_workers`. If samples are far away, as far as 256 MiB do, there are enough for all rows that are on their way at once.
+    short, and for `most_workers`; if these are more than `cores`, even if a row takes a quarter of `row_ns`. If samples are far away, as far as
+    256 MiB do, there are enough for all rows that are on their way at once.
     """
     least = _slots_of_tickets(batch_rows, row_ns, workers, TICKET_NS, _TICKETS)
     if far_rows:
