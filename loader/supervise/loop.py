@@ -38,11 +38,10 @@ from loader.supervise.tuning.crew import Crew
 from loader.supervise.tuning.tuning import Tuning
 
 _TICK_S = 1.0
-
+_SHORTEST_TICK_S = 0.1
 _NAP_SHARE = 0.85
 _LONGEST_NAP_S = 4e-3
 _SHORTEST_NAP_S = 2e-4
-_SHORTEST_TICK_S = 0.1
 
 
 class Supervisor:
@@ -145,9 +144,10 @@ class Supervisor:
                 allocating = next(self._pages, False)
                 if not allocating:
                     self._nap()
-                ready = self._epoll.poll(0 if allocating else self._patience_s())
+                ready = [fd for fd, _ in self._epoll.poll(0 if allocating else self._patience_s())]
+                others = self._readers.notice(ready)  # before anything is opened that may get the number of what this closes
                 self._feed()  # before a death is: what a dead worker has reported is done
-                for fd in self._readers.notice([fd for fd, _ in ready]):  # before anything is opened that may get the number of what this closes
+                for fd in others:
                     self._notice(fd)
                 if (now := time.monotonic()) >= next_tick:
                     self._tick(now)
