@@ -33,8 +33,9 @@ class Owner:
 
     def keep(self) -> None:
         """It reads nothing from now on, and keeps the pool for others, as `loader serve` does. So its end is everybody's."""
-        self._keeps = True
-        self._schedule.reader_left(0)
+        if not (self._keeps or self.has_left):
+            self._keeps = True
+            self._schedule.reader_left(0)
 
     def end(self, *, died: bool, others: bool) -> bool:
         """It has closed the loader, or has died, which may follow. Return whether the pool goes on without it.

@@ -81,6 +81,20 @@ def others() -> Iterator[list[subprocess.Popen[bytes]]]:
         process.wait()
 
 
+@pytest.mark.parametrize("first", ["keeps", "closes"])
+def test_a_script_that_says_twice_that_it_reads_no_more_ends_nobody(pool: Pool, others: list[subprocess.Popen[bytes]], first: str) -> None:
+    _, given, _ = pool.readers.attach(REQUEST, others[0].pid)
+    if first == "keeps":
+        pool.readers.owner.keep()
+    else:
+        assert pool.readers.owner_ends(died=False)
+    pool.readers.owner.keep()
+    pool.readers.flush()
+    assert pool.attached == 1
+    for fd in given:
+        os.close(fd)
+
+
 @pytest.mark.parametrize("missing", range(1, NEEDED + 1))
 def test_a_supervisor_that_may_open_no_more_files_refuses_and_keeps_nothing_open(pool: Pool, missing: int) -> None:
     before = open_files()
