@@ -12,6 +12,8 @@ import pytest
 from loader import Buckets, MapSource, NpyArrays, NpyFiles, Source
 from loader import transforms as T
 from tests.ray.remotely import compare_until, made_remotely, remotely
+from tests.servers.faults import Faults
+from tests.servers.fronts import Front
 
 Case = tuple[Source, Any, dict[str, Any]]
 CASES: dict[str, Callable[[Any, Path], Case]] = {}
@@ -78,6 +80,17 @@ def test_remote_workers_make_the_same_batches(name: str, npy_folder: Any, tmp_pa
     source, size, settings = CASES[name](npy_folder, tmp_path)
     with remotely(source, size, ray_address, **settings) as loader:
         compare_until(loader, lambda: made_remotely(loader) >= 60, least=len(loader))
+
+
+@pytest.mark.thorough
+def test_rows_that_are_far_away_come_to_remote_workers_as_well(npy_folder: Any, ray_address: str) -> None:
+    server = Front(npy_folder(200), Faults(latency_s=0.01))
+    try:
+        source = NpyFiles([f"{server.endpoint}/{number:06d}.npy" for number in range(200)])
+        with remotely(source, 8, ray_address, shuffle=True) as loader:
+            compare_until(loader, lambda: made_remotely(loader) >= 60)
+    finally:
+        server.close()
 
 
 @pytest.mark.thorough
