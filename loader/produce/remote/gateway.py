@@ -17,7 +17,7 @@ import logging
 import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from loader.data import fork_guard
 from loader.data.global_rng import set_at_random
@@ -71,13 +71,16 @@ def run(
     os.environ.update(ENVIRONMENT_OF_RAY)
     from loader.produce.remote.cluster.cluster import Cluster, NoCluster  # imports Ray
 
-    try:
-        cluster = Cluster(remote.setting)
-        payload = cluster.share(memfd.attach_readonly(remote.payload))
-    except NoCluster as reason:
+    def give_up(reason: NoCluster) -> NoReturn:
         _log.log(logging.DEBUG if in_vain else logging.WARNING, "the workers of this machine go on alone: %s", reason)
         flush_stdout()
         os._exit(NO_CLUSTER)
+
+    try:
+        cluster = Cluster(remote.setting, give_up)
+        payload = cluster.share(memfd.attach_readonly(remote.payload))
+    except NoCluster as reason:
+        give_up(reason)
     told = Told(remote.found, context.arena.layout.to_json(), context.substitute, remote.levels, modules)
     Gateway(cluster, here, payload, told, context, board, inbox, remote.timeout_s).run(pipe)
 

@@ -1,7 +1,7 @@
 """The door to Ray: the only file that imports it. Runs in: the gateway, which has no other process to fork.
 
-All calls are made by a thread of their own (`calls`), as Ray blocks for minutes where a cluster's head is gone. What they bring is looked at by the
-gateway's own thread.
+All calls but the first, which connects, are made by a thread of their own (`calls`), as Ray blocks for minutes where a cluster's head is gone. What
+they bring is looked at by the gateway's own thread.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
@@ -44,6 +45,7 @@ class Cluster:
 
     Args:
         setting: where it is, and what each actor needs.
+        give_up: is called, in another thread, if no cluster answers in time; is to end the process, which can't be brought to do anything else.
 
     Attributes:
         calls: that are being made.
@@ -54,11 +56,11 @@ class Cluster:
         NoCluster: there is none, or it can't be used.
     """
 
-    def __init__(self, setting: RayWorkers) -> None:
+    def __init__(self, setting: RayWorkers, give_up: Callable[[NoCluster], None]) -> None:
         self._setting = setting
         self._needs = {"CPU": float(setting.cpus_per_worker), **(setting.resources or {})}
         self.calls = Calls()
-        self.own, self.host = _connect(setting, self.calls)
+        self.own, self.host = _connect(setting, give_up)
 
     def nodes(self, then: Then) -> None:
         """Tell which nodes live, as a list of `Node`. Asks the head, which usually takes a millisecond."""
@@ -161,25 +163,31 @@ def how_it_ended(error: BaseException | None) -> tuple[str, bool]:
     return death, isinstance(error, exceptions.RayActorError) and not isinstance(error, getattr(exceptions, "ActorUnavailableError", ()))
 
 
-def _connect(setting: RayWorkers, calls: Calls) -> tuple[str, str]:
+def _connect(setting: RayWorkers, give_up: Callable[[NoCluster], None]) -> tuple[str, str]:
     """Connect to a cluster; return this node's name and address."""
     address = os.environ.get("RAY_ADDRESS", "") if setting.address == "auto" else setting.address
     if address.startswith("ray://"):
         raise NoCluster(f"RAY_ADDRESS is {address}, by which all data would be copied to this machine and back. {_HOW}")
     try:
         _call(address)
-        found: tuple[str, str] = calls.wait_for(partial(_init, setting), _UPLOAD_S if setting.runtime_env else _CONNECT_S)
-        return found
-    except TimeoutError as error:
+        timeout_s = _UPLOAD_S if setting.runtime_env else _CONNECT_S
         ended = "; likely cause: a cluster that has ended, whose address this machine still has in /tmp/ray" if not address else ""
-        raise NoCluster(f"no Ray cluster answers ({error}){ended}. {_HOW}") from None
-    except ConnectionError as error:
+        silence = NoCluster(f"no Ray cluster has answered within {timeout_s:g} s{ended}. {_HOW}")
+        alarm = threading.Timer(timeout_s, give_up, [silence])
+        alarm.daemon = True
+        alarm.start()
+        try:
+            return _init(setting)
+        finally:
+            alarm.cancel()
+    except (ConnectionError, TimeoutError) as error:
         raise NoCluster(f"no Ray cluster is found ({' '.join(str(error).split())}). {_HOW}") from None
     except (RuntimeError, TypeError, ValueError, OSError, exceptions.RayError) as error:
         raise NoCluster(f"the Ray cluster can't be used: {in_words(error)}") from None
 
 
 def _init(setting: RayWorkers) -> tuple[str, str]:
+    """Runs in: the main thread, as Ray would say otherwise that it can't handle SIGTERM."""
     ray.init(
         address=setting.address,
         namespace=f"loader-{os.getpid()}",
