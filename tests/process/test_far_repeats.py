@@ -11,7 +11,11 @@ import pytest
 
 from loader import Loader, NpyArrays, NpyFiles
 from loader.data.pipeline.segments import read_rows
+from loader.data.remote.gathering.gather import Gather
+from loader.data.remote.objects import Span
+from loader.data.remote.options import StorageOptions
 from loader.data.rows import RowGauge
+from loader.errors import DataNotFoundError
 from tests.batches import assert_same, inline, take
 from tests.servers.fronts import Front
 
@@ -64,6 +68,18 @@ def test_a_row_that_is_wanted_again_before_it_was_taken_comes_once(tmp_path: Pat
     assert fetcher._gather.counts.fetched == 2
     assert not fetcher._gather._flights
     fetcher._gather.close()
+
+
+def test_what_failed_is_asked_for_anew_by_the_next_one_who_wants_it(tmp_path: Path, front: StartFront) -> None:
+    span = Span(f"{front(tmp_path).endpoint}/late.bin")
+    gather = Gather(StorageOptions(), 60.0, 4, 4)
+    for _ in range(2):
+        gather.begin([span], again=True)
+    with pytest.raises(DataNotFoundError):
+        gather.take(span)
+    (tmp_path / "late.bin").write_bytes(b"there by now")
+    assert bytes(gather.take(span).content) == b"there by now"
+    gather.close()
 
 
 def test_few_samples_are_read_again_and_again(npy_folder: Any, front: StartFront) -> None:

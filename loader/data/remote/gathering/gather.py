@@ -78,8 +78,7 @@ class Gather:
         self._thread.check_process()
         new = []
         for span in spans:
-            begun = self._flights.get(span)
-            if begun is None:
+            if (begun := self._flights.get(span)) is None:
                 kept = self._cache is not None and self._cache.has(span)
                 self._flights[span] = flight = Flight(span, ended=kept, kept=kept)
                 new.append(flight)
@@ -116,6 +115,7 @@ class Gather:
             self._loop.call_soon_threadsafe(self._admit, [flight], [], True)
             self._wait_for(flight)
         if flight.error is not None:
+            self._flights.pop(span, None)  # whoever else wants it asks anew
             raise flight.error
         assert flight.result is not None
         return flight.result
