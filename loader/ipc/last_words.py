@@ -50,7 +50,7 @@ def is_of_itself(exit_code: int) -> bool:
 ASK = signal.SIGRTMAX if sys.platform == "linux" else 0
 """The signal that asks a worker for its stacks. SIGUSR1 and SIGUSR2 are left to the user's libraries."""
 
-WRITING_S = 0.05
+WRITING_S = 0.25
 """A worker that hangs writes its stacks within this time after it was asked, if it can run at all."""
 
 _MOST_BYTES = 16 * 1024

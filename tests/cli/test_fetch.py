@@ -115,7 +115,7 @@ def test_of_a_file_of_which_a_part_does_not_come_nothing_after_it_is_written(
         assert (target / "000001.npy").read_bytes() == (folder / "000001.npy").read_bytes()
 
 
-@pytest.mark.parametrize("files", [False, True])
+@pytest.mark.parametrize("files", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_control_c_leaves_what_is_there_and_the_same_command_goes_on(
     npy_folder: Any, s3_bucket: Bucket, behind: Front, tmp_path: Path, files: bool
 ) -> None:

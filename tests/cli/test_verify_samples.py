@@ -62,10 +62,10 @@ def at(bad, function):
     return lambda sample, rng: function(sample, rng) if int(sample[0]) in bad else sample
 
 def loader(bad, function, samples=200):
-    return Loader(NpyArrays(np.arange(samples)), 8, transforms=[at(bad, function)], workers=0, sample_timeout_s=0.5)
+    return Loader(NpyArrays(np.arange(samples)), 8, transforms=[at(bad, function)], workers=0, sample_timeout_s=1.0)
 
 def some_crash(): return loader({0, 7, 150}, crash)
-def all_kill(): return loader(range(20), die, 20)
+def all_kill(): return loader(range(8), die, 8)
 def one_hangs(): return loader({2}, hang)
 def one_asks_for_too_much(): return loader({2}, ask_for_too_much)
 """
@@ -75,8 +75,8 @@ def one_asks_for_too_much(): return loader({2}, ask_for_too_much)
     ("function", "indices", "words"),
     [
         ("some_crash", [0, 7, 150], "SIGSEGV"),
-        ("all_kill", list(range(20)), "SIGKILL"),
-        ("one_hangs", [2], "no progress for 0.5 s"),
+        ("all_kill", list(range(8)), "SIGKILL"),
+        ("one_hangs", [2], "no progress for 1 s"),
         ("one_asks_for_too_much", [2], "MemoryError"),
     ],
 )

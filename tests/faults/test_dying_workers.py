@@ -244,7 +244,7 @@ def test_a_sample_that_never_ends_is_named() -> None:
 
         time.sleep(1000)
 
-    with Loader(SOURCE, BATCH, workers=2, transforms=[deadly(29, hang)], sample_timeout_s=0.3) as loader:
+    with Loader(SOURCE, BATCH, workers=2, transforms=[deadly(29, hang)], sample_timeout_s=1.0) as loader:
         found = []
         with pytest.raises(SampleTimeout, match="3 times in a row") as caught:
             found.extend(copied(batch) for batch in loader)
@@ -263,7 +263,7 @@ def test_samples_that_each_stay_within_the_limit_are_no_timeout() -> None:
             time.sleep(0.25)
             return np.float32(index)
 
-    with Loader(MapSource(Slow()), 8, workers=2, sample_timeout_s=0.45) as loader:  # as a ticket they would take 1 s
+    with Loader(MapSource(Slow()), 8, workers=2, sample_timeout_s=0.9) as loader:  # as a ticket they would take 1 s
         assert first_numbers(take(loader)) == list(range(16))
 
 
@@ -309,7 +309,7 @@ def test_rows_that_have_become_slow_are_no_timeout_however_many_are_in_a_ticket(
 
 
 def test_a_source_that_shows_no_progress_costs_a_worker_for_each_ticket_in_hand_and_no_sample() -> None:
-    with Loader(SlowingInItsOwnWay(), 100, workers=2, sample_timeout_s=0.5) as loader:
+    with Loader(SlowingInItsOwnWay(), 100, workers=2, sample_timeout_s=1.0) as loader:
         assert first_numbers(take(loader)) == list(range(2060))
         assert replaced(loader) <= 2 * SHORT_TICKETS
 
@@ -334,7 +334,7 @@ def test_a_first_sample_that_kills_is_an_error_at_the_first_use(npy_folder: Any)
 
 
 def test_a_first_sample_that_never_ends_is_a_timeout() -> None:
-    with Loader(SOURCE, BATCH, workers=1, transforms=[lambda sample, rng: time.sleep(1000)], sample_timeout_s=0.3) as loader:
+    with Loader(SOURCE, BATCH, workers=1, transforms=[lambda sample, rng: time.sleep(1000)], sample_timeout_s=1.0) as loader:
         with pytest.raises(SampleTimeout) as caught:
             take(loader)
         assert caught.value.index == 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.frameworks.conftest import on_each_backend
-
 Run = Callable[..., str]
 
 MADE = """
@@ -31,7 +29,6 @@ COMPILED = BACKEND != "torch"  # there, Keras' own warnings stop the compiler, a
 """
 
 
-@on_each_backend
 def test_fit_compiles_once_for_each_bucket(keras_script: Run) -> None:
     keras_script(
         MADE

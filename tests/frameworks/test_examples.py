@@ -24,10 +24,11 @@ def last_val_accuracy(output: str) -> float:
 
 
 @pytest.mark.time_limit(200)
-def test_the_digits_are_learned_to_97_percent(run_script, tmp_path) -> None:
-    result = run_script(EXAMPLES / "digits.py", "--data", tmp_path / "digits", "--epochs", 5, timeout=180)
+@pytest.mark.parametrize(("epochs", "least"), [(2, 0.9), pytest.param(5, 0.97, marks=pytest.mark.thorough)])
+def test_the_digits_are_learned(epochs: int, least: float, run_script, tmp_path) -> None:
+    result = run_script(EXAMPLES / "digits.py", "--data", tmp_path / "digits", "--epochs", epochs, timeout=180)
     assert result.returncode == 0, result.stderr
-    assert last_val_accuracy(result.stdout) >= 0.97
+    assert last_val_accuracy(result.stdout) >= least
     assert 0 <= last("loader_wait", result.stdout) <= 1
     assert "verdict" in result.stdout.lower()
     assert len(list((tmp_path / "digits").glob("*/*/*.npy"))) == 1797
@@ -209,6 +210,7 @@ def test_a_file_larger_than_memory_is_read_once_an_epoch(run_script) -> None:
     assert result.stdout.count("300 different ones of 300") == 3
 
 
+@pytest.mark.thorough
 @on_jax
 def test_a_loop_in_plain_jax_learns(forked_script) -> None:
     result = forked_script(EXAMPLES / "jax_loop.py", timeout=90)

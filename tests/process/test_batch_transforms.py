@@ -162,7 +162,7 @@ def test_one_that_hangs_is_named_with_the_batch() -> None:
     def sleeps(batch: Any, rng: np.random.Generator) -> Any:
         time.sleep(1000)
 
-    with Loader(PLAIN, 64, workers=1, sample_timeout_s=0.3, batch_transforms=[sleeps]) as train, pytest.raises(PipelineError, match=message):
+    with Loader(PLAIN, 64, workers=1, sample_timeout_s=1.0, batch_transforms=[sleeps]) as train, pytest.raises(PipelineError, match=message):
         take(train)
 
 

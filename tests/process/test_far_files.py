@@ -422,7 +422,7 @@ def test_a_source_that_uses_a_store_where_workers_are_forked_is_told_so_instead_
         def sample(self, index: int) -> tuple[int]:
             return (len(self.store.get(f"{index:06d}.npy").bytes()) if self.store is not None else 0,)
 
-    with Loader(TooEarly(), 4, workers=1, sample_timeout_s=0.5) as loader, pytest.raises(SampleTimeout, match="threads of the source"):
+    with Loader(TooEarly(), 4, workers=1, sample_timeout_s=1.0) as loader, pytest.raises(SampleTimeout, match="threads of the source"):
         take(loader)
     assert "a thread of C code" in caplog.text
     assert "start threads in the worker" in caplog.text

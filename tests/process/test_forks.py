@@ -103,7 +103,7 @@ def refused_at_once():
 """
 
 
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("end", [pytest.param(end, marks=[] if end in ("an exception", "SIGKILL") else pytest.mark.thorough) for end in ENDS])
 def test_a_fork_can_take_nothing_away_however_it_ends(end: str, run_script: Any) -> None:
     fork = FORK.replace("END", ENDS[end]).replace("STATUS", str(STATUS[end]))
     result = run_script(START + fork + "fork(lambda: None)\nfork(refused_at_once)\n" + TAKE + CHILD + "fork(child)\nfork(lambda: None)\n" + CHECK)

@@ -77,7 +77,7 @@ def test_a_generator_that_takes_too_long_to_come_back_to_its_place_is_told_so() 
     with Loader(IterSource(walk, SAMPLES), BATCH, workers=0) as loader:
         for _ in zip(range(5), loader, strict=False):
             state = loader.state_dict()
-    with Loader(IterSource(slow, SAMPLES), BATCH, sample_timeout_s=0.2) as loader:
+    with Loader(IterSource(slow, SAMPLES), BATCH, sample_timeout_s=0.5) as loader:
         loader.load_state_dict(state)
         with pytest.raises(SampleTimeout, match=r"runs through what was delivered before.*sample_timeout_s the time of a whole epoch"):
             next(iter(loader))

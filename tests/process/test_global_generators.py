@@ -17,7 +17,7 @@ from loader.data.global_rng import states
 from tests.batches import assert_same, take
 from tests.processes import wait_until, workers_of
 
-ROWS = 240
+ROWS = 96
 X = np.zeros((ROWS, 3), np.float32)
 
 

@@ -211,7 +211,7 @@ def test_samples_that_end_their_worker_are_substituted_and_reported_with_its_las
     report = tmp_path / "bad.jsonl"
     source = NpyArrays(np.arange(N))
     order = wanted(1, bad)
-    seen = found(source, workers=2, transforms=[only(bad, act)], sample_timeout_s=0.3, quarantine=report)
+    seen = found(source, workers=2, transforms=[only(bad, act)], sample_timeout_s=1.0, quarantine=report)
     assert first_numbers(seen) == order
     entries = {entry["index"]: entry for entry in map(json.loads, report.read_text().splitlines())}
     assert bad <= set(entries)
@@ -232,7 +232,7 @@ def test_a_sample_that_hangs_is_not_tried_again_in_later_epochs(tmp_path: Path) 
     order = wanted(6, {21})
     for workers in (1, 3):
         before = len(list(marks.iterdir()))
-        seen = found(NpyArrays(np.arange(N)), 6, workers=workers, transforms=[only({21}, hang)], sample_timeout_s=0.3)
+        seen = found(NpyArrays(np.arange(N)), 6, workers=workers, transforms=[only({21}, hang)], sample_timeout_s=1.0)
         assert first_numbers(seen) == order
         # Workers may be at other epochs' rows of it when the first one is accused. In six epochs it would be 24 times or more otherwise.
         assert 3 <= len(list(marks.iterdir())) - before <= (4 if workers == 1 else 20)
@@ -398,4 +398,4 @@ def test_a_function_that_uses_faulthandler_itself_changes_nothing_but_the_last_w
                 time.sleep(1000)
             return np.int64(index + 0 * number)
 
-    assert first_numbers(found(MapSource(Own()), workers=2, sample_timeout_s=0.3)) == wanted(1, {21, 22})
+    assert first_numbers(found(MapSource(Own()), workers=2, sample_timeout_s=1.0)) == wanted(1, {21, 22})

@@ -64,7 +64,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_first_sample_that_waits_for_a_lock_of_another_thread_names_the_thread(threaded: Any, caplog: pytest.LogCaptureFixture) -> None:
-    loader = Loader(SOURCE, 4, workers=2, transforms=[locks_at(threaded, 0)], sample_timeout_s=0.3)
+    loader = Loader(SOURCE, 4, workers=2, transforms=[locks_at(threaded, 0)], sample_timeout_s=1.0)
     with loader, pytest.raises(SampleTimeout, match=WHERE) as caught:
         take(loader)
     assert "in step" in caught.value.remote_traceback
@@ -74,7 +74,7 @@ def test_a_first_sample_that_waits_for_a_lock_of_another_thread_names_the_thread
 
 
 def test_a_sample_that_waits_for_a_lock_of_another_thread_names_the_thread(threaded: Any, caplog: pytest.LogCaptureFixture) -> None:
-    with Loader(SOURCE, 4, workers=2, transforms=[locks_at(threaded, 20)], sample_timeout_s=0.3) as loader:
+    with Loader(SOURCE, 4, workers=2, transforms=[locks_at(threaded, 20)], sample_timeout_s=1.0) as loader:
         with pytest.raises(SampleTimeout, match=WHERE) as caught:
             take(loader)
         assert caught.value.index == 20

@@ -128,7 +128,7 @@ def test_a_process_that_the_first_sample_starts_and_leaves_is_not_waited_for() -
             time.sleep(2.5)
             os._exit(0)
 
-    with Loader(SOURCE, 4, workers=1, transforms=[at(0, leave_behind)], sample_timeout_s=0.5) as loader:
+    with Loader(SOURCE, 4, workers=1, transforms=[at(0, leave_behind)], sample_timeout_s=1.0) as loader:
         assert_same(take(loader), inline(SOURCE, 4))
     time.sleep(2.5)  # until the last of them is gone
 

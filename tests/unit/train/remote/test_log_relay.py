@@ -18,7 +18,9 @@ from loader.train.remote.relay import LogRelay
 
 
 @pytest.fixture
-def relay() -> Iterator[LogRelay]:
+def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[LogRelay]:
+    """One that is not interrupted after some milliseconds."""
+    monkeypatch.setattr(module, "_TURN_S", 60.0)
     relay = LogRelay(Cells.private())
     yield relay
     os.close(relay.lines.fd)

@@ -105,7 +105,10 @@ def test_the_last_words_are_the_last_lines_of_standard_error(relay: Relay, capsy
     assert relay.last_words() == ""
 
 
-def test_a_look_just_after_another_costs_nothing_and_loses_nothing(relay: Relay, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_look_just_after_another_costs_nothing_and_loses_nothing(
+    relay: Relay, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOOK_S", 60.0)
     relay.look()
     say(relay, b"now\n")
     relay.look()
@@ -149,7 +152,7 @@ class Blocking(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.entered.set()
-        self.go.wait(20)
+        self.go.wait(60)
 
 
 def test_a_handler_that_waits_for_the_thread_that_closes_is_no_deadlock() -> None:
@@ -160,7 +163,7 @@ def test_a_handler_that_waits_for_the_thread_that_closes_is_no_deadlock() -> Non
     other = threading.Thread(target=relay.pass_on)
     try:
         other.start()
-        handler.entered.wait(20)
+        handler.entered.wait(60)
         relay.pass_on(patience_s=0.0)
         relay.close()
         assert all(os.fstat(fd) for fd in relay.descriptors.values())
