@@ -1,7 +1,7 @@
-"""A function of the user's that does nothing, for rows of 1 KB in memory: what the loader itself costs where each sample is a call of Python.
+"""A function of the user's that does nothing, for rows of 1 KB in memory: what the loader costs where each sample is a call of Python.
 
-It is compared with a plain loop in one process, twice as fast for two workers: it takes each row of a shuffled order, calls the function, and puts
-what that returns into a batch. All of it counts that each of them does for a sample.
+It is compared with the same work in one process, as often as there are workers: by the loader itself (`workers=0`), which tells what the processes
+cost, and by a plain loop, which takes each row of a shuffled order, calls the function, and puts what that returns into a batch, and draws nothing.
 """
 
 from __future__ import annotations
@@ -24,18 +24,30 @@ def same(sample: Any, rng: Any) -> Any:
 
 
 def measure(workers: int, seconds: float) -> dict[str, Any]:
-    """Return `share` of what as many plain loops would reach, and `samples_per_s` of the loader. The loop runs before and after it."""
+    """Return `samples_per_s`, as a `share` of what as many loaders without processes would reach, and of plain loops, `bare`.
+
+    Both run before and after it.
+    """
     rows = np.random.default_rng(0).random((_ROWS, *_SHAPE), np.float32)
     with Loader(NpyArrays(rows), _BATCH, shuffle=True, seed=0, transforms=[same], workers=0) as loader:
         expected = [x.copy() for (x,) in itertools.islice(loader, 4)]
-    before = _loop(rows, seconds)
+    plain, alone, ours, alone_after, plain_after = (
+        _loop(rows, seconds),
+        _rate(rows, 0, seconds, expected),
+        _rate(rows, workers, seconds, expected),
+        _rate(rows, 0, seconds, expected),
+        _loop(rows, seconds),
+    )
+    share, bare = (ours / (workers * (before + after) / 2) for before, after in ((alone, alone_after), (plain, plain_after)))
+    return {"share": share, "bare": bare, "samples_per_s": ours}
+
+
+def _rate(rows: np.ndarray[Any, Any], workers: int, seconds: float, expected: list[Any]) -> float:
     with Loader(NpyArrays(rows), _BATCH, shuffle=True, seed=0, transforms=[same], workers=workers) as loader:
         batches = loader.batches()
         assert all((x == other).all() for (x,), other in zip(batches, expected, strict=False))
         _count(batches, _WARM_S)
-        ours = _count(batches, seconds) * _BATCH
-    bare = workers * (before + _loop(rows, seconds)) / 2
-    return {"share": ours / bare, "samples_per_s": ours}
+        return _count(batches, seconds) * _BATCH
 
 
 def _count(batches: Any, seconds: float) -> float:
