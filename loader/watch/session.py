@@ -70,10 +70,20 @@ class MeasurementSession:
             total: number of things to do.
             look: returns how many are done, and what else is to be shown.
         """
+        drawing = False
 
         def show(*_: object) -> None:
-            done, words = look()
-            self._bar.update(self._task, total=total, completed=done, left=words, visible=True, refresh=True)
+            nonlocal drawing
+            if (
+                drawing
+            ):  # on a slow machine the next alarm comes meanwhile; a second drawing would find a module that the first one imports half there
+                return
+            drawing = True
+            try:
+                done, words = look()
+                self._bar.update(self._task, total=total, completed=done, left=words, visible=True, refresh=True)
+            finally:
+                drawing = False
 
         before = signal.signal(signal.SIGALRM, show)
         period_s = 0 if self._bar.disable else _REFRESH_S
