@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import cached_property, partial
 from typing import Any
 
@@ -128,19 +129,22 @@ class Actor:
 
     def __init__(self, start: Callable[[], Any], calls: Calls) -> None:
         self._calls = calls
-        self._handle: Any = None
+        self._started: Future[Any] = Future()
         calls.make(partial(self._begin, start))
 
     def call(self, method: str, *arguments: Any, then: Then) -> None:
         """Call a method. Calls are carried out in their order, except for `progress`, which is answered at once."""
-        self._calls.make(lambda: getattr(self._handle, method).remote(*arguments).future(), then)
+        self._calls.make(lambda: getattr(self._started.result(), method).remote(*arguments).future(), then)
 
     def end(self) -> None:
         """Kill it, if it lives."""
-        self._calls.make(lambda: ray.kill(self._handle))
+        self._calls.make(lambda: ray.kill(self._started.result()))
 
     def _begin(self, start: Callable[[], Any]) -> None:
-        self._handle = start()
+        try:
+            self._started.set_result(start())
+        except Exception as error:  # it is that of all calls of the actor
+            self._started.set_exception(error)
 
 
 def cause_in_words(error: BaseException | None) -> str:
