@@ -24,6 +24,7 @@ from loader.data.pipeline.batch_transforms import BatchTransforms
 from loader.data.pipeline.pipeline import Pipeline
 from loader.data.pipeline.substitution import CAPACITY, KnownKillers, Substitution, stand_in
 from loader.data.plans.epoch_plan import EpochPlan
+from loader.data.remote.fetcher import expecting
 from loader.data.rows import READING_AHEAD, UNKNOWN_ROW, BadSample, Indices
 from loader.data.spec import Array
 from loader.data.stopwatch import Stopwatch
@@ -167,14 +168,11 @@ class Worker:
 
     def expect(self, tickets: Iterable[Ticket]) -> None:
         """Begin to fetch the samples of tickets that will be worked on, each of them once."""
-        for fetcher in self._fetchers:
-            fetcher.expecting = True
-        for ticket in tickets:
-            if ticket.kind == TicketKind.ROWS:
-                self._pipeline.source.will_read(self._indices(ticket))
-                self._fill_ahead.follow(ticket)
-        for fetcher in self._fetchers:
-            fetcher.expecting = False
+        with expecting(self._fetchers):
+            for ticket in tickets:
+                if ticket.kind == TicketKind.ROWS:
+                    self._pipeline.source.will_read(self._indices(ticket))
+                    self._fill_ahead.follow(ticket)
 
     def idle(self) -> bool:
         """Fill the caches of what is far away, a little; return whether there may be more to do."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from loader.data.remote.objects import Fetched, Span
@@ -28,6 +29,18 @@ def rows_at_once(nbytes: int) -> int:
     return max(_LEAST_ROWS, min(_MOST_ROWS, _MOST_BYTES // max(nbytes, 1)))
 
 
+@contextlib.contextmanager
+def expecting(fetchers: Iterable[Fetcher]) -> Iterator[None]:
+    """Within it, what is begun will be taken in addition to all that was begun before, as rows of later tickets are."""
+    for fetcher in fetchers:
+        fetcher.expecting = True
+    try:
+        yield
+    finally:
+        for fetcher in fetchers:
+            fetcher.expecting = False
+
+
 class Fetcher:
     """Fetches spans. Travels without what it has begun: each process begins anew.
 
@@ -39,7 +52,7 @@ class Fetcher:
     Attributes:
         patience_s: after which a worker that waits is taken for stuck.
         rows: as given.
-        expecting: whether what is begun now will be taken in addition to all that was begun before, as rows of later tickets are.
+        expecting: set by the function of that name.
     """
 
     patience_s: float = 60.0

@@ -107,7 +107,7 @@ class RemoteWorkers:
 
     def lost(self, record: Lost) -> None:
         """A life has ended."""
-        self._lives.pop(record.worker)
+        self._lives.pop(record.worker, None)
         self._outlets.pop(record.worker, None)
         self._deaths.lost(record)
 

@@ -32,6 +32,7 @@ from loader.data.pipeline.substitution import KnownKillers, Substitution, stand_
 from loader.data.pipeline.told_specs import FirstSample
 from loader.data.plans.choice import pool_plan_of
 from loader.data.plans.epoch_plan import EpochPlan
+from loader.data.remote.fetcher import expecting
 from loader.data.rows import UNKNOWN_ROW, BadSample, Indices
 from loader.data.spec import Array
 from loader.ipc.arena import ArenaLayout
@@ -140,7 +141,7 @@ class ActorWork:
         self._number = number
         self._pipeline, config = arrival.unpack(payload.data)
         self._plan: EpochPlan = pool_plan_of(self._pipeline.source, config)  # as the supervisor makes it: of a source that has learned nothing yet
-        self._far = self._pipeline.source.rows_at_once > 0
+        self._far, self._fetchers = self._pipeline.source.rows_at_once > 0, self._pipeline.source.fetchers()
         self._pipeline.compile(FirstSample.from_json(dict(told.found)))
         if "cv2" in sys.modules:
             sys.modules["cv2"].setNumThreads(0)
@@ -165,10 +166,11 @@ class ActorWork:
         self.facts = Facts.here(self._pipeline, told.modules)
 
     def expect(self, tickets: Sequence[Ticket]) -> None:
-        """Begin to fetch the samples of tickets that will be worked on, if they are far away."""
+        """Begin to fetch the samples of tickets that will be worked on, each of them once, if they are far away."""
         if self._far:
-            for ticket in tickets:
-                self._pipeline.source.will_read(self._indices(ticket))
+            with expecting(self._fetchers):
+                for ticket in tickets:
+                    self._pipeline.source.will_read(self._indices(ticket))
 
     def answer(self, ticket: Ticket, killers: Sequence[int]) -> tuple[int, bytes, list[Array]]:
         """Do `work`; return what the gateway is sent: how many rows there are, what became of the ticket as JSON, and the rows."""

@@ -90,5 +90,5 @@ class Calls:
 def _outcome(call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
     try:
         return call(), None
-    except Exception as error:  # whatever it is, it belongs to who asked for the call
+    except BaseException as error:  # whatever it is, it belongs to who asked for the call, and this thread must not end of it
         return None, error
