@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,12 @@ def inline(source: Source, batch_size: int, epochs: int = 1, **settings: Any) ->
     settings.pop("slots", None)
     with Loader(source, batch_size, **{**settings, "workers": 0}) as loader:
         return take(loader, epochs)
+
+
+def inline_first(source: Source, batch_size: int, count: int, **settings: Any) -> list[Batch]:
+    """Return the first `count` of these batches, over as many epochs as that takes."""
+    with Loader(source, batch_size, **{**settings, "workers": 0}) as loader:
+        return [copied(batch) for batch in islice(loader.batches(), count)]
 
 
 def assert_same(found: Sequence[Batch], expected: Sequence[Batch]) -> None:

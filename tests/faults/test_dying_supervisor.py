@@ -20,7 +20,7 @@ import pytest
 
 from loader import Loader, NpyArrays, PipelineError, SupervisorDied
 from loader.train.remote.restarts import MOST_RESTARTS, RestartLimit
-from tests.batches import assert_same, assert_same_batch, copied, inline, take, take_until_replaced
+from tests.batches import assert_same, assert_same_batch, copied, inline, inline_first, take, take_until_replaced
 from tests.processes import alive, supervisor_of, wait_until, wait_until_gone, workers_of
 from tests.scripts import Script
 
@@ -68,7 +68,7 @@ def test_a_killed_supervisor_takes_its_workers_along_and_is_replaced(how: signal
         assert sum(worker.samples for worker in loader.stats().workers) >= samples
         assert loader.stats().batches_delivered == len(found)
         found += [copied(next(batches)) for _ in range(40)]
-        assert_same(found, inline(SOURCE, 5, epochs=4, shuffle=True)[: len(found)])
+        assert_same(found, inline_first(SOURCE, 5, len(found), shuffle=True))
 
 
 @silently
@@ -203,7 +203,8 @@ def test_a_supervisor_without_a_sign_of_life_is_killed_and_replaced() -> None:
         with pytest.warns(RuntimeWarning, match=r"it gave no sign of life for \d+ s"):
             take_until_replaced(loader, batches)
         wait_until_gone([supervisor])
-        assert_same_batch(copied(next(batches)), inline(SOURCE, 5, epochs=3)[loader.stats().batches_delivered - 1])
+        following = copied(next(batches))
+        assert_same_batch(following, inline_first(SOURCE, 5, loader.stats().batches_delivered)[-1])
 
 
 def test_control_z_stops_all_of_them_and_is_no_reason_to_replace_anyone(start: Callable[[str], Script]) -> None:
@@ -287,7 +288,7 @@ def test_supervisors_that_keep_dying_are_an_error_with_their_last_words() -> Non
         assert loader.stats().supervisor_restarts == MOST_RESTARTS
         loader.resize(1)
         assert loader.spec == SOURCE.spec
-    assert_same(found, inline(SOURCE, 5, epochs=10)[: len(found)])
+    assert_same(found, inline_first(SOURCE, 5, len(found)))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 
 from loader import Loader, NpyArrays
 from loader.ipc.control_socket import home
-from tests.batches import assert_same, inline, take, take_until_replaced
+from tests.batches import assert_same, inline, inline_first, take, take_until_replaced
 from tests.faults.test_dying_supervisor import kill, silently
 from tests.processes import supervisor_of, workers_of
 from tests.scripts import Script
@@ -93,7 +93,7 @@ def test_a_script_that_ignores_the_end_of_its_children_gets_another_supervisor_a
             pid = kill(loader)
             with pytest.warns(RuntimeWarning, match="or the script has taken its exit status"):
                 found = take_until_replaced(loader, loader.batches())
-            assert_same(found, inline(SOURCE, 5, epochs=len(found) // len(loader) + 1)[: len(found)])
+            assert_same(found, inline_first(SOURCE, 5, len(found)))
             assert not Path(home(), f"{pid}.sock").exists()
     finally:
         signal.signal(signal.SIGCHLD, before)

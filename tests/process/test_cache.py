@@ -19,7 +19,7 @@ import pytest
 from loader import Loader, MapSource, MemoryLimitError, NpyFiles, Source
 from loader import transforms as T
 from loader.data.sources.cached.column_files import HEADER_BYTES
-from tests.batches import assert_same, copied, inline, take, take_until_replaced
+from tests.batches import assert_same, copied, inline, inline_first, take, take_until_replaced
 from tests.conftest import script_environment
 from tests.processes import family, supervisor_of, wait_until, wait_until_gone, workers_of
 
@@ -99,7 +99,7 @@ def test_a_supervisor_that_dies_takes_nothing_along(slow: Slow, place: Path | No
         with pytest.warns(RuntimeWarning, match="supervisor"):
             found += take_until_replaced(loader, batches)
         found += [copied(next(batches)) for _ in range(len(loader))]
-    assert_same(found, inline(plain(), 8, len(found) // len(loader) + 1, **SETTINGS)[: len(found)])
+    assert_same(found, inline_first(plain(), 8, len(found), **SETTINGS))
     assert slow.made == made
 
 

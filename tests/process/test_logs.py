@@ -17,7 +17,7 @@ import pytest
 
 from loader import Loader, NpyArrays, NpyFiles
 from loader.ipc.line_file import LIMIT_BYTES
-from tests.batches import assert_same, copied, inline, take, take_until_replaced
+from tests.batches import assert_same, copied, inline, inline_first, take, take_until_replaced
 from tests.processes import supervisor_of, wait_until, workers_of
 
 SOURCE = NpyArrays(np.arange(100 * 30, dtype=np.float32).reshape(100, 30))
@@ -156,7 +156,7 @@ def test_records_of_a_killed_supervisor_are_handed_over_and_the_next_one_logs_to
         with pytest.warns(RuntimeWarning, match="another one continues") as warned:
             found += take_until_replaced(loader, batches)
         found += [copied(next(batches)) for _ in range(len(loader))]
-    assert_same(found, inline(LARGE, 10, len(found) // len(loader) + 1)[: len(found)])
+    assert_same(found, inline_first(LARGE, 10, len(found)))
     texts = texts_of(caplog, "augment")
     assert set(texts) == {f"saw {number}" for number in range(100)}
     assert len({record.process for record in records_of(caplog, "augment")}) > 2

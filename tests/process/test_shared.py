@@ -308,7 +308,8 @@ def test_a_reader_that_is_slow_and_never_stops_gets_a_stream_of_its_own(name: st
 
 
 OWNER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup would have it ignored
 import numpy as np
 from loader import Loader, NpyArrays
 loader = Loader(NpyArrays(sys.argv[1], sys.argv[2]), 4, shuffle=True, seed=3, workers=1, name=sys.argv[3], shared=True)

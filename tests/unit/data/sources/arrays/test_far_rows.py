@@ -29,6 +29,7 @@ class Recorded:
     """Stands for a fetcher: what was begun, and content that counts up."""
 
     rows = 1000
+    expecting = False
 
     def __init__(self) -> None:
         self.begun: list[tuple[int, int]] = []
