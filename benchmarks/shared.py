@@ -36,7 +36,7 @@ def work(readers: int, seconds: float) -> dict[str, Any]:
     Each reader has a model of 20 ms. They begin half a second after one another, and the clock starts with the last one.
     """
     with _pool(batch_shape=(_ROWS, 32, 32, 3), slots=0) as loader, _Readers(loader, [_STEP_S] * readers, seconds, apart_s=_APART_S) as scripts:
-        workers = psutil.Process(loader.pid).children()
+        workers = [psutil.Process(worker.pid) for worker in loader.stats().workers]
         made, cpu_s = _made(loader), _cpu_s(workers)
         most = max(one["batches"] for one in scripts.results())
         return {"made": (_made(loader) - made) / _ROWS / most, "cpu_ms": (_cpu_s(workers) - cpu_s) * 1e3 / most}

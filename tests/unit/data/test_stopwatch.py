@@ -122,7 +122,7 @@ def test_all_the_time_goes_to_some_stage_and_the_rows_stay_the_same(chain: list[
 
 
 def slow_decode(content: bytes) -> Any:
-    time.sleep(0.002)
+    time.sleep(0.05)
     return np.frombuffer(content, np.uint8)
 
 
@@ -137,6 +137,6 @@ def test_what_a_source_decodes_is_told_from_what_it_reads(tmp_path: Path, chain:
     pipeline.watch = Stopwatch(found, clocks=False).begin(time.monotonic_ns(), 4)
     pipeline.fill(np.arange(4), 1, [np.empty((4, *leaf.shape), leaf.dtype) for leaf in spec.leaves], memoryview(bytearray(8)).cast("q"))
     stages = found[len(Timing) :].tolist()
-    assert stages[DECODE] > 4 * 2 * MS
-    assert 0 < stages[READ] < 4 * MS
+    assert stages[DECODE] > 4 * 50 * MS
+    assert 0 < stages[READ] < 4 * 50 * MS
     assert files.watch is None
