@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,6 @@ from tests.servers.fronts import Front
 from tests.servers.shared import Bucket
 
 pytestmark = pytest.mark.usefixtures("what_obstore_keeps")
-
-StartFront = Callable[..., Front]
-
-
-@pytest.fixture
-def behind(s3_bucket: Bucket, front: StartFront, monkeypatch: pytest.MonkeyPatch) -> Front:
-    """A front before a bucket, and the environment that leads there."""
-    proxy = front(s3_bucket)
-    for name, value in (s3_bucket.environment | {"AWS_ENDPOINT_URL": proxy.endpoint}).items():
-        monkeypatch.setenv(name, value)
-    return proxy
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

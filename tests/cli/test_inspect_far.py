@@ -29,15 +29,6 @@ StartFront = Callable[..., Front]
 _NO_PATHS = ("path", "first file", "forms", "snippet", "unreadable")
 
 
-@pytest.fixture
-def behind(s3_bucket: Bucket, front: StartFront, monkeypatch: pytest.MonkeyPatch) -> Front:
-    """A front before a bucket, and the environment that leads there."""
-    proxy = front(s3_bucket)
-    for name, value in (s3_bucket.environment | {"AWS_ENDPOINT_URL": proxy.endpoint}).items():
-        monkeypatch.setenv(name, value)
-    return proxy
-
-
 def printed_by(finding: Finding, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run the script of a finding as it is, but without workers; return what it prints."""
     monkeypatch.setattr("loader.Loader", partial(Loader, workers=0))

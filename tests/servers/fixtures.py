@@ -73,3 +73,12 @@ def front() -> Iterator[Callable[..., Front]]:
     yield start
     for each in started:
         each.close()
+
+
+@pytest.fixture
+def behind(s3_bucket: Bucket, front: Callable[..., Front], monkeypatch: pytest.MonkeyPatch) -> Front:
+    """A front before a bucket, and the environment that leads there."""
+    proxy = front(s3_bucket)
+    for name, value in (s3_bucket.environment | {"AWS_ENDPOINT_URL": proxy.endpoint}).items():
+        monkeypatch.setenv(name, value)
+    return proxy
