@@ -377,6 +377,22 @@ def test_a_reader_is_told_when_a_supervisor_dies_that_nobody_replaces(name: str,
     assert f"SupervisorDied: the shared loader '{name}' has ended" in "\n".join(reader.lines())
 
 
+def test_a_reader_of_a_supervisor_that_hangs_and_that_nobody_replaces_is_told(name: str, owner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from loader.train.remote import attached
+
+    monkeypatch.setattr(attached, "_SILENCE_S", 1.0)
+    with Loader.attach(name, timeout_s=60) as reader:
+        next(iter(reader))
+        end_loader_of(owner, "closed")
+        wait_until(lambda: is_left(name), "it is left to its readers")
+        os.kill(reader.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(SupervisorDied, match=rf"so nobody replaces it. What to do: end it \(kill -9 {reader.pid}\)"):
+                take(reader, 1000)
+        finally:
+            os.kill(reader.pid, signal.SIGCONT)
+
+
 def test_a_pool_that_its_script_has_left_gives_way_to_another_one_of_its_name(name: str) -> None:
     with Loader(SOURCE, 4, workers=1, name=name, shared=True, slots=6) as first:
         next(iter(first))

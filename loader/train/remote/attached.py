@@ -195,11 +195,18 @@ class Attached(SlotReader):
                 self._follow()
         elif (silence_s := supervisor.silence_s) >= _SILENCE_S:
             supervisor.be_patient_again()  # it may have been continued when the script tries again
+            remedy = (
+                f"The script that made it (pid {self._trainer}) replaces it when that waits for a batch. What to do: let that script take "
+                "batches, or end it; then attach again"
+            )
+            if self.board.supervisor[SupervisorCell.PHASE_GAUGE] == Phase.ORPHANED:
+                remedy = (
+                    f"The script that made it has closed it or ended, so nobody replaces it. What to do: end it (kill -9 {self._supervisor_pid}), "
+                    "start that script again, and attach again"
+                )
             raise SupervisorDied(
                 f"the supervisor (pid {self._supervisor_pid}) of the shared loader {self._name!r} has given no sign of life for "
-                f"{silence_s:.0f} s: it is stopped, or hangs. The script that made it (pid {self._trainer}) replaces it when that waits "
-                f"for a batch. What to do: let that script take batches, or end it; then attach again, with epoch={self.cursor.epoch}, "
-                f"batch={self.cursor.batch} to go on"
+                f"{silence_s:.0f} s: it is stopped, or hangs. {remedy}, with epoch={self.cursor.epoch}, batch={self.cursor.batch} to go on"
             )
 
     def _follow(self) -> None:
