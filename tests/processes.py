@@ -27,8 +27,14 @@ def wait_until(condition: Callable[[], object], what: str, patience_s: float = P
 
 def workers_of(loader: Loader, count: int = 1) -> list[int]:
     """Return the process ids of the workers, as soon as `count` of them are there."""
-    wait_until(lambda: sum(map(alive, _workers(loader))) >= count, f"{count} workers are there")
-    return [pid for pid in _workers(loader) if alive(pid)]
+    found: list[int] = []
+
+    def there() -> bool:
+        found[:] = filter(alive, _workers(loader))
+        return len(found) >= count
+
+    wait_until(there, f"{count} workers are there")
+    return found  # another look might find fewer
 
 
 def _workers(loader: Loader) -> list[int]:
