@@ -64,7 +64,7 @@ def lay_out(
     workers, size, remote = config.worker_count, plan.batch_size, bool(config.most_remote)
     batch_bytes = max(spec.nbytes * rows for spec, rows in zip(specs, plan.batch_sizes, strict=True))
     alike = plan.one_size and len(specs) == 1  # all in a slot are full, but for the last one, and have one layout
-    capacity = sizing.slot_capacity(batch_bytes, plan.batches) if alike and not far_rows else 1
+    capacity = sizing.slot_capacity(batch_bytes, plan.batches, 0.0 if remote else size * row_ns) if alike and not far_rows else 1
     wanted = config.slots or _default_slots(config, size, round(row_ns), batch_bytes // size, batch_bytes * capacity, far_rows)
     least = _need(_arena(plan, specs, config.slots or config.fewest_slots, 1, config.shared), shared, workers, far_rows, remote)
     limit = changed or config.memory_limit_bytes or budget.default_limit(least)

@@ -30,6 +30,7 @@ from loader.supervise.user_code_child import END, Question, Tell, UserCodeChild
 _log = logging.getLogger("loader.supervisor")
 
 _FAST_NS = 5_000_000
+_SLOW_NS = 200_000_000
 _REPEATED_ROWS = 8
 
 # Finding out what a sample looks like runs it at most twice, timing a slow one once more.
@@ -151,7 +152,7 @@ def _try(pipeline: Pipeline, substitute: bool, trying: Callable[[int], None], li
 
 
 def _time_row(pipeline: Pipeline) -> float:
-    """Return the time of one row. A fast one is timed again, warm and several at a time.
+    """Return the time of one row. It is timed again unless it is slow, since it may have waited for a core; a fast one also several at a time.
 
     Of a generator it is the time of the samples after the first one: for that one again it would begin anew, and what it does then takes long.
     """
@@ -160,8 +161,10 @@ def _time_row(pipeline: Pipeline) -> float:
     if goes_on:
         indices += np.arange(1, 1 + len(indices))
     try:
-        first = _time(pipeline, indices[:1])
-        return first if first > _FAST_NS else min(_time(pipeline, indices[1:2]), _time(pipeline, indices[2:]) / _REPEATED_ROWS)
+        row_ns = _time(pipeline, indices[:1])
+        if row_ns <= _SLOW_NS:
+            row_ns = min(row_ns, _time(pipeline, indices[1:2]))
+        return row_ns if row_ns > _FAST_NS else min(row_ns, _time(pipeline, indices[2:]) / _REPEATED_ROWS)
     except BadSample:
         if not goes_on:
             raise

@@ -43,16 +43,24 @@ REMOTE_TICKET_NS = 45_000_000
 REMOTE_TICKET_BYTES = 1024 * 1024
 
 # By the time of a single row, which is all that is known then: on a busy machine, it may have taken several times as long as others will. With too
-# few slots, many workers would wait for each other.
+# few slots, many workers would wait for each other; with slots for too few batches, tickets would be too short.
 _ROUGHLY = 4
+_VERY_ROUGHLY = 16
 
 # How much memory slots are worth for longer tickets, and for workers that may or may not come.
 _GROWTH_BYTES = 64 * 1024 * 1024
 
 
-def slot_capacity(batch_bytes: int, batches: int) -> int:
-    """Return how many batches a slot can hold: more than one only for small batches."""
-    return max(1, min(_SHARED_SLOT_BYTES // max(batch_bytes, 1), _SHARED_SLOT_BATCHES, batches))
+def slot_capacity(batch_bytes: int, batches: int, batch_ns: float) -> int:
+    """Return how many batches a slot can hold: more than one only for small batches that are filled quickly.
+
+    Args:
+        batch_bytes: of a batch.
+        batches: of an epoch.
+        batch_ns: time that filling one takes, roughly; 0 if that is not known.
+    """
+    capacity = max(1, min(_SHARED_SLOT_BYTES // max(batch_bytes, 1), _SHARED_SLOT_BATCHES, batches))
+    return batches_per_slot(capacity, 1, batch_ns / _VERY_ROUGHLY)
 
 
 def slots(batch_rows: int, row_ns: int, workers: int, most_workers: int, cores: int, slot_bytes: int, far_rows: int = 0) -> int:

@@ -69,18 +69,29 @@ def test_batches_share_a_slot_only_while_filling_it_is_about_one_ticket(capacity
     assert batches == capacity or (batches + 1) * batch_rows * row_ns >= sizing.TICKET_NS
 
 
-@given(batch_bytes=st.integers(0, 2**40), batches=st.integers(1, 10**6))
-def test_only_small_batches_share_a_slot(batch_bytes: int, batches: int) -> None:
-    capacity = sizing.slot_capacity(batch_bytes, batches)
-    assert 1 <= capacity <= min(64, batches)
-    assert capacity == 1 or capacity * batch_bytes <= 4 * 2**20
+@given(batch_bytes=st.integers(0, 2**40), batches=st.integers(1, 10**6), batch_rows=ROWS, row_ns=ROW_NS)
+def test_only_small_batches_that_are_filled_quickly_share_a_slot(batch_bytes: int, batches: int, batch_rows: int, row_ns: float) -> None:
+    capacity = sizing.slot_capacity(batch_bytes, batches, batch_rows * row_ns)
+    unlimited = sizing.slot_capacity(batch_bytes, batches, 0.0)
+    assert 1 <= capacity <= unlimited <= min(64, batches)
+    assert unlimited == 1 or unlimited * batch_bytes <= 4 * 2**20
+    assert capacity >= sizing.batches_per_slot(unlimited, batch_rows, row_ns)  # all that a slot will be asked to hold
+    assert batch_rows * row_ns < 30e6 or capacity == 1
 
 
 @pytest.mark.parametrize(
-    ("batch_bytes", "batches", "capacity"), [(64 * 784 * 4, 1_000, 20), (64 * 784 * 4, 3, 3), (10**8, 1_000, 1), (100, 1_000, 64)]
+    ("batch_bytes", "batches", "batch_ms", "capacity"),
+    [
+        (64 * 784 * 4, 1_000, 0.1, 20),
+        (64 * 784 * 4, 3, 0.1, 3),
+        (10**8, 1_000, 0.1, 1),
+        (100, 1_000, 0.1, 64),
+        (100, 1_000, 3, 8),  # may take a sixteenth of that: 0.19 ms, of which eight are 1.5 ms
+        (100, 1_000, 320, 1),  # 64 rows that wait 5 ms each
+    ],
 )
-def test_the_capacity_of_ordinary_slots(batch_bytes: int, batches: int, capacity: int) -> None:
-    assert sizing.slot_capacity(batch_bytes, batches) == capacity
+def test_the_capacity_of_ordinary_slots(batch_bytes: int, batches: int, batch_ms: float, capacity: int) -> None:
+    assert sizing.slot_capacity(batch_bytes, batches, batch_ms * 1e6) == capacity
 
 
 @given(batch_rows=ROWS, row_ns=st.integers(1, 10**10), workers=WORKERS, cores=CORES, slot_bytes=st.integers(1, 10**9))
