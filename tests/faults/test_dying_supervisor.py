@@ -137,8 +137,8 @@ def test_the_old_arenas_memory_is_given_back_but_for_the_slots_that_are_lent() -
         kept = next(batches)
         old = loader._producer._supervisor
         arena = os.dup(old._arena_fd)
+        wait_until(lambda: os.fstat(arena).st_blocks * 512 >= 4 * kept[0].nbytes, "all pages are made")
         kill(loader)
-        assert os.fstat(arena).st_blocks * 512 >= 4 * kept[0].nbytes
         with replaced():
             take_until_replaced(loader, batches)
         assert (old.ended, old.arena) == (True, None)

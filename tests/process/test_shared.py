@@ -403,7 +403,10 @@ def test_a_pool_that_its_script_has_left_gives_way_to_another_one_of_its_name(na
         with Loader.attach(name) as other:
             assert (other.pid, reader.pid) == (supervisor_of(second), left)
         assert_same(take(reader), inline(SOURCE, 4))
-    os.waitpid(left, 0)
+    wait_until(lambda: psutil.Process(left).status() == psutil.STATUS_ZOMBIE, "it has ended after its last reader")
+    with Loader(SOURCE, 4, workers=1) as third:
+        next(iter(third))
+    assert not psutil.pid_exists(left)
 
 
 def is_left(name: str) -> bool:

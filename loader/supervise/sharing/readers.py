@@ -149,8 +149,8 @@ class Readers:
 
     def owner_ends(self, *, died: bool) -> bool:
         """The trainer that made the loader has closed it, or has died; return whether the pool goes on without it, for those that have attached."""
-        for reader in [*self._attached.values()]:  # one that it has just closed as well may have said so already
-            if not self._feed(reader):
+        for reader in [*self._attached.values()]:  # one that it has just closed as well may have said so, after as much as a pipe holds
+            if not (self._feed(reader) and self._feed(reader)):
                 self.leave(reader.number)
         goes_on = self.owner.end(died=died, others=self._has_others)
         if goes_on:

@@ -19,7 +19,7 @@ from loader.ipc.records import Close, Packed
 from loader.machine import oom_kills
 from loader.train.remote.connection import Connection
 from loader.train.remote.interrupts import Interrupt
-from loader.train.remote.launch import start_supervisor
+from loader.train.remote.launch import leave, start_supervisor
 from loader.train.remote.lease import Outbox
 
 _END_S = 2.0
@@ -174,7 +174,8 @@ class SupervisorProcess(Connection):
         """Let the process run. What is lent stays valid; it is given back by its leases."""
         self._release_unread()
         if self._process is not None:
-            self._process.returncode = 0  # nobody here waits for it, and Python warns of a child that is forgotten while it runs
+            leave(self._process.pid)
+            self._process.returncode = 0  # else Python warns of a child that is forgotten while it runs
 
     def _how_it_died(self) -> str:
         if self._process is None:
