@@ -192,7 +192,7 @@ class Lives:
             )
         elif not hand.asking and hand.actor is not None:
             hand.asking = True
-            hand.actor.call("progress", then=partial(self._progressed, hand))
+            hand.actor.ask_for_progress(partial(self._progressed, hand))
 
     def _progressed(self, hand: Hand, progress: Progress | None, error: BaseException | None) -> None:
         hand.asking = False

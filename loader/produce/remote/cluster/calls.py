@@ -1,6 +1,7 @@
-"""Calls that may block for as long as the head of a cluster is gone, in a thread of their own: the gateway goes on with its rows meanwhile.
+"""Calls that may block for as long as the head of a cluster is gone, in threads of their own: the gateway goes on with its rows meanwhile.
 
-    gateway ── make(call, then) ──▶ queue ──▶ thread, one call after the other ──▶ `finished`, and an eventfd
+    gateway ── make(call, then) ──▶ queue ──▶ thread, one call after the other ──────────────────────┬──▶ `finished`, and an eventfd
+    gateway ── ask(call, then) ───▶ queue ──▶ thread for what an actor answers without the head ─────┘
 
 What a call has brought is looked at by the gateway's own thread, which waits for the eventfd as it does for everything else.
 """
@@ -19,13 +20,15 @@ from typing import Any
 Then = Callable[[Any, BaseException | None], None]
 """Is given what a call returned, or the error that it ended with."""
 
+_Queue = queue.SimpleQueue[tuple[Callable[[], Any], Then]]
+
 
 def _nobody(value: Any, error: BaseException | None) -> None:
     """Nobody wants to know."""
 
 
 class Calls:
-    """A thread that makes calls. It ends with the process.
+    """Threads that make calls. They end with the process.
 
     Attributes:
         wake: readable when calls have ended.
@@ -33,12 +36,15 @@ class Calls:
 
     def __init__(self) -> None:
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._asked: queue.SimpleQueue[tuple[Callable[[], Any], Then]] = queue.SimpleQueue()
         self._finished: deque[tuple[Then, Any, BaseException | None]] = deque()
-        threading.Thread(target=self._make_all, name="calls of Ray", daemon=True).start()
+        self._made, self._asked = self._start("calls of Ray"), self._start("questions to actors")
 
     def make(self, call: Callable[[], Any], then: Then = _nobody) -> None:
         """Have a call made after those before it. If it returns a future, what becomes of that is what the call has brought."""
+        self._made.put((call, then))
+
+    def ask(self, call: Callable[[], Any], then: Then) -> None:
+        """Have a call made that does not wait for the head of the cluster, whatever else is blocked there."""
         self._asked.put((call, then))
 
     def wait_for(self, call: Callable[[], Any], timeout_s: float) -> Any:
@@ -50,7 +56,7 @@ class Calls:
             outcome.append(_outcome(call))
             ended.set()
 
-        self._asked.put((make, _nobody))
+        self._made.put((make, _nobody))
         if not ended.wait(timeout_s):
             raise TimeoutError(f"no answer within {timeout_s:g} s")
         value, error = outcome[0]
@@ -67,11 +73,17 @@ class Calls:
         while self._finished:
             yield self._finished.popleft()
 
-    # In the thread, or in one of Ray's.
+    def _start(self, name: str) -> _Queue:
+        """Start a thread; return the queue from which it takes calls."""
+        calls: _Queue = queue.SimpleQueue()
+        threading.Thread(target=self._make_all, args=(calls,), name=name, daemon=True).start()
+        return calls
 
-    def _make_all(self) -> None:
+    # In a thread, or in one of Ray's.
+
+    def _make_all(self, calls: _Queue) -> None:
         while True:
-            call, then = self._asked.get()
+            call, then = calls.get()
             value, error = _outcome(call)
             if isinstance(value, Future):
                 value.add_done_callback(partial(self._resolve, then))
@@ -90,5 +102,5 @@ class Calls:
 def _outcome(call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
     try:
         return call(), None
-    except BaseException as error:  # whatever it is, it belongs to who asked for the call, and this thread must not end of it
+    except BaseException as error:  # whatever it is, it belongs to who asked for the call, and its thread must not end of it
         return None, error

@@ -1,6 +1,6 @@
 """The door to Ray: the only file that imports it. Runs in: the gateway, which has no other process to fork.
 
-All calls but the first, which connects, are made by a thread of their own (`calls`), as Ray blocks for minutes where a cluster's head is gone. What
+All calls but the first, which connects, are made by threads of their own (`calls`), as Ray blocks for minutes where a cluster's head is gone. What
 they bring is looked at by the gateway's own thread.
 """
 
@@ -133,8 +133,12 @@ class Actor:
         calls.make(partial(self._begin, start))
 
     def call(self, method: str, *arguments: Any, then: Then) -> None:
-        """Call a method. Calls are carried out in their order, except for `progress`, which is answered at once."""
+        """Call a method. Calls are carried out in their order."""
         self._calls.make(lambda: getattr(self._started.result(), method).remote(*arguments).future(), then)
+
+    def ask_for_progress(self, then: Then) -> None:
+        """Ask it how far it is, once it has been found. It answers at once, whatever it is at, and also while the head of the cluster is gone."""
+        self._calls.ask(lambda: self._started.result().progress.remote().future(), then)
 
     def end(self) -> None:
         """Kill it, if it lives."""

@@ -23,15 +23,16 @@ def take(calls: Calls, count: int) -> list[tuple[Any, BaseException | None]]:
     return found
 
 
-def test_a_call_that_blocks_holds_up_those_after_it_and_nobody_else() -> None:
+def test_a_call_that_blocks_holds_up_those_after_it_and_no_question_to_an_actor() -> None:
     calls, goes_on = Calls(), threading.Event()
     order: list[str] = []
     calls.make(lambda: goes_on.wait(10), lambda value, error: order.append("first"))
     calls.make(lambda: 7, lambda value, error: order.append(f"then {value}"))
-    assert not list(calls.finished())
+    calls.ask(lambda: 8, lambda value, error: order.append(f"meanwhile {value}"))
+    take(calls, 1)
     goes_on.set()
     take(calls, 2)
-    assert order == ["first", "then 7"]
+    assert order == ["meanwhile 8", "first", "then 7"]
 
 
 def test_an_error_is_told_to_who_asked() -> None:
