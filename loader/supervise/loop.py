@@ -110,13 +110,7 @@ class Supervisor:
             schedule=schedule, context=context, board=board, pool=self._pool, stalls=self._stalls, bad_samples=bad_samples, memory=memory
         )
         self._remote = RemoteWorkers(
-            schedule=schedule,
-            board=board,
-            deaths=self._deaths,
-            pool=self._pool,
-            gateways=self._gateways,
-            memory=memory,
-            timeout_s=sample_timeout_s,
+            schedule=schedule, board=board, deaths=self._deaths, pool=self._pool, gateways=self._gateways, memory=memory, timeout_s=sample_timeout_s
         )
         self._scaling = Scaling(schedule=schedule, board=board, pool=self._pool, memory=memory, tuning=tuning, crew=crew, remote=self._remote)
         self._large_pages = LargePages(context.arena.memory, self._epoll)
@@ -206,6 +200,8 @@ class Supervisor:
         for raw in drain_records(self._inbox, INBOX_BYTES):
             for record in unpack_inbox(raw):
                 match record:
+                    case Done() | Failed() if record.worker >= self._board.first_remote and self._remote.is_wrong(record):
+                        continue
                     case Done(substituted=0):
                         self._schedule.done(record)
                     case Done():

@@ -18,7 +18,7 @@ import signal
 from loader.ipc import last_words
 from loader.ipc.board import Board, GatewayCell, WorkerCell
 from loader.ipc.channels import Outlet
-from loader.ipc.records import Errand, Fate, Joined, Lost, TicketKind, Verb, errand_of
+from loader.ipc.records import Done, Errand, Failed, Fate, Joined, Lost, TicketKind, Verb, errand_of
 from loader.produce.remote.context import NO_CLUSTER
 from loader.supervise.deaths import WorkerDeaths
 from loader.supervise.memory.control import MemoryControl
@@ -104,6 +104,21 @@ class RemoteWorkers:
             self._lives[record.worker] = Life.WORKING
             self._outlets[record.worker] = RemoteOutlet(record.worker, self._pipe)
             self._schedule.worker_joined(record.worker)
+
+    def is_wrong(self, record: Done | Failed) -> bool:
+        """Return whether a remote worker does not hold the ticket that is reported.
+
+        If the worker is not there any more, the report is outdated. Else it is nonsense: the gateway is ended, as what it reports next may be no
+        better, and with it all lives, so that everything which their workers hold is made again.
+        """
+        if not self._schedule.has(record.worker):
+            _log.debug("remote worker %d is not there any more, and reports ticket %d", record.worker, record.ticket)
+            return True
+        if any(ticket.number == record.ticket for ticket in self._schedule.tickets(record.worker)):
+            return False
+        _log.warning("the gateway reports ticket %d of remote worker %d, which does not hold it; the gateway is ended", record.ticket, record.worker)
+        os.kill(self._gateways.children[_GATEWAY].pid, signal.SIGKILL)
+        return True
 
     def lost(self, record: Lost) -> None:
         """A life has ended."""

@@ -28,7 +28,8 @@ class Loop(Supervisor):
         self._inbox, self._inbox_write = os.pipe2(os.O_NONBLOCK)
         pipes = [os.pipe2(os.O_NONBLOCK) for _ in range(2)]
         self._pool: Any = SimpleNamespace(outlets={number: Outlet(write) for number, (_, write) in enumerate(pipes)})
-        self._slot_clock = SlotClock(Board(None, 2).supervisor)
+        self._board = Board(None, 2)
+        self._slot_clock = SlotClock(self._board.supervisor)
         self.read = [read for read, _ in pipes]
         self.fds = [self._inbox, self._inbox_write, *(fd for pipe in pipes for fd in pipe)]
 

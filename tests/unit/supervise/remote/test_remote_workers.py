@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from loader.ipc import last_words
 from loader.ipc.board import Board, GatewayCell, WorkerCell
 from loader.ipc.channels import Outlet
-from loader.ipc.records import Fate, Joined, Lost, Ticket, TicketKind, Verb, unpack_errands
+from loader.ipc.records import Done, Failed, Fate, Joined, Lost, Ticket, TicketKind, Verb, unpack_errands
 from loader.produce.remote.context import NO_CLUSTER
 from loader.supervise.pool import Death
 from loader.supervise.remote.remote_workers import RemoteWorkers
@@ -177,6 +178,23 @@ def test_a_gateway_that_gets_nowhere_while_its_workers_hold_tickets_is_ended(wor
             assert stands_for_it.poll() is None
             world.workers.end_if_stuck(156.0)  # asks for stacks, of which this process knows nothing
             assert stands_for_it.wait(10) == -last_words.ASK
+        finally:
+            stands_for_it.kill()
+
+
+def test_an_outdated_report_is_ignored_and_nonsense_ends_the_gateway_and_never_the_supervisor(world: World) -> None:
+    with subprocess.Popen(["sleep", "60"]) as stands_for_it:
+        try:
+            world.gateways.pid = stands_for_it.pid
+            world.workers.adjust(2, 0.0)
+            world.workers.joined(Joined(2))
+            world.schedule.commands()
+            (number, *_) = [ticket.number for ticket in world.schedule.tickets(2)]
+            assert not world.workers.is_wrong(Done(2, number, 1))
+            assert world.workers.is_wrong(Done(3, number, 1))
+            assert stands_for_it.poll() is None
+            assert world.workers.is_wrong(Failed(2, 99, 0))
+            assert stands_for_it.wait(10) == -signal.SIGKILL
         finally:
             stands_for_it.kill()
 
