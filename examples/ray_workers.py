@@ -11,9 +11,11 @@ the work of other machines. They come when the loop has waited for a while. It t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -30,9 +32,29 @@ def slow_to_make(sample: tuple[np.ndarray, ...], rng: np.random.Generator) -> tu
     return (sample[0] + rng.normal(0, 0.1, sample[0].shape).astype(np.float32),)
 
 
-def ray(*arguments: str) -> bool:
-    """Run a command of Ray's; return whether it succeeded."""
-    return subprocess.run([sys.executable, "-m", "ray.scripts.scripts", *arguments], capture_output=True).returncode == 0
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]
+
+
+def is_there() -> bool:
+    """Return whether there is a cluster."""
+    return subprocess.run([*RAY, "status"], capture_output=True).returncode == 0
+
+
+@contextlib.contextmanager
+def cluster(cores: int) -> Iterator[None]:
+    """Use the cluster that is there; else, have one of this machine alone, which ends with its head. (`ray stop` would end others as well.)"""
+    if is_there():
+        yield
+        return
+    print("there is no cluster: one is started on this machine", flush=True)
+    options = ["--head", "--block", f"--num-cpus={cores}", "--include-dashboard=false", "--disable-usage-stats"]
+    with subprocess.Popen([*RAY, "start", *options], stdout=subprocess.DEVNULL) as head:
+        try:
+            while head.poll() is None and not is_there():
+                time.sleep(0.5)
+            yield
+        finally:
+            head.terminate()
 
 
 def main() -> None:
@@ -40,24 +62,17 @@ def main() -> None:
     parser.add_argument("--max", type=int, default=8, help="most workers on the cluster")
     most = parser.parse_args().max
 
-    started = not ray("status")
-    if started:
-        print("there is no cluster: one is started on this machine")
-        ray("start", "--head", f"--num-cpus={most}", "--include-dashboard=false", "--disable-usage-stats")
-    try:
-        source = NpyArrays(np.random.default_rng(0).random((SAMPLES, 64), np.float32))
-        with Loader(source, BATCH_SIZE, transforms=[slow_to_make], shuffle=True, workers=HERE, remote=RayWorkers(max=most)) as train:
-            epoch = with_others = 0
-            while with_others < 3:  # they come after some seconds, while the workers of this machine have begun
-                begun = time.perf_counter()
-                count = sum(len(x) for (x,) in train)
-                workers = len(train.stats().workers)
-                print(f"epoch {epoch}: {count / (time.perf_counter() - begun):,.0f} samples/s with {workers} workers", flush=True)
-                with_others += workers > HERE
-                epoch += 1
-    finally:
-        if started:
-            ray("stop")
+    source = NpyArrays(np.random.default_rng(0).random((SAMPLES, 64), np.float32))
+    settings = {"transforms": [slow_to_make], "shuffle": True, "workers": HERE, "remote": RayWorkers(max=most)}
+    with cluster(most), Loader(source, BATCH_SIZE, **settings) as train:
+        epoch = with_others = 0
+        while with_others < 3:  # they come after some seconds, while the workers of this machine have begun
+            begun = time.perf_counter()
+            count = sum(len(x) for (x,) in train)
+            workers = len(train.stats().workers)
+            print(f"epoch {epoch}: {count / (time.perf_counter() - begun):,.0f} samples/s with {workers} workers", flush=True)
+            with_others += workers > HERE
+            epoch += 1
 
 
 if __name__ == "__main__":
