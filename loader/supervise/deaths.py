@@ -128,12 +128,12 @@ class WorkerDeaths:
         told = {} if to_blame is None else self._board.workers[number].read_failure(to_blame.number)
         how, stack = told.get("how", "has gone"), told.get("last_words", "")
         at = None
-        if report.fate is not Fate.PARTED and to_blame is not None:
+        if report.fate in (Fate.DIED, Fate.HUNG) and to_blame is not None:
             at = DiedAt(report.row, to_blame.attempt, report.fate is Fate.HUNG, ticket=to_blame.number)
         if at is not None:
             self._count_in_a_row()
         self._tell(f"remote worker {number}", len(held), how, stack, logging.INFO if at is None else logging.WARNING)
-        accused = self._issue_again(number, at)
+        accused = self._issue_again(number, at, report.ticket if report.fate is Fate.FELL else 0)
         if accused is None:
             return
         words = f"{how}\n\n{stack}" if stack else how
@@ -205,9 +205,9 @@ class WorkerDeaths:
 
     # What follows.
 
-    def _issue_again(self, number: int, at: DiedAt | None) -> Accused | None:
+    def _issue_again(self, number: int, at: DiedAt | None, here: int = 0) -> Accused | None:
         self._board.workers[number].add(WorkerCell.RESTARTS, 1)
-        return self._schedule.worker_died(number, at)
+        return self._schedule.worker_died(number, at, here)
 
     def _judge(self, accused: Accused, error: dict[str, Any] | None) -> None:
         """A sample or batch has been accused: have another one tried in its place, or fail its batch with `error`."""

@@ -34,7 +34,8 @@ class ActorsWorld:
         done_s: when it was reported.
         rows_that_take: how long rows of certain tickets take, whoever does them.
         deadly: tickets that end whoever is at them.
-        fallen: the actors that these have ended.
+        fallen: the actors that these have ended, or that were cut off.
+        here: the tickets that are suspected, and left to workers of the trainer's machine.
         lost, joined: the workers that were parked, and that came back, with the times.
     """
 
@@ -50,6 +51,7 @@ class ActorsWorld:
         self.rows_that_take: dict[int, float] = {}
         self.deadly: set[int] = set()
         self.fallen: list[int] = []
+        self.here: list[int] = []
         self.hedging = Hedging()
         self._brought: set[int] = set()
         self._nodes = nodes
@@ -59,7 +61,7 @@ class ActorsWorld:
         self._again: deque[Ticket] = deque()
         self._given_s: dict[int, float] = {}
         self._held: dict[int, dict[int, Ticket]] = {}  # as the supervisor sees it
-        self._calls: dict[int, deque[tuple[int, Ticket]]] = {}  # as Ray sees it
+        self._calls: dict[int, list[tuple[int, Ticket]]] = {}  # of each actor, the one that it is at first
         self._answers: list[tuple[float, int, int]] = []  # when, of which call, by which actor
         self._call_numbers = count()
         for worker in range(len(nodes)):
@@ -68,7 +70,7 @@ class ActorsWorld:
     def join(self, worker: int) -> None:
         """A worker has an actor, a new one."""
         self.hedging.join(worker, self._nodes[worker])
-        self._calls[worker] = deque()
+        self._calls[worker] = []
         self._held[worker] = {}
 
     def has(self, worker: int) -> bool:
@@ -86,6 +88,19 @@ class ActorsWorld:
         del self._calls[worker]
         self._lose(worker)
         return at
+
+    def fall(self, worker: int) -> None:
+        """The connection to an actor ends. If what it was at is suspected, the worker that owns that is lost for it."""
+        self.fallen.append(worker)
+        owner, at = worker, self.hedging.at(worker)
+        if self.hedging.cut_off(worker, self.now_s):
+            assert at is not None
+            owner = self.hedging.owner(at.number)
+            self.here.append(self._held[owner].pop(at.number).number)
+        for each in {worker, owner}:
+            self.hedging.leave(each)
+            del self._calls[each]
+            self._lose(each)
 
     def run(self, until_s: float, tickets: float = math.inf) -> None:
         """Let time pass."""
@@ -117,6 +132,10 @@ class ActorsWorld:
                 case Return(worker):
                     self.joined.append((self.now_s, worker))
                     self._held[worker] = {}
+        for worker, calls in self._calls.items():
+            actor = self.hedging._actors[worker]
+            assert actor.at == (calls[0][1] if calls else None)
+            assert actor.held.keys() == {ticket.number for _, ticket in calls}
 
     def _deal(self, tickets: float) -> None:
         for most in range(1, TICKETS_PER_WORKER + 2):
@@ -150,19 +169,15 @@ class ActorsWorld:
         calls = self._calls.get(worker)
         if not calls or calls[0][0] != call:  # of an actor that has died
             return
-        _, ticket = calls.popleft()
+        _, ticket = calls.pop(0)
         if ticket.number in self.deadly:
-            self.fallen.append(worker)
-            del self._calls[worker]
-            if not self.hedging.cut_off(worker):  # else Ray is asked how it died, which takes longer than these tests
-                self.hedging.leave(worker)
-                self._lose(worker)
+            self.fall(worker)
             return
+        calls.sort(key=lambda call: call[1].number)
         if calls:
             self._begin(worker)
-        made_s = ticket.rows * self.rows_that_take.get(ticket.number, self._row_s(worker, self.now_s))
-        self.hedging.made(worker, ticket.number, self.now_s)
-        owner = self.hedging.came(worker, ticket.number, made_s, True, self.now_s)
+        self.hedging.made(worker, ticket.number, calls[0][1].number if calls else 0)
+        owner = self.hedging.came(worker, ticket.number, True, self.now_s)
         if owner is None:
             return
         self.by[worker] += 1

@@ -111,6 +111,7 @@ class World:
         self.past: list[Ready] = []
         self.places: dict[int, tuple[int, range]] = {}
         self.accused: list[Accused] = []
+        self.dangerous = False  # whether tickets may be there that only workers of this machine are to do
         self.term = self.joined = 0
         self.next_batch = start
         for _ in range(workers):
@@ -156,10 +157,12 @@ class World:
             filling.text = batch
 
     def die(self, worker: int, at: DiedAt | None = SOMEWHERE, place: int = 0) -> None:
-        """A worker dies at its first ticket or, on another machine, at any; `at` is None: between two tickets."""
+        """A worker dies at its first ticket or, on another machine, at any; `at` is None: nothing is to blame, or any but the first is suspected."""
         at_work = self._one_of(worker, place) if self.held[worker] else None
         if at is not None and at_work is not None and worker >= self.local:
             at = at._replace(ticket=at_work.number)
+        suspected = at is None and place > 0 and at_work is not None and at_work.kind is TicketKind.ROWS and worker >= self.local
+        self.dangerous = self.dangerous or suspected or (at is not None and worker < self.local < sys.maxsize)
         self.leaving.discard(worker)
         due = False
         for ticket in self.held.pop(worker):
@@ -167,7 +170,7 @@ class World:
                 filling = self._set_rows(ticket, Row.LOST)
                 if ticket is at_work and at is not None and ticket.rows == 1 and not filling.stale:
                     due = self._count_death(ticket, filling, at)
-        accused = self.schedule.worker_died(worker, at)
+        accused = self.schedule.worker_died(worker, at, at_work.number if at_work is not None and suspected else 0)
         assert (accused is not None) == due
         if accused is not None:
             assert at_work is not None
@@ -248,7 +251,8 @@ class World:
         held = self.held[worker]
         assert worker not in self.leaving
         assert len(held) < SHORT_TICKETS
-        assert all(len(self.held[other]) >= len(held) for other in self.held.keys() - self.leaving), "one more ticket while someone has fewer"
+        others = self._staying(worker < self.local)
+        assert all(len(self.held[other]) >= len(held) for other in others), "one more ticket while someone has fewer"
         if ticket.kind is TicketKind.ORDER:
             self._check_order_ticket(ticket)
             self.places.pop(ticket.place, None)
@@ -314,9 +318,15 @@ class World:
         assert (free, filling + filled) == (self.slots - len(kept), len(kept))
         assert len(self.handed) <= filled
         assert all(self.schedule.tickets(worker) == list(held) for worker, held in self.held.items())
-        if any(len(held) < 2 for worker, held in self.held.items() if worker not in self.leaving):
+        if any(len(self.held[worker]) < 2 for worker in self._staying(True)):
             lost = [slot for slot, filling in self.fillings.items() if not filling.stale and Row.LOST in filling.rows.values()]
             assert not lost, "a worker could take what a dead one left"
+
+    def _staying(self, here: bool) -> set[int]:
+        """Return the workers that may get more: where some tickets may be for workers of this machine, only these, with `here`, if there are any."""
+        staying = self.held.keys() - self.leaving
+        local = {worker for worker in staying if worker < self.local}
+        return local if here and local and self.dangerous else staying
 
     # Looking, and going on.
 

@@ -430,6 +430,27 @@ def test_what_a_lost_node_held_goes_at_once_to_the_remote_workers_that_are_left_
     assert world.schedule.commands() == [SendTicket(0, lost[4])]
 
 
+def test_rows_that_may_have_ended_actors_are_made_on_this_machine_whatever_becomes_of_them_there() -> None:
+    world = make_world(samples=80, size=4, slots=8, workers=5, row_ns=100_000_000.0, local=2)
+    world.carry_out()
+    suspected = world.held[2][1]
+    world.die(2, None, place=1)
+    world.carry_out()
+    while not (at_it := [worker for worker in (0, 1) if world.held[worker][0] == suspected]):
+        for worker in (0, 1):
+            world.complete(worker)
+        world.carry_out()
+    world.die(at_it[0], DiedAt(UNKNOWN_ROW))
+    left = set(range(suspected.first, suspected.first + suspected.rows))
+    while left:
+        world.carry_out()
+        held = [(worker, ticket) for worker in world.held for ticket in world.held[worker]]
+        assert {worker for worker, ticket in held if left & set(range(ticket.first, ticket.first + ticket.rows))} <= {1 - at_it[0]}
+        left -= {row for row in left if any(row == ticket.first for ticket in world.held[1 - at_it[0]])}
+        for worker in world.busy():
+            world.complete(worker)
+
+
 def test_only_workers_on_other_machines_may_report_in_another_order() -> None:
     world = make_world(samples=40, size=4, workers=2, row_ns=100_000_000.0, local=1)
     world.carry_out()

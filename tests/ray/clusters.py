@@ -44,10 +44,19 @@ class RayCluster:
         self._do("add", name=name, cpus=cpus)
         self.nodes.add(name)
 
-    def remove(self, name: str) -> None:
-        """End all processes of a node at once."""
+    def remove(self, name: str) -> float:
+        """End all processes of a node at once; return after how many seconds the last one had ended."""
         self.nodes.remove(name)
-        self._do("remove", name=name)
+        return float(self._do("remove", name=name))
+
+    def pause(self, name: str) -> None:
+        """Stop all processes of a node, which keep their connections. What remains to be done with it is to remove it."""
+        self._do("pause", name=name)
+
+    def end_raylet(self, name: str) -> None:
+        """End Ray's own process of a node; its actors follow within a second or so, each when it finds out."""
+        self.nodes.remove(name)
+        self._do("end_raylet", name=name)
 
     def restart_head(self, down_s: float = 1.0) -> None:
         """End the head's control service, and start it again after some time."""
@@ -93,11 +102,13 @@ class RayCluster:
                     found.append(process)
         return found
 
-    def _do(self, what: str, **arguments: Any) -> None:
+    def _do(self, what: str, **arguments: Any) -> Any:
         self._keeper.stdin.write(json.dumps({"do": what, **arguments}) + "\n")
         self._keeper.stdin.flush()
-        if error := self._answer().get("error"):
+        answer = self._answer()
+        if error := answer.get("error"):
             raise RuntimeError(f"{what}({arguments}): {error}")
+        return answer["value"]
 
     def _answer(self) -> dict[str, Any]:
         line = self._keeper.stdout.readline()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 # Before Ray is imported: nothing is reported to anyone, a busy machine's memory is not Ray's to judge, and to start takes a busy machine its time.
 os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_memory_monitor_refresh_ms="0", RAY_raylet_start_wait_time_s="120")
 
+import psutil
 from ray.cluster_utils import Cluster
 
 _STORE_BYTES = 80 << 20
@@ -36,9 +38,41 @@ class Nodes:
     def add(self, name: str, cpus: int) -> None:
         self._nodes[name] = self._cluster.add_node(num_cpus=cpus, object_store_memory=_STORE_BYTES, env_vars={"LOADER_TEST_NODE": name})
 
-    def remove(self, name: str) -> None:
-        """End a node as a loss of power does: SIGKILL for all its processes."""
+    def remove(self, name: str) -> float:
+        """End a node: SIGKILL for all its processes at once, as for those of a container; else its actors would find out one by one.
+
+        Returns:
+            Seconds until the last of them had ended, and with it its connections.
+        """
+        raylet = psutil.Process(self._raylet(name))
+        ends = [os.pidfd_open(process.pid) for process in (raylet, *raylet.children(recursive=True))]
+        begun = time.monotonic()
+        for end in ends:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(end, signal.SIGKILL)
+        for end in ends:
+            select.select([end], [], [])
+            os.close(end)
+        took_s = time.monotonic() - begun
+        self._forget(name)
+        return took_s
+
+    def pause(self, name: str) -> None:
+        """Have a node say nothing more, as if its network were gone: SIGSTOP for all its processes."""
+        os.kill(self._raylet(name), signal.SIGSTOP)
+        for child in psutil.Process(self._raylet(name)).children(recursive=True):
+            child.suspend()
+
+    def end_raylet(self, name: str) -> None:
+        """End a node as Ray's own process there may die: actors find out by themselves, one by one."""
+        os.kill(self._raylet(name), signal.SIGKILL)
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
         self._cluster.remove_node(self._nodes.pop(name), allow_graceful=False)
+
+    def _raylet(self, name: str) -> int:
+        return int(self._nodes[name].all_processes["raylet"][0].process.pid)
 
     def restart_head(self, down_s: float) -> None:
         """End the head's control service, and start it again."""
@@ -68,11 +102,11 @@ def main() -> None:
         print(json.dumps({"address": nodes.address}), file=answers, flush=True)
         for line in sys.stdin:
             command = json.loads(line)
-            answer = {}
+            answer: dict[str, Any] = {}
             try:
-                getattr(nodes, command.pop("do"))(**command)
+                answer["value"] = getattr(nodes, command.pop("do"))(**command)
             except Exception as error:
-                answer["error"] = f"{type(error).__name__}: {error}"
+                answer = {"error": f"{type(error).__name__}: {error}"}
             print(json.dumps(answer), file=answers, flush=True)
     finally:
         with contextlib.suppress(Exception):  # `clusters.py` ends what remains

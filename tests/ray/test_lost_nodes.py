@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,11 @@ def hedges(loader: Loader) -> int:
     return sum(node["hedges"] for node in nodes)
 
 
-def test_what_a_node_held_that_is_lost_is_made_again(nodes: RayCluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lose", [RayCluster.remove, RayCluster.end_raylet], ids=["all at once", "one by one"])
+def test_what_a_node_held_that_is_lost_is_made_again(nodes: RayCluster, tmp_path: Path, lose: Callable[[RayCluster, str], None]) -> None:
     with remotely(numbers(), 20, nodes.address, 4, transforms=[slower_where(tmp_path)], shuffle=True) as loader:
         rest = compare_until(loader, lambda: ran_on_both(tmp_path, loader))
-        nodes.remove("b")
+        lose(nodes, "b")
         made = made_remotely(loader)
         compare_until(loader, lambda: len(remote_pids(loader)) == 2 and made_remotely(loader) > made + 500, rest)
 

@@ -81,6 +81,8 @@ class Fate(IntEnum):
     """Its process has died while it was at work on a ticket."""
     HUNG = 2
     """It was ended because it made no progress."""
+    FELL = 3
+    """It was cut off at rows at which another one has been cut off before: they may kill, which a worker of the trainer's machine will show."""
 
 
 class Lost(NamedTuple):

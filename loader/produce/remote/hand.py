@@ -21,7 +21,7 @@ class Held:
 
     Attributes:
         ticket: the ticket.
-        sent_ns: when it was sent to an actor for the first time, monotonic; 0 while it waits for one.
+        sent_ns: when it was sent to an actor for the first time, monotonic; 0 before.
         report: what is to be reported of it; None until it is done.
     """
 

@@ -1,8 +1,8 @@
 """The lives of remote workers, from OPEN to `Lost`: they get an actor, join, are set aside while it is slow, and end with it.
 
-When the connection to an actor ends, its worker is `Lost` at once: it takes Ray seconds to say why, and rows are due. Only if another actor has
-fallen at the same rows before, Ray's word is waited for: these rows may kill, and the supervisor counts what they are to blame for. In any case, no
-new actor is looked for before Ray has spoken, as it would be placed on a node that has just gone.
+When the connection to an actor ends, its worker is `Lost` at once: it takes Ray seconds to say why, and rows are due. If another actor has been cut
+off at the same rows before, they may kill. So the supervisor is told, and has a worker of its own machine make them: of that it knows at once how it
+ended. No new actor is looked for before Ray has spoken, as it would be placed on a node that has just gone.
 """
 
 from __future__ import annotations
@@ -123,9 +123,9 @@ class Lives:
     def cut_off(self, hand: Hand, suspected: bool) -> None:
         """The connection to an actor has ended. `suspected`: what it was at may be why."""
         hand.ended_at = time.monotonic()
-        if not suspected:
-            self._cut_off.append(hand)
-            self.end(hand, Lost(hand.number, Fate.PARTED), f"was cut off from its actor, on node {self._counts.of(hand.node).node}")
+        self._cut_off.append(hand)
+        at = self._tickets.at(hand.number) if suspected else None
+        self.end_at_work(hand, at, Fate.FELL, f"was cut off from its actor, on node {self._counts.of(hand.node).node}")
 
     def _served(self, hand: Hand, value: None, error: BaseException | None) -> None:
         """An actor does no more tickets: it has died, or could not connect, or lost the connection."""
@@ -140,14 +140,11 @@ class Lives:
             self._recruiter.ask_whether_lives(hand.node, partial(self._judge, hand, words, by_itself))
 
     def _judge(self, hand: Hand, words: str, by_itself: bool, node_lives: bool) -> None:
-        """Ray has said how an actor ended: if it died by itself, on a node that lives, what it was at may be to blame."""
+        """Ray has said how an actor ended: by itself, or with its node."""
         count = self._counts.of(hand.node)
-        died = by_itself and node_lives
-        count.deaths += died
+        count.deaths += by_itself and node_lives
         if hand.over:
             self._let_go(hand)
-        elif died:
-            self.end_at_work(hand, self._tickets.at(hand.number), Fate.DIED, f"died on node {count.node}: {words}")
         else:
             self.end(hand, Lost(hand.number, Fate.PARTED), f"died on node {count.node}: {words}")
 

@@ -6,6 +6,7 @@ worker that owned the ticket is lost), what is still to come of them is dropped:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -62,7 +63,7 @@ class RowTickets:
 
     def __init__(self, hands: Mapping[int, Hand], context: WorkerContext, counts: NodeCounts, host: str) -> None:
         self.connections = Connections(host, self._targets)
-        self._hedging = Hedging(all_at_once=context.pipeline.source.rows_at_once > 0)
+        self._hedging = Hedging()
         self._hands = hands
         self._context = context
         self._counts = counts
@@ -92,7 +93,7 @@ class RowTickets:
         return None if owner is None else (self._hands[owner], self._hands[owner].held[ticket].ticket)
 
     def give(self, hand: Hand, ticket: Ticket, now: float) -> None:
-        """Have a ticket of a worker done by an actor, usually its own, when that needs one."""
+        """Have a ticket of a worker done by an actor, usually its own."""
         self._hedging.give(hand.number, ticket, now)
 
     def wait_s(self, now: float) -> float:
@@ -110,7 +111,7 @@ class RowTickets:
                     self._hedging.join(worker, self._hands[worker].node)
                     yield event
                 case Ended(worker):
-                    yield CutOff(worker, self._hedging.cut_off(worker))
+                    yield CutOff(worker, self._hedging.cut_off(worker, time.monotonic()))
         for command in self._hedging.commands(now := time.monotonic()):
             match command:
                 case Give(worker, ticket):
@@ -133,18 +134,16 @@ class RowTickets:
             hand.moved = now  # it had nothing to do before
         killers = self._context.known_killers.after(hand.killers) if self._context.substitute else []
         hand.killers += len(killers)
-        try:
+        with contextlib.suppress(KeyError, OSError):  # its end is told by another event
             self.connections.link(worker).send(ticket, killers)
-        except (KeyError, OSError):  # its end is told by another event
-            self._hedging.cut_off(worker)
 
     def _abandon(self, tickets: list[int]) -> None:
         for ticket in tickets:
             self.connections.abandon(ticket)
 
-    def _targets(self, worker: int, number: int, rows: int) -> list[memoryview] | None:
+    def _targets(self, worker: int, number: int, following: int, rows: int) -> list[memoryview] | None:
         """Return where rows that begin to come are to be written: all of the first array, then of the next, and so on."""
-        self._hedging.made(worker, number, time.monotonic())
+        self._hedging.made(worker, number, following)
         owner = self._hedging.owner(number)
         if owner is None:
             return None
@@ -160,7 +159,7 @@ class RowTickets:
         doer.moved = now
         if outcome.exhausted:
             return RanOut(worker, number, (outcome.error or {}).get("reason", ""))
-        owner = self._hedging.came(worker, number, outcome.busy_ns * 1e-9, written, now)
+        owner = self._hedging.came(worker, number, written, now)
         if owner is None:
             return None
         self.connections.abandon(number)

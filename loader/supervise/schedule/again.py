@@ -19,16 +19,23 @@ class Again:
 
     Attributes:
         waiting: the next one first.
+        here: those that only workers of this machine are to do, as they may end whoever does them. At these, it is known at once how they ended.
     """
 
     def __init__(self, slots: SlotPool, suspects: Suspects) -> None:
         self._slots = slots
         self._suspects = suspects
         self.waiting: deque[Ticket] = deque()
+        self.here: deque[Ticket] = deque()
 
-    def put_first(self, tickets: list[Ticket]) -> None:
-        """These have been dealt before, and are next, as far as they are wanted."""
-        self.waiting.extendleft(ticket for ticket in reversed(tickets) if not self._drop(ticket))
+    def put_first(self, tickets: list[Ticket], here: int = 0) -> None:
+        """These have been dealt before, and are next, as far as they are wanted. The one with the number `here` is for workers of this machine."""
+        self.put_here(ticket for ticket in tickets if ticket.number == here)
+        self.waiting.extendleft(ticket for ticket in reversed(tickets) if ticket.number != here and not self._drop(ticket))
+
+    def put_here(self, tickets: Iterable[Ticket]) -> None:
+        """These are only for workers of this machine, as far as they are wanted."""
+        self.here.extend(ticket for ticket in tickets if not self._drop(ticket))
 
     def put_last(self, tickets: Iterable[Ticket]) -> None:
         """These are new."""
@@ -41,6 +48,7 @@ class Again:
     def drop_stale(self) -> None:
         """Forget those that are no longer wanted."""
         self.waiting = deque(ticket for ticket in self.waiting if not self._drop(ticket))
+        self.here = deque(ticket for ticket in self.here if not self._drop(ticket))
 
     def _drop(self, ticket: Ticket) -> bool:
         """Return whether a ticket that no worker holds is no longer wanted; if so, its rows are accounted for."""

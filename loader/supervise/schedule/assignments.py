@@ -94,7 +94,9 @@ class Assignments:
         return None
 
     def next_below(self, first: int) -> int | None:
-        """Return the same of those with a lower number than this."""
+        """Return the same of those with a lower number than this, or of all if there is none of these that may get more."""
+        if self.staying == self.staying_from(first):
+            return self.next_worker()
         return next((worker for wanting in self._wanting[: self.each] for worker in wanting if worker < first), None)
 
     def next_beyond(self, first: int) -> int | None:

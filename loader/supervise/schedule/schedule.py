@@ -202,12 +202,13 @@ class Schedule:
         self._again.drop_stale()
         return holds
 
-    def worker_died(self, worker: int, at: DiedAt | None) -> Accused | None:
+    def worker_died(self, worker: int, at: DiedAt | None, here: int = 0) -> Accused | None:
         """A worker is gone. All that it sent has been fed before.
 
         Args:
             worker: which.
             at: where it was; None where nothing that it held can be to blame, because it was not at work on it or was killed for another's sake.
+            here: number of a ticket that only workers of this machine are to make, as it may have killed others elsewhere.
 
         Returns:
             What is now accused, if anything is: of a row or batch, `substitute` or `give_up` must say what becomes of it.
@@ -222,6 +223,8 @@ class Schedule:
             verdict = self._suspects.after_batch_work(found, at, self._batch_size) if batch_work else self._suspects.after_death(found, at)
             if isinstance(verdict, Accused):
                 accused = verdict
+            elif worker < self._local < sys.maxsize and not batch_work:
+                self._again.put_here(verdict)  # on other machines, they might end several actors, and it is less clear why one ends
             else:
                 again = verdict
         slow = at is not None and at.hung_at_unknown_row  # then the rest is likely to be slow as well
@@ -230,7 +233,7 @@ class Schedule:
                 again.append(ticket._replace(attempt=ticket.attempt + 1))
             else:
                 again += self._suspects.singles(ticket) if slow and ticket.kind is TicketKind.ROWS else [ticket]
-        self._again.put_first(again)
+        self._again.put_first(again, here)
         if worker >= self._local:  # others may have gone with it
             self._again.sort()
         return accused
@@ -249,8 +252,8 @@ class Schedule:
     def commands(self) -> list[Command]:
         """Deal what there is to deal; return what is to be carried out, in order."""
         commands: list[Command] = [*self._streams.hand_over()] if self._slots.any_complete else []
-        if self._slots.due and self._hands.staying_from(self._local):
-            commands += self._deal_batch_work()
+        if self._again.here or (self._slots.due and self._hands.staying_from(self._local)):
+            commands += self._deal_here()
         while (worker := self._hands.next_worker()) is not None and (ticket := self._next_ticket(worker)) is not None:
             self._hands.give(worker, ticket)
             commands.append(SendTicket(worker, ticket))
@@ -264,11 +267,12 @@ class Schedule:
             commands.append(Dismiss(worker))
         return commands
 
-    def _deal_batch_work(self) -> list[Command]:
-        """Deal batch transforms to workers of this machine: those of other machines leave them to the gateway, which serves nobody meanwhile."""
+    def _deal_here(self) -> list[Command]:
+        """Deal what is for workers of this machine: batch transforms, as those of others leave them to the gateway, which serves nobody meanwhile."""
         commands: list[Command] = []
-        while self._slots.due and (worker := self._hands.next_below(self._local)) is not None:
-            ticket = self._slots.due.popleft().batch_ticket(next(self._numbers), self._batch_size)
+        here, due = self._again.here, self._slots.due
+        while (here or due) and (worker := self._hands.next_below(self._local)) is not None:
+            ticket = here.popleft() if here else due.popleft().batch_ticket(next(self._numbers), self._batch_size)
             self._hands.give(worker, ticket)
             commands.append(SendTicket(worker, ticket))
         return commands

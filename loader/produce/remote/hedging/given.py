@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from loader.ipc.records import Ticket
-from loader.produce.remote.hedging.actor_queue import ActorQueue
 from loader.produce.remote.hedging.standing import Standing, State
 
 
 @dataclass
 class Actor:
-    """The actor of a worker, and what it was given.
+    """The actor of a worker, and the tickets that it was given: it does one after the other, of those that it has the oldest first.
 
     Attributes:
         node: where it is.
-        queue: its tickets.
         standing: how quick it is, compared with others.
-        cut_off: whether the connection to it has ended.
-        fell_at: the ticket that it was cut off at, if that is suspected; else 0.
-        looked_at_s: when it will be looked whether it needs another ticket.
+        held: its tickets by number, in the order in which they were sent.
+        at: the one that it is at.
+        coming: the one that it has made, and whose rows are on their way.
+        since_s: since when it has been at `first`.
     """
 
     node: str
-    queue: ActorQueue
     standing: Standing = field(default_factory=Standing)
-    cut_off: bool = False
-    fell_at: int = 0
-    looked_at_s: float = math.inf
+    held: dict[int, Ticket] = field(default_factory=dict)
+    at: Ticket | None = None
+    coming: Ticket | None = None
+    since_s: float = 0.0
 
     @property
     def is_of_use(self) -> bool:
         """Whether it may be given tickets."""
-        return self.standing.state is State.WORKING and not self.cut_off
+        return self.standing.state is State.WORKING
+
+    @property
+    def first(self) -> Ticket | None:
+        """The ticket that it brings next."""
+        return self.coming or self.at
+
+    def send(self, ticket: Ticket, now_s: float) -> None:
+        """It is sent a ticket; while it has no other one, it begins with it, whatever comes after that."""
+        if not self.held:
+            self.since_s = now_s
+        self.held[ticket.number] = ticket
+        self.at = self.at or ticket
+
+    def made(self, number: int, following: int) -> None:
+        """It has made the rows of a ticket, which begin to come, and begins the ticket `following`; 0: the first one that was on its way to it."""
+        self.coming = self.held[number]
+        others = (ticket for ticket in self.held.values() if ticket.number != number)
+        self.at = self.held[following] if following else next(others, None)
+
+    def came(self, number: int, now_s: float) -> Ticket:
+        """It has brought a ticket, whose rows had begun to come. Return the ticket."""
+        self.coming, self.since_s = None, now_s
+        return self.held.pop(number)
 
 
 @dataclass
@@ -44,12 +65,8 @@ class Due:
         ticket: the ticket.
         owner: the worker that the supervisor gave it to.
         actors: those that were given it.
-        waits: whether it waits for the owner's actor to need it.
-        fallen: how many actors it is suspected to have ended that have not left yet.
     """
 
     ticket: Ticket
     owner: int
     actors: set[int] = field(default_factory=set)
-    waits: bool = False
-    fallen: int = 0

@@ -44,8 +44,8 @@ class Ended(NamedTuple):
 
 Event = Connected | Came | Ended
 
-Targets = Callable[[int, int, int], Sequence[memoryview] | None]
-"""Of a worker, whose actor sends them, the number of a ticket, and how many of its rows come: as `link.Targets`."""
+Targets = Callable[[int, int, int, int], Sequence[memoryview] | None]
+"""Of a worker, whose actor sends the rows; the rest as `link.Targets`."""
 
 
 class Connections:
@@ -130,9 +130,9 @@ class Connections:
         self._open[link.fileno()] = link, None
         self._epoll.register(link, select.EPOLLIN)
 
-    def _targets_of(self, fd: int, number: int, rows: int) -> Sequence[memoryview] | None:
+    def _targets_of(self, fd: int, number: int, following: int, rows: int) -> Sequence[memoryview] | None:
         worker = self._open[fd][1]
-        return None if worker is None else self._targets(worker, number, rows)
+        return None if worker is None else self._targets(worker, number, following, rows)
 
     def _receive(self, fd: int) -> Iterator[Event]:
         link, worker = self._open[fd]

@@ -2,7 +2,11 @@
 
     actor → gateway      first of all, a token that only the two know
     gateway → actor      a ticket, as in a pipe, and the samples that are known to kill and have not been sent before
-    actor → gateway      for each ticket, in order: its number, how many rows follow, a text, and these rows: all of the first array, then of the next
+    actor → gateway      for each ticket: its number, that of the one that the actor begins meanwhile, how many rows follow, a text, and these rows:
+                         all of the first array, then of the next
+
+Of the tickets that it holds, an actor does the oldest one first, so what was lost elsewhere overtakes what waits. While it holds none, it does the
+first that comes. So the gateway always knows which one it is at, without another message.
 
 The rows go from the actor's memory to the socket and from there into the slot. By Ray's object store, they would be copied twice more, and a ticket
 would cost a call (docs/measurements.md). The actor's end is `serving`.
@@ -12,7 +16,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -26,8 +29,9 @@ TOKEN_BYTES = 16
 COUNT = struct.Struct("<I")
 """After a ticket: how many samples that kill follow, each an int64."""
 
-HEADER = struct.Struct("<QIIQ")
-"""Before a block: the number of the ticket, how many rows come, and the bytes of the text and of the rows."""
+HEADER = struct.Struct("<QQIIQ")
+"""Before a block: the number of the ticket, that of the one that the actor begins now (0: it holds no other one), how many rows come, and the bytes
+of the text and of the rows."""
 
 _MOST_TEXT_BYTES = 16 * 1024 * 1024
 _DROPPED_AT_ONCE_BYTES = 256 * 1024
@@ -57,8 +61,9 @@ class Arrived(NamedTuple):
     written: bool
 
 
-Targets = Callable[[int, int], Sequence[memoryview] | None]
-"""Of the number of a ticket and of how many of its rows come: where these go, piece by piece in the order of the block; None if nobody wants them."""
+Targets = Callable[[int, int, int], Sequence[memoryview] | None]
+"""Of the number of a ticket, of that which the actor begins now, and of how many rows come: where these go, piece by piece in the order of the block;
+None if nobody wants them."""
 
 
 class Link:
@@ -78,7 +83,7 @@ class Link:
         self.token: bytes | None = None
         self._connection = connection
         self._targets = targets
-        self._asked: deque[Ticket] = deque()  # for what has not come yet
+        self._asked: dict[int, int] = {}  # the tickets that have not come yet, with their rows
         self._ticket = 0  # whose rows are coming
         self._wanted = False
         self._into: list[memoryview] = []  # what is still to be filled; empty while what comes is dropped
@@ -97,7 +102,7 @@ class Link:
     def send(self, ticket: Ticket, killers: Sequence[int] = ()) -> None:
         """Send a ticket. Raises OSError if the actor is gone, or reads nothing any more; then the connection ends."""
         record = ticket.pack() + COUNT.pack(len(killers)) + np.array(killers, np.int64).tobytes()
-        self._asked.append(ticket)
+        self._asked[ticket.number] = ticket.rows
         try:
             sent = self._connection.send(record)
         except BlockingIOError:
@@ -128,14 +133,16 @@ class Link:
         while True:
             header = bytearray(HEADER.size)
             yield from self._fill([memoryview(header)], len(header))
-            ticket, rows, text_bytes, nbytes = HEADER.unpack(header)
-            if not self._asked or ticket != (asked := self._asked.popleft()).number or rows > asked.rows:
+            ticket, following, rows, text_bytes, nbytes = HEADER.unpack(header)
+            if rows > self._asked.pop(ticket, -1):
                 raise ProtocolError(f"an actor sends {rows} rows of ticket {ticket}, for which it was not asked")
+            if following and following not in self._asked:
+                raise ProtocolError(f"an actor begins ticket {following}, for which it was not asked")
             if text_bytes > _MOST_TEXT_BYTES:
                 raise ProtocolError(f"an actor announces a text of {text_bytes:,} bytes")
             text = bytearray(text_bytes)
             yield from self._fill([memoryview(text)], text_bytes)
-            targets = self._targets(ticket, rows)
+            targets = self._targets(ticket, following, rows)
             if targets is not None and nbytes != (wanted := sum(target.nbytes for target in targets)):
                 raise ProtocolError(f"an actor sends {nbytes:,} bytes as {rows} rows of ticket {ticket}, which are {wanted:,} bytes")
             self._ticket, self._wanted = ticket, targets is not None

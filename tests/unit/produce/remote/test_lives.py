@@ -119,12 +119,16 @@ def test_a_worker_whose_connection_ends_is_lost_at_once_and_no_actor_is_placed_b
     assert world.hands == {2: world.hands[2], 3: other}
 
 
-def test_for_rows_that_are_suspected_rays_word_is_waited_for(world: World) -> None:
-    hand = world.working(2)
+def test_for_rows_that_are_suspected_a_worker_is_lost_in_a_way_that_says_so(world: World) -> None:
+    hand, owner = world.working(2), world.working(3)
+    world.told.clear()
+    world.tickets.out[2] = hand, Ticket(7, TicketKind.ROWS, 0, 0, 0, 10)
     world.lives.cut_off(hand, suspected=True)
-    assert world.told == []
-    world.lives.look(time.monotonic() + 6)
-    assert world.told == [Lost(2, Fate.PARTED)]
+    assert world.told == [Lost(2, Fate.FELL, ticket=7)]
+    other = world.working(2)
+    world.tickets.out[2] = owner, Ticket(8, TicketKind.ROWS, 0, 0, 0, 10)
+    world.lives.cut_off(other, suspected=True)
+    assert world.told == [Lost(2, Fate.PARTED), Lost(3, Fate.FELL, ticket=8)]
 
 
 def test_an_actor_that_hangs_is_lost_for_the_ticket_that_it_is_at(world: World) -> None:

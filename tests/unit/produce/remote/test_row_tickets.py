@@ -33,8 +33,7 @@ class Actors:
             runs=lambda slot, row, rows: [(rows, [self.rows[row : row + rows]])], spec=SimpleNamespace(leaves=[SimpleNamespace(nbytes=4)])
         )
         arena = SimpleNamespace(layout=SimpleNamespace(layouts=[layout]), slot=lambda place: None)
-        source = SimpleNamespace(rows_at_once=0)
-        context: Any = SimpleNamespace(substitute=False, pipeline=SimpleNamespace(source=source), arena=arena)
+        context: Any = SimpleNamespace(substitute=False, arena=arena)
         self.counts = NodeCounts(Cells.private())
         self.tickets = RowTickets(self.hands, context, self.counts, "127.0.0.1")
         self.ends: dict[int, socket.socket] = {}
@@ -54,9 +53,10 @@ class Actors:
         self.tickets.give(self.hands[worker], ticket, time.monotonic())
         list(self.tickets.events())
 
-    def answer(self, worker: int, ticket: Ticket, value: int) -> None:
+    def answer(self, worker: int, ticket: Ticket, value: int, following: int = 0) -> None:
         text = json.dumps(Outcome(1_000_000, 0, ticket.rows, (), (), ())).encode()
-        self.ends[worker].sendall(HEADER.pack(ticket.number, ticket.rows, len(text), 4 * ticket.rows) + text + bytes([value]) * 4 * ticket.rows)
+        rows = bytes([value]) * 4 * ticket.rows
+        self.ends[worker].sendall(HEADER.pack(ticket.number, following, ticket.rows, len(text), len(rows)) + text + rows)
 
     def close(self) -> None:
         for end in self.ends.values():
@@ -79,11 +79,8 @@ def test_an_actor_that_has_rested_for_long_is_not_late_with_the_copy_that_it_get
     hands, tickets = actors.hands, actors.tickets
     hands[1].moved -= 1000
     actors.give(0, ticket(5))
-    actors.ends[0].close()
-    deadline = time.monotonic() + 10
-    while not tickets.is_busy(1) and time.monotonic() < deadline:
-        wait_readable([tickets.connections.fileno()], tickets.wait_s(time.monotonic()))
-        list(tickets.events())
+    tickets._hedging._copy(1, tickets._hedging._due[5], None, time.monotonic())  # as if it were late
+    list(tickets.events())
     assert tickets.at(1) == (hands[0], ticket(5))
     assert time.monotonic() - hands[1].moved < 500
 
@@ -100,6 +97,18 @@ def test_reports_come_as_the_rows_do_and_not_in_the_order_of_the_tickets(actors:
     actors.answer(0, ticket(5), 8)
     actors.wait_for(lambda event: event == Brought(0))
     assert [report.ticket for report in actors.hands[0].take_reports()] == [5]
+
+
+def test_what_an_actor_is_at_is_what_the_block_before_it_names(actors: Actors) -> None:
+    for number in (5, 6, 7):
+        actors.give(0, ticket(number))
+    assert actors.tickets.at(0) == (actors.hands[0], ticket(5))
+    actors.answer(0, ticket(5), 1, following=7)
+    actors.wait_for(lambda event: event == Brought(0))
+    assert actors.tickets.at(0) == (actors.hands[0], ticket(7))
+    actors.answer(0, ticket(7), 1, following=6)
+    actors.wait_for(lambda event: event == Brought(0))
+    assert actors.tickets.at(0) == (actors.hands[0], ticket(6))
 
 
 def test_what_an_actor_is_at_when_it_is_issued_again_is_taken_from_it(actors: Actors) -> None:
@@ -129,7 +138,7 @@ def test_an_actor_gets_what_it_was_to_be_given_also_if_the_owner_is_lost_meanwhi
 def test_rows_that_were_dropped_are_asked_for_again(actors: Actors) -> None:
     actors.give(1, ticket(5))
     text = json.dumps(Outcome(1_000_000, 0, 10, (), (), ())).encode()
-    begun = HEADER.pack(5, 10, len(text), 40) + text
+    begun = HEADER.pack(5, 0, 10, len(text), 40) + text
     actors.ends[1].sendall(begun + bytes([9]) * 20)
     deadline = time.monotonic() + 10
     while not actors.rows[:5].all() and time.monotonic() < deadline:

@@ -25,7 +25,7 @@ SLOT = np.zeros(64, np.uint8)
 @pytest.fixture
 def connections() -> Iterator[Connections]:
     SLOT[:] = 0
-    made = Connections("127.0.0.1", lambda worker, number, rows: [memoryview(SLOT)[:rows]])
+    made = Connections("127.0.0.1", lambda worker, number, following, rows: [memoryview(SLOT)[:rows]])
     yield made
     made.close()
 

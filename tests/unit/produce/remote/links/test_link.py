@@ -52,7 +52,7 @@ class Gateway:
             assert self.link.receive() is None
         assert self.link.token == token
 
-    def targets(self, number: int, rows: int) -> list[memoryview] | None:
+    def targets(self, number: int, following: int, rows: int) -> list[memoryview] | None:
         return [memoryview(leaf[:rows].reshape(-1).view(np.uint8)) for leaf in self.slot] if self.wanted else None
 
     def next(self) -> Arrived:
@@ -81,9 +81,9 @@ def gateway() -> Iterator[Callable[..., Gateway]]:
 def test_rows_go_to_where_they_are_wanted(gateway: Callable[..., Gateway]) -> None:
     gate = gateway(lambda asked, killers: (ROWS, f"{asked.number} {killers}".encode(), rows_of(asked.number)))
     gate.link.send(ticket(3))
-    gate.link.send(ticket(4), [11, -12])
     assert gate.next() == Arrived(3, ROWS, b"3 []", True)
     assert all(np.array_equal(found, wanted) for found, wanted in zip(gate.slot, rows_of(3), strict=True))
+    gate.link.send(ticket(4), [11, -12])
     assert gate.next() == Arrived(4, ROWS, b"4 [11, -12]", True)
     assert all(np.array_equal(found, wanted) for found, wanted in zip(gate.slot, rows_of(4), strict=True))
 
@@ -113,11 +113,11 @@ def test_rows_that_are_abandoned_while_they_come_are_not_written_further() -> No
     with pytest.MonkeyPatch.context() as patch, far:
         patch.setattr("loader.produce.remote.links.link.tune", lambda connection: None)  # it is not TCP
         slot = np.zeros(1000, np.uint8)
-        link = Link(near, lambda number, rows: [memoryview(slot)])
+        link = Link(near, lambda number, following, rows: [memoryview(slot)])
         far.sendall(bytes(TOKEN_BYTES))
         assert link.receive() is None
         link.send(ticket(5))
-        far.sendall(np.array([5], "<u8").tobytes() + np.array([1, 0], "<u4").tobytes() + np.array([1000], "<u8").tobytes() + b"a" * 400)
+        far.sendall(HEADER.pack(5, 0, 1, 0, 1000) + b"a" * 400)
         assert link.receive() is None
         link.abandon(4)
         far.sendall(b"b" * 100)
@@ -133,7 +133,7 @@ def test_the_gateway_is_not_woken_for_each_packet_but_for_the_end_of_a_block_and
     slot = np.zeros(1_000_000, np.uint8)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         far = socket.create_connection(listener.getsockname())
-        link = Link(listener.accept()[0], lambda number, rows: [memoryview(slot)])
+        link = Link(listener.accept()[0], lambda number, following, rows: [memoryview(slot)])
 
     def comes(piece: bytes) -> None:
         far.sendall(piece)
@@ -143,7 +143,7 @@ def test_the_gateway_is_not_woken_for_each_packet_but_for_the_end_of_a_block_and
     comes(bytes(TOKEN_BYTES))
     for number in (5, 6):
         link.send(ticket(number, 1))
-    comes(HEADER.pack(5, 1, 0, len(slot)) + b"a" * 1000)
+    comes(HEADER.pack(5, 6, 1, 0, len(slot)) + b"a" * 1000)
     far.sendall(b"b" * 1000)
     assert not wait_readable([link.fileno()], 0.05)
     comes(b"c" * 500_000)
@@ -152,7 +152,7 @@ def test_the_gateway_is_not_woken_for_each_packet_but_for_the_end_of_a_block_and
         assert wait_readable([link.fileno()], 10)
     assert arrived == Arrived(5, 1, b"", True)
     assert bytes(slot) == b"a" * 1000 + b"b" * 1000 + b"c" * 500_000 + b"d" * (len(slot) - 502_000)
-    comes(HEADER.pack(6, 1, 0, len(slot)) + b"a" * 1000)
+    comes(HEADER.pack(6, 0, 1, 0, len(slot)) + b"a" * 1000)
     far.close()
     assert wait_readable([link.fileno()], 10)
     with pytest.raises(ConnectionResetError):
@@ -177,17 +177,19 @@ def test_a_block_of_another_size_is_refused(gateway: Callable[..., Gateway]) -> 
         gate.next()
 
 
-@pytest.mark.parametrize(("number", "rows"), [(4, 5), (3, 6)], ids=["another ticket", "more rows"])
-def test_rows_that_were_not_asked_for_are_refused(number: int, rows: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "following", "rows"), [(4, 0, 5), (3, 0, 6), (3, 3, 5), (3, 5, 5)], ids=["another ticket", "more rows", "begun twice", "another begun"]
+)
+def test_what_was_not_asked_for_is_refused(number: int, following: int, rows: int) -> None:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with pytest.MonkeyPatch.context() as patch, far:
         patch.setattr("loader.produce.remote.links.link.tune", lambda connection: None)  # it is not TCP
         slot = np.zeros(100, np.uint8)
-        link = Link(near, lambda number, rows: [memoryview(slot)[:rows]])
+        link = Link(near, lambda number, following, rows: [memoryview(slot)[:rows]])
         far.sendall(bytes(TOKEN_BYTES))
         assert link.receive() is None
         link.send(ticket(3, 5))
-        far.sendall(np.array([number], "<u8").tobytes() + np.array([rows, 0], "<u4").tobytes() + np.array([rows], "<u8").tobytes() + b"a" * rows)
+        far.sendall(HEADER.pack(number, following, rows, 0, rows) + b"a" * rows)
         with pytest.raises(ProtocolError, match="not asked"):
             link.receive()
         assert not slot.any()
@@ -198,7 +200,7 @@ def test_the_connection_to_an_actor_that_reads_nothing_ends() -> None:
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with pytest.MonkeyPatch.context() as patch, far:
         patch.setattr("loader.produce.remote.links.link.tune", lambda connection: None)  # it is not TCP
-        link = Link(near, lambda number, rows: None)
+        link = Link(near, lambda number, following, rows: None)
         far.sendall(bytes(TOKEN_BYTES))
         assert link.receive() is None
         with pytest.raises(BlockingIOError, match="reads nothing"):

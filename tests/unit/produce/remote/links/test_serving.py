@@ -20,10 +20,11 @@ BLOCK_BYTES = 64 << 20  # more than all buffers of a connection hold
 
 
 class Actor:
-    """An actor in a thread; each row is as large as is said, and tells its ticket."""
+    """An actor in a thread; each row is as large as is said, and tells its ticket. It is at ticket 8 until it is let go on."""
 
     def __init__(self, row_bytes: int) -> None:
         self.row_bytes = row_bytes
+        self.goes_on = threading.Event()
         self.begun = {number: threading.Event() for number in range(1, 9)}
         self.steps: list[tuple[str, list[int]]] = []
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -40,15 +41,16 @@ class Actor:
     def _work(self, ticket: Ticket, killers: Sequence[int]) -> tuple[int, bytes, Sequence[np.ndarray]]:
         self.steps.append(("works on", [ticket.number, *killers]))
         self.begun[ticket.number].set()
+        assert ticket.number < 8 or self.goes_on.wait(PATIENCE_S)
         return ticket.rows, b"done", [np.full((ticket.rows, self.row_bytes), ticket.number, np.uint8)]
 
-    def take(self) -> tuple[int, bytes]:
-        """Return the number of the next ticket that comes, after checking its rows, and the text."""
-        number, rows, text_bytes, nbytes = HEADER.unpack(self._receive(HEADER.size))
+    def take(self) -> tuple[int, int, bytes]:
+        """Return the number of the next ticket that comes, after checking its rows; that of the one that is begun then; and the text."""
+        number, following, rows, text_bytes, nbytes = HEADER.unpack(self._receive(HEADER.size))
         text = self._receive(text_bytes)
         assert nbytes == rows * self.row_bytes
         assert (np.frombuffer(self._receive(nbytes), np.uint8) == number).all()
-        return number, text
+        return number, following, text
 
     def _receive(self, nbytes: int) -> bytes:
         into = memoryview(bytearray(nbytes))
@@ -82,9 +84,34 @@ def large() -> Iterator[Actor]:
 
 def test_all_tickets_that_have_come_are_expected_before_the_first_is_worked_on(small: Actor) -> None:
     small.gateway.sendall(record(3) + record(4, 17, -5) + record(5))
-    assert [small.take() for _ in range(3)] == [(3, b"done"), (4, b"done"), (5, b"done")]
+    assert [small.take() for _ in range(3)] == [(3, 4, b"done"), (4, 5, b"done"), (5, 0, b"done")]
     assert small.steps[0] == ("expects", [3, 4, 5])
-    assert [step for step in small.steps if step[0] == "works on"] == [("works on", [3]), ("works on", [4, 17, -5]), ("works on", [5])]
+    assert [step for step in small.steps if step[0] == "works on"] == [("works on", [3, 17, -5]), ("works on", [4]), ("works on", [5])]
+
+
+def test_the_oldest_of_the_tickets_that_have_come_is_next_and_the_gateway_is_told(small: Actor) -> None:
+    small.gateway.sendall(record(8))
+    assert small.begun[8].wait(PATIENCE_S)
+    small.gateway.sendall(record(7) + record(3, 17) + record(5))
+    small.goes_on.set()
+    assert [small.take()[:2] for _ in range(4)] == [(8, 3), (3, 5), (5, 7), (7, 0)]
+    assert [step[1] for step in small.steps if step[0] == "works on"] == [[8], [3, 17], [5], [7]]
+
+
+def test_an_actor_that_has_nothing_begins_with_the_first_ticket_that_comes(small: Actor) -> None:
+    small.gateway.sendall(record(7) + record(3))
+    assert [small.take()[:2] for _ in range(2)] == [(7, 3), (3, 0)]
+
+
+def test_an_actor_leaves_what_it_has_not_begun_when_it_finds_the_end_of_the_connection(small: Actor) -> None:
+    small.gateway.sendall(record(8))
+    assert small.begun[8].wait(PATIENCE_S)
+    small.gateway.sendall(record(3) + record(5))
+    small.gateway.shutdown(socket.SHUT_WR)
+    small.goes_on.set()
+    assert [small.take()[:2] for _ in range(2)] == [(8, 3), (3, 0)]
+    small.close()
+    assert [step[1] for step in small.steps if step[0] == "works on"] == [[8], [3]]
 
 
 def test_a_record_may_come_in_pieces(small: Actor) -> None:
