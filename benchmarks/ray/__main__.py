@@ -6,8 +6,10 @@ with those of `workers=0` before speeds.
 
     sleep     16 actors with rows of 20 ms, against 16 local workers
     blocks    rows of 8 MB that exist already, from two actors, against as many bare sockets: the same rows, into shared memory of the same size
-    removed   a node of two is ended by SIGKILL: how much longer a batch takes at most, in times of a remote ticket. Half of the workers take twice
-              as long, in any case; so it is compared with what is usual before, and with what is usual afterwards
+    removed   a node of two is ended by SIGKILL, all its processes at once: how much longer a batch takes at most, in times of what an actor takes for
+              a ticket. Half of the workers take twice as long, in any case; so it is compared with what is usual before, and with what is usual later
+    raylet    the same if only Ray's own process there is ended: the actors follow when they find out
+    silent    the same if the node only says nothing more
     slow      a node of two becomes 20 times slower: with late tickets done by others, and without; against the other node alone
     data      Ray Data's iter_batches with the same rows, on the same cluster
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -84,22 +87,54 @@ def _blocks(cluster: RayCluster, arguments: argparse.Namespace) -> Measured:
 
 
 def _removed(cluster: RayCluster, arguments: argparse.Namespace) -> Measured:
+    return _lost("removed", lambda: cluster.remove("b"), cluster, arguments)
+
+
+def _raylet(cluster: RayCluster, arguments: argparse.Namespace) -> Measured:
+    return _lost("raylet", lambda: cluster.end_raylet("b"), cluster, arguments)
+
+
+def _silent(cluster: RayCluster, arguments: argparse.Namespace) -> Measured:
+    return _lost("silent", lambda: cluster.pause("b"), cluster, arguments)
+
+
+def _lost(name: str, lose: Callable[[], float | None], cluster: RayCluster, arguments: argparse.Namespace) -> Measured:
+    """Lose the node `b` while another process measures, which is told of it by nobody."""
     common = {"address": cluster.address, "seconds": arguments.seconds, "source": {"wait_s": _WAIT_S}, "kind": "gaps"}
     expected = _BENCHMARK.fresh(**{**common, "kind": "digest", "workers": 0, "remote": 0})["digest"]
-    running = _BENCHMARK.start(**common, workers=1, remote=_ACTORS)
-    assert running.stdout is not None
-    running.stdout.readline()
-    cluster.remove("b")
-    found = _BENCHMARK.end(running)
-    if found["digest"] != expected:
-        sys.exit("removed: the batches differ from those of workers=0")
-    longest, before, after, ticket = (1e3 * found[name] for name in ("longest_s", "usual_s", "usual_after_s", "ticket_s"))
-    line(
-        "removed",
-        f"{longest:>9,.0f} ms for a batch at most, {before:,.0f} usually, {after:,.0f} with the node that is left; a remote ticket {ticket:,.0f} ms: "
-        f"{(longest - after) / ticket:.1f} × longer than the node that is left takes, {(longest - before) / ticket:.1f} × than both   wanted ≤ 2 ×",
-    )
-    return found
+    rounds = []
+    for number in rounds_of(name, arguments):
+        if number:
+            cluster.add("b", cpus=_ACTORS // 2)
+        running = _BENCHMARK.start(**common, workers=1, remote=_ACTORS)
+        _until_ready(running)
+        ended_s = lose()
+        found = _BENCHMARK.end(running) | {"ended_s": ended_s}
+        if "b" in cluster.nodes:  # it is there, and says nothing
+            cluster.remove("b")
+        if found["digest"] != expected:
+            sys.exit(f"{name}: the batches differ from those of workers=0")
+        rounds.append(found)
+    for found in rounds:
+        longest, at, before, most_before, after, most_after, ticket = (
+            1e3 * found[f"{what}_s"] for what in ("longest", "longest_at", "before", "before_longest", "after", "after_longest", "ticket")
+        )
+        line(
+            name,
+            f"{longest:>9,.0f} ms for a batch at most, {at:,.0f} ms after it; before {before:,.0f} (at most {most_before:,.0f}), later {after:,.0f} "
+            f"(at most {most_after:,.0f}); a ticket {ticket:,.0f} ms: {(longest - after) / ticket:.1f} × longer than later, "
+            f"{(longest - before) / ticket:.1f} × than before   wanted ≤ 2 ×"
+            + ("" if found["ended_s"] is None else f"; until its processes had ended: {1e3 * found['ended_s']:,.0f} ms"),
+        )
+    return {"rounds": rounds}
+
+
+def _until_ready(child: subprocess.Popen[str]) -> None:
+    """Wait for a child to say so. Before that, it may print what Ray has to tell of a node that was lost earlier."""
+    assert child.stdout is not None
+    while (printed := child.stdout.readline()) != "ready\n":
+        if not printed:
+            sys.exit(f"{child.args} failed")
 
 
 def _slow(cluster: RayCluster, arguments: argparse.Namespace) -> Measured:
@@ -111,8 +146,7 @@ def _slow(cluster: RayCluster, arguments: argparse.Namespace) -> Measured:
         for hedging in (True, False):
             slow = {"source": {**source, "slow": str(flag), "hedging": hedging}, "settle_s": 4.0, "remote": _ACTORS}
             running = _BENCHMARK.start(**common, **slow)
-            assert running.stdout is not None
-            running.stdout.readline()
+            _until_ready(running)
             flag.touch()
             found["with" if hedging else "without"] = _BENCHMARK.end(running)["samples_per_s"]
             flag.unlink()
@@ -137,6 +171,8 @@ _ROWS: dict[str, Callable[[RayCluster, argparse.Namespace], Measured]] = {
     "slow": _slow,
     "data": _data,
     "removed": _removed,
+    "raylet": _raylet,
+    "silent": _silent,
 }
 
 

@@ -133,7 +133,8 @@ def rate(what: Measured) -> Measured:
 
 
 def gaps(what: Measured) -> Measured:
-    """Say `ready` when all workers are there; return the usual and the longest wait for a batch from then on, and how long a ticket takes."""
+    """Say `ready` when all workers are there; return the usual and the longest wait for a batch before that and later, and how long an actor takes
+    for a ticket."""
     with loader_of(what) as loader:
         batches = loader.batches()
         found = _digest(batches)
@@ -141,15 +142,16 @@ def gaps(what: Measured) -> Measured:
         usual = _waits(batches, 4.0)
         print("ready", flush=True)
         waits = _waits(batches, what["seconds"])
-        ticket_s = _counted(loader, "took_ns") / max(1, _counted(loader, "tickets")) / 1e9
-        after = statistics.median(waits[len(waits) // 2 :])  # long since over
+        after = waits[len(waits) // 2 :]  # long since over
         return {
             "digest": found,
-            "usual_s": statistics.median(usual),
-            "usual_longest_s": max(usual),
+            "before_s": statistics.median(usual),
+            "before_longest_s": max(usual),
             "longest_s": max(waits),
-            "usual_after_s": after,
-            "ticket_s": ticket_s,
+            "longest_at_s": sum(waits[: waits.index(max(waits))]),
+            "after_s": statistics.median(after),
+            "after_longest_s": max(after),
+            "ticket_s": _counted(loader, "made_ns") / max(1, _counted(loader, "tickets")) / 1e9,
         }
 
 
