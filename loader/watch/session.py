@@ -74,9 +74,8 @@ class MeasurementSession:
 
         def show(*_: object) -> None:
             nonlocal drawing
-            if (
-                drawing
-            ):  # on a slow machine the next alarm comes meanwhile; a second drawing would find a module that the first one imports half there
+            # On a slow machine the next alarm comes meanwhile; a second drawing would find a module that the first one imports half there.
+            if drawing:
                 return
             drawing = True
             try:
