@@ -67,19 +67,17 @@ class Tuning:
         self.decisions: deque[Decision] = deque(maxlen=_REMEMBERED)
 
     def due(self, now: float) -> bool:
-        """Return whether `look` has anything to do; to be asked at every turn of the loop."""
+        """Return whether it is time for `look`; to be asked at every turn of the loop."""
         return now >= self._next if self.active or self._most_remote else self._tuner is not None
 
     def look(self, now: float, crew: Crew, company: Callable[[], Mapping[int, int]]) -> Crew | None:
-        """Return other numbers of workers, or None. Costs a few µs for each worker, twice a second (see `due`).
+        """Return other numbers of workers, or None. To be called when `due` says so: twice a second, a few µs for each worker.
 
         Args:
             now: time.monotonic().
             crew: workers that are wanted at present.
             company: returns, for each reader, the number of one of those that are handed the same batches.
         """
-        if not self.due(now):
-            return None
         if not (self.active or self._most_remote):
             self._tuner = None
             return None

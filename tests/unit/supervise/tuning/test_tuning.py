@@ -23,7 +23,8 @@ def simulated(seconds: float, *, active: bool, local: int = 8) -> Tuning:
             cells[WorkerCell.STATE_GAUGE] = WorkerState.BUSY
             cells[WorkerCell.SAMPLES] += 25
             cells[WorkerCell.BUSY_NS] += 250_000_000
-        tuning.look(100 + step / 4, Crew(2), lambda: {0: 0})
+        if tuning.due(now := 100 + step / 4):
+            tuning.look(now, Crew(2), lambda: {0: 0})
     return tuning
 
 
