@@ -14,13 +14,13 @@ _log = logging.getLogger("loader.supervisor")
 class Owner:
     """The trainer that made the loader, which is reader 0.
 
-    Attributes:
-        pid: its process id.
-        has_left: whether it has closed the loader, or died, and others read on.
-
     Args:
         board: counters.
         schedule: is told what the owner does.
+
+    Attributes:
+        pid: its process id.
+        has_left: whether it has closed the loader, or died, and others read on.
     """
 
     def __init__(self, board: Board, schedule: Schedule) -> None:

@@ -33,15 +33,15 @@ _log = logging.getLogger("loader.supervisor")
 class Readers:
     """All trainers that have attached.
 
-    Attributes:
-        owner: the trainer that made the loader, which is a reader, too.
-
     Args:
         pool: what they are told.
         board: counters.
         schedule: is told who comes and goes, and what they say.
         epoll: becomes ready when one says something, or dies.
         ready: to the trainer that made the loader.
+
+    Attributes:
+        owner: the trainer that made the loader, which is a reader, too.
     """
 
     def __init__(self, pool: SharedPool, board: Board, schedule: Schedule, epoll: select.epoll, ready: Outlet) -> None:

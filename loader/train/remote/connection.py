@@ -29,18 +29,18 @@ TWO_AT_ONCE = (
 class Connection:
     """A supervisor, as one of its readers sees it. Leases keep the mapping of the arena as long as they need it.
 
-    Attributes:
-        records: slots that the supervisor has handed over and nobody has taken yet, in order.
-        arena: None until it has been announced.
-        outbox: to the supervisor, and its slots that are lent.
-        gauges: the supervisor's cells, by number.
-
     Args:
         cells: the supervisor's, on the board.
         arena: descriptor of the arena's memory.
         ready: reading end of the ready pipe.
         outbox: to the supervisor.
         shared: whether other scripts read the same slots, so that they can't be written to.
+
+    Attributes:
+        records: slots that the supervisor has handed over and nobody has taken yet, in order.
+        arena: None until it has been announced.
+        outbox: to the supervisor, and its slots that are lent.
+        gauges: the supervisor's cells, by number.
     """
 
     def __init__(self, cells: Cells, arena: int, ready: int, outbox: Outbox, shared: bool) -> None:

@@ -51,11 +51,11 @@ _log = logging.getLogger("loader.trainer")
 class LogRelay:
     """The log of all processes of a loader.
 
-    Attributes:
-        lines: its memory, for whoever closes it.
-
     Args:
         trainer: the trainer's row of the board, which knows the loader's name.
+
+    Attributes:
+        lines: its memory, for whoever closes it.
     """
 
     def __init__(self, trainer: Cells) -> None:

@@ -40,16 +40,16 @@ class SupervisorProcess(Connection):
 
     Owns the process and the descriptors; `end` ends and closes them, once. Leases keep the mapping of the arena as long as they need it.
 
-    Attributes:
-        ended: whether `end` was called. The process may run on for other scripts that read.
-        death: how the supervisor died, in words, after that.
-        failed_to_boot: whether it ended by itself while it booted, so that another one would do the same.
-
     Args:
         cells: the supervisor's, on the board.
         interrupt: for the outbox.
         lent: the board's cell for how many slots are lent.
         shared: whether other scripts read the same slots.
+
+    Attributes:
+        ended: whether `end` was called. The process may run on for other scripts that read.
+        death: how the supervisor died, in words, after that.
+        failed_to_boot: whether it ended by itself while it booted, so that another one would do the same.
     """
 
     def __init__(self, cells: Cells, interrupt: Interrupt, lent: memoryview, shared: bool) -> None:
