@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import partial
@@ -18,7 +19,7 @@ from loader import Loader
 from loader.watch.inspect import far, reach
 from loader.watch.inspect.finding import Finding
 from loader.watch.inspect.survey import survey
-from tests.cli.commands import run_here
+from tests.cli.commands import COMMAND, run_here
 from tests.servers.faults import Faults
 from tests.servers.fronts import Front
 from tests.servers.shared import Bucket
@@ -85,6 +86,27 @@ def test_of_large_pictures_only_beginning_and_end_are_fetched(s3_bucket: Bucket,
     assert all(" bytes=" in each for each in asked)
 
 
+def test_of_large_files_of_text_and_of_numbers_only_beginning_and_end_are_fetched(s3_bucket: Bucket, behind: Front, tmp_path: Path) -> None:
+    for name, content in (("texts/0.md", b"a line\n" * 50_000), ("numbers/0.bin", bytes(400_000))):
+        assert len(content) > reach._WHOLE_BYTES
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(content)
+        url = s3_bucket.put(name, content).rpartition("/")[0]
+        behind.forget()
+        assert without_paths(survey(url)) == without_paths(survey(str(tmp_path / name).rpartition("/")[0]))
+        assert all(" bytes=" in asked for asked in behind.counts().asked if name in asked)
+
+
+def test_a_table_comes_in_parts(npy_folder: Any, s3_bucket: Bucket, behind: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "_PART_BYTES", 30)
+    s3_bucket.put_folder(npy_folder(4), "train/")
+    url = s3_bucket.put("train/labels.csv", b"path,label\n" + b"".join(b"00000%d.npy,%d\n" % (number, number % 2) for number in range(4)))
+    behind.forget()
+    assert survey(url).facts["columns"] == ["path", "label"]
+    parts = sorted(asked.partition(" bytes=")[2] for asked in behind.counts().asked if "labels.csv bytes=" in asked)
+    assert parts[:3] == ["0-29", "30-59", "60-62"]
+
+
 def test_of_very_many_objects_some_are_looked_at(npy_folder: Any, s3_bucket: Bucket, behind: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     s3_bucket.put_folder(npy_folder(9), "train/")
     monkeypatch.setattr(reach, "MOST_OBJECTS", 3)
@@ -105,9 +127,12 @@ def test_files_of_many_kinds_are_described_at_urls_of_a_web_server(front: StartF
     assert [asked for asked in server.counts().asked if asked.startswith("GET")] == [f"GET /x.npy bytes=0-{far._HEAD_BYTES - 1}"]
     assert (x.facts["path"], x.facts["shape"], x.facts["bytes"]) == (f"{server.endpoint}/x.npy", [100, 3000], 1_200_128)
     assert printed_by(x, monkeypatch) == "(64, 3000) float32"
+    server.forget()
     lines = survey(f"{server.endpoint}/lines.txt")
+    assert {asked: count for asked, count in server.counts().asked.items() if asked.startswith("GET")} == {"GET /lines.txt": 1}
     assert (lines.facts["lines"], lines.facts["all lines read"]) == (1000, True)
     assert printed_by(lines, monkeypatch) == "(64, 8) uint8"
+    monkeypatch.setattr(far, "_TABLE_BYTES", 1000)
     monkeypatch.setattr(far, "_TEXT_BYTES", 100)
     begun = survey(f"{server.endpoint}/lines.txt")
     assert begun.lines["lines"] == "14 in the first 98 of 7,000 bytes"
@@ -135,6 +160,26 @@ def test_a_manifest_in_a_bucket_names_its_objects(
     assert printed_by(found, monkeypatch) == "(4, 4, 3) float32 (4,) int32"
     s3_bucket.put("train/labels.csv", (table + "gone.npy,cat\n").encode())
     assert f"{s3_bucket.url}/train/gone.npy" in survey(url).lines["problem"]
+
+
+def test_a_zarr_folder_is_named_so_and_what_is_advised_brings_it(
+    s3_bucket: Bucket, behind: Front, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of version 2, whose metadata has hidden names."""
+    form = {"zarr_format": 2, "shape": [4, 3], "chunks": [4, 3], "dtype": "<f4", "compressor": None, "fill_value": 0, "order": "C", "filters": None}
+    s3_bucket.put("store/x/.zarray", json.dumps(form).encode())
+    s3_bucket.put("store/x/0.0", np.arange(12, dtype=np.float32).tobytes())
+    s3_bucket.put("store/.zgroup", b'{"zarr_format": 2}')
+    s3_bucket.put("store/.DS_Store", b"")
+    for url in (f"{s3_bucket.url}/store", f"{s3_bucket.url}/store/x"):
+        assert run_here("inspect", url) == 1
+        assert f"(loader fetch {url} FOLDER --files)" in capsys.readouterr().err
+    near = tmp_path / "near"
+    assert run_here("fetch", f"{s3_bucket.url}/store", str(near), "--files") == 0
+    assert sorted(path.name for path in near.rglob("*")) == [".fetched.jsonl", ".zarray", ".zgroup", "0.0", "x"]
+    told = subprocess.run([*COMMAND, "inspect", near], capture_output=True, text=True, check=True).stdout  # the threads of zarr would stay here
+    assert "Zarr folder" in told
+    assert "x: (4, 3) float32" in " ".join(told.split()).replace("x (", "x: (")
 
 
 @pytest.mark.parametrize(

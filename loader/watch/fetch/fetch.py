@@ -19,7 +19,7 @@ from loader.data.remote.objects import Fetched, Span
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.urls import is_url
 from loader.data.sources.files.far_index import FarIndex
-from loader.data.sources.files.index_making import IndexMaker
+from loader.data.sources.files.far_search import FarSearch
 from loader.errors import DataNotFoundError, FetchError
 from loader.watch.fetch.into import Into, IntoCache, IntoFiles
 from loader.watch.session import INTERRUPTED, MeasurementSession
@@ -29,6 +29,7 @@ _AHEAD = 512
 _AHEAD_BYTES = 256 * 2**20
 _PATIENCE_S = 120.0
 _MOST_FAILURES = 20
+_KEPT = (".zarray", ".zattrs", ".zgroup", ".zmetadata")  # hidden, and without them nobody can read the chunks of a folder of Zarr 2
 
 
 @dataclass
@@ -96,8 +97,9 @@ def fetch(url: str, folder: str, files: bool, cache_bytes: str | None, as_json: 
 
 def _fetch(summary: Summary, files: bool, cache_bytes: str | None, sitting: MeasurementSession) -> None:
     options = StorageOptions()
-    index = IndexMaker("loader fetch", (), "", True, (), options).make(summary.url, None)
-    assert isinstance(index, FarIndex)
+    search = FarSearch((), "loader fetch", (), None, options, _KEPT if files else ())  # a cache is for sources, which leave them out
+    found, root = search.find(summary.url)
+    index = FarIndex(search.with_facts(found).objects, root)
     summary.objects = len(index)
     choice = None if files else CacheChoice.of(summary.folder, cache_bytes, far=True)
     cache = None if choice is None else choice.open(options)

@@ -9,15 +9,14 @@ from loader.data.remote.objects import UNKNOWN_SIZE, Objects
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.scouting.scout import check_library
 from loader.data.remote.urls import check_url, is_web
-from loader.data.sources.files.far_index import FarIndex
-from loader.data.sources.files.index_making import IndexMaker
+from loader.data.sources.files.far_search import FarSearch
 from loader.errors import ConfigError, DecodeError
 from loader.watch.inspect.files import Files
 from loader.watch.inspect.finding import Finding
 from loader.watch.inspect.folders import Listing, in_folder
 from loader.watch.inspect.kinds import npy_files, raw, texts
 from loader.watch.inspect.kinds.kind import ZARR, Kind, kind_by_content, kind_by_name
-from loader.watch.inspect.manifests import open_manifest
+from loader.watch.inspect.manifests import may_be_manifest, open_manifest
 from loader.watch.inspect.reach import Reach, beginning_of
 from loader.watch.inspect.snippet import in_double_quotes
 
@@ -40,20 +39,19 @@ def survey_url(url: str, most: int) -> Finding:
     """
     url = check_url(url)
     check_library(url)
-    index = IndexMaker("ByteFiles", (), "", True, (), StorageOptions()).make(url, None)
-    assert isinstance(index, FarIndex)
-    urls = list(map(index.path, range(len(index))))
-    objects = Objects(urls, index.sizes, index.versions)
-    if urls == [url]:
-        return _object(url, int(index.sizes[0]), objects, most)
-    return in_folder(_listing(url, index.root, objects), most)
+    search = FarSearch((), "ByteFiles", (), None, StorageOptions())
+    found, root = search.find(url)
+    objects = search.with_facts(found).objects
+    if objects.urls == [url]:
+        return _object(url, int(objects.sizes[0]), objects, most)
+    if root == url and search.holds(url, ZARR):
+        raise _near_only(url, "Zarr folders")
+    return in_folder(_listing(url, root, objects), most)
 
 
 def _listing(url: str, root: str, objects: Objects) -> Listing:
     is_folder = root == url
     inner = [each.removeprefix(f"{url}/") for each in objects.urls] if is_folder else []
-    if not ZARR.isdisjoint(inner):
-        raise _near_only(url, "Zarr")
     folders = sorted({name.partition("/")[0] for name in inner if "/" in name})
     return Listing(url, url if is_folder else None, objects.urls, folders, Reach(objects))
 
@@ -61,20 +59,25 @@ def _listing(url: str, root: str, objects: Objects) -> Listing:
 def _object(url: str, size: int, objects: Objects, most: int) -> Finding:
     kind = kind_by_name(url)
     if kind is Kind.OTHER:
-        with beginning_of(url, size, _HEAD_BYTES, lines=False) as near:
+        with beginning_of(url, size, _HEAD_BYTES, lines=False) as (near, _):
             kind, _ = kind_by_content(near)
     if kind in _NEAR_ONLY:
         raise _near_only(url, _NEAR_ONLY[kind])
-    lines = kind in (Kind.TABLE, Kind.TEXT)
-    if lines and size <= _TABLE_BYTES and (manifest := open_manifest(url)) is not None:
-        return manifest.finding(most)
     if kind not in _ONE_OBJECT:
         return Files(kind, [url], "", url, reach=Reach(objects)).finding(url, {}, {"kind": kind.value}, most)
-    with beginning_of(url, size, _TEXT_BYTES if lines else _HEAD_BYTES, lines) as near:
+    lines = kind in (Kind.TABLE, Kind.TEXT)
+    with beginning_of(url, size, _most_bytes(url, size) if lines else _HEAD_BYTES, lines) as (near, whole):
+        if lines and whole and (manifest := open_manifest(url, near)) is not None:
+            return manifest.finding(most)
         try:
             return _told_of(_ONE_OBJECT[kind](near, None if size == UNKNOWN_SIZE else size), near, url)
         except DecodeError as error:
             raise DecodeError(url, error.problem) from error
+
+
+def _most_bytes(url: str, size: int) -> int:
+    """Return how much of lines and rows is fetched: all, where only that tells whether they are a manifest."""
+    return _TABLE_BYTES if may_be_manifest(url) and size <= _TABLE_BYTES else _TEXT_BYTES
 
 
 _ONE_OBJECT: Mapping[Kind, Callable[[str, int | None], Finding]] = {

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from loader.data.remote.local_copies import local_copy
 from loader.data.remote.objects import MISSING
 from loader.data.remote.options import StorageOptions
 from loader.data.remote.scouting.scout import Scout
@@ -25,6 +24,7 @@ from loader.watch.inspect.kinds.kind import SUFFIXES, Kind, by_kind
 from loader.watch.inspect.kinds.texts import is_number, mostly_numbers
 from loader.watch.inspect.reach import Reach
 
+_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 _LARGEST_BYTES = 256 << 20  # larger tables are rows of text: nobody lists so many files
 _TRIED = 100  # values of a column that are looked for
 _TRIED_FAR = 20
@@ -40,6 +40,7 @@ class Manifest:
 
     Args:
         path: of the table; a URL, too.
+        near: path of the table, or of a copy of it on this machine.
 
     Attributes:
         column: name of the column that names files; None if none does: then the table is not a manifest.
@@ -50,13 +51,12 @@ class Manifest:
         LoaderError: the table can't be read.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, near: str) -> None:
         self.path = path
         self._far = is_url(path)
-        with local_copy(path, StorageOptions()) as near:
-            table = open_table(near, paths_only=False)
-            self.names = list(dict.fromkeys(table.names))
-            _, values = table.columns(self.names, BadRows(table.where, table.unit))
+        table = open_table(near, paths_only=False)
+        self.names = list(dict.fromkeys(table.names))
+        _, values = table.columns(self.names, BadRows(table.where, table.unit))
         self.columns: dict[str, list[Any]] = dict(zip(self.names, values, strict=True))
         self.ending = ""
         self.column, self.root = self._find_paths()
@@ -226,12 +226,26 @@ class Manifest:
         return ""
 
 
-def open_manifest(path: str) -> Manifest | None:
-    """Return a table as a manifest; None if it names no files. Raises OSError."""
-    if not is_url(path) and os.path.getsize(path) > _LARGEST_BYTES:
+def may_be_manifest(path: str) -> bool:
+    """Whether a file is called as manifests are."""
+    return path.lower().endswith(_ENDINGS)
+
+
+def open_manifest(path: str, near: str | None = None) -> Manifest | None:
+    """Return a table as a manifest; None if it names no files.
+
+    Args:
+        path: of the table; a URL, too.
+        near: path of a copy of it on this machine, if it is a URL.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    near = near or path
+    if not may_be_manifest(path) or os.path.getsize(near) > _LARGEST_BYTES:
         return None
     try:
-        manifest = Manifest(path)
+        manifest = Manifest(path, near)
     except LoaderError:
         return None
     return manifest if manifest.column is not None else None

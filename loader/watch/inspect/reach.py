@@ -10,12 +10,14 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from loader.data.remote.gathering.gather import Gather
 from loader.data.remote.objects import UNKNOWN_SIZE, Fetched, Objects, Span
 from loader.data.remote.options import StorageOptions
 from loader.errors import DataNotFoundError, FetchError
 from loader.watch.inspect.finding import Look, evenly
+from loader.watch.inspect.kinds.kind import Kind, kind_by_name
 
 MOST_OBJECTS = 256
 """Objects that are looked at: all, or as many spread evenly over them. At 50 ms a request, they come in a second."""
@@ -23,8 +25,10 @@ MOST_OBJECTS = 256
 _WHOLE_BYTES = 256 * 2**10  # up to which an object is fetched whole: about as fast as a part of it
 _HEAD_BYTES = 64 * 2**10
 _TAIL_BYTES = 16 * 2**10  # of a JPEG, which says there whether it is complete
-_HAVE_HEADS = (".npy", ".jpg", ".jpeg", ".png", ".wav", ".flac")  # what else is larger is read here and there, so it is fetched whole
-_MOST_BYTES = 64 * 2**20  # of all objects that are fetched whole
+_HAVE_HEADS = (".npy", ".jpg", ".jpeg", ".png", ".wav", ".flac")
+_NEED_NO_MORE = (Kind.TEXT, Kind.OTHER)  # than beginning and size; what else is larger is read here and there, so it is fetched whole
+_MOST_BYTES = 64 * 2**20  # of all objects together, unless the first alone has more
+_PART_BYTES = 8 * 2**20  # of what takes long: each has time of its own
 
 _AT_ONCE = 64
 _PATIENCE_S = 60.0
@@ -94,13 +98,26 @@ class Reach:
 
     def _needed(self, url: str) -> int:
         size = self._sizes[url]
-        whole = size != UNKNOWN_SIZE and (size <= _WHOLE_BYTES or not url.lower().endswith(_HAVE_HEADS))
+        head = url.lower().endswith(_HAVE_HEADS) or kind_by_name(url) in _NEED_NO_MORE
+        whole = UNKNOWN_SIZE < size <= _WHOLE_BYTES or not (head or size == UNKNOWN_SIZE)
         return size if whole else _HEAD_BYTES + _TAIL_BYTES
 
 
+class Beginning(NamedTuple):
+    """A file that begins as an object does, and whose name ends as its does.
+
+    Attributes:
+        path: of the file.
+        whole: whether it is all of the object.
+    """
+
+    path: str
+    whole: bool
+
+
 @contextmanager
-def beginning_of(url: str, size: int, most: int, lines: bool) -> Iterator[str]:
-    """Yield a file that begins as an object does, and whose name ends as its does.
+def beginning_of(url: str, size: int, most: int, lines: bool) -> Iterator[Beginning]:
+    """Yield the beginning of an object.
 
     Args:
         url: of the object.
@@ -113,17 +130,26 @@ def beginning_of(url: str, size: int, most: int, lines: bool) -> Iterator[str]:
     """
     gather = Gather(StorageOptions(), _PATIENCE_S, 1, 1)
     try:
-        fetched = gather.take(Span(url, 0, None if UNKNOWN_SIZE < size <= most else most))
+        parts = [(span.start, gather.take(span)) for span in _first_parts(url, size, most)]
     finally:
         gather.close()
     with tempfile.TemporaryDirectory(prefix="loader-") as folder:
         suffix = os.path.splitext(url)[1]
         path = os.path.join(folder, f"object{suffix if suffix[1:].isalnum() else ''}")
-        _write(path, [(0, fetched)], size)
-        content = memoryview(fetched.content)
-        if lines and len(content) < os.path.getsize(path):
-            os.truncate(path, bytes(content).rfind(b"\n") + 1 or len(content))
-        yield path
+        _write(path, parts, size)
+        start, last = parts[-1][0], bytes(parts[-1][1].content)
+        nbytes = start + len(last)
+        whole = nbytes == size or nbytes < most
+        if lines and not whole:
+            os.truncate(path, start + (last.rfind(b"\n") + 1 or len(last)))
+        yield Beginning(path, whole)
+
+
+def _first_parts(url: str, size: int, most: int) -> list[Span]:
+    if UNKNOWN_SIZE < size <= min(most, _PART_BYTES):
+        return [Span(url)]
+    end, step = (most, most) if size == UNKNOWN_SIZE else (min(size, most), _PART_BYTES)
+    return [Span(url, start, min(start + step, end)) for start in range(0, end, step)]
 
 
 def _write(path: str, parts: Sequence[tuple[int, Fetched]], size: int) -> None:

@@ -25,7 +25,6 @@ _ONE_FILE = {
     Kind.HDF5: hdf5_file,
     Kind.OTHER: raw.one_file,
 }
-_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 
 
 def survey(path: str, most: int = MOST_HEADERS) -> Finding:
@@ -49,8 +48,7 @@ def survey(path: str, most: int = MOST_HEADERS) -> Finding:
             return zarr_folder(path)
         if os.path.isdir(path) or is_glob(path):
             return in_folder(listing_of(path), most)
-        manifest = open_manifest(path) if path.lower().endswith(_TABLES) else None
-        if manifest is not None:
+        if (manifest := open_manifest(path)) is not None:
             return manifest.finding(most)
         kind = _kind(path)
         return _ONE_FILE[kind](path) if kind in _ONE_FILE else Files(kind, [path], "", path).finding(path, {}, {"kind": kind.value}, most)
@@ -63,7 +61,7 @@ def files_at(path: str) -> Files:
     path = _single(path)
     if os.path.isdir(path) or is_glob(path):
         return files_in(listing_of(path))
-    manifest = open_manifest(path) if path.lower().endswith(_TABLES) else None
+    manifest = open_manifest(path)
     return Files(_kind(path), [path], "", path) if manifest is None else manifest.files()
 
 

@@ -6,7 +6,7 @@ import glob
 import re
 import sys
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -34,11 +34,21 @@ class FarSearch(FileSearch):
     Args:
         suffixes, maker, exclude, root: as there; `root` is a URL.
         options: of the store.
+        kept: names that begin with a dot, of objects that a folder has all the same.
     """
 
-    def __init__(self, suffixes: tuple[str, ...], maker: str, exclude: str | Sequence[str], root: str | None, options: StorageOptions) -> None:
+    def __init__(
+        self,
+        suffixes: tuple[str, ...],
+        maker: str,
+        exclude: str | Sequence[str],
+        root: str | None,
+        options: StorageOptions,
+        kept: Collection[str] = (),
+    ) -> None:
         super().__init__(suffixes, maker, exclude, root)
         self._scout = Scout(options)
+        self._kept = frozenset(kept)
         self._found: Objects | None = None
         self._below = ""
 
@@ -59,7 +69,7 @@ class FarSearch(FileSearch):
 
     def folder(self, folder: str) -> list[str]:
         below = self._list(folder)
-        kept = self._sorted_out([url for url in below if not _hidden(url, folder)], folder)
+        kept = self._sorted_out([url for url in below if not self._hidden(url, folder)], folder)
         if not kept:
             what = f"object that ends with {' or '.join(self._suffixes)}" if self._suffixes else "object"
             holds = (
@@ -67,6 +77,10 @@ class FarSearch(FileSearch):
             )
             raise DataNotFoundError(f"{folder} has no {what} below it. {holds}")
         return kept
+
+    def holds(self, folder: str, names: Collection[str]) -> bool:
+        """Return whether one of these objects, hidden ones included, is in a folder itself."""
+        return not {f"{folder.rstrip('/')}/{name}" for name in names}.isdisjoint(self._list(folder))
 
     def glob(self, pattern: str) -> list[str]:
         _check_listed(pattern)
@@ -91,12 +105,16 @@ class FarSearch(FileSearch):
     def log_stray(self, folder: str) -> None:
         """Say nothing: what lies beside the classes has been listed with them."""
 
-    def with_facts(self, paths: list[str]) -> list[str]:
-        if self._found is None:
-            return paths
+    def with_facts(self, paths: list[str]) -> FoundUrls:
+        assert self._found is not None  # it was, for there to be paths
         places = {url: place for place, url in enumerate(self._found.urls)}
         chosen = np.array([places[path] for path in paths], np.int64)
         return FoundUrls(Objects(paths, self._found.sizes[chosen], self._found.versions[chosen]))
+
+    def _hidden(self, url: str, folder: str) -> bool:
+        inner = url[len(folder.rstrip("/")) :]
+        name = inner.rpartition("/")[2]
+        return "/." in (inner.removesuffix(name) if name in self._kept else inner)
 
     def _sorted_out(self, urls: list[str], folder: str) -> list[str]:
         found = [url for url in urls if ends_with(url, self._suffixes)]
@@ -159,10 +177,6 @@ def _check_listed(url: str) -> None:
         raise ConfigError(f"{url}: {_NO_LISTS}")
     if "://" in url.partition("::")[2]:
         raise ConfigError(f"{url}: {_NO_CHAINS}")
-
-
-def _hidden(url: str, folder: str) -> bool:
-    return "/." in url[len(folder.rstrip("/")) :]
 
 
 def _fixed_part(pattern: str) -> str:

@@ -196,8 +196,7 @@ def _found(urls: list[str], options: StorageOptions) -> Objects:
             found.append((url, size, version))
             continue
         search = FarSearch((), "TextLines", (), None, options)
-        below = search.with_facts(search.find(url)[0])
-        objects: Objects = below.objects  # type: ignore[attr-defined]
+        objects = search.with_facts(search.find(url)[0]).objects
         found += zip(objects.urls, objects.sizes.tolist(), objects.versions.tolist(), strict=True)
     names, sizes, versions = zip(*found, strict=True)
     return Objects(list(names), np.array(sizes, np.int64), np.array(versions, np.int64))
