@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -126,6 +127,29 @@ def test_rows_come_while_the_head_answers_nobody_although_an_actor_has_died(node
             rest = compare_until(loader, lambda: time.monotonic() > begun + 8 and made_remotely(loader) > made + 1000, rest)
         compare_until(loader, lambda: len(remote_pids(loader)) == 4, rest)
         assert gateway_of(loader).pid == gateway
+
+
+def test_actors_that_are_slow_and_get_on_do_not_count_as_hanging_while_the_head_answers_nobody(
+    nodes: RayCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their tickets were cut when rows were quick, and take longer than a sample may."""
+
+    def crawl(sample: Any, rng: np.random.Generator) -> Any:
+        time.sleep(0.6 if "LOADER_TEST_NODE" in os.environ and (tmp_path / "slow").exists() else 0.002)
+        return (sample[0] + rng.random(dtype=np.float32),)
+
+    settings = {"transforms": [crawl], "shuffle": True, "sample_timeout_s": 3.0}
+    with caplog.at_level(logging.WARNING), remotely(numbers(), 20, nodes.address, 4, **settings) as loader:
+        rest = compare_until(loader, lambda: len(remote_pids(loader)) == 4 and made_remotely(loader) > 2000)
+        with nodes.head_paused():
+            kill(remote_pids(loader)[0])  # so that the gateway asks the head which nodes there are, and waits
+            rest = compare_until(loader, lambda: len(remote_pids(loader)) == 3, rest)
+            (tmp_path / "slow").touch()
+            begun = time.monotonic()
+            rest = compare_until(loader, lambda: time.monotonic() > begun + 10, rest)
+        (tmp_path / "slow").unlink()
+        compare_until(loader, lambda: len(remote_pids(loader)) > 1, rest)  # some may have been set aside
+    assert "was ended" not in caplog.text
 
 
 def test_training_goes_on_while_the_head_is_restarted(nodes: RayCluster, tmp_path: Path) -> None:
