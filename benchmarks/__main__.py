@@ -3,59 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
+import contextlib
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks import workloads
 from benchmarks.augment import AUGMENTED
+from benchmarks.fresh import Benchmark, Measure, Measured, ratio_line, rounds_of
 from benchmarks.pictures import PICTURES
 from benchmarks.terminal import line, note
 
-Measured = dict[str, Any]
 WORKLOADS: dict[str, workloads.Workload] = {**workloads.WORKLOADS, **PICTURES, **AUGMENTED}
 
 
 def main() -> None:
     """Run what was asked for."""
-    arguments = _parser().parse_args()
-    if arguments.single:
-        print(json.dumps(_single(json.loads(arguments.single), arguments.data)))
-        return
-    names = arguments.names or [*WORKLOADS, *_OTHERS]
-    unknown = [name for name in names if name not in WORKLOADS and name not in _OTHERS]
-    if unknown:
-        sys.exit(f"unknown: {', '.join(unknown)}; there are: {', '.join([*WORKLOADS, *_OTHERS])}")
-    print(_machine(), flush=True)
-    print(f"{arguments.workers} workers, {arguments.rounds} rounds of {arguments.seconds:g} s, each in a fresh process, by turns", flush=True)
-    lines = [_throughput(name, arguments) if name in WORKLOADS else _OTHERS[name](arguments) for name in names]
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": _machine(), "results": lines}, indent=1) + "\n")
+    data = Path(tempfile.gettempdir()) / "loader-bench"
+    _BENCHMARK.parser.add_argument("--workers", type=int, default=2, help="worker processes, and processes of the bare loop (default: 2)")
+    _BENCHMARK.parser.add_argument("--data", type=Path, default=data, help="folder of the data, kept (4.4 GB)")
+    _BENCHMARK.parser.add_argument("--megabytes", type=int, default=250, help="size of the text file of `lines` (default: 250)")
+    _BENCHMARK.main(lambda what: _single(what, Path(what["data"])), _measuring)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", help=f"what to measure; all by default: {', '.join([*WORKLOADS, *_OTHERS])}")
-    parser.add_argument("--rounds", type=int, default=5, help="how often; the median counts (default: 5)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of one throughput measurement (default: 3)")
-    parser.add_argument("--workers", type=int, default=2, help="worker processes, and processes of the bare loop (default: 2)")
-    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "loader-bench", help="folder of the data, kept (4.4 GB)")
-    parser.add_argument("--megabytes", type=int, default=250, help="size of the text file of `lines` (default: 250)")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    parser.add_argument("--single", help=argparse.SUPPRESS)
-    return parser
-
-
-def _machine() -> str:
-    return f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+@contextlib.contextmanager
+def _measuring(arguments: argparse.Namespace) -> Iterator[Measure]:
+    print(f"{arguments.workers} workers, each round in fresh processes, by turns", flush=True)
+    yield lambda name: _throughput(name, arguments) if name in WORKLOADS else _OTHERS[name](arguments)
 
 
 # Each of these runs in a process of its own.
@@ -157,12 +135,7 @@ def _single(what: Measured, data: Path) -> Measured:
 
 
 def _fresh(arguments: argparse.Namespace, **what: Any) -> Measured:
-    command = [sys.executable, "-m", "benchmarks", "--data", str(arguments.data), "--single", json.dumps(what)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    if done.returncode:
-        sys.exit(f"{what} failed:\n{done.stderr}")
-    result: Measured = json.loads(done.stdout.splitlines()[-1])
-    return result
+    return _BENCHMARK.fresh(data=str(arguments.data), **what)
 
 
 # Each of these prints a line of the table.
@@ -172,20 +145,14 @@ def _throughput(name: str, arguments: argparse.Namespace) -> Measured:
     workload = WORKLOADS[name]
     workload.write(arguments.data, note)
     rounds = []
-    for number in range(arguments.rounds):
-        note(f"{name}: round {number + 1} of {arguments.rounds}")
+    for _ in rounds_of(name, arguments):
         workload.warm(arguments.data)
         common = {"name": name, "workers": arguments.workers, "seconds": arguments.seconds}
         before, ours, after = (_fresh(arguments, kind=kind, **common) for kind in ("bare", "ours", "bare"))
         if {before["checksum"], after["checksum"]} != {ours["checksum"]}:
             sys.exit(f"{name}: the batches differ from the bare loop's")
         rounds.append((ours["samples_per_s"], (before["samples_per_s"] + after["samples_per_s"]) / 2))
-    ratios = [mine / bare for mine, bare in rounds]
-    mine, bare = (statistics.median(values) for values in zip(*rounds, strict=True))
-    ratio = statistics.median(ratios)
-    share = f"{ratio:6.1%} ({min(ratios):.1%} to {max(ratios):.1%})"
-    line(name, f"{mine:>11,.0f} samples/s   bare loop {bare:>11,.0f}   {share}   wanted {workload.target:.0%}")
-    return {"name": name, "samples_per_s": mine, "bare_samples_per_s": bare, "ratios": ratios, "ratio": ratio, "wanted": workload.target}
+    return ratio_line(name, rounds, "samples/s", "bare loop", f"wanted {workload.target:.0%}")
 
 
 def _form(arguments: argparse.Namespace, form: str, wanted: float) -> Measured:
@@ -195,28 +162,21 @@ def _form(arguments: argparse.Namespace, form: str, wanted: float) -> Measured:
     common = {"workers": arguments.workers, "seconds": arguments.seconds}
     other: Measured = {"kind": "bare_sound"} if form == "sound" else {"kind": "form", "form": f"npy_{form}"}
     rounds = []
-    for number in range(arguments.rounds):
-        note(f"{form}: round {number + 1} of {arguments.rounds}")
+    for _ in rounds_of(form, arguments):
         before, ours, after = (_fresh(arguments, **what, **common) for what in (other, {"kind": "form", "form": form}, other))
         if {before["checksum"], after["checksum"]} != {ours["checksum"]}:
             sys.exit(f"{form}: the batches differ")
         rounds.append((ours["samples_per_s"], (before["samples_per_s"] + after["samples_per_s"]) / 2))
-    ratios = [mine / theirs for mine, theirs in rounds]
-    mine, theirs = (statistics.median(values) for values in zip(*rounds, strict=True))
-    share = f"{statistics.median(ratios):6.1%} ({min(ratios):.1%} to {max(ratios):.1%})"
-    against = "bare loop" if form == "sound" else "NpyArrays"
-    line(form, f"{mine:>11,.0f} samples/s   {against} {theirs:>11,.0f}   {share}   wanted {wanted:.0%}")
-    return {"name": form, "samples_per_s": mine, "other_samples_per_s": theirs, "ratios": ratios, "wanted": wanted}
+    return ratio_line(form, rounds, "samples/s", "bare loop" if form == "sound" else "NpyArrays", f"wanted {wanted:.0%}")
 
 
 def _median_of(arguments: argparse.Namespace, name: str, key: str, wanted: str, unit: str, **what: Any) -> Measured:
     values = []
-    for number in range(arguments.rounds):
-        note(f"{name}: round {number + 1} of {arguments.rounds}")
+    for _ in rounds_of(name, arguments):
         values.append(_fresh(arguments, kind=name, **what)[key])
     median = statistics.median(values)
     line(name, f"{median:>11,.2f} {unit} ({min(values):,.2f} to {max(values):,.2f})   wanted {wanted}")
-    return {"name": name, "median": median, "unit": unit, "values": values, "wanted": wanted}
+    return {"median": median, "unit": unit, "values": values, "wanted": wanted}
 
 
 def _empty(arguments: argparse.Namespace) -> Measured:
@@ -253,10 +213,9 @@ def _stall(arguments: argparse.Namespace) -> Measured:
 def _several(arguments: argparse.Namespace, name: str, figures: dict[str, tuple[str, str]], **what: Any) -> Measured:
     """Print a line for each figure: its key in what is measured → its unit, and what is wanted of it."""
     rounds = []
-    for number in range(arguments.rounds):
-        note(f"{name}: round {number + 1} of {arguments.rounds}")
+    for _ in rounds_of(name, arguments):
         rounds.append(_fresh(arguments, kind=name, **what))
-    found: Measured = {"name": name}
+    found: Measured = {}
     for key, (unit, wanted) in figures.items():
         values = [measured[key] for measured in rounds]
         median = statistics.median(values)
@@ -363,11 +322,10 @@ def _pack(arguments: argparse.Namespace) -> Measured:
 def _many_workers(arguments: argparse.Namespace) -> Measured:
     from benchmarks import many_workers
 
-    found: Measured = {"name": "many_workers"}
+    found: Measured = {}
     for (workers, wait_ms), wanted in many_workers.CASES.items():
         rounds = []
-        for number in range(arguments.rounds):
-            note(f"many_workers, {workers} × {wait_ms:g} ms: round {number + 1} of {arguments.rounds}")
+        for _ in rounds_of(f"many_workers, {workers} × {wait_ms:g} ms", arguments):
             rounds.append(_fresh(arguments, kind="many_workers", workers=workers, wait_ms=wait_ms, seconds=arguments.seconds))
         ratios = [measured["ratio"] for measured in rounds]
         figures = ("samples_per_s", "of_bare", "supervisor")
@@ -392,11 +350,10 @@ def _many_workers(arguments: argparse.Namespace) -> Measured:
 
 
 def _shared(arguments: argparse.Namespace) -> Measured:
-    found: Measured = {"name": "shared"}
+    found: Measured = {}
     seconds = 5 * arguments.seconds
     rounds = []
-    for number in range(arguments.rounds):
-        note(f"shared: round {number + 1} of {arguments.rounds}")
+    for _ in rounds_of("shared", arguments):
         rounds.append([_fresh(arguments, kind="shared_work", readers=readers, seconds=seconds) for readers in (1, 4)])
     for key, words in (("made", "samples made"), ("cpu_ms", "CPU time of the workers")):
         ratios = [four[key] / one[key] for one, four in rounds]
@@ -419,7 +376,7 @@ def _shared(arguments: argparse.Namespace) -> Measured:
 def _ranks(arguments: argparse.Namespace) -> Measured:
     from benchmarks import ranks
 
-    found: Measured = {"name": "ranks"}
+    found: Measured = {}
     figures = {
         "speed": ("× the samples/s of two loaders, for two ranks on one pool", "wanted ≥ 1"),
         "memory": ("× their memory", "wanted ≤ 0.6"),
@@ -457,7 +414,7 @@ def _auto(arguments: argparse.Namespace) -> Measured:
     from benchmarks import auto
 
     WORKLOADS["vol32"].write(arguments.data, note)
-    found: Measured = {"name": "auto"}
+    found: Measured = {}
     for case in auto.CASES:
         fixed = {}
         for workers in auto.COUNTS:
@@ -479,15 +436,14 @@ def _fit(arguments: argparse.Namespace, backend: str, name: str, wanted: tuple[f
     found = {}
     for size, steps, limit in (("small", 200, wanted[0]), ("large", 30, wanted[1])):
         rounds = []
-        for number in range(arguments.rounds):
-            note(f"{name}, {size} batches: round {number + 1} of {arguments.rounds}")
+        for _ in rounds_of(f"{name}, {size} batches", arguments):
             feeds = [_fresh(arguments, kind="fit", backend=backend, feed=feed, size=size, steps=steps) for feed in ("loader", "prebuilt")]
             rounds.append([feed["microseconds"] for feed in feeds])
         mine, theirs = (statistics.median(values) for values in zip(*rounds, strict=True))
         ratio = statistics.median(one / other for one, other in rounds)
         line(f"{name} {size}", f"{mine:>11,.0f} µs a step   {other} {theirs:>11,.0f}   {ratio:6.2f} ×   wanted ≤ {limit} ×")
         found[size] = {"microseconds": mine, "other_microseconds": theirs, "ratio": ratio, "wanted": limit}
-    return {"name": name, **found}
+    return found
 
 
 def _stats(arguments: argparse.Namespace) -> Measured:
@@ -516,12 +472,11 @@ def _watched(arguments: argparse.Namespace, name: str, beside: str) -> Measured:
 def _cold(arguments: argparse.Namespace) -> Measured:
     from benchmarks import cold
 
-    found: Measured = {"name": "cold"}
+    found: Measured = {}
     for name, workload in cold.WORKLOADS.items():
         workload.write(arguments.data, note)
         rounds = []
-        for number in range(arguments.rounds):
-            note(f"{name}: round {number + 1} of {arguments.rounds}")
+        for _ in rounds_of(name, arguments):
             bare = {depth: _fresh(arguments, kind="cold_bare", name=name, depth=depth) for depth in cold.DEPTHS}
             ours = _fresh(arguments, kind="cold", name=name)
             if {loop["checksum"] for loop in bare.values()} != {ours["checksum"]}:
@@ -568,6 +523,8 @@ _OTHERS: dict[str, Callable[[argparse.Namespace], Measured]] = {
     "top": partial(_watched, name="top", beside="`loader top`"),
     "metrics": partial(_watched, name="metrics", beside="`loader metrics`, scraped each second"),
 }
+
+_BENCHMARK = Benchmark("benchmarks", __doc__, [*WORKLOADS, *_OTHERS], rounds=5, seconds=3.0, quiet=True)
 
 
 if __name__ == "__main__":

@@ -31,13 +31,15 @@ class Benchmark:
         text: its docstring.
         rows: names of what can be measured.
         rounds, seconds: how often, and for how long, unless something else is asked for.
+        quiet: whether what children write to stderr is shown only if they fail; then only one of them may run at a time.
 
     Attributes:
         parser: of the command line; takes more arguments.
     """
 
-    def __init__(self, module: str, text: str | None, rows: Sequence[str], rounds: int, seconds: float) -> None:
+    def __init__(self, module: str, text: str | None, rows: Sequence[str], rounds: int, seconds: float, *, quiet: bool = False) -> None:
         self._module = module
+        self._stderr = subprocess.PIPE if quiet else None
         self._rows = rows
         self.parser = argparse.ArgumentParser(prog=f"python -m {module}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
         self.parser.add_argument("names", nargs="*", help=f"what to measure; all by default: {', '.join(rows)}")
@@ -59,7 +61,8 @@ class Benchmark:
             return
         if unknown := set(arguments.names) - set(self._rows):
             sys.exit(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(self._rows)}")
-        machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}"
+        linux, cores = platform.release().split("-")[0], len(os.sched_getaffinity(0))
+        machine = f"{platform.machine()}, {cores} cores, Linux {linux}, Python {platform.python_version()}"
         print(f"{machine}; {arguments.rounds} rounds of {arguments.seconds:g} s", flush=True)
         with measuring(arguments) as measure:
             found = {name: measure(name) for name in arguments.names or self._rows}
@@ -68,13 +71,15 @@ class Benchmark:
 
     def start(self, **what: Any) -> subprocess.Popen[str]:
         """Start a child that does `what`."""
-        return subprocess.Popen([sys.executable, "-m", self._module, "--single", json.dumps(what)], stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            [sys.executable, "-m", self._module, "--single", json.dumps(what)], stdout=subprocess.PIPE, stderr=self._stderr, text=True
+        )
 
     def end(self, child: subprocess.Popen[str]) -> Measured:
         """Return what a child has found."""
-        printed, _ = child.communicate(timeout=_LIMIT_S)
+        printed, complaint = child.communicate(timeout=_LIMIT_S)
         if child.returncode:
-            sys.exit(f"{child.args} failed")
+            sys.exit(f"{child.args} failed:\n{complaint or 'see above'}")
         found: Measured = json.loads(printed.splitlines()[-1])
         return found
 
