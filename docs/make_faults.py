@@ -12,7 +12,7 @@ HEAD = """# What happens when something goes wrong
 
 Each line is a fault, each column the moment at which it happens. `make faults` makes every cell happen on real processes and checks that this page is
 right; `make test` does so for a sample of the cells. Whatever happens, it is over before a deadline, and no process, descriptor, shared memory,
-socket or file is left behind. Workers on other machines have a
+socket or file is left behind, once nobody reads any more. Workers on other machines have a
 [table of their own](workers_on_other_machines.md#what-happens-when-something-dies).
 
 """

@@ -80,7 +80,7 @@ def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descript
         OSError: there is no descriptor left, for this process or at all.
     """
     found: list[tuple[dict[str, Any], Descriptors]] = []
-    refusals: list[Exception] = []
+    refusals: list[tuple[bool, Exception]] = []
     silent: list[int] = []
     with contextlib.ExitStack() as opened:
         for address, pid in _addresses():
@@ -95,19 +95,24 @@ def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descript
                 if len(fds) == len(Descriptors._fields) and "attached" in answer:
                     found.append((answer, Descriptors(*fds)))
                 elif answer.get("called") == name:
-                    refusals.append((NoRoomYet if answer.get("later") else Refused)(answer.get("error")))
-        current = [one for one in found if not one[0]["orphaned"]] or found
+                    kind = NoRoomYet if answer.get("later") else Refused
+                    refusals.append((bool(answer.get("orphaned")), kind(answer.get("error"))))
+        refusals.sort(key=lambda refusal: refusal[0])
+        current = [one for one in found if not one[0]["orphaned"]]
+        if not (current or silent or (refusals and not refusals[0][0])):  # else there is, or may be, one that has not been left
+            current = found
         if len(current) == 1:
             opened.pop_all()
             for one in found:
                 if one is not current[0]:
                     one[1].close()
             return current[0]
-    if found:
-        raise NobodyThere(f"{len(found)} shared loaders are called {name!r}; end one of them, or give them different names")
+    if len(current) > 1:
+        raise NobodyThere(f"{len(current)} shared loaders are called {name!r}; end one of them, or give them different names")
     if refusals:
-        raise refusals[0]
-    raise NobodyThere(f"no shared loader of this user is called {name!r}{_in_words(silent)}")
+        raise refusals[0][1]
+    left = ", but for one that its script has left" if found else ""
+    raise NobodyThere(f"no shared loader of this user is called {name!r}{left}{_in_words(silent)}")
 
 
 def _in_words(silent: list[int]) -> str:

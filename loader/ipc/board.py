@@ -102,7 +102,7 @@ class Phase(IntEnum):
     FAILED = 2
     """Nothing more will come; the text is the error."""
     ENDED = 3
-    """It was closed, or its trainer has died."""
+    """It was closed, or its trainer has died, and nobody else reads."""
     ORPHANED = 4
     """Its trainer has closed it, or has died. It runs on for others that read, as long as there are any, and nobody would replace it."""
 

@@ -223,7 +223,7 @@ class Supervisor:
                         self._resize(workers, "the script")
                         self._board.supervisor[SupervisorCell.RESIZES] = number  # last: whoever sees it also sees its effects
                     case Leave():
-                        self._readers.owner.keep()
+                        self._readers.owner.serve()
                     case Close():
                         self._open = self._readers.owner_ends(died=False)
 

@@ -147,7 +147,7 @@ class Conductor:
         try:
             self._wait_for("acted")
             if self.reader is not None:
-                self._wait_for("reading")
+                self._wait_for("reading" if self.how.ranks else "attached")  # the worker that waits may hold what it is to read first
             with self._facts() as facts:
                 victim = self._moment(facts)
                 self._strike(facts, victim)
@@ -325,7 +325,7 @@ class Conductor:
         assert not sockets or (self.how.by == "supervisor" and self.when.key == "close"), sockets  # the next supervisor removes it
         outcome = self.cell.outcome
         assert outcome is not None
-        if outcome.word == "ends":
+        if outcome.word in ("ends", "goes on"):
             assert self.process.returncode == -signal.SIGKILL
             assert self.stderr == ""
         elif outcome.word == "stops":

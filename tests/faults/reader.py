@@ -1,5 +1,6 @@
 """A script or rank that reads the loader of `tests.faults.trainer`: `python -m tests.faults.reader FOLDER HOW`, and FOLDER says how it went.
 
+attached     it has its loader
 reading      it holds its second batch
 continue     the conductor lets it leave its breakpoint
 finished     it has taken all batches
@@ -35,6 +36,7 @@ def read(folder: Path, how: How) -> dict[str, Any]:
     found: list[list[str]] = [[] for _ in range(EPOCHS)]
     try:
         with join(folder, how) as loader:
+            (folder / "attached").mkdir()
             for epoch in range(EPOCHS):
                 for number, batch in enumerate(loader):
                     found[epoch].append(digest(batch))

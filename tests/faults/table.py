@@ -25,7 +25,7 @@ class Outcome:
         warns: part of the warning that is printed; "" for none.
     """
 
-    word: Literal["same", "stand-in", "error", "ends", "stops"]
+    word: Literal["same", "stand-in", "error", "ends", "goes on", "stops"]
     text: str
     error: str | None = None
     says: str = ""
@@ -40,6 +40,7 @@ def raises(error: str, says: str, *, lasting: bool = False) -> Outcome:
 
 SAME = Outcome("same", "the batches of a quiet run, bit for bit")
 ENDS = Outcome("ends", "supervisor and workers end at once, silently")
+GOES_ON = Outcome("goes on", "the others read on, undisturbed; supervisor and workers end with the last of them")
 STOPS = Outcome("stops", "the script ends with one traceback, the user's own")
 
 SUBSTITUTED = Outcome(
@@ -53,6 +54,7 @@ SHORT = {
     "stand-in": SUBSTITUTED.text,
     "error": "one error, when its batch is due, that says what happened",
     "ends": ENDS.text,
+    "goes on": GOES_ON.text,
     "stops": STOPS.text,
     "-": "can't happen at that moment, or is left out (see the end of this page)",
 }
@@ -340,7 +342,7 @@ HOWS = (
         "killed, shared",
         "the trainer is killed by SIGKILL, and another script has attached, which goes on",
         "trainer",
-        ENDS,
+        GOES_ON,
         {},
         only=_WITH_READER,
         signal=signal.SIGKILL,
@@ -383,7 +385,7 @@ HOWS = (
         "killed, ranks",
         "the trainer, which is local rank 0 and has made the pool, is killed by SIGKILL, and another rank reads, which goes on",
         "trainer",
-        ENDS,
+        GOES_ON,
         {},
         only=_WITH_READER,
         signal=signal.SIGKILL,

@@ -203,6 +203,20 @@ def test_ranks_of_another_job_or_with_other_data_are_not_taken(make: Make, name:
         Loader(SOURCE, 4, **SETTINGS, **more)
 
 
+def test_a_pool_that_rank_0_has_left_takes_no_rank_of_the_jobs_next_run(make: Make, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = make(**SETTINGS)
+    batches = iter(second)
+    next(batches)
+    left = supervisor_of(first)
+    first.close()
+    monkeypatch.setattr(loader_module, "_POOL_S", 0.1)
+    with pytest.raises(AttachError, match=r"no shared loader of this user is called .*; is the process of local rank 0 running, which makes it\?"):
+        Loader(SOURCE, 4, **SETTINGS, workers=1, shard="local", name=name)
+    assert_same([copied(batch) for batch in batches], alone(1, **SETTINGS)[1:])
+    second.close()
+    os.waitpid(left, 0)
+
+
 def test_what_can_not_be_shared_is_refused_before_anything_starts(make: Make) -> None:
     with pytest.raises(ConfigError, match="find the pool by its name; give it one"):
         make(name=None)

@@ -398,15 +398,35 @@ def test_a_pool_that_its_script_has_left_gives_way_to_another_one_of_its_name(na
         next(iter(first))
         left = supervisor_of(first)
         reader = Loader.attach(name)
-    with reader, Loader(NpyArrays(X + 1), 4, workers=1, name=name, shared=True) as second:
+    with reader, Loader(NpyArrays(X + 1), 5, workers=1, name=name, shared=True, slots=4) as second:
         next(iter(second))
         with Loader.attach(name) as other:
             assert (other.pid, reader.pid) == (supervisor_of(second), left)
+            with pytest.raises(AttachError, match="its 4 slots are enough for the 2 readers that it has"):  # the one that was left has more
+                Loader.attach(name)
+        with pytest.raises(AttachError, match="its settings differ: batch_size: 5 there, 4 here"):  # 4 in the one that was left
+            Loader.attach(name, batch_size=4)
         assert_same(take(reader), inline(SOURCE, 4))
     wait_until(lambda: psutil.Process(left).status() == psutil.STATUS_ZOMBIE, "it has ended after its last reader")
-    with Loader(SOURCE, 4, workers=1) as third:
-        next(iter(third))
+    subprocess.run(["true"], check=True)  # starting anything
     assert not psutil.pid_exists(left)
+
+
+def test_a_script_that_attaches_just_when_the_owner_leaves_reads_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = os.pidfd_open
+
+    def gone(pid: int, flags: int = 0) -> int:
+        if pid == os.getpid():
+            raise ProcessLookupError
+        return known(pid, flags)
+
+    with Loader(SOURCE, 4, workers=1, name=name, shared=True) as owner:
+        next(iter(owner))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pidfd_open", gone)
+            reader = Loader.attach(name, epoch=0)
+        with reader:
+            assert_same(take(reader), inline(SOURCE, 4))
 
 
 def is_left(name: str) -> bool:

@@ -28,13 +28,13 @@ class Owner:
         self.has_left = False
         self._board = board
         self._schedule = schedule
-        self._keeps = False  # for others alone
+        self._serves = False  # for others alone
         self._holds = False  # what it had taken when it left
 
-    def keep(self) -> None:
-        """It reads nothing from now on, and keeps the pool for others, as `loader serve` does. So its end is everybody's."""
-        if not (self._keeps or self.has_left):
-            self._keeps = True
+    def serve(self) -> None:
+        """It reads nothing from now on, and has the pool for others, as `loader serve` does. So its end is everybody's."""
+        if not (self._serves or self.has_left):
+            self._serves = True
             self._schedule.reader_left(0)
 
     def end(self, *, died: bool, others: bool) -> bool:
@@ -44,7 +44,7 @@ class Owner:
             died: which of the two.
             others: whether anybody else reads.
         """
-        if self._keeps or not others:
+        if self._serves or not others:
             return False
         if not self.has_left:
             self.has_left = self._holds = True

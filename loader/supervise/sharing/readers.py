@@ -75,6 +75,9 @@ class Readers:
         before = request.get("again")
         number, awaited = self._row_for(before)
         error, later = self._pool.refusal(request, told), False
+        meant = self._pool.is_meant(request, told) and not (self.owner.has_left and request.get("job"))
+        if not (error or meant):
+            error = "it was made for an earlier run of the job, and its script has left it"
         if not error:
             error, later = self._no_room(number, awaited)
         if not error:
@@ -84,7 +87,8 @@ class Readers:
             except OSError as failure:
                 error = f"its supervisor (pid {os.getpid()}) can't open what a reader (pid {pid}) needs: {failure.strerror}{_remedy(failure)}"
         if error:
-            return {"called": self._pool.name if self._pool.is_meant(request, told) else None, "error": error, "later": later}, [], lambda: None
+            said = {"called": self._pool.name if meant else None, "orphaned": self.owner.has_left, "error": error, "later": later}
+            return said, [], lambda: None
         self._attached[number] = reader
         self._watched |= {reader.pidfd: reader, reader.inbox: reader}
         self._rows[number] = reader.cells.raw

@@ -119,10 +119,7 @@ class Attached(SlotReader):
         """Begin to read from a supervisor that has taken this process in; or raise, own nothing of it, and be as before."""
         with contextlib.ExitStack() as opened:
             opened.callback(given.close)
-            try:
-                pidfd = os.pidfd_open(answer["pid"] if answer["orphaned"] else answer["trainer"])
-            except ProcessLookupError:
-                raise self._over(answer["trainer"]) from None
+            pidfd = self._watched(answer)
             opened.callback(os.close, pidfd)
             board = Board(given.board, answer["max_workers"], answer["remote_workers"]).seen_by(answer["attached"])
             outbox = Outbox(given.inbox, self._interrupt, board.trainer.cell(TrainerCell.LENT_GAUGE))
@@ -138,6 +135,16 @@ class Attached(SlotReader):
         self._fds = given.arena, given.ready, pidfd
         self.board, self.cells, self._supervisor = board, board.trainer, supervisor
         self._learn(layout)
+
+    def _watched(self, answer: dict[str, Any]) -> int:
+        """Open whose end means that no supervisor will follow: the script that made the loader, or the supervisor that it has left to its readers."""
+        if not answer["orphaned"]:
+            with contextlib.suppress(ProcessLookupError):  # it has left it just now
+                return os.pidfd_open(answer["trainer"])
+        try:
+            return os.pidfd_open(answer["pid"])
+        except ProcessLookupError:
+            raise self._over(answer["trainer"]) from None
 
     @property
     def pid(self) -> int:

@@ -5,7 +5,6 @@ One of the descriptors is that of the pipeline, which is pickled once, compared 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -68,23 +67,6 @@ def _admit(limit: int | None, nbytes: int) -> None:
         budget.admit_arrays(nbytes, limit)
 
 
-_left: set[int] = set()  # supervisors that work on for other scripts, or did
-
-
-def leave(pid: int) -> None:
-    """Let a supervisor go on without this process. When it has ended, the next one that is started takes its place among the children."""
-    _left.add(pid)
-
-
-def _wait_for_left() -> None:
-    """Wait for those that were left and have ended: until somebody does, the system keeps their numbers."""
-    for pid in [*_left]:
-        with contextlib.suppress(ChildProcessError):  # the script has done so, or is a fork of the one that left them
-            if os.waitpid(pid, os.WNOHANG) == (0, 0):
-                continue
-        _left.discard(pid)
-
-
 def start_supervisor(descriptors: dict[str, int], numbers: dict[str, int]) -> subprocess.Popen[bytes]:
     """Start the process that runs `loader.supervise.boot`. The caller owns it and keeps its own copies of the descriptors.
 
@@ -92,7 +74,6 @@ def start_supervisor(descriptors: dict[str, int], numbers: dict[str, int]) -> su
         descriptors: those that `loader.supervise.boot.BootParameters` names; `stdout` and `stderr` become its standard streams as well.
         numbers: its other fields, except the trainer's pid and the levels of its loggers.
     """
-    _wait_for_left()
     given = {"path": _search_path(), "trainer": os.getpid(), "levels": logs.levels(), **numbers, **descriptors}
     inheritance = memfd.create("inheritance")
     try:

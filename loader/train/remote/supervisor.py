@@ -10,6 +10,7 @@ import contextlib
 import os
 import subprocess
 import time
+import warnings
 
 from loader.ipc import last_words, memfd
 from loader.ipc.board import Cells, Phase, SupervisorCell
@@ -19,7 +20,7 @@ from loader.ipc.records import Close, Packed
 from loader.machine import oom_kills
 from loader.train.remote.connection import Connection
 from loader.train.remote.interrupts import Interrupt
-from loader.train.remote.launch import leave, start_supervisor
+from loader.train.remote.launch import start_supervisor
 from loader.train.remote.lease import Outbox
 
 _END_S = 2.0
@@ -173,11 +174,13 @@ class SupervisorProcess(Connection):
     def _leave_to_others(self) -> None:
         """Let the process run. What is lent stays valid; it is given back by its leases."""
         self._release_unread()
-        if self._process is not None:
-            leave(self._process.pid)
-            self._process.returncode = 0  # else Python warns of a child that is forgotten while it runs
+        with warnings.catch_warnings():  # of a child that is forgotten while it runs; `subprocess` waits for it when another one is started
+            warnings.simplefilter("ignore", ResourceWarning)
+            self._process = None
 
     def _how_it_died(self) -> str:
+        if self._works_for_others:
+            return "it works on for other scripts"
         if self._process is None:
             return "it was not started"
         if self._process.returncode is None:

@@ -81,14 +81,14 @@ def others() -> Iterator[list[subprocess.Popen[bytes]]]:
         process.wait()
 
 
-@pytest.mark.parametrize("first", ["keeps", "closes"])
+@pytest.mark.parametrize("first", ["serves", "closes"])
 def test_a_script_that_says_twice_that_it_reads_no_more_ends_nobody(pool: Pool, others: list[subprocess.Popen[bytes]], first: str) -> None:
     _, given, _ = pool.readers.attach(REQUEST, others[0].pid)
-    if first == "keeps":
-        pool.readers.owner.keep()
+    if first == "serves":
+        pool.readers.owner.serve()
     else:
         assert pool.readers.owner_ends(died=False)
-    pool.readers.owner.keep()
+    pool.readers.owner.serve()
     pool.readers.flush()
     assert pool.attached == 1
     for fd in given:
