@@ -42,7 +42,10 @@ class Again:
         self.waiting.extend(tickets)
 
     def sort(self) -> None:
-        """Put them into the order in which they are due, as several workers may have lost theirs at once. Blocks of the order are for later rows."""
+        """Put them into the order of the plan, as several workers may have lost theirs at once; ranks come one after the other in it.
+
+        Blocks of the order are for later rows.
+        """
         self.waiting = deque(sorted(self.waiting, key=lambda ticket: (ticket.kind is TicketKind.ORDER, ticket.epoch, ticket.first)))
 
     def drop_stale(self) -> None:
