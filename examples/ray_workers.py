@@ -50,7 +50,10 @@ def cluster(cores: int) -> Iterator[None]:
     options = ["--head", "--block", f"--num-cpus={cores}", "--include-dashboard=false", "--disable-usage-stats"]
     with subprocess.Popen([*RAY, "start", *options], stdout=subprocess.DEVNULL) as head:
         try:
-            while head.poll() is None and not is_there():
+            deadline = time.monotonic() + 60
+            while not is_there():
+                if head.poll() is not None or time.monotonic() > deadline:
+                    sys.exit("Ray started no cluster within a minute. Try `ray start --head`, which says why")
                 time.sleep(0.5)
             yield
         finally:

@@ -4,7 +4,7 @@ Question: is a worker elsewhere as good as one here, how many bytes come from it
 stand for machines that are far away, since all processes share the cores of this one. Every figure comes from a fresh process; batches are compared
 with those of `workers=0` before speeds.
 
-    sleep     16 actors with rows of 20 ms, against 16 local workers
+    sleep     16 actors and one local worker with rows of 20 ms, against 17 local workers
     blocks    rows of 8 MB that exist already, from two actors, against as many bare sockets: the same rows, into shared memory of the same size
     removed   a node of two is ended by SIGKILL, all its processes at once: how much longer a batch takes at most, in times of what an actor takes for
               a ticket. Half of the workers take twice as long, in any case; so it is compared with what is usual before, and with what is usual later

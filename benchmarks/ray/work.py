@@ -37,13 +37,12 @@ class Waiting:
 
     Args:
         wait_s: how long.
-        row_bytes: size of a row.
         slow: while this file is there, the node `b` takes twenty times as long.
         hedging: whether late tickets are done by somebody else, too.
     """
 
-    def __init__(self, wait_s: float, row_bytes: int = _ROW_BYTES, slow: str = "", hedging: bool = True) -> None:
-        self.wait_s, self.row_bytes, self.slow, self.hedging = wait_s, row_bytes, slow, hedging
+    def __init__(self, wait_s: float, slow: str = "", hedging: bool = True) -> None:
+        self.wait_s, self.slow, self.hedging = wait_s, slow, hedging
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -59,7 +58,7 @@ class Waiting:
         slow = self.slow and os.environ.get("LOADER_TEST_NODE") == "b" and os.path.exists(self.slow)
         if self.wait_s:
             time.sleep(self.wait_s * (_TIMES_SLOWER if slow else 1))
-        return np.full(self.row_bytes, index % 251, np.uint8)
+        return np.full(_ROW_BYTES, index % 251, np.uint8)
 
 
 class Blocks:

@@ -111,7 +111,7 @@ def attach(name: str, request: dict[str, Any]) -> tuple[dict[str, Any], Descript
         raise NobodyThere(f"{len(current)} shared loaders are called {name!r}; end one of them, or give them different names")
     if refusals:
         raise refusals[0][1]
-    left = ", but for one that its script has left" if found else ""
+    left = ", other than one that its script has left" if found else ""
     raise NobodyThere(f"no shared loader of this user is called {name!r}{left}{_in_words(silent)}")
 
 

@@ -406,6 +406,12 @@ def test_a_pool_that_its_script_has_left_gives_way_to_another_one_of_its_name(na
                 Loader.attach(name)
         with pytest.raises(AttachError, match="its settings differ: batch_size: 5 there, 4 here"):  # 4 in the one that was left
             Loader.attach(name, batch_size=4)
+        os.kill(supervisor_of(second), signal.SIGSTOP)
+        try:
+            with pytest.raises(AttachError, match=r"other than one that its script has left, but the supervisor with pid .* does not answer"):
+                Loader.attach(name, timeout_s=0.1)
+        finally:
+            os.kill(supervisor_of(second), signal.SIGCONT)
         assert_same(take(reader), inline(SOURCE, 4))
     wait_until(lambda: psutil.Process(left).status() == psutil.STATUS_ZOMBIE, "it has ended after its last reader")
     subprocess.run(["true"], check=True)  # starting anything

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -162,41 +163,40 @@ def test_with_the_gateway_all_lives_end_and_another_one_begins_them_anew(world: 
     assert len(world.errands()) == 3
 
 
-def test_a_gateway_that_gets_nowhere_while_its_workers_hold_tickets_is_ended(world: World) -> None:
-    with subprocess.Popen(["sleep", "60"]) as stands_for_it:
-        try:
-            world.gateways.pid = stands_for_it.pid
-            world.workers.adjust(1, 0.0)
-            world.workers.joined(Joined(2))
-            for now in (0.0, 100.0):  # they hold nothing
-                world.workers.end_if_stuck(now)
-            assert world.schedule.commands()
-            for now in range(100, 150, 5):  # it shows that it lives
-                world.board.gateway.add(GatewayCell.CPU_NS, 1000)
-                world.workers.end_if_stuck(now)
-            world.workers.end_if_stuck(154.0)
-            assert stands_for_it.poll() is None
-            world.workers.end_if_stuck(156.0)  # asks for stacks, of which this process knows nothing
-            assert stands_for_it.wait(10) == -last_words.ASK
-        finally:
-            stands_for_it.kill()
+@pytest.fixture
+def gateway(world: World) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that stands for it."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        world.gateways.pid = process.pid
+        yield process
+        process.kill()
 
 
-def test_an_outdated_report_is_ignored_and_nonsense_ends_the_gateway_and_never_the_supervisor(world: World) -> None:
-    with subprocess.Popen(["sleep", "60"]) as stands_for_it:
-        try:
-            world.gateways.pid = stands_for_it.pid
-            world.workers.adjust(2, 0.0)
-            world.workers.joined(Joined(2))
-            world.schedule.commands()
-            (number, *_) = [ticket.number for ticket in world.schedule.tickets(2)]
-            assert not world.workers.is_wrong(Done(2, number, 1))
-            assert world.workers.is_wrong(Done(3, number, 1))
-            assert stands_for_it.poll() is None
-            assert world.workers.is_wrong(Failed(2, 99, 0))
-            assert stands_for_it.wait(10) == -signal.SIGKILL
-        finally:
-            stands_for_it.kill()
+def test_a_gateway_that_gets_nowhere_while_its_workers_hold_tickets_is_ended(world: World, gateway: subprocess.Popen[bytes]) -> None:
+    world.workers.adjust(1, 0.0)
+    world.workers.joined(Joined(2))
+    for now in (0.0, 100.0):  # they hold nothing
+        world.workers.end_if_stuck(now)
+    assert world.schedule.commands()
+    for now in range(100, 150, 5):  # it shows that it lives
+        world.board.gateway.add(GatewayCell.CPU_NS, 1000)
+        world.workers.end_if_stuck(now)
+    world.workers.end_if_stuck(154.0)
+    assert gateway.poll() is None
+    world.workers.end_if_stuck(156.0)  # asks for stacks, of which this process knows nothing
+    assert gateway.wait(10) == -last_words.ASK
+
+
+def test_an_outdated_report_is_ignored_and_nonsense_ends_the_gateway_and_never_the_supervisor(world: World, gateway: subprocess.Popen[bytes]) -> None:
+    world.workers.adjust(2, 0.0)
+    world.workers.joined(Joined(2))
+    world.schedule.commands()
+    (number, *_) = [ticket.number for ticket in world.schedule.tickets(2)]
+    assert not world.workers.is_wrong(Done(2, number, 1))
+    assert world.workers.is_wrong(Done(3, number, 1))
+    assert gateway.poll() is None
+    assert world.workers.is_wrong(Failed(2, 99, 0))
+    assert gateway.wait(10) == -signal.SIGKILL
 
 
 def test_batch_transforms_that_end_the_gateway_are_to_blame(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
