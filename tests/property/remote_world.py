@@ -62,10 +62,13 @@ class WiderWorld(World):
         self.coming += [self.now + self.cluster.start_s * self.random.uniform(0.7, 1.3) for _ in range(room - self.there - len(self.coming))]
 
     def _deal(self) -> None:
-        arrived = sum(at <= self.now for at in self.coming)
-        self.there += arrived
-        self.coming = sorted(self.coming)[arrived:]
+        if self.coming:
+            arrived = sum(at <= self.now for at in self.coming)
+            self.there += arrived
+            self.coming = sorted(self.coming)[arrived:]
         super()._deal()
+        if len(self.errands) >= self.there:
+            return
         own, self.jobs, workers = self.jobs, [], self.workers
         self.workers = max(0, self.there - len(self.errands))
         super()._deal()
@@ -75,8 +78,12 @@ class WiderWorld(World):
         self.jobs, self.workers = own, workers
 
     def _work(self) -> None:
-        on_the_way = sum(errand.work_s <= 0 for errand in self.errands)
+        on_the_way = 0
+        for errand in self.errands:
+            if errand.work_s <= 0:
+                on_the_way += 1
         share = STEP_S * min(1.0, self.cluster.wires / max(1, on_the_way))
+        ended = False
         self.remote_busy_s += STEP_S * len(self.errands)
         for errand in self.errands:
             if errand.work_s > 0:
@@ -84,10 +91,12 @@ class WiderWorld(World):
             else:
                 errand.wire_s -= share
             if errand.work_s <= 0 and errand.wire_s <= 0:
+                ended = True
                 self.filling[errand.batch - self.first][1] -= 1
                 self.made += 1
                 self.made_remotely += 1
-        self.errands = [errand for errand in self.errands if errand.work_s > 0 or errand.wire_s > 0]
+        if ended:
+            self.errands = [errand for errand in self.errands if errand.work_s > 0 or errand.wire_s > 0]
         super()._work()
 
     def moment(self) -> Moment:
