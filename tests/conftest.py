@@ -53,6 +53,7 @@ settings.register_profile("random", derandomize=False, **whenever)
 settings.load_profile("same")
 
 terminal = pytest.StashKey[int]()
+modules = pytest.StashKey[int]()
 failed = pytest.StashKey[bool]()
 
 
@@ -102,8 +103,14 @@ def pytest_collection() -> Iterator[Any]:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Keep the garbage collector from looking at all tests each time: they stay until the end, and are 400,000 objects."""
+    freeze(session.config)
+
+
+def freeze(config: pytest.Config) -> None:
+    """Hide what is there from the garbage collector, after a collection."""
     gc.collect()
     gc.freeze()
+    config.stash[modules] = len(sys.modules)
 
 
 # --- watchdog -------------------------------------------------------------------------------------------------------------------------
@@ -147,7 +154,10 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     with watchdog(item):
-        return (yield)
+        result = yield
+    if len(sys.modules) > item.config.stash[modules] + 100:  # a library, whose objects would be looked at in each collection of the tests to come
+        freeze(item.config)
+    return result
 
 
 # --- leak check -----------------------------------------------------------------------------------------------------------------------
@@ -174,10 +184,13 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     request.node.funcargs.clear()  # a closed loader that a fixture made would still be held
     deadline = time.monotonic() + LEAK_PATIENCE_S
+    looks = 0
     while left := holdings(mark) - before:
         if time.monotonic() > deadline:
             pytest.fail("left behind:\n" + "\n".join(f"  {count} × {what}" for what, count in sorted(left.items())))
-        gc.collect()
+        if looks % 25 == 0:  # a collection takes a tenth of a second, and most of what is waited for are processes that end
+            gc.collect()
+        looks += 1
         time.sleep(0.02)
 
 

@@ -153,6 +153,8 @@ class Undying:
 
 
 def test_a_supervisor_that_cant_even_be_killed_is_not_waited_for(life: SupervisorProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_END_S", 0.1)
+    monkeypatch.setattr(module, "_STOPPED_END_S", 0.1)
     life._process = Undying()  # type: ignore[assignment]
     life.end()
     assert "waits for a device" in life.death
