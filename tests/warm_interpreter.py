@@ -1,23 +1,24 @@
-"""Runs in a process of its own: an interpreter that has imported what a supervisor imports, and a process that looks at far
-data, and forks whenever a test starts one.
+"""Runs in a process of its own: an interpreter that has done the imports of what tests start, and forks whenever they start one.
 
-Nearly all of what the start of a supervisor costs is imports, which a fork has behind it (docs/measurements.md): also those of pytest and of what
-tests share, for sources and transforms that travel by their names, in the module of a test. The rest is as in a fresh interpreter: what follows `-c`
-is its `__main__`; descriptors, working directory, environment, limits and signals are those of the process that starts it, which is also its parent.
-Only its hashes are those of its siblings.
+Nearly all of what the start of a supervisor, or of a command, costs is imports (docs/measurements.md), which a fork has behind it. The rest is as in
+a fresh interpreter: the code of `-c`, the module of `-m` or the script is its `__main__`; arguments, descriptors, search path, working directory,
+environment, limits and signals are those of the process that starts it, which is also its parent. Only its hashes are those of its siblings.
 
 The first argument is the socket at which the process that runs tests asks; when that process ends, this one does. The second one is the number of the
-system call clone(2).
+system call clone(2); the others are the modules to import.
 """
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import importlib
+import io
 import json
 import os
 import random
 import resource
+import runpy
 import signal
 import socket
 import sys
@@ -25,9 +26,6 @@ import types
 from typing import Any
 
 import numpy.random
-
-for _module in ("cloudpickle", "loader.data.remote.scouting.child", "loader.supervise.boot", "tests.batches", "tests.conftest", "tests.processes"):
-    importlib.import_module(_module)
 
 _CLONE_PARENT = 0x8000
 _python = ctypes.pythonapi  # which keeps the interpreter's lock
@@ -46,15 +44,16 @@ def fork_a_sibling(clone: int) -> int:
     return pid
 
 
-def become(request: dict[str, Any], received: list[int]) -> None:
-    """Be what `subprocess.Popen` would have started."""
+def become(request: dict[str, Any], received: list[int], asking: socket.socket, clone: int) -> None:
+    """Be what `subprocess.Popen` would have started, which returns when the program begins: here, when `asking` has been told."""
     folder, *descriptors = received
     os.fchdir(folder)
     os.close(folder)
-    highest = max(*request["descriptors"], *descriptors)
-    moved = [os.dup2(fd, highest + 1 + number) for number, fd in enumerate(descriptors)]
+    highest = max(*request["descriptors"], *descriptors, asking.fileno())
+    moved = [os.dup2(fd, highest + 1 + number) for number, fd in enumerate([*descriptors, asking.fileno()])]
+    asking.detach()
     os.closerange(3, highest + 1)
-    for fd, wanted in zip(moved, request["descriptors"], strict=True):
+    for fd, wanted in zip(moved, request["descriptors"], strict=False):
         os.dup2(fd, wanted)
         os.close(fd)
     if request["session"]:
@@ -63,6 +62,7 @@ def become(request: dict[str, Any], received: list[int]) -> None:
     os.sched_setaffinity(0, request["cores"])
     for kind, limits in request["limits"]:
         resource.setrlimit(kind, tuple(limits))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in request["ignored"]:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, request["blocked"])
@@ -70,11 +70,75 @@ def become(request: dict[str, Any], received: list[int]) -> None:
     os.environ.update(request["environment"])
     random.seed()
     numpy.random.seed()
-    code, *sys.argv[1:] = request["arguments"]
-    sys.argv[0] = "-c"
-    sys.path[0] = ""
+    if os.environ.get("PYTHONFAULTHANDLER"):
+        faulthandler.enable(file=2)
+    open_streams(unbuffered=bool(os.environ.get("PYTHONUNBUFFERED")))
+    sys.excepthook = show_without_this_file
+    if request["starts"]:
+        start_interpreter(clone)
+    os.write(moved[-1], str(os.getpid()).encode())
+    os.close(moved[-1])
+    run(*request["arguments"])
+
+
+def start_interpreter(clone: int) -> None:
+    """Let the supervisors of this program be forks as well: of a child of it, so that they are its own."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork():
+        theirs.close()
+        importlib.import_module("warm_popen").start_here_from(ours)
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for all that the terminal shows
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for fd in range(3):
+        os.dup2(nothing, fd)
+    os.dup2(theirs.detach(), 3)
+    os.closerange(4, 1 << 16)
+    serve(socket.socket(fileno=3), clone)
+    os._exit(0)
+
+
+def open_streams(unbuffered: bool) -> None:
+    """Make of the descriptors 0, 1 and 2 what Python makes of them when it starts."""
+    encoding, errors = sys.stdout.encoding, sys.stdout.errors
+
+    def writes(fd: int, errors: str, lines: bool) -> io.TextIOWrapper:
+        raw = io.FileIO(fd, "wb", closefd=False)
+        buffer: Any = raw if unbuffered else io.BufferedWriter(raw)
+        return io.TextIOWrapper(buffer, encoding, errors, line_buffering=lines or raw.isatty(), write_through=unbuffered)
+
+    reading = io.BufferedReader(io.FileIO(0, "rb", closefd=False))
+    sys.stdin = sys.__stdin__ = io.TextIOWrapper(reading, encoding, errors)  # type: ignore[misc]
+    sys.stdout = sys.__stdout__ = writes(1, errors, lines=False)  # type: ignore[misc]
+    sys.stderr = sys.__stderr__ = writes(2, "backslashreplace", lines=True)  # type: ignore[misc]
+
+
+def show_without_this_file(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, runpy.__file__, "<frozen runpy>"):
+        trace = trace.tb_next
+    sys.__excepthook__(kind, error.with_traceback(trace), trace)
+
+
+def run(what: str, *more: str) -> None:
+    """Be the program `-c code`, `-m module` or the path of a script, with the arguments that follow."""
+    search = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    first = "" if what == "-c" else os.getcwd() if what == "-m" else os.path.dirname(os.path.abspath(what))
+    sys.path[:] = [first, *dict.fromkeys([*filter(None, search), *sys.path[1:]])]
+    if what == "-m":
+        sys.argv = list(more)
+        runpy.run_module(more[0], run_name="__main__", alter_sys=True)
+        return
     main = sys.modules["__main__"] = types.ModuleType("__main__")
-    exec(compile(code, "<string>", "exec"), main.__dict__)
+    if what == "-c":
+        code, *arguments = more
+        sys.argv = ["-c", *arguments]
+        exec(compile(code, "<string>", "exec"), main.__dict__)
+    else:
+        sys.argv = [what, *more]
+        main.__file__ = os.path.abspath(what)
+        with open(what, "rb") as script:
+            text = script.read()
+        exec(compile(text, main.__file__, "exec"), main.__dict__)
 
 
 def serve(asking: socket.socket, clone: int) -> None:
@@ -82,15 +146,14 @@ def serve(asking: socket.socket, clone: int) -> None:
         message, descriptors, _, _ = socket.recv_fds(asking, 1 << 20, 64)
         if not message:
             return
-        pid = fork_a_sibling(clone)
-        if not pid:
-            asking.close()
-            become(json.loads(message), descriptors)
+        if not fork_a_sibling(clone):
+            become(json.loads(message), descriptors, asking, clone)
             sys.exit()
         for fd in descriptors:
             os.close(fd)
-        asking.send(str(pid).encode())
 
 
 if __name__ == "__main__":
+    for _module in sys.argv[3:]:
+        importlib.import_module(_module)
     serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

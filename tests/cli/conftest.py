@@ -10,9 +10,9 @@ import pytest
 from loader import Loader
 from tests.batches import take
 from tests.cli.served import SOURCE
-from tests.warm_supervisors import warm_interpreter, warm_supervisors
+from tests.warm_starts import warm_interpreters, warm_starts
 
-__all__ = ["warm_interpreter", "warm_supervisors"]
+__all__ = ["warm_interpreters", "warm_starts"]
 
 
 @pytest.fixture

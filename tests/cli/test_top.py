@@ -55,11 +55,10 @@ class Top:
         for name in ("COLUMNS", "LINES", *([] if "NO_COLOR" in env else ["NO_COLOR"])):
             environment.pop(name, None)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "loader", "top", *map(str, words)],
+            [sys.executable, "-m", "tests.cli.in_terminal", "loader", "top", *map(str, words)],
             **dict.fromkeys(("stdin", "stdout", "stderr"), self.terminal),
             env=environment,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
 
     def resize(self, rows: int, columns: int) -> None:
@@ -233,6 +232,7 @@ def test_ctrl_z_gives_the_terminal_back_until_it_goes_on(train: Loader) -> None:
         assert shown.left_as_found()
 
 
+@pytest.mark.cold  # a fork has no sitecustomize
 def test_a_mistake_of_its_own_leaves_the_terminal_in_order(train: Loader, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import loader.watch.top.screen as s\ndef broken(*_): raise RuntimeError('broken')\ns._curves = broken\n"

@@ -44,6 +44,7 @@ def test_bad_samples_are_substituted_and_the_report_of_training_is_left_alone(tm
     assert not (tmp_path / "bad.jsonl").exists() or (tmp_path / "bad.jsonl").read_text() == ""
 
 
+@pytest.mark.cold  # it counts the processes that the command starts
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     arguments = ["--workers", "1,2", "--rounds", "500", "--seconds", "0.1", "--json", "all.json", "--png", "curve.png"]
     # The first loader is the script's own, which may be gone before it is seen; with the third one, a second round begins.

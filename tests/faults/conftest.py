@@ -10,9 +10,9 @@ import pytest
 from tests.conftest import kill_with_stacks
 from tests.faults.table import HOWS, POSSIBLE, SHORT, WHENS, cell
 from tests.scripts import Script
-from tests.warm_supervisors import warm_interpreter, warm_supervisors
+from tests.warm_starts import warm_interpreters, warm_starts
 
-__all__ = ["start", "warm_interpreter", "warm_supervisors"]
+__all__ = ["start", "warm_interpreters", "warm_starts"]
 
 WIDTH = 11
 

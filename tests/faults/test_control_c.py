@@ -31,6 +31,7 @@ def test_control_c_ends_a_script_with_one_traceback(moment: str, start: Callable
     wait_until_gone(pids)
 
 
+@pytest.mark.cold  # a start of usual length has more moments
 def test_control_c_at_any_moment_of_the_start_is_one_traceback(start: Callable[[str], Script]) -> None:
     for delay in (0, 0.01, 0.05, 0.1, 0.2):
         script = start(AT_ONCE)

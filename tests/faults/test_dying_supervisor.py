@@ -388,6 +388,7 @@ for batch in loader.batches():
 """
 
 
+@pytest.mark.cold  # a restart of usual length has more moments
 def test_control_c_at_any_moment_of_a_restart_is_one_traceback_and_leaves_nothing(start: Callable[[str], Script]) -> None:
     for delay in (0, 0.03, 0.1, 0.2):
         script = start(RESTARTING)

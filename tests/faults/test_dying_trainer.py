@@ -7,8 +7,12 @@ import signal
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.processes import alive, wait_until_gone
 from tests.scripts import AT_ONCE, IMPORTING, Script
+
+pytestmark = pytest.mark.cold  # a start of usual length has more moments
 
 
 def test_when_the_trainer_is_killed_while_its_modules_are_imported_nothing_remains(start: Callable[[str], Script]) -> None:

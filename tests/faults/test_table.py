@@ -32,6 +32,7 @@ def _marks(cell: Cell) -> list[pytest.MarkDecorator]:
     return [pytest.mark.faults]
 
 
+@pytest.mark.cold  # a start of usual length has more moments, and forks of a script would keep the interpreter of its supervisors
 @pytest.mark.parametrize("cell", [pytest.param(cell, id=cell.name, marks=_marks(cell)) for cell in POSSIBLE])
 def test_what_the_table_says_holds(cell: Cell, short_path: Path, record_property: Any) -> None:
     record_property("cell", cell.name)

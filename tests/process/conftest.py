@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.warm_supervisors import warm_interpreter, warm_supervisors
+from tests.warm_starts import warm_interpreters, warm_starts
 
-__all__ = ["warm_interpreter", "warm_supervisors"]
+__all__ = ["warm_interpreters", "warm_starts"]

@@ -237,6 +237,7 @@ if other == 0:
 PARENT_ENDS = {"by itself": "", "os._exit": "os._exit(0)", "SIGKILL": "os.kill(os.getpid(), signal.SIGKILL)"}
 
 
+@pytest.mark.cold  # its only child is the supervisor
 @pytest.mark.parametrize(
     ("stay", "end"),
     [("a fork", "by itself"), ("a fork", "SIGKILL"), ("a program with all descriptors", "os._exit"), ("a program with all descriptors", "SIGKILL")],

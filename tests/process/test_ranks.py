@@ -282,7 +282,6 @@ class Process:
     """A rank in a process of its own."""
 
     def __init__(self, folder: Path, name: str, rank: int, epochs: int) -> None:
-        (folder / "rank.py").write_text(SCRIPT)
         self.out = folder / f"{rank}.txt"
         said = {"LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(RANKS)}
         command = [sys.executable, str(folder / "rank.py"), name, str(epochs)]
@@ -304,6 +303,7 @@ class Process:
 def start(tmp_path: Path, name: str) -> Iterator[Callable[[int, int], Process]]:
     """Return `start(rank, epochs)`: the process of a rank."""
     started: list[Process] = []
+    (tmp_path / "rank.py").write_text(SCRIPT)
 
     def begin(rank: int, epochs: int) -> Process:
         started.append(Process(tmp_path, name, rank, epochs))
@@ -315,6 +315,7 @@ def start(tmp_path: Path, name: str) -> Iterator[Callable[[int, int], Process]]:
         rank.process.communicate()
 
 
+@pytest.mark.cold  # it counts processes
 def test_processes_that_start_in_any_order_share_one_pool(start: Callable[[int, int], Process]) -> None:
     second = start(1, 2)
     first = start(0, 2)

@@ -54,10 +54,8 @@ class Script:
     """A script that reads, in a process of its own."""
 
     def __init__(self, folder: Path, name: str, epochs: int, pause_s: float = 0.0) -> None:
-        script = folder / "reader.py"
-        script.write_text(READER)
         self.out = (folder / f"out{time.monotonic_ns()}").open("w+")
-        command = [sys.executable, str(script), name, str(epochs), str(pause_s)]
+        command = [sys.executable, "-c", READER, name, str(epochs), str(pause_s)]
         self.process = subprocess.Popen(command, stdout=self.out, stderr=subprocess.STDOUT, env=script_environment(None))
 
     def lines(self) -> list[str]:

@@ -1,0 +1,12 @@
+"""Runs in a process of its own: a command, as the one that its terminal belongs to. Standard input is the terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import runpy
+import sys
+import termios
+
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+del sys.argv[0]
+runpy.run_module("loader", run_name="__main__", alter_sys=True)
