@@ -25,8 +25,8 @@ def last_val_accuracy(output: str) -> float:
 
 @pytest.mark.time_limit(200)
 @pytest.mark.parametrize(("epochs", "least"), [(2, 0.9), pytest.param(5, 0.97, marks=pytest.mark.thorough)])
-def test_the_digits_are_learned(epochs: int, least: float, run_script, tmp_path) -> None:
-    result = run_script(EXAMPLES / "digits.py", "--data", tmp_path / "digits", "--epochs", epochs, timeout=180)
+def test_the_digits_are_learned(epochs: int, least: float, forked_script, tmp_path) -> None:
+    result = forked_script(EXAMPLES / "digits.py", "--data", tmp_path / "digits", "--epochs", epochs, timeout=180)
     assert result.returncode == 0, result.stderr
     assert last_val_accuracy(result.stdout) >= least
     assert 0 <= last("loader_wait", result.stdout) <= 1

@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ import loader
 from loader import Loader, NpyArrays, SampleError
 from loader import transforms as T
 from loader.errors import ConfigError
+from loader.train.remote import launch
 from tests.batches import assert_same, inline, take
+from tests.conftest import ROOT
 from tests.processes import workers_of
+from tests.warm_popen import for_supervisors
+from tests.warm_starts import SUPERVISORS, WarmInterpreter, warm_starts_are_wanted
 
 COUNT = 60
 RNG = np.random.default_rng(0)
@@ -39,9 +44,23 @@ def same_bits(source: Any, transforms: list[Any]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def A() -> Any:
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it would ask on the line for newer versions of itself
-    return pytest.importorskip("albumentations")
+def library() -> Iterator[tuple[Any, WarmInterpreter | None]]:
+    """Albumentations, and an interpreter that has imported it, which takes seconds where PyTorch is there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask on the line for newer versions of itself
+        A = pytest.importorskip("albumentations")
+        interpreter = WarmInterpreter(*SUPERVISORS, "albumentations", search=str(ROOT)) if warm_starts_are_wanted() else None
+        yield A, interpreter
+        if interpreter is not None:
+            interpreter.close()
+
+
+@pytest.fixture
+def A(library: tuple[Any, WarmInterpreter | None], warm_starts: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    A, interpreter = library
+    if interpreter is not None:
+        monkeypatch.setattr(launch, "subprocess", for_supervisors(interpreter.forks))
+    return A
 
 
 def pictures(A: Any, **more: Any) -> Any:
