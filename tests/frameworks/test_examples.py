@@ -1,4 +1,4 @@
-"""The examples run as a user runs them, and learn: the first one from its first line, the others where Keras is imported already."""
+"""The examples run as a user runs them, and learn; those for Keras where it is imported already."""
 
 from __future__ import annotations
 
