@@ -62,6 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; what the tests start would inherit it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["XDG_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="loader-tests-")  # control sockets of this run only
+    os.environ["USE_TORCH"] = "0"  # of `datasets`, which would import it for nothing
     os.environ["XDG_CACHE_HOME"] = os.path.join(os.environ["XDG_RUNTIME_DIR"], "cache")
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # tests abort processes on purpose
     config.stash[terminal] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)  # output is not captured yet
@@ -72,23 +73,42 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(os.environ["XDG_RUNTIME_DIR"])
 
 
+@pytest.hookimpl(trylast=True)  # when those that are not to be run have been left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where several processes run the tests, let each have a part of every kind: those that compute use the cores while others wait for processes.
 
-    Each process begins with a part of the list, file by file. Those that need a framework or a cluster come first, together: every process that
-    runs one of them starts it, and they take longest.
+    Each process begins with a part of the list, file by file. The tests of a framework, or of a cluster, are the first ones of one process, which
+    starts it for all of them, and each framework has a process of its own.
     """
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+    if not processes:
         return
-    kinds: dict[str, list[pytest.Item]] = {"start": [], "wait": [], "compute": []}
+    first: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    others: dict[str, list[pytest.Item]] = {"wait": [], "compute": []}
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
-        kinds["start" if folder in ("frameworks", "ray") else "compute" if folder in ("unit", "property", "fuzz") else "wait"].append(item)
-    places: dict[Path, float] = dict.fromkeys((item.path for item in kinds["start"]), -1.0)
-    for kind in ("wait", "compute"):
-        for number, item in enumerate(kinds[kind]):
-            places.setdefault(item.path, number / len(kinds[kind]))
-    items.sort(key=lambda item: places[item.path])
+        if folder in ("frameworks", "ray"):
+            first[_framework_of(item) % processes].append(item)
+        else:
+            others["compute" if folder in ("unit", "property", "fuzz") else "wait"].append(item)
+    places: dict[Path, float] = {}
+    for kind in others.values():
+        for number, item in enumerate(kind):
+            places.setdefault(item.path, number / len(kind))
+    rest = sorted(others["wait"] + others["compute"], key=lambda item: places[item.path])
+    left = len(items)
+    items.clear()
+    for number, own in enumerate(first):  # as xdist cuts the list
+        part = max(left // (processes - number), len(own))
+        items += own + rest[: part - len(own)]
+        del rest[: part - len(own)]
+        left -= part
+
+
+def _framework_of(item: pytest.Item) -> int:
+    """Return a number for each framework that a process keeps for its tests; those that fork another process for each test are one more."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return ("tensorflow", "jax", "torch").index(params["keras_script"]) if "keras_script" in params else 3
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""The examples for PyTorch run as a user runs them, and learn."""
+"""The examples for PyTorch run as a user runs them, where it is imported already, and learn."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ pytestmark = [pytest.mark.torch, pytest.mark.skipif(importlib.util.find_spec("to
 
 
 @pytest.mark.time_limit(200)
-def test_a_dataset_of_pytorch_is_learned_in_a_plain_loop(run_script) -> None:
-    result = run_script(EXAMPLES / "torch_dataset.py", "--samples", 2500, timeout=180, env={"OMP_NUM_THREADS": "1"})
+@pytest.mark.parametrize("zygote", ["torch"], indirect=True)
+def test_a_dataset_of_pytorch_is_learned_in_a_plain_loop(forked_script) -> None:
+    result = forked_script(EXAMPLES / "torch_dataset.py", "--samples", 2500, timeout=180)
     assert result.returncode == 0, result.stderr
     found = re.findall(r"val_accuracy: ([0-9.]+)", result.stdout)
     assert len(found) == 3, result.stdout

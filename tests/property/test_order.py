@@ -142,7 +142,7 @@ def test_every_part_of_the_source_is_equally_often_in_every_part_of_the_epoch() 
     assert abs(z_of_uniform_cells(counts)) < 4.5
 
 
-@pytest.mark.parametrize(("samples", "count"), [(100, 20_000), (1_500, 400)])
+@pytest.mark.parametrize(("samples", "count"), [(100, 3_000), pytest.param(100, 20_000, marks=pytest.mark.thorough), (1_500, 400)])
 @pytest.mark.usefixtures("network")
 def test_pairs_of_neighbours_are_as_frequent_as_by_chance(samples: int, count: int) -> None:
     """Neighbours that stay neighbours: n - 1 pairs, each with probability 2 / n."""
