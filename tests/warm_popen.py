@@ -59,9 +59,10 @@ class WarmPopen(subprocess.Popen):  # type: ignore[type-arg]
     starts: bool
 
     def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, close_fds: bool, pass_fds: Any, cwd: Any, env: Any, *more: Any) -> None:
-        _, _, shell, *ends, _, gid, gids, uid, umask, session = more[:15]
+        _, _, shell, *ends, _, gid, gids, uid, umask, session = more[:15]  # and a process group since 3.11, -1 for none
         environment = dict(os.environ) if env is None else env
-        plain = not (shell or executable or preexec_fn) and (gid, gids, uid, umask) == (None, None, None, -1)
+        usual = (gid, gids, uid, umask, *more[15:]) in ((None, None, None, -1), (None, None, None, -1, -1))
+        plain = usual and not (shell or executable or preexec_fn)
         if not (plain and self._can_be_forked(args, environment)):
             return super()._execute_child(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *more)  # type: ignore[misc]
         request = {
