@@ -102,6 +102,7 @@ class RowTickets:
 
     def events(self) -> Iterator[Event]:
         """Yield what has happened, and what follows from it. Each is to be dealt with before the next."""
+        asked = time.monotonic()  # what has come since then is not known; this process may have waited for a core
         for event in self.connections.events():
             match event:
                 case Came():
@@ -112,7 +113,8 @@ class RowTickets:
                     yield event
                 case Ended(worker):
                     yield CutOff(worker, self._hedging.cut_off(worker, time.monotonic()))
-        for command in self._hedging.commands(now := time.monotonic()):
+        now = time.monotonic()
+        for command in self._hedging.commands(asked):
             match command:
                 case Give(worker, ticket):
                     self._send(worker, ticket, now)

@@ -99,6 +99,29 @@ def test_reports_come_as_the_rows_do_and_not_in_the_order_of_the_tickets(actors:
     assert [report.ticket for report in actors.hands[0].take_reports()] == [5]
 
 
+def test_nothing_is_late_by_what_passes_after_the_connections_were_asked(actors: Actors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has come meanwhile is not known: this process may wait for a core, while the actors get on."""
+    tickets = actors.tickets
+    actors.give(0, ticket(5))
+    actors.answer(0, ticket(5), 1)
+    actors.wait_for(lambda event: event == Brought(0))
+    actors.give(0, ticket(6))
+    clock = SimpleNamespace(monotonic=time.monotonic, monotonic_ns=time.monotonic_ns)
+    monkeypatch.setattr("loader.produce.remote.row_tickets.time", clock)
+
+    def stalled() -> Iterator[Event]:
+        now = time.monotonic()
+        clock.monotonic = lambda: now + 1000
+        return iter(())
+
+    monkeypatch.setattr(tickets.connections, "events", stalled)
+    clock.monotonic = lambda: tickets._hedging.wake_at_s()
+    list(tickets.events())
+    assert not tickets.is_busy(1)
+    list(tickets.events())
+    assert tickets.is_busy(1)
+
+
 def test_what_an_actor_is_at_is_what_the_block_before_it_names(actors: Actors) -> None:
     for number in (5, 6, 7):
         actors.give(0, ticket(number))
