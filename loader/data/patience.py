@@ -42,10 +42,17 @@ class Patience:
 
     def late_after_s(self, parts: int = 1) -> float:
         """Return after how long a thing of `parts` parts is late: as TCP does it, from what is usual and how far most are from that (RFC 6298)."""
+        return self._after_s(parts, self._times_usual)
+
+    def overdue_after_s(self, parts: int = 1) -> float:
+        """Return after how long nearly all things of `parts` parts are done: sooner than one is late, for where more than one thing tells."""
+        return self._after_s(parts, 1)
+
+    def _after_s(self, parts: int, times_usual: float) -> float:
         if self._usual_s is None:
             return self._first_guess_s
-        late_s = parts * (self._times_usual * self._usual_s + self._deviations * self._deviation_s)
-        return min(max(late_s, self._least_s), self._most_s)
+        after_s = parts * (times_usual * self._usual_s + self._deviations * self._deviation_s)
+        return min(max(after_s, self._least_s), self._most_s)
 
     def repeat(self) -> bool:
         """Return whether one more thing may be begun once more, and count it."""

@@ -79,11 +79,19 @@ def test_the_actors_of_a_node_that_end_one_after_the_other_hold_up_nothing_for_l
         assert max(world.done_s[number] - cut_s for number, cut_s in lost_s.items()) < 3.1 * TICKET_S
 
 
+def test_what_a_silent_node_holds_is_done_by_others_however_much_it_is() -> None:
+    world = ActorsWorld(["a"] * 24 + ["b"] * 24, lambda worker, now_s: ROW_S if worker < 24 or now_s < 2 else math.inf)
+    world.run(4)
+    assert world.copies == 2 * 24
+    assert max(world.waits.values()) < 4.1 * TICKET_S  # behind another one, overdue after a ticket's time, and behind one more
+
+
 def test_an_actor_that_is_twenty_times_slower_is_parked_and_comes_back_when_it_is_quick() -> None:
     world = ActorsWorld(TWO_NODES, lambda worker, now_s: ROW_S * (20 if worker >= 4 and 1 < now_s < 8 else 1))
     world.run(20)
     parked = {worker for _, worker in world.lost}
     assert parked == {4, 5, 6, 7}
+    assert world.copies < 4 * 4
     assert max(at_s for at_s, _ in world.lost) < 1 + 5 * 20 * TICKET_S
     assert len(world.lost) == 4  # those on trial that are slow are not lost once more
     assert {worker for _, worker in world.joined} == parked
@@ -148,6 +156,19 @@ def test_a_ticket_whose_only_actor_goes_is_given_to_another_although_nobody_is_l
     brings(hedging, 0, 3, 5.001)
     hedging.leave(1)
     assert hedging.commands(5.1) == [Copy(0, ticket(4), None)]
+
+
+def test_a_late_ticket_is_not_given_to_a_node_where_one_was_cut_off_a_moment_ago() -> None:
+    hedging = Hedging()
+    for worker, node in enumerate("abbc"):
+        hedging.join(worker, node)
+    hedging.give(0, ticket(1), 0.0)
+    assert brings(hedging, 0, 1, 0.1) == 0
+    hedging.give(0, ticket(2), 1.0)
+    hedging.commands(1.0)
+    hedging.cut_off(1, 1.3)
+    hedging.leave(1)
+    assert hedging.commands(1.4) == [Copy(3, ticket(2), 0)]
 
 
 def test_rows_at_which_a_second_actor_is_cut_off_are_suspected_or_a_part_of_them_and_no_others() -> None:

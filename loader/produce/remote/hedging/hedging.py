@@ -5,6 +5,7 @@ are a pure function of their ticket: whoever is first counts, and what the other
 
     an actor gets        the tickets of its worker at once, and does the oldest of those that it has whenever it is through with one
     an actor is late     it has been at its ticket for much longer than is usual; nothing else that it was given can come before that
+    a node is silent     all that its actors are at is overdue, and what others are at is not (`silence`): they all count as late
     a ticket is copied   all actors that were given it are late: another one does it as well, on another node if possible
     a new ticket         goes to another actor while its own is late
     a lost ticket        goes to the actor that has least to do; if possible not on a node where one was cut off a moment ago, as others may follow
@@ -15,12 +16,13 @@ are a pure function of their ticket: whoever is first counts, and what the other
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import defaultdict, deque
 
 from loader.data.patience import Patience
 from loader.ipc.records import Ticket
 from loader.produce.remote.hedging.commands import Command, Copy, Give, Park, Return
 from loader.produce.remote.hedging.given import Actor, Due
+from loader.produce.remote.hedging.silence import Silence
 from loader.produce.remote.hedging.standing import State
 
 _LEAST_LATE_S = 0.02  # what is later by less may have waited for the gateway
@@ -44,6 +46,7 @@ class Hedging:
         self._patience = Patience(math.inf, _LEAST_LATE_S, math.inf)
         self._actors: dict[int, Actor] = {}
         self._due: dict[int, Due] = {}
+        self._silence = Silence()
         self._look_at_s = -math.inf
         self._falls: deque[Ticket] = deque(maxlen=_FALLS_REMEMBERED)
         self._doubted_until_s: dict[str, float] = {}  # by node, once an actor was cut off there
@@ -129,6 +132,7 @@ class Hedging:
         late = self._late_for_s(actor, now_s) > 0
         took_s = now_s - actor.since_s
         ticket = actor.came(number, now_s)
+        self._silence.answered(actor.node, now_s)
         self._compare(worker, actor, took_s / ticket.rows, late, now_s)
         due = self._due.get(number)
         if due is None:
@@ -157,9 +161,8 @@ class Hedging:
         """Return whose actor is to do a ticket that was given to `worker`; None if neither its own is fit for it, nor any other one."""
         if due.ticket.number > self._newest:
             self._newest = due.ticket.number
-            return self._best(due, self._late(now_s)) if self._is_late(self._actors[worker], now_s) else worker
-        doubted = {other for other, actor in self._actors.items() if self._doubted_until_s.get(actor.node, -math.inf) > now_s}
-        fit = self._actors.keys() - self._late(now_s) - doubted
+            return self._best(due, self._late(now_s), now_s) if self._is_late(self._actors[worker], now_s) else worker
+        fit = {other for other in self._actors.keys() - self._late(now_s) if not self._is_in_doubt(other, now_s)}
         return min(fit, key=lambda other: (len(self._actors[other].held), other != worker, other), default=None)
 
     def _copy(self, worker: int, due: Due, late: int | None, now_s: float) -> None:
@@ -178,13 +181,14 @@ class Hedging:
         return -math.inf if ticket is None else now_s - actor.since_s - self._patience.late_after_s(ticket.rows)
 
     def _is_late(self, actor: Actor, now_s: float) -> bool:
-        return not actor.is_of_use or self._late_for_s(actor, now_s) > 0
+        return not actor.is_of_use or actor.node in self._silence.nodes or self._late_for_s(actor, now_s) > 0
 
     def _late(self, now_s: float) -> set[int]:
         return {worker for worker, actor in self._actors.items() if self._is_late(actor, now_s)}
 
     def _look(self, now_s: float) -> None:
         self._look_at_s = now_s + _LOOK_EVERY_S
+        self._listen(now_s)
         late = self._late(now_s)
         for worker in sorted(late):
             self._look_at_slow_one(worker, self._actors[worker], now_s)
@@ -193,15 +197,31 @@ class Hedging:
                 self._give_to_another(due, late, now_s)
 
     def _give_to_another(self, due: Due, late: set[int], now_s: float) -> None:
-        helper = self._best(due, late)
-        if helper is not None and (not due.actors or self._patience.repeat()):
+        helper = self._best(due, late, now_s)
+        lost = all(self._actors[worker].node in self._silence.nodes for worker in due.actors)
+        if helper is not None and (lost or self._patience.repeat()):
             self._copy(helper, due, min(due.actors, default=None), now_s)
 
-    def _best(self, due: Due, late: set[int]) -> int | None:
+    def _listen(self, now_s: float) -> None:
+        """Find out which nodes are silent."""
+        overdue = defaultdict[str, list[bool]](list)
+        for actor in self._actors.values():
+            if (ticket := actor.first) is not None and actor.is_of_use:
+                overdue[actor.node].append(now_s - actor.since_s > self._patience.overdue_after_s(ticket.rows))
+        self._silence.look(overdue, now_s)
+
+    def _is_in_doubt(self, worker: int, now_s: float) -> bool:
+        return self._doubted_until_s.get(self._actors[worker].node, -math.inf) > now_s
+
+    def _best(self, due: Due, late: set[int], now_s: float) -> int | None:
         """Return the actor that is likely to do a ticket first, and not to share the fate of those that were given it."""
         nodes = {self._actors[worker].node for worker in due.actors or {due.owner}}
         others = self._actors.keys() - late - due.actors
-        return min(others, key=lambda other: (self._actors[other].node in nodes, len(self._actors[other].held), other), default=None)
+        return min(
+            others,
+            key=lambda other: (self._is_in_doubt(other, now_s), self._actors[other].node in nodes, len(self._actors[other].held), other),
+            default=None,
+        )
 
     # Slowness.
 
