@@ -158,6 +158,18 @@ def test_a_ticket_whose_only_actor_goes_is_given_to_another_although_nobody_is_l
     assert hedging.commands(5.1) == [Copy(0, ticket(4), None)]
 
 
+def test_a_late_ticket_goes_to_the_actor_that_comes_to_it_first() -> None:
+    hedging = Hedging()
+    for worker, node in enumerate("abb"):
+        hedging.join(worker, node)
+    hedging.give(0, ticket(1), 0.0)
+    assert brings(hedging, 0, 1, 0.1) == 0
+    for worker, number, now_s in ((0, 2, 1.0), (1, 3, 1.25), (1, 4, 1.25), (2, 5, 1.3)):
+        hedging.give(worker, ticket(number), now_s)
+    hedging.commands(1.3)
+    assert hedging.commands(1.4) == [Copy(1, ticket(2), 0)]  # it is at 3 for longer than the other is at 5, and 4 is newer
+
+
 def test_a_late_ticket_is_not_given_to_a_node_where_one_was_cut_off_a_moment_ago() -> None:
     hedging = Hedging()
     for worker, node in enumerate("abbc"):

@@ -38,6 +38,10 @@ class Actor:
         """The ticket that it brings next."""
         return self.coming or self.at
 
+    def ahead_of(self, number: int) -> int:
+        """Return how many tickets it does before one with this number, if it is sent that now: what it is at, and the older ones."""
+        return sum(ticket is self.at or (number > ticket.number and ticket is not self.coming) for ticket in self.held.values())
+
     def send(self, ticket: Ticket, now_s: float) -> None:
         """It is sent a ticket; while it has no other one, it begins with it, whatever comes after that."""
         if not self.held:

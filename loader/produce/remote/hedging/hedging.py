@@ -6,9 +6,9 @@ are a pure function of their ticket: whoever is first counts, and what the other
     an actor gets        the tickets of its worker at once, and does the oldest of those that it has whenever it is through with one
     an actor is late     it has been at its ticket for much longer than is usual; nothing else that it was given can come before that
     a node is silent     all that its actors are at is overdue, and what others are at is not (`silence`): they all count as late
-    a ticket is copied   all actors that were given it are late: another one does it as well, on another node if possible
+    a ticket is copied   all actors that were given it are late: the one that comes to it first does it as well, if possible elsewhere
     a new ticket         goes to another actor while its own is late
-    a lost ticket        goes to the actor that has least to do; if possible not on a node where one was cut off a moment ago, as others may follow
+    a lost ticket        goes to the actor that comes to it first; if possible not on a node where one was cut off a moment ago, as others may follow
     an actor is parked   it is slow ticket after ticket (`standing`), or stuck in what somebody else has brought long ago: its worker is lost, and
                          what that owned is issued again. Once the actor proves quick, the worker joins again
 """
@@ -163,7 +163,7 @@ class Hedging:
             self._newest = due.ticket.number
             return self._best(due, self._late(now_s), now_s) if self._is_late(self._actors[worker], now_s) else worker
         fit = {other for other in self._actors.keys() - self._late(now_s) if not self._is_in_doubt(other, now_s)}
-        return min(fit, key=lambda other: (len(self._actors[other].held), other != worker, other), default=None)
+        return min(fit, key=lambda other: (*self._turn(other, due), other != worker, other), default=None)
 
     def _copy(self, worker: int, due: Due, late: int | None, now_s: float) -> None:
         self._put(worker, due, now_s)
@@ -219,9 +219,14 @@ class Hedging:
         others = self._actors.keys() - late - due.actors
         return min(
             others,
-            key=lambda other: (self._is_in_doubt(other, now_s), self._actors[other].node in nodes, len(self._actors[other].held), other),
+            key=lambda other: (self._is_in_doubt(other, now_s), self._actors[other].node in nodes, *self._turn(other, due), other),
             default=None,
         )
+
+    def _turn(self, worker: int, due: Due) -> tuple[int, float]:
+        """Return after how many tickets an actor would do this one, and since when it has been at the first of them: whose is less is sooner."""
+        actor = self._actors[worker]
+        return actor.ahead_of(due.ticket.number), actor.since_s if actor.held else -math.inf
 
     # Slowness.
 

@@ -34,6 +34,14 @@ def test_it_is_at_the_ticket_that_it_names_while_the_rows_of_the_one_before_are_
     assert (actor.at, list(actor.held)) == (ticket(1), [9, 1])
 
 
+def test_it_does_what_it_is_at_and_what_is_older_before_another_ticket() -> None:
+    actor = actor_with(7, 3, 9)
+    assert [actor.ahead_of(number) for number in (2, 4, 8, 10)] == [1, 2, 2, 3]
+    actor.made(7, 3)
+    assert [actor.ahead_of(number) for number in (2, 8, 10)] == [1, 1, 2]  # nothing is left to be done for the one whose rows come
+    assert Actor("a").ahead_of(1) == 0
+
+
 def test_one_that_names_none_is_at_the_first_that_was_on_its_way_to_it() -> None:
     actor = actor_with(3, 9, 8)
     actor.made(3, 0)
