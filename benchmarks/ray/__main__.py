@@ -7,7 +7,8 @@ with those of `workers=0` before speeds.
     sleep     16 actors and one local worker with rows of 20 ms, against 17 local workers
     blocks    rows of 8 MB that exist already, from two actors, against as many bare sockets: the same rows, into shared memory of the same size
     removed   a node of two is ended by SIGKILL, all its processes at once: how much longer a batch takes at most, in times of what an actor takes for
-              a ticket. Half of the workers take twice as long, in any case; so it is compared with what is usual before, and with what is usual later
+              a ticket. Half of the workers take twice as long, anyway; so it is compared with what is usual before, and with what is usual later.
+              To end processes takes cores, which would be those of the lost machine; so they get only what others leave
     raylet    the same if only Ray's own process there is ended: the actors follow when they find out
     silent    the same if the node only says nothing more
     slow      a node of two becomes 20 times slower: with late tickets done by others, and without; against the other node alone
