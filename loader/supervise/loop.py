@@ -133,19 +133,22 @@ class Supervisor:
         self._control.open()
         try:
             self._scaling.adjust()
+            self._carry_out()
+            next(self._pages, False)  # for the first slots; the first worker comes to life meanwhile
             while self._open and not self._readers.over:
                 self._carry_out()
-                allocating = next(self._pages, False)
-                if not allocating:
+                if starting := self._scaling.short:
+                    self._scaling.adjust()
+                elif not (starting := next(self._pages, False)):
                     self._nap()
-                ready = [fd for fd, _ in self._epoll.poll(0 if allocating else self._patience_s())]
+                ready = [fd for fd, _ in self._epoll.poll(0 if starting else self._patience_s())]
                 others = self._readers.notice(ready)  # before anything is opened that may get the number of what this closes
                 self._feed()  # before a death is: what a dead worker has reported is done
                 for fd in others:
                     self._notice(fd)
                 if (now := time.monotonic()) >= next_tick:
                     self._tick(now)
-                    if not allocating:
+                    if not starting:
                         self._large_pages.look(now)
                     next_tick = now + min(self._tick_s, self._memory.pause_s)
                 elif self._stalls.asking:

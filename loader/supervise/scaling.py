@@ -17,6 +17,8 @@ from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.tuning.crew import Crew
 from loader.supervise.tuning.tuning import Tuning
 
+_AT_A_TIME = 8  # one of so many that there are
+
 
 class Scaling:
     """Keeps the number of workers.
@@ -33,12 +35,14 @@ class Scaling:
     Attributes:
         wanted: how many workers should run on this machine.
         wanted_remote: how many should run on others.
+        short: whether more are to be started: `adjust` starts only some at a time.
     """
 
     def __init__(
         self, *, schedule: Schedule, board: Board, pool: Pool, memory: MemoryControl, tuning: Tuning, crew: Crew, remote: RemoteWorkers
     ) -> None:
         self.wanted, self.wanted_remote = crew.local, crew.remote
+        self.short = False
         self._remote = remote
         self._schedule = schedule
         self._board = board
@@ -48,16 +52,24 @@ class Scaling:
         self._leaving: set[int] = set()
 
     def adjust(self) -> None:
-        """Start or dismiss workers until as many stay as are wanted and memory allows. To be called when either may have changed, or one has died."""
+        """Start or dismiss workers until as many stay as are wanted and memory allows. To be called when either may have changed, or one has died.
+
+        Starts one, or an eighth of those that there are, and is `short` of the rest: a fork takes some milliseconds, in which nobody is served, and
+        the first ones may have made the first batch before the last one is there (docs/measurements.md).
+        """
         self._leaving.intersection_update(self._pool.children)
         count = self._memory.count(self.wanted)
         staying = sorted(number for number in self._pool.children if number not in self._leaving)
         self._dismiss(staying[count:])
         unused = [number for number in range(self._board.first_remote) if number not in self._pool.children]
-        for number in unused[: max(0, count - len(self._pool.children))]:
+        missing = max(0, count - len(self._pool.children))
+        for number in unused[: min(missing, 1 + len(self._pool.children) // _AT_A_TIME)]:
             child = self._pool.start(number)
             self._memory.born(number, child.pid)
             self._schedule.worker_joined(number)
+            missing -= 1
+        self.short = missing > 0
+        self._schedule.expect_workers(missing)
         self._memory.share_out(self.wanted)
         self._remote.adjust(self.wanted_remote, time.monotonic())
         self._board.supervisor[SupervisorCell.AUTO_GAUGE] = self._tuning.active

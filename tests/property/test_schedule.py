@@ -153,6 +153,11 @@ class SupervisorProcess(RuleBasedStateMachine):
     def a_worker_joins(self) -> None:
         self.world.join()
 
+    @rule(count=st.integers(0, 3))
+    def workers_are_to_join(self, count: int) -> None:
+        """They may never come."""
+        self.world.schedule.expect_workers(count)
+
     @precondition(lambda self: self.world.held.keys() - self.world.leaving)
     @rule(which=st.integers(0, 3))
     def a_worker_leaves(self, which: int) -> None:

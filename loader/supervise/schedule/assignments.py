@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from loader.errors import ProtocolError
 from loader.ipc.records import Ready, Ticket, TicketKind
+from loader.supervise.schedule.sizing import FAR_TICKETS, SHORT_TICKETS, TICKET_NS, tickets_each
 
 
 class SendTicket(NamedTuple):
@@ -35,17 +36,22 @@ class Assignments:
     """The tickets in the hands of workers.
 
     Args:
-        most: tickets that one worker may ever hold.
+        far: whether samples are far away.
 
     Attributes:
-        each: tickets that a worker may hold at present, at most `most`.
+        each: tickets that a worker may hold at present.
+        expected: how many workers will join in a moment.
         taken: how many have been taken back, because they were done or failed.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, far: bool) -> None:
+        most = FAR_TICKETS if far else SHORT_TICKETS
         self.each = most
+        self.expected = 0
         self.taken = 0
+        self._far = far
         self._most = most
+        self._ticket_ns, self._full = 0.0, False
         self._held: dict[int, deque[Ticket]] = {}
         self._wanting: list[dict[int, None]] = [{} for _ in range(most)]  # by the number of tickets held; in their order
         self._leaving: set[int] = set()
@@ -61,6 +67,23 @@ class Assignments:
     def staying_from(self, first: int) -> int:
         """Return the same of those with this number or a higher one."""
         return sum(worker >= first and worker not in self._leaving for worker in self._held)
+
+    def fit(self, ticket_ns: float, full: bool) -> None:
+        """Have workers hold as many tickets as there should be of those that are dealt now; `sizing.tickets_each` says what the arguments mean."""
+        self._ticket_ns, self._full = ticket_ns, full
+        self._let_hold()
+
+    def expect(self, workers: int) -> None:
+        """So many more will join in a moment."""
+        if workers != self.expected:
+            self.expected = workers
+            self._let_hold()
+
+    def _let_hold(self) -> None:
+        if self.expected and self._ticket_ns > TICKET_NS:
+            self.each = 1  # the second one may be the first one of a worker that is to come
+        else:
+            self.each = FAR_TICKETS if self._far else tickets_each(self._ticket_ns, self._full)
 
     def held(self, worker: int) -> deque[Ticket]:
         """Return the tickets of a worker, the oldest first; empty for one that is not there."""
@@ -82,9 +105,12 @@ class Assignments:
         self._want_nothing(worker)
         return self._held.pop(worker)
 
-    def finished(self) -> list[int]:
-        """Return the workers that get nothing more and hold nothing."""
-        return [worker for worker in self._leaving if not self._held[worker]] if self._leaving else []
+    def let_go(self) -> list[int]:
+        """Remove the workers that get nothing more and hold nothing; return them."""
+        through = [worker for worker in self._leaving if not self._held[worker]] if self._leaving else []
+        for worker in through:
+            self.leave(worker)
+        return through
 
     def next_worker(self) -> int | None:
         """Return the worker with the fewest tickets, or None if all have as many as they may."""

@@ -23,7 +23,7 @@ from loader.supervise.schedule.again import Again
 from loader.supervise.schedule.assignments import Assignments, Command, Dismiss, SendTicket
 from loader.supervise.schedule.blocks import Blocks
 from loader.supervise.schedule.fairness import Gap, HoldUp, has_room
-from loader.supervise.schedule.sizing import FAR_TICKETS, SHORT_TICKETS, Hands, TicketSizes, tickets_each
+from loader.supervise.schedule.sizing import Hands, TicketSizes
 from loader.supervise.schedule.slot_contents import SlotContents
 from loader.supervise.schedule.slot_pool import SlotPool
 from loader.supervise.schedule.streams import Streams
@@ -80,8 +80,7 @@ class Schedule:
         self._streams = Streams(plan, self._slots, self._contents, sharing * shared)
         self._streams.join(0, epoch, batch)
         self._full_slot = capacity * plan.batch_size if capacity > 1 else 0
-        self._far = bool(far_rows)
-        self._hands = Assignments(FAR_TICKETS if far_rows else SHORT_TICKETS)
+        self._hands = Assignments(far=bool(far_rows))
         self._numbers = count(1)
         self._suspects = Suspects(self._numbers)
         self._again = Again(self._slots, self._suspects)
@@ -112,6 +111,10 @@ class Schedule:
     def worker_joined(self, worker: int) -> None:
         """A worker is there."""
         self._hands.join(worker)
+
+    def expect_workers(self, count: int) -> None:
+        """So many more will join in a moment. Tickets are cut for them as well, and none is a second long one while they have no first."""
+        self._hands.expect(count)
 
     def worker_leaving(self, worker: int) -> None:
         """A worker is to go when it has done what it holds."""
@@ -262,10 +265,7 @@ class Schedule:
             commands.append(SendTicket(worker, ticket))
         if self._slots.any_complete:  # a stream has come to slots of another one
             commands += self._streams.hand_over()
-        for worker in self._hands.finished():
-            self._hands.leave(worker)
-            commands.append(Dismiss(worker))
-        return commands
+        return commands + [Dismiss(worker) for worker in self._hands.let_go()]
 
     def _deal_here(self) -> list[Command]:
         """Deal what is for workers of this machine: batch transforms, as those of others leave them to the gateway, which serves nobody meanwhile."""
@@ -290,10 +290,10 @@ class Schedule:
             slot = streams.next_slot(hands := self._who_fills())
             if slot is None and slots.order_is_due:  # a stream has come to the end of a block in slots of another one
                 return self._next_ticket(worker)
-            if slot is not None and not self._far:
-                self._hands.each = tickets_each(slot.ticket_rows * self.row_ns, slot.rows == self._full_slot or hands.remote > 0)
+            if slot is not None:
+                self._hands.fit(slot.ticket_rows * self.row_ns, slot.rows == self._full_slot or hands.remote > 0)
         return None if slot is None else slot.cut_ticket(next(self._numbers), self._batch_size, worker >= self._local)
 
     def _who_fills(self) -> Hands:
         remote = self._hands.staying_from(self._local)
-        return Hands(self._hands.staying - remote, self.row_ns, remote, self._remote_row_ns)
+        return Hands(self._hands.staying - remote + self._hands.expected, self.row_ns, remote, self._remote_row_ns)

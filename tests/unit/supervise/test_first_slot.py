@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from loader.ipc.records import Done, Ready, Skip
 from loader.supervise.schedule.assignments import SendTicket
 from loader.supervise.schedule.schedule import Schedule
@@ -42,3 +44,17 @@ def test_everyone_works_on_the_first_batch_half_of_them_on_the_second_and_so_aga
     schedule.skip(Skip(1, 0, 500))
     jumped = sizes_of_tickets()
     assert (jumped[500], jumped[501]) == ({4}, {8})
+
+
+@pytest.mark.parametrize(("row_ns", "first", "later"), [(4e6, 1, 2), (1e4, 4, 4)], ids=["slow", "quick"])
+def test_tickets_are_cut_for_workers_that_are_still_to_come_and_left_for_them_if_they_are_long(row_ns: float, first: int, later: int) -> None:
+    workers, rows = 8, 64
+    schedule = Schedule(sample_batches(100_000, rows), slots=18, capacity=1, blocks=None, row_ns=row_ns, cores=2)
+    held: list[list[int]] = []
+    for worker in range(workers):
+        schedule.worker_joined(worker)
+        schedule.expect_workers(workers - 1 - worker)
+        schedule.commands()
+        held.append([ticket.rows for ticket in schedule.tickets(0)])
+    assert held[0] == [rows // workers] * first
+    assert [len(schedule.tickets(worker)) for worker in range(workers)] == [later] * workers
