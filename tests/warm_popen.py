@@ -44,7 +44,11 @@ class Forks:
     def fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
         with self._lock:
             socket.send_fds(self._asking, [json.dumps(request).encode()], descriptors)
-            answer = self._asking.recv(64)
+            try:
+                answer = self._asking.recv(64)
+            except TimeoutError:
+                self._asking.close()  # a late answer would be taken for that to the next request
+                raise TimeoutError(f"after {_PATIENCE_S:.0f} s, no fork has begun to run {request['arguments']}") from None
         assert answer, "the interpreter that others are forked from has ended"
         return int(answer)
 

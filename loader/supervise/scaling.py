@@ -17,7 +17,7 @@ from loader.supervise.schedule.schedule import Schedule
 from loader.supervise.tuning.crew import Crew
 from loader.supervise.tuning.tuning import Tuning
 
-_AT_A_TIME = 8  # one of so many that there are
+_FOR_ONE_MORE = 8  # at a time, one worker is started, and one more for each so many that there are
 
 
 class Scaling:
@@ -35,7 +35,7 @@ class Scaling:
     Attributes:
         wanted: how many workers should run on this machine.
         wanted_remote: how many should run on others.
-        short: whether more are to be started: `adjust` starts only some at a time.
+        short: whether more are to be started, by calls of `adjust` with time for others in between.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class Scaling:
         self._leaving: set[int] = set()
 
     def adjust(self) -> None:
-        """Start or dismiss workers until as many stay as are wanted and memory allows. To be called when either may have changed, or one has died.
+        """Take a step towards as many workers as are wanted and memory allows. To be called when either may have changed, or one has died.
 
-        Starts one, or an eighth of those that there are, and is `short` of the rest: a fork takes some milliseconds, in which nobody is served, and
-        the first ones may have made the first batch before the last one is there (docs/measurements.md).
+        Dismisses all that are too many, but starts only some, and is `short` of the rest until the next step: a fork takes some milliseconds, in
+        which nobody is served, and the first workers may make the first batch before the last one is there (docs/measurements.md).
         """
         self._leaving.intersection_update(self._pool.children)
         count = self._memory.count(self.wanted)
@@ -63,7 +63,7 @@ class Scaling:
         self._dismiss(staying[count:])
         unused = [number for number in range(self._board.first_remote) if number not in self._pool.children]
         missing = max(0, count - len(self._pool.children))
-        for number in unused[: min(missing, 1 + len(self._pool.children) // _AT_A_TIME)]:
+        for number in unused[: min(missing, 1 + len(self._pool.children) // _FOR_ONE_MORE)]:
             child = self._pool.start(number)
             self._memory.born(number, child.pid)
             self._schedule.worker_joined(number)
@@ -101,7 +101,8 @@ class Scaling:
     def watch_memory(self, now: float) -> None:
         """Measure; replace the workers that take too much, after what they hold, and adjust their number."""
         self._dismiss(self._memory.look(now, self._leaving, self.wanted))
-        self.adjust()
+        if not self.short:  # else, the loop's next turn does
+            self.adjust()
 
     def in_words(self) -> int | str:
         """Return what `workers` is set to."""

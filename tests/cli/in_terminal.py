@@ -1,4 +1,4 @@
-"""Runs in a process of its own: a command, as the one that its terminal belongs to. Standard input is the terminal."""
+"""Runs a command as the process that controls its terminal, which is standard input."""
 
 from __future__ import annotations
 

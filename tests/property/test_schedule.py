@@ -420,9 +420,11 @@ def test_what_a_dead_worker_held_is_issued_before_anything_else_and_in_order() -
     assert again[: len(held)] == held
 
 
-def test_what_a_lost_node_held_goes_at_once_to_the_remote_workers_that_are_left_in_the_order_in_which_it_is_due() -> None:
+@pytest.mark.parametrize("expected", [0, 3])
+def test_what_a_lost_node_held_goes_at_once_to_the_remote_workers_that_are_left_in_the_order_in_which_it_is_due(expected: int) -> None:
     world = make_world(samples=80, size=4, slots=8, workers=7, row_ns=100_000_000.0, local=1)
     world.carry_out()
+    world.schedule.expect_workers(expected)  # here; the others need not wait for them
     assert [len(held) for held in world.held.values()] == [2] * 7
     lost = sorted((ticket for worker in (4, 5, 6) for ticket in world.held[worker]), key=lambda ticket: ticket.first)
     for worker in (6, 4, 5):

@@ -46,7 +46,7 @@ class Assignments:
 
     def __init__(self, far: bool) -> None:
         most = FAR_TICKETS if far else SHORT_TICKETS
-        self.each = most
+        self.each = self._usual = most
         self.expected = 0
         self.taken = 0
         self._far = far
@@ -80,10 +80,9 @@ class Assignments:
             self._let_hold()
 
     def _let_hold(self) -> None:
-        if self.expected and self._ticket_ns > TICKET_NS:
-            self.each = 1  # the second one may be the first one of a worker that is to come
-        else:
-            self.each = FAR_TICKETS if self._far else tickets_each(self._ticket_ns, self._full)
+        self._usual = FAR_TICKETS if self._far else tickets_each(self._ticket_ns, self._full)
+        long = self._ticket_ns > TICKET_NS
+        self.each = 1 if self.expected and long else self._usual  # the second one may be the first one of a worker that is to come
 
     def held(self, worker: int) -> deque[Ticket]:
         """Return the tickets of a worker, the oldest first; empty for one that is not there."""
@@ -112,9 +111,9 @@ class Assignments:
             self.leave(worker)
         return through
 
-    def next_worker(self) -> int | None:
-        """Return the worker with the fewest tickets, or None if all have as many as they may."""
-        for wanting in self._wanting[: self.each]:
+    def next_worker(self, lost: bool = False) -> int | None:
+        """Return the worker with the fewest tickets, or None if all have as many as they may. What was lost does not wait for workers to come."""
+        for wanting in self._wanting[: self._usual if lost else self.each]:
             for worker in wanting:
                 return worker
         return None
@@ -127,7 +126,7 @@ class Assignments:
 
     def next_beyond(self, first: int) -> int | None:
         """Return a worker with this number or a higher one that has as many tickets as it may, and could hold one more; None if none could."""
-        return next((worker for wanting in self._wanting[self.each : self.each + 1] for worker in wanting if worker >= first), None)
+        return next((worker for wanting in self._wanting[self.each : self._usual + 1] for worker in wanting if worker >= first), None)
 
     def all_have(self, kind: TicketKind, first: int) -> bool:
         """Return whether all that may get more, and have a lower number than this, hold a ticket of a kind."""

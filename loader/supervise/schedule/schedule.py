@@ -257,7 +257,7 @@ class Schedule:
         commands: list[Command] = [*self._streams.hand_over()] if self._slots.any_complete else []
         if self._again.here or (self._slots.due and self._hands.staying_from(self._local)):
             commands += self._deal_here()
-        while (worker := self._hands.next_worker()) is not None and (ticket := self._next_ticket(worker)) is not None:
+        while (worker := self._hands.next_worker(bool(self._again.waiting))) is not None and (ticket := self._next_ticket(worker)) is not None:
             self._hands.give(worker, ticket)
             commands.append(SendTicket(worker, ticket))
         while (lost := self._again.waiting) and lost[0].kind is TicketKind.ROWS and (worker := self._hands.next_beyond(self._local)) is not None:
