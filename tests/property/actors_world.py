@@ -144,7 +144,7 @@ class ActorsWorld:
                 if len(held) < most and may and (ticket := self._next(tickets)) is not None:
                     held[ticket.number] = ticket
                     self._given_s.setdefault(ticket.number, self.now_s)
-                    self.hedging.give(worker, ticket, self.now_s)
+                    self.hedging.give(worker, ticket, self.now_s, self.now_s)
 
     def _next(self, tickets: float) -> Ticket | None:
         if self._again:
@@ -176,7 +176,7 @@ class ActorsWorld:
         calls.sort(key=lambda call: call[1].number)
         if calls:
             self._begin(worker)
-        self.hedging.made(worker, ticket.number, calls[0][1].number if calls else 0)
+        self.hedging.made(worker, ticket.number, calls[0][1].number if calls else 0, self.now_s)
         owner = self.hedging.came(worker, ticket.number, True, self.now_s)
         if owner is None:
             return

@@ -138,7 +138,7 @@ def ticket(number: int, first: int = 0, rows: int = 10) -> Ticket:
 
 
 def brings(hedging: Hedging, worker: int, number: int, now_s: float, written: bool = True) -> int | None:
-    hedging.made(worker, number, 0)
+    hedging.made(worker, number, 0, now_s)
     return hedging.came(worker, number, written, now_s)
 
 
@@ -147,11 +147,11 @@ def test_a_ticket_whose_only_actor_goes_is_given_to_another_although_nobody_is_l
     for worker in (0, 1):
         hedging.join(worker, "a")
     for number in (1, 2, 3):
-        hedging.give(0, ticket(number), number)
+        hedging.give(0, ticket(number), number, number)
         assert hedging.commands(number) == [Give(0, ticket(number))]
         if number < 3:
             assert brings(hedging, 0, number, number + 0.1) == 0
-    hedging.give(0, ticket(4), 5.0)  # its own actor is late
+    hedging.give(0, ticket(4), 5.0, 5.0)  # its own actor is late
     assert Give(1, ticket(4)) in hedging.commands(5.0)
     brings(hedging, 0, 3, 5.001)
     hedging.leave(1)
@@ -162,10 +162,10 @@ def test_a_late_ticket_goes_to_the_actor_that_comes_to_it_first() -> None:
     hedging = Hedging()
     for worker, node in enumerate("abb"):
         hedging.join(worker, node)
-    hedging.give(0, ticket(1), 0.0)
+    hedging.give(0, ticket(1), 0.0, 0.0)
     assert brings(hedging, 0, 1, 0.1) == 0
     for worker, number, now_s in ((0, 2, 1.0), (1, 3, 1.25), (1, 4, 1.25), (2, 5, 1.3)):
-        hedging.give(worker, ticket(number), now_s)
+        hedging.give(worker, ticket(number), now_s, now_s)
     hedging.commands(1.3)
     assert hedging.commands(1.4) == [Copy(1, ticket(2), 0)]  # it is at 3 for longer than the other is at 5, and 4 is newer
 
@@ -174,9 +174,9 @@ def test_a_late_ticket_is_not_given_to_a_node_where_one_was_cut_off_a_moment_ago
     hedging = Hedging()
     for worker, node in enumerate("abbc"):
         hedging.join(worker, node)
-    hedging.give(0, ticket(1), 0.0)
+    hedging.give(0, ticket(1), 0.0, 0.0)
     assert brings(hedging, 0, 1, 0.1) == 0
-    hedging.give(0, ticket(2), 1.0)
+    hedging.give(0, ticket(2), 1.0, 1.0)
     hedging.commands(1.0)
     hedging.cut_off(1, 1.3)
     hedging.leave(1)
@@ -187,14 +187,40 @@ def test_rows_at_which_a_second_actor_is_cut_off_are_suspected_or_a_part_of_them
     hedging = Hedging()
     for worker in (0, 1, 2):
         hedging.join(worker, "a")
-    hedging.give(0, ticket(1), 0.0)
+    hedging.give(0, ticket(1), 0.0, 0.0)
     assert not hedging.cut_off(0, 0.1)  # once may be chance
     assert hedging.leave(0) == [1]
-    hedging.give(1, ticket(8, 5, 2), 0.1)  # it is issued again, or a part of it is
-    hedging.give(2, ticket(9, 10), 0.1)
+    hedging.give(1, ticket(8, 5, 2), 0.1, 0.1)  # it is issued again, or a part of it is
+    hedging.give(2, ticket(9, 10), 0.1, 0.1)
     assert hedging.cut_off(1, 0.2)
     assert hedging.leave(1) == [8]
     assert not hedging.cut_off(2, 0.2)
+
+
+def with_a_node_overdue() -> Hedging:
+    """The two actors of `b` have been at their tickets for longer than nearly all take, at 1.3; those of `a` have nothing to do."""
+    hedging = Hedging()
+    for worker, node in enumerate("aabb"):
+        hedging.join(worker, node)
+    hedging.give(0, ticket(1), 0.0, 0.0)
+    assert brings(hedging, 0, 1, 0.1) == 0
+    for worker in (2, 3):
+        hedging.give(worker, ticket(worker), 1.0, 1.0)
+    hedging.commands(1.0)
+    return hedging
+
+
+def test_a_node_is_silent_although_those_elsewhere_have_brought_all() -> None:
+    hedging = with_a_node_overdue()
+    assert hedging.commands(1.31) == [Copy(0, ticket(2), 2), Copy(1, ticket(3), 3)]  # a little later, they would be late alone as well
+
+
+def test_a_node_whose_rows_begin_to_come_is_not_silent() -> None:
+    hedging = with_a_node_overdue()
+    hedging.commands(1.31)
+    hedging.made(2, 2, 0, 1.32)
+    hedging.give(3, ticket(4), 1.33, 1.33)
+    assert hedging.commands(1.33) == [Give(3, ticket(4))]
 
 
 def test_lost_tickets_are_spread_over_the_actors_that_are_left() -> None:
@@ -202,25 +228,25 @@ def test_lost_tickets_are_spread_over_the_actors_that_are_left() -> None:
     for worker, node in enumerate("aaab"):
         hedging.join(worker, node)
     for number in range(1, 9):
-        hedging.give((number - 1) // 2, ticket(number, 10 * number), 0.0)
+        hedging.give((number - 1) // 2, ticket(number, 10 * number), 0.0, 0.0)
     hedging.commands(0.0)
     hedging.cut_off(3, 0.1)
     assert hedging.leave(3) == [7, 8]
-    hedging.give(2, ticket(7, 70), 0.1)
-    hedging.give(2, ticket(8, 80), 0.1)  # its worker is first to have room, and its actor would have two more
+    hedging.give(2, ticket(7, 70), 0.1, 0.1)
+    hedging.give(2, ticket(8, 80), 0.1, 0.1)  # its worker is first to have room, and its actor would have two more
     assert hedging.commands(0.1) == [Give(2, ticket(7, 70)), Give(0, ticket(8, 80))]
 
 
 def test_an_actor_that_falls_between_two_tickets_accuses_neither() -> None:
     hedging = Hedging()
     hedging.join(0, "a")
-    hedging.give(0, ticket(1), 0.0)
-    hedging.made(0, 1, 0)  # its rows are on their way
+    hedging.give(0, ticket(1), 0.0, 0.0)
+    hedging.made(0, 1, 0, 0.1)  # its rows are on their way
     assert hedging.at(0) is None
     assert not hedging.cut_off(0, 0.1)
     assert hedging.leave(0) == [1]
     hedging.join(1, "a")
-    hedging.give(1, ticket(1), 0.2)
+    hedging.give(1, ticket(1), 0.2, 0.2)
     assert not hedging.cut_off(1, 0.2)
 
 
@@ -228,12 +254,12 @@ def test_what_was_dropped_while_it_came_is_not_taken_for_what_was_asked_for_once
     hedging = Hedging()
     for worker in (0, 1, 2):
         hedging.join(worker, "a")
-    hedging.give(0, ticket(1), 0.0)
+    hedging.give(0, ticket(1), 0.0, 0.0)
     hedging._actors[0].standing.park(0.1)
     hedging.commands(0.1)
     hedging._actors[1].send(ticket(1), 0.1)  # it was to help, and its rows are coming
     assert hedging.disown(0) == [1]
-    hedging.give(2, ticket(1), 0.2)
+    hedging.give(2, ticket(1), 0.2, 0.2)
     assert hedging.commands(0.2) == []  # it would be through with it sooner than anybody else
     assert brings(hedging, 1, 1, 0.3, written=False) is None  # but their rest was dropped before it was issued again
     assert hedging.commands(0.4) == [Copy(1, ticket(1), None)]
@@ -248,7 +274,7 @@ def test_a_parked_actor_is_used_again_when_no_other_one_is_left() -> None:
     assert hedging.commands(10.0) == []
     hedging.leave(0)
     assert hedging.commands(10.1) == [Return(1)]
-    hedging.give(1, ticket(1), 10.2)
+    hedging.give(1, ticket(1), 10.2, 10.2)
     assert hedging.commands(10.2) == [Give(1, ticket(1))]
     assert brings(hedging, 1, 1, 20.0) == 1
     assert hedging.commands(20.1) == []

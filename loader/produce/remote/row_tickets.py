@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -64,6 +65,7 @@ class RowTickets:
     def __init__(self, hands: Mapping[int, Hand], context: WorkerContext, counts: NodeCounts, host: str) -> None:
         self.connections = Connections(host, self._targets)
         self._hedging = Hedging()
+        self._asked = -math.inf  # when the connections were last; what has come since then is not known, and this process may have waited for a core
         self._hands = hands
         self._context = context
         self._counts = counts
@@ -94,7 +96,7 @@ class RowTickets:
 
     def give(self, hand: Hand, ticket: Ticket, now: float) -> None:
         """Have a ticket of a worker done by an actor, usually its own."""
-        self._hedging.give(hand.number, ticket, now)
+        self._hedging.give(hand.number, ticket, self._asked, now)
 
     def wait_s(self, now: float) -> float:
         """Return after how long `events` is to be called if nothing comes."""
@@ -102,7 +104,7 @@ class RowTickets:
 
     def events(self) -> Iterator[Event]:
         """Yield what has happened, and what follows from it. Each is to be dealt with before the next."""
-        asked = time.monotonic()  # what has come since then is not known; this process may have waited for a core
+        self._asked = time.monotonic()
         for event in self.connections.events():
             match event:
                 case Came():
@@ -114,7 +116,7 @@ class RowTickets:
                 case Ended(worker):
                     yield CutOff(worker, self._hedging.cut_off(worker, time.monotonic()))
         now = time.monotonic()
-        for command in self._hedging.commands(asked):
+        for command in self._hedging.commands(self._asked):
             match command:
                 case Give(worker, ticket):
                     self._send(worker, ticket, now)
@@ -145,7 +147,7 @@ class RowTickets:
 
     def _targets(self, worker: int, number: int, following: int, rows: int) -> list[memoryview] | None:
         """Return where rows that begin to come are to be written: all of the first array, then of the next, and so on."""
-        self._hedging.made(worker, number, following)
+        self._hedging.made(worker, number, following, time.monotonic())
         owner = self._hedging.owner(number)
         if owner is None:
             return None

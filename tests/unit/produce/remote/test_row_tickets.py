@@ -122,6 +122,19 @@ def test_nothing_is_late_by_what_passes_after_the_connections_were_asked(actors:
     assert tickets.is_busy(1)
 
 
+def test_what_is_given_after_a_stall_goes_to_its_own_actor_whose_answer_may_lie_there(actors: Actors) -> None:
+    tickets, hand = actors.tickets, actors.hands[0]
+    actors.give(0, ticket(5))
+    actors.answer(0, ticket(5), 1)
+    actors.wait_for(lambda event: event == Brought(0))
+    now = time.monotonic()
+    for number, stalled in ((6, 0), (7, 1000)):  # the connections aren't asked in between
+        hand.held[number] = Held(ticket(number))
+        tickets.give(hand, ticket(number), now + stalled)
+    assert tickets.is_busy(0)
+    assert not tickets.is_busy(1)
+
+
 def test_what_an_actor_is_at_is_what_the_block_before_it_names(actors: Actors) -> None:
     for number in (5, 6, 7):
         actors.give(0, ticket(number))
