@@ -44,7 +44,10 @@ class Nodes:
         Returns:
             Seconds until the last of them had ended, and with it its connections.
         """
-        ends = [os.pidfd_open(process.pid) for process in self._processes_that_yield(name)]
+        ends = []
+        for process in self._have_yield(name):
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                ends.append(os.pidfd_open(process.pid))
         begun = time.monotonic()
         for end in ends:
             with contextlib.suppress(ProcessLookupError):
@@ -63,22 +66,24 @@ class Nodes:
             child.suspend()
 
     def end_raylet(self, name: str) -> None:
-        """End a node as Ray's own process there may die: actors find out by themselves, one by one."""
-        self._processes_that_yield(name)
+        """End a node as Ray's own process there may die: actors find out by themselves, one by one. They yield, too, while they live on."""
+        self._have_yield(name)
         os.kill(self._raylet(name), signal.SIGKILL)
         self._forget(name)
 
-    def _processes_that_yield(self, name: str) -> list[psutil.Process]:
-        """Return the processes of a node, the raylet first. From now on, they get what all others leave of the cores.
+    def _have_yield(self, name: str) -> list[psutil.Process]:
+        """Have the processes of a node get what all others leave of the cores, from now on. Return them, the raylet first.
 
         To end 270 threads with 800 MB takes two cores some 100 ms. On a machine of their own, they would take that from nobody else
         (docs/measurements.md).
         """
         raylet = psutil.Process(self._raylet(name))
         processes = [raylet, *raylet.children(recursive=True)]
-        for thread in [thread.id for process in processes for thread in process.threads()]:
-            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
-                os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for thread in process.threads():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.sched_setscheduler(thread.id, os.SCHED_IDLE, os.sched_param(0))
         return processes
 
     def _forget(self, name: str) -> None:
