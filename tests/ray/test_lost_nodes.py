@@ -110,7 +110,7 @@ def test_a_killed_trainer_leaves_no_actor_on_any_node(nodes: RayCluster, tmp_pat
             assert trainer.stdout is not None
             assert trainer.stdout.readline() == "ready\n"
             pids = [child.pid for child in psutil.Process(trainer.pid).children(recursive=True)]
-            assert len(nodes.actors()) == 4
+            wait_for(lambda: len(nodes.actors()) == 4, "the actors of the test before have ended")
         finally:
             trainer.kill()
     wait_for(lambda: not nodes.actors() and all(map(is_gone, pids)), "actors, gateway and supervisor have ended")
